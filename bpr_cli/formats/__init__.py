@@ -1,0 +1,1 @@
+"""Prediction formats: nothing else in the program knows a file format."""

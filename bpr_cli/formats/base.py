@@ -1,0 +1,98 @@
+"""What every format offers: a list of items to refine, a reader for one item and a writer for the refined ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+
+from bpr_cli.masks import Prediction
+
+
+class Task(str, Enum):
+    """The kind of segmentation; decides whether masks are refined alone or compete for pixels."""
+
+    INSTANCE = "instance"
+    SEMANTIC = "semantic"
+    PANOPTIC = "panoptic"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image with its predictions, listed but not yet read.
+
+    Attributes:
+        name: how messages call it and, within a set, its unique key (a relative file name or an image id).
+        image: the image file.
+    """
+
+    name: str
+    image: Path
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that could not be processed, and the sentence that says why."""
+
+    name: str
+    reason: str
+
+
+class Writer(ABC):
+    """Writes refined predictions in the format of the set they came from.
+
+    ``write`` may be called from several threads and in any order; what it writes does not depend on the order.
+    Files appear under their final name only when complete.
+    """
+
+    @abstractmethod
+    def write(self, item: Item, refined: Prediction) -> None:
+        """Write (or keep for ``close``) the refined prediction of one item.
+
+        ``refined`` has the form that ``read`` gave for the item: as many masks in the same order, or a label map.
+        """
+
+    def close(self) -> None:
+        """Write what needs all items, such as a JSON file. Items never written are left out of it."""
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+
+
+class PredictionSet(ABC):
+    """An opened set of predictions: checked as far as that is cheap, with the image of every item found.
+
+    Attributes:
+        format: name of the format, as ``--format`` takes it.
+        task: the kind of segmentation.
+        items: what can be read, in the order of the input.
+        failures: what the check found broken (no image, bad record), in the order of the input.
+    """
+
+    format: str
+    task: Task
+    items: list[Item]
+    failures: list[Failure]
+
+    @abstractmethod
+    def read(self, item: Item) -> Prediction:
+        """Read the predictions of one item; thread-safe.
+
+        Raises:
+            BprError: the file or record is broken.
+        """
+
+    @abstractmethod
+    def writer(self, out: Path) -> Writer:
+        """A writer that puts refined predictions under the directory ``out`` with the names of the input.
+
+        For a set opened from one file, ``out`` may also be a file name with the same suffix.
+        """
