@@ -1,0 +1,1 @@
+"""Figures that tell how good masks are, measured against ground truth."""
