@@ -1,0 +1,91 @@
+"""Where patches are cut: the ``dense`` scheme of the paper (Sect. 3.1)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.masks import Mask, Size
+from bpr_cli.patches.boundary import BoundaryPixels, boundary_pixels
+
+Boxes = NDArray[np.int64]
+"""int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
+
+
+def dense_boxes(mask: Mask, patch_size: int, nms_threshold: float) -> Boxes:
+    """Cover the boundary of a mask with square boxes.
+
+    A box is centred on every boundary pixel, non-maximum suppression thins them out, and what is left is moved inside
+    the image. Boxes that fall together by the move are kept once. An image smaller than a patch is overhung at its
+    right and lower edge.
+
+    Args:
+        mask: the coarse mask; an empty or full one has no boundary and gets no box.
+        patch_size: side S of the boxes in pixels.
+        nms_threshold: a box whose IoU with a better one exceeds this is dropped; 0 <= nms_threshold <= 1.
+
+    Returns:
+        int64, (P, 4), best score first.
+    """
+    kept = suppress(boundary_pixels(mask), patch_size, nms_threshold)
+    return unique_boxes(move_inside(kept, mask.size))
+
+
+def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:
+    """Greedy non-maximum suppression of the equal square boxes centred on ``pixels``.
+
+    Because all boxes are equal, the offsets that a kept box suppresses are always the same: a stamp, pressed
+    on a bitmap of the centres that are still alive.
+
+    Returns:
+        int64, (P, 4), in the order of ``pixels``; boxes may reach outside the image.
+    """
+    if len(pixels) == 0:
+        return np.zeros((0, 4), dtype=np.int64)
+    stamp = suppression_stamp(patch_size, nms_threshold)
+    side, reach = stamp.shape[0], stamp.shape[0] // 2
+    left, top = int(pixels.x.min()), int(pixels.y.min())
+    width = int(pixels.x.max()) - left + side
+    height = int(pixels.y.max()) - top + side
+    # A bytearray answers single look-ups much faster than an array; the array is a view for pressing the stamp.
+    dead = bytearray(width * height)
+    bitmap = np.frombuffer(dead, dtype=np.uint8).reshape(height, width)
+    column, row = pixels.x - left, pixels.y - top
+    kept = []
+    for index, centre in enumerate(((row + reach) * width + column + reach).tolist()):
+        if not dead[centre]:
+            kept.append(index)
+            y, x = int(row[index]), int(column[index])
+            bitmap[y : y + side, x : x + side] |= stamp
+    x0, y0 = pixels.x[kept] - patch_size // 2, pixels.y[kept] - patch_size // 2
+    return np.stack([x0, y0, x0 + patch_size, y0 + patch_size], axis=1)
+
+
+def suppression_stamp(patch_size: int, nms_threshold: float) -> NDArray[np.uint8]:
+    """Mark the offsets between two equal squares at which their IoU exceeds the threshold.
+
+    Returns:
+        uint8, (K, K), K odd: 1 where suppressed; the offset (0, 0) is in the middle.
+    """
+    overlap = patch_size - np.abs(np.arange(1 - patch_size, patch_size))
+    intersection = np.multiply.outer(overlap, overlap)
+    suppressed = intersection / (2 * patch_size**2 - intersection) > nms_threshold
+    reach = int(suppressed[patch_size - 1].sum()) // 2
+    middle = slice(patch_size - 1 - reach, patch_size + reach)
+    stamp: NDArray[np.uint8] = suppressed[middle, middle].astype(np.uint8)
+    return stamp
+
+
+def move_inside(boxes: Boxes, size: Size) -> Boxes:
+    """Shift boxes into an image of ``size`` (H, W); along an axis where the image is smaller they start at 0."""
+    height, width = size
+    sides = boxes[:, 2:] - boxes[:, :2]
+    limit = np.maximum(np.array([width, height]) - sides, 0)
+    start = np.clip(boxes[:, :2], 0, limit)
+    return np.concatenate([start, start + sides], axis=1)
+
+
+def unique_boxes(boxes: Boxes) -> Boxes:
+    """Drop repeated boxes and keep the order of the first ones."""
+    first = np.unique(boxes, axis=0, return_index=True)[1]
+    return boxes[np.sort(first)]

@@ -1,0 +1,140 @@
+"""Putting re-decided patches back: averages, refined masks and the contest of labels (BPR, Sect. 3.1 and 3.3).
+
+Probabilities travel as uint8 in units of 1/255. That keeps them small, and sums of integers do not depend on
+the order or batching of the patches, so neither do results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
+from bpr_cli.patches.boxes import Boxes
+
+CERTAIN = 255
+
+
+@dataclass(frozen=True)
+class ProbabilityField:
+    """Averaged foreground probability of one mask, in a window around all its patches.
+
+    Attributes:
+        box: the window, inside the image.
+        total: int32, (h, w), sum of the probabilities of all patches over a pixel, in units of 1/255.
+        count: int32, (h, w), number of patches over a pixel.
+    """
+
+    box: Box
+    total: NDArray[np.int32]
+    count: NDArray[np.int32]
+
+    def foreground(self, coarse: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Decide the window: average above one half where patches are, ``coarse`` (h, w) elsewhere."""
+        return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
+
+    def confidence(self, coarse: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """The averaged probability where patches are, 1 or 0 from ``coarse`` (h, w) elsewhere: float32, 0..1."""
+        average = self.total / np.maximum(self.count * CERTAIN, 1)
+        return np.where(self.count > 0, average, coarse).astype(np.float32)
+
+
+def average(boxes: Boxes, probabilities: NDArray[np.uint8], size: Size) -> ProbabilityField:
+    """Average the probabilities of overlapping patches per pixel.
+
+    Args:
+        boxes: int64, (P, 4), squares of side S; what hangs over the frame is cut off.
+        probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
+        size: (H, W) of the image.
+    """
+    if len(boxes) == 0:
+        nothing = np.zeros((0, 0), dtype=np.int32)
+        return ProbabilityField(EMPTY_BOX, nothing, nothing)
+    x0, y0 = boxes[:, :2].min(axis=0).tolist()
+    x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), [size[1], size[0]]).tolist()
+    total = np.zeros((y1 - y0, x1 - x0), dtype=np.int32)
+    count = np.zeros_like(total)
+    for box, probability in zip(boxes.tolist(), probabilities, strict=True):
+        rows, columns = slice(box[1] - y0, box[3] - y0), slice(box[0] - x0, box[2] - x0)
+        height, width = total[rows, columns].shape
+        total[rows, columns] += probability[:height, :width]
+        count[rows, columns] += 1
+    return ProbabilityField((x0, y0, x1, y1), total, count)
+
+
+def reassemble(coarse: Mask, boxes: Boxes, probabilities: NDArray[np.uint8]) -> Mask:
+    """Make the refined mask: averaged patches above one half, the coarse mask where no patch lies.
+
+    A mask whose every pixel would be lost stays as it was: refinement moves boundaries and removes no segment.
+
+    Args:
+        coarse: the mask the patches were cut from.
+        boxes: int64, (P, 4).
+        probabilities: uint8, (P, S, S), in units of 1/255.
+    """
+    if len(boxes) == 0:
+        return coarse
+    field = average(boxes, probabilities, coarse.size)
+    frame = union(field.box, coarse.box)
+    decided = coarse.window(frame)
+    x0, y0, x1, y1 = field.box
+    inside = decided[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
+    inside[...] = field.foreground(inside)
+    refined = Mask.from_array(decided, (frame[0], frame[1]), coarse.size)
+    return refined if refined.box != EMPTY_BOX else coarse
+
+
+def union(first: Box, second: Box) -> Box:
+    """The smallest box that holds both; an empty box adds nothing."""
+    if EMPTY_BOX in (first, second):
+        return second if first == EMPTY_BOX else first
+    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
+
+
+@dataclass(frozen=True)
+class RefinedLabel:
+    """The averaged probabilities of one label of a label map."""
+
+    label: int
+    field: ProbabilityField
+
+
+def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
+    """Let the labels compete: every pixel takes the most confident one, ties keep the coarse label (Sect. 3.3).
+
+    A label is as confident as its averaged probability where it has patches, and elsewhere 1 on its coarse
+    pixels and 0 on others. Void pixels take no part. A label that would lose its last pixel keeps its coarse ones.
+
+    Args:
+        coarse: the label map the patches were cut from.
+        refined: at most one entry a label; labels without an entry count as unrefined.
+    """
+    entries = list(refined)
+    labels = coarse.labels.copy()
+    best = np.ones(coarse.size, dtype=np.float32)
+    for entry in entries:
+        view = best[_slices(entry.field.box)]
+        own = coarse.labels[_slices(entry.field.box)] == entry.label
+        np.copyto(view, entry.field.confidence(own), where=own)
+    contested = ~np.isin(coarse.labels, list(coarse.void))
+    for entry in entries:
+        window = _slices(entry.field.box)
+        own = coarse.labels[window] == entry.label
+        confidence = entry.field.confidence(own)
+        wins = (confidence > best[window]) & contested[window]
+        labels[window][wins] = entry.label
+        np.copyto(best[window], confidence, where=wins)
+    _restore_vanished(labels, coarse.labels)
+    return LabelMap(labels, coarse.void)
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    return slice(box[1], box[3]), slice(box[0], box[2])
+
+
+def _restore_vanished(labels: NDArray[np.int32], coarse: NDArray[np.int32]) -> None:
+    for label in np.setdiff1d(coarse, labels):
+        labels[coarse == label] = label
