@@ -1,0 +1,21 @@
+"""The weights that come with the program. Free of torch, so that help texts can name them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DEFAULT_WEIGHTS = "default"
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def shipped_weights(package: Path = PACKAGE) -> dict[str, Path]:
+    """The shipped weights by name (the file name without suffix), sorted.
+
+    Args:
+        package: the folder of ``bpr_cli``. In an installed wheel the weights lie inside it, in a source checkout
+            next to it.
+    """
+    folder = package / "weights"
+    if not folder.is_dir() and (package.parent / "pyproject.toml").is_file():
+        folder = package.parent / "weights"
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
