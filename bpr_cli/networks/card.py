@@ -70,8 +70,8 @@ class WeightsCard:
         _check_metrics(self.metrics)
 
     def to_json(self) -> str:
-        """The card as JSON text, the same for equal cards."""
-        return json.dumps({"version": CARD_VERSION, **asdict(self)}, ensure_ascii=False, allow_nan=False)
+        """The card as JSON text."""
+        return json.dumps({"version": CARD_VERSION, **asdict(self)}, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> WeightsCard:
@@ -158,6 +158,6 @@ def _shown(value: object) -> str:
     """A value for an error message, cut to a length that a line can hold."""
     try:
         text = repr(value)
-    except ValueError:  # an int of more digits than Python prints
-        return "a huge number"
+    except (ValueError, RecursionError):  # an int of more digits than Python prints, lists in lists in lists
+        return "a huge value"
     return text if len(text) <= 60 else text[:57] + "..."

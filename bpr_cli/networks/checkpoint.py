@@ -1,0 +1,90 @@
+"""Reads ``.pth`` and ``.pt`` checkpoints, those of MMSegmentation above all, without running what they may carry.
+
+Such a file is a Python pickle, which can run code when it is opened. It is only ever opened by torch's reader for
+plain tensors (``weights_only``).
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bpr_cli.errors import BprError
+
+NESTS = ("state_dict", "model")
+PARALLEL_PREFIX = "module."
+LARGEST_FILE = 4 << 30
+"""Bytes; with optimiser state, checkpoints of the largest networks here have less than a quarter."""
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The state dict in a checkpoint, freed of what programs wrap around it.
+
+    Raises:
+        BprError: damaged, unsafe or without a state dict; the sentence's subject is the file, not named.
+    """
+    _check_size(path)
+    content = _unwrapped(_load(path))
+    if not isinstance(content, Mapping) or not content:
+        raise BprError("it holds no state dict (parameter names with tensors)")
+    for name, value in content.items():
+        if not (isinstance(name, str) and _is_plain(value)):
+            raise BprError(f"it holds no state dict: {str(name)[:80]!r} is no plain tensor but {type(value).__name__}")
+    return _without_prefix(content)
+
+
+def _check_size(path: Path) -> None:
+    """Refuse what would fill the memory: the current format is a zip file, which may be a bomb."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            raise BprError("it is a damaged zip file; copy or download it again") from None
+    if size > LARGEST_FILE:
+        raise BprError(f"it unpacks to {size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB of any such checkpoint")
+
+
+def _load(path: Path) -> object:
+    """What ``torch.save`` wrote, if it is made of tensors and plain values."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged pickle can make the reader fail in any way at all.
+    except Exception as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"[Uu]nsupported class ([\w.]+)", str(error))
+        what = f"it holds the Python object {named[1][:80]}" if named else "it is damaged or holds Python objects"
+        raise BprError(
+            f"{what}, which could run code when opened, so it was left unopened; if you trust it, save the tensors "
+            "alone in the program it comes from: torch.save({'state_dict': model.state_dict()}, 'plain.pth')"
+        ) from None
+
+
+def _unwrapped(content: object) -> object:
+    """Follow ``state_dict`` and ``model`` down to the parameters."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in NESTS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    return content
+
+
+def _is_plain(value: object) -> bool:
+    """A dense tensor whose numbers are there: not sparse, nested, quantised or on the meta device."""
+    if type(value) not in (Tensor, nn.Parameter) or not isinstance(value, Tensor):
+        return False
+    return value.layout is torch.strided and not (value.is_meta or value.is_nested or value.is_quantized)
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the ``module.`` that (Distributed)DataParallel puts before each."""
+    state = dict(state)
+    while all(name.startswith(PARALLEL_PREFIX) for name in state):
+        state = {name.removeprefix(PARALLEL_PREFIX): tensor for name, tensor in state.items()}
+    return state

@@ -1,0 +1,180 @@
+"""Weights in and out: bpr's own files (safetensors with a card in the metadata) and the authors' checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from bpr_cli.errors import BprError
+from bpr_cli.networks.card import WeightsCard
+from bpr_cli.networks.checkpoint import read_checkpoint
+from bpr_cli.networks.fit import check_layout, check_values, filled, recognise
+from bpr_cli.networks.shipped import DEFAULT_WEIGHTS, shipped_weights
+
+__all__ = ["DEFAULT_WEIGHTS", "LoadedWeights", "WeightsCard", "load_weights", "save_weights", "shipped_weights"]
+
+OWN_SUFFIX = ".safetensors"
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
+METADATA_KEY = "bpr"
+LARGEST_CARD = 1 << 20
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A network ready to refine, and what is known of it.
+
+    Attributes:
+        network: in eval mode, on the CPU, float32; (P, 4, T, T) to logits (P, 2, T, T).
+        card: its settings and origin.
+        digest: SHA-256 of the file, hexadecimal.
+        path: the file.
+    """
+
+    network: nn.Module
+    card: WeightsCard
+    digest: str
+    path: Path
+
+
+def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
+    """Load a network and its settings.
+
+    Args:
+        name_or_path: a name in ``shipped_weights()``, a ``.safetensors`` file that ``save_weights`` wrote, or a
+            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. A checkpoint has no settings: its
+            network is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128,
+            ImageNet normalisation).
+
+    Raises:
+        BprError: no such weights, or a file that cannot be used; the sentence names it and says why.
+    """
+    path = _find(name_or_path)
+    read = _read_own if path.suffix.lower() == OWN_SUFFIX else _read_checkpoint
+    try:
+        network, card = read(path)
+        return LoadedWeights(network, card, _digest(path), path)
+    except BprError as error:
+        raise BprError(f"The weights {path} cannot be used: {error}.") from None
+    except OSError as error:
+        raise BprError(f"The weights {path} cannot be read: {error.strerror or error}.") from None
+
+
+def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
+    """Write the network and its card as one file, which appears under its name only when complete.
+
+    Args:
+        path: ends in ``.safetensors``; its folder is made where missing, a file of that name is replaced.
+        network: of the kind that ``card.network`` names, on any device.
+        card: travels in the file's metadata.
+
+    Raises:
+        BprError: ``load_weights`` would refuse the file, or it cannot be written.
+    """
+    if path.suffix.lower() != OWN_SUFFIX:
+        raise BprError(f"The weights {path} cannot be written: the name must end in {OWN_SUFFIX}.")
+    tensors = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+    try:
+        check_layout(card.network, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        check_values(network)
+        _write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
+    except BprError as error:
+        raise BprError(f"The weights {path} were not written: {error}.") from None
+    except OSError as error:
+        raise BprError(f"The weights {path} cannot be written: {error.strerror or error}.") from None
+
+
+def _find(name_or_path: str | Path) -> Path:
+    """The file that is meant, with a suffix that can be read."""
+    shipped = shipped_weights()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    if not path.is_file():
+        names = f"the shipped ones are {', '.join(shipped)}" if shipped else "none are shipped with this installation"
+        found = "that is a folder" if path.is_dir() else "there is no such file"
+        raise BprError(f"There are no weights {str(path)!r}: {found}, and {names}.")
+    if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
+        raise BprError(
+            f"The weights {path} cannot be used: expected a name that ends in {OWN_SUFFIX} (written by bpr) or in "
+            f"{' or '.join(CHECKPOINT_SUFFIXES)} (a checkpoint in MMSegmentation layout)."
+        )
+    return path
+
+
+def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
+    """Network and card of a file that ``save_weights`` wrote; checks card and shapes before reading tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = _card_from(file.metadata())
+            names = list(file.keys())
+            check_layout(card.network, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            return filled(card.network, {name: file.get_tensor(name) for name in names}), card
+    except SafetensorError as error:
+        raise BprError(f"it is not a whole safetensors file ({str(error)[:120]}); copy or download it again") from None
+
+
+def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
+    """The card in a file's metadata."""
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
+        raise BprError("it has no bpr settings in its metadata, so it was not written by bpr")
+    if len(text) > LARGEST_CARD:
+        raise BprError(f"its settings have {len(text)} characters, expected at most {LARGEST_CARD}")
+    try:
+        return WeightsCard.from_json(text)
+    except BprError as error:
+        raise BprError(f"its settings are not sane: {error}") from None
+
+
+def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
+    """Network and assumed card of an authors' checkpoint."""
+    tensors = read_checkpoint(path)
+    layout = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    network = recognise(layout)
+    check_layout(network, layout)
+    return filled(network, tensors), _assumed_card(path, network)
+
+
+def _assumed_card(path: Path, network: str) -> WeightsCard:
+    """The paper's settings (Sect. 4.1), for a checkpoint that brings none."""
+    printable = "".join(letter for letter in path.stem if letter.isprintable())
+    return WeightsCard(
+        name=printable[:200] or "checkpoint",
+        network=network,
+        training_data="unknown (the checkpoint does not say)",
+        licence="unknown (the checkpoint does not say)",
+        description="checkpoint in MMSegmentation layout, used with the settings of the paper",
+    )
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, then rename: a kill at any moment leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
