@@ -18,15 +18,9 @@ Layout = Mapping[str, Shape]
 """Shape of every tensor of a state dict, by name."""
 
 
-def layout_of(network: str) -> Layout:
-    """What a network of the registry expects, found without allocating its tensors.
-
-    Raises:
-        BprError: there is no network of that name.
-    """
-    with torch.device("meta"):
-        built = build_network(network)
-    return {name: tuple(tensor.shape) for name, tensor in built.state_dict().items()}
+def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
+    """The layout of a state dict."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def recognise(found: Layout) -> str:
@@ -35,7 +29,8 @@ def recognise(found: Layout) -> str:
     Raises:
         BprError: not one tensor has a name that a network knows.
     """
-    layouts = {name: layout_of(name) for name in NETWORKS}
+    # Built for real: on the meta device the random start of the weights would import torch's compiler, for seconds.
+    layouts = {name: layout_of(build_network(name).state_dict()) for name in NETWORKS}
     if not any(layout.keys() & found.keys() for layout in layouts.values()):
         raise BprError(
             f"it has no tensor of a network that bpr knows ({', '.join(sorted(NETWORKS))}), "
@@ -44,43 +39,46 @@ def recognise(found: Layout) -> str:
     return max(layouts, key=lambda name: len(layouts[name].items() & found.items()))
 
 
-def check_layout(network: str, found: Layout) -> None:
-    """Compare names and shapes.
+def check_layout(name: str, network: nn.Module, found: Layout) -> None:
+    """Compare names and shapes with those of a network.
+
+    Args:
+        name: what the message calls the network.
+        network: whose tensors are expected.
+        found: what a file holds.
 
     Raises:
         BprError: a tensor is missing, too many or of another shape; the sentence names the first ones.
     """
-    expected = layout_of(network)
-    missing = [name for name in expected if name not in found]
-    unexpected = sorted(name for name in found if name not in expected)
+    expected = layout_of(network.state_dict())
+    missing = [tensor for tensor in expected if tensor not in found]
+    unexpected = sorted(tensor for tensor in found if tensor not in expected)
     misshapen = [
-        f"{name} is {found[name]}, expected {shape}"
-        for name, shape in expected.items()
-        if name in found and found[name] != shape
+        f"{tensor} is {found[tensor]}, expected {shape}"
+        for tensor, shape in expected.items()
+        if tensor in found and found[tensor] != shape
     ]
     parts = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     if any(parts.values()):
         counted = [f"{len(names)} {what} ({_some(names)})" for what, names in parts.items() if names]
-        raise BprError(f"its tensors do not fit the network {network}: {'; '.join(counted)}")
+        raise BprError(f"its tensors do not fit the network {name}: {'; '.join(counted)}")
 
 
-def filled(network: str, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The network with these weights, in eval mode; the tensors are copied and brought to its types.
+def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a network these weights; the tensors are copied and brought to its types.
 
     Args:
-        network: a name in the registry.
-        tensors: tensors whose names and shapes ``check_layout`` found right.
+        network: changed in place.
+        tensors: names and shapes are those that ``check_layout`` found right.
 
     Raises:
         BprError: a tensor holds no real numbers, or values that no network works with.
     """
-    built = build_network(network)
-    for name, expected in built.state_dict().items():
+    for name, expected in network.state_dict().items():
         if tensors[name].is_floating_point() != expected.is_floating_point() or tensors[name].is_complex():
             raise BprError(f"its tensor {name} is of type {tensors[name].dtype}, expected {expected.dtype}")
-    built.load_state_dict(dict(tensors), strict=True)
-    check_values(built)
-    return built.eval()
+    network.load_state_dict(dict(tensors), strict=True)
+    check_values(network)
 
 
 def check_values(network: nn.Module) -> None:

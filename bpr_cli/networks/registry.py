@@ -22,5 +22,5 @@ def build_network(name: str) -> nn.Module:
         BprError: there is no network of that name.
     """
     if name not in NETWORKS:
-        raise BprError(f"There is no network {name[:80]!r}; the networks are {', '.join(sorted(NETWORKS))}.")
+        raise BprError(f"there is no network {name[:80]!r}; the networks are {', '.join(sorted(NETWORKS))}")
     return NETWORKS[name]()

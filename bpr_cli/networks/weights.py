@@ -15,7 +15,8 @@ from torch import nn
 from bpr_cli.errors import BprError
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.checkpoint import read_checkpoint
-from bpr_cli.networks.fit import check_layout, check_values, filled, recognise
+from bpr_cli.networks.fit import check_layout, check_values, fill, layout_of, recognise
+from bpr_cli.networks.registry import build_network
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 __all__ = ["DEFAULT_WEIGHTS", "LoadedWeights", "WeightsCard", "load_weights", "save_weights", "shipped_weights"]
@@ -59,7 +60,7 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
     read = _read_own if path.suffix.lower() == OWN_SUFFIX else _read_checkpoint
     try:
         network, card = read(path)
-        return LoadedWeights(network, card, _digest(path), path)
+        return LoadedWeights(network.eval(), card, _digest(path), path)
     except BprError as error:
         raise BprError(f"The weights {path} cannot be used: {error}.") from None
     except OSError as error:
@@ -84,7 +85,7 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
         for name, tensor in network.state_dict().items()
     }
     try:
-        check_layout(card.network, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
+        check_layout(card.network, build_network(card.network), layout_of(tensors))
         check_values(network)
         _write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
     except BprError as error:
@@ -116,9 +117,11 @@ def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
     try:
         with safe_open(path, framework="pt") as file:
             card = _card_from(file.metadata())
+            network = build_network(card.network)
             names = list(file.keys())
-            check_layout(card.network, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            return filled(card.network, {name: file.get_tensor(name) for name in names}), card
+            check_layout(card.network, network, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            fill(network, {name: file.get_tensor(name) for name in names})
+            return network, card
     except SafetensorError as error:
         raise BprError(f"it is not a whole safetensors file ({str(error)[:120]}); copy or download it again") from None
 
@@ -139,10 +142,12 @@ def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
 def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
     """Network and assumed card of an authors' checkpoint."""
     tensors = read_checkpoint(path)
-    layout = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    network = recognise(layout)
-    check_layout(network, layout)
-    return filled(network, tensors), _assumed_card(path, network)
+    layout = layout_of(tensors)
+    card = _assumed_card(path, recognise(layout))
+    network = build_network(card.network)
+    check_layout(card.network, network, layout)
+    fill(network, tensors)
+    return network, card
 
 
 def _assumed_card(path: Path, network: str) -> WeightsCard:
