@@ -1,0 +1,14 @@
+"""Fixtures that tests of several rooms share."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_fixtures() -> Path:
+    """The folder of reference arrays; a test that asks for it is skipped where the folder is missing."""
+    folder = Path(__file__).resolve().parents[1] / "../shared/fixtures"
+    if not folder.is_dir():
+        pytest.skip("the reference arrays in ../shared/fixtures are not here")
+    return folder.resolve()
