@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Mask, Size
-from bpr_cli.patches.boundary import BoundaryPixels, boundary_pixels
+from bpr_cli.masks import Size
+from bpr_cli.patches.boundary import BoundaryPixels
 
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
 
 
-def dense_boxes(mask: Mask, patch_size: int, nms_threshold: float) -> Boxes:
+def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
     """Cover the boundary of a mask with square boxes.
 
     A box is centred on every boundary pixel, non-maximum suppression thins them out, and what is left is moved inside
@@ -20,15 +20,15 @@ def dense_boxes(mask: Mask, patch_size: int, nms_threshold: float) -> Boxes:
     right and lower edge.
 
     Args:
-        mask: the coarse mask; an empty or full one has no boundary and gets no box.
+        pixels: boundary pixels of the coarse mask; an empty or full mask has none and gets no box.
+        size: (H, W) of the image.
         patch_size: side S of the boxes in pixels.
         nms_threshold: a box whose IoU with a better one exceeds this is dropped; 0 <= nms_threshold <= 1.
 
     Returns:
         int64, (P, 4), best score first.
     """
-    kept = suppress(boundary_pixels(mask), patch_size, nms_threshold)
-    return unique_boxes(move_inside(kept, mask.size))
+    return unique_boxes(move_inside(suppress(pixels, patch_size, nms_threshold), size))
 
 
 def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:

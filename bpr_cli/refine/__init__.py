@@ -1,0 +1,1 @@
+"""The main job: predictions in, refined predictions out. ``Refiner`` for arrays, ``refine_predictions`` for files."""

@@ -1,0 +1,156 @@
+"""The streaming pipeline: threads read and cut images ahead of the network, and paste and write behind it.
+
+Only a few images are in memory at any time. Images pass the network in the order of the input, so batches, and with
+them results, do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
+from bpr_cli.formats.images import read_image
+from bpr_cli.refine.batches import Job, fill_batches
+from bpr_cli.refine.refiner import Refiner
+from bpr_cli.refine.stages import CutImage, Movement
+from bpr_cli.refine.stopwatch import Stopwatch
+
+LOOK_AHEAD = 2
+"""Images a thread may be ahead of the network: enough to hide uneven images, few enough to stay small."""
+
+OnItem = Callable[[Item], None]
+
+
+@dataclass
+class RefineResult:
+    """What a refinement did.
+
+    Attributes:
+        written: number of images written.
+        movement: segments, patches and how far boundaries moved, over all images written.
+        failures: items that could not be refined, in the order they failed.
+        seconds: busy seconds by stage (``read``, ``cut``, ``network``, ``paste``, ``write``), summed over threads.
+        elapsed: seconds from start to end.
+    """
+
+    written: int = 0
+    movement: Movement = field(default_factory=Movement)
+    failures: list[Failure] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    elapsed: float = 0.0
+
+
+def refine_predictions(
+    refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem = lambda _: None
+) -> RefineResult:
+    """Refine every item of a prediction set and write it.
+
+    Items that fail are named in the result and the others are written.
+
+    Args:
+        refiner: network and settings.
+        predictions: the opened set.
+        writer: takes the refined predictions; the caller closes it.
+        on_item: called in the calling thread after every item, written or failed.
+    """
+    began = time.perf_counter()
+    pipeline = Pipeline(refiner, predictions, writer, on_item)
+    result = pipeline.run()
+    result.failures[:0] = predictions.failures
+    result.seconds = pipeline.stopwatch.seconds
+    result.elapsed = time.perf_counter() - began
+    return result
+
+
+class Pipeline:
+    """One pass over a prediction set; see ``refine_predictions``."""
+
+    def __init__(self, refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem) -> None:
+        self.refiner = refiner
+        self.predictions = predictions
+        self.writer = writer
+        self.on_item = on_item
+        self.stopwatch = Stopwatch(("read", "cut", "network", "paste", "write"))
+        self.result = RefineResult()
+        self._look_ahead = LOOK_AHEAD * refiner.settings.workers
+        self._writing: deque[tuple[Item, Future[Movement]]] = deque()
+
+    def run(self) -> RefineResult:
+        """Push all items through; stops early only on a bug or an interrupt."""
+        pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
+        try:
+            for batch in fill_batches(self._jobs(pool), self.refiner.batch_size):
+                with self.stopwatch("network"):
+                    probabilities = self.refiner.decide(batch.patches)
+                for job in batch.hand_back(probabilities):
+                    self._submit_writing(pool, job)
+            self._collect(until=0)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return self.result
+
+    def _jobs(self, pool: ThreadPoolExecutor) -> Iterator[Job]:
+        """Jobs in the order of the items; those without any patch go straight on to be written."""
+        ahead: deque[tuple[Item, Future[CutImage]]] = deque()
+        waiting = iter(self.predictions.items)
+        for item in waiting:
+            ahead.append((item, pool.submit(self._cut, item)))
+            if len(ahead) > self._look_ahead:
+                yield from self._next_job(pool, ahead)
+        while ahead:
+            yield from self._next_job(pool, ahead)
+
+    def _next_job(self, pool: ThreadPoolExecutor, ahead: deque[tuple[Item, Future[CutImage]]]) -> Iterator[Job]:
+        item, future = ahead.popleft()
+        try:
+            job = Job(item, future.result())
+        except BprError as error:
+            self._fail(item, error)
+            return
+        if job.done:
+            self._submit_writing(pool, job)
+        else:
+            yield job
+
+    def _cut(self, item: Item) -> CutImage:
+        with self.stopwatch("read"):
+            prediction = self.predictions.read(item)
+            image = read_image(item.image)
+        with self.stopwatch("cut"):
+            return self.refiner.cut(image, prediction)
+
+    def _submit_writing(self, pool: ThreadPoolExecutor, job: Job) -> None:
+        self._writing.append((job.item, pool.submit(self._paste_and_write, job)))
+        self._collect(until=self._look_ahead)
+
+    def _paste_and_write(self, job: Job) -> Movement:
+        with self.stopwatch("paste"):
+            size = self.refiner.weights.card.patch_size
+            decided = np.concatenate([np.zeros((0, size, size), np.uint8), *job.parts])
+            pasted = self.refiner.paste(job.cut_image, decided)
+        with self.stopwatch("write"):
+            self.writer.write(job.item, pasted.prediction)
+        return pasted.movement
+
+    def _collect(self, until: int) -> None:
+        """Wait for the oldest images until at most so many are being written."""
+        while len(self._writing) > until:
+            item, future = self._writing.popleft()
+            try:
+                self.result.movement += future.result()
+            except BprError as error:
+                self._fail(item, error)
+            else:
+                self.result.written += 1
+                self.on_item(item)
+
+    def _fail(self, item: Item, error: BprError) -> None:
+        self.result.failures.append(Failure(item.name, str(error)))
+        self.on_item(item)

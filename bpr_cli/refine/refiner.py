@@ -1,0 +1,146 @@
+"""The refiner: one object that holds the network and refines arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.masks import LabelMap, Mask, Prediction
+from bpr_cli.networks.weights import load_weights
+from bpr_cli.patches.crop import Patches
+from bpr_cli.refine.decider import Decider
+from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refine.stages import CutImage, PastedImage, cut, paste
+
+Pixel = TypeVar("Pixel", bound=np.generic)
+
+
+class Refiner:
+    """Sharpens masks along their boundaries (Boundary Patch Refinement).
+
+        refiner = Refiner()
+        refined = refiner.refine(image, mask)
+
+    Args:
+        settings: weights, device and the rest; the defaults suit most uses.
+
+    Attributes:
+        settings: what was given.
+        weights: the loaded network with its card and digest.
+
+    Raises:
+        BprError: the weights cannot be used, or the device is not there.
+    """
+
+    def __init__(self, settings: RefineSettings = RefineSettings()) -> None:  # noqa: B008 - frozen
+        self.settings = settings
+        self.weights = load_weights(settings.weights)
+        self._decider = Decider(self.weights, settings)
+
+    @property
+    def devices(self) -> list[str]:
+        """Names of the devices in use."""
+        return [str(device) for device in self._decider.devices]
+
+    @property
+    def batch_size(self) -> int:
+        """Patches a forward pass; lower than the setting when memory did not suffice."""
+        return self._decider.batch_size
+
+    def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
+        """Refine one binary mask.
+
+        Args:
+            image: uint8, (H, W, 3), RGB.
+            mask: (H, W), bool or numbers; non-zero pixels are foreground.
+
+        Returns:
+            The refined mask with the dtype of ``mask``; foreground has the value it had there (1 for bool).
+
+        Raises:
+            BprError: an array has the wrong shape or type, or sizes differ.
+        """
+        return self.refine_masks(image, [mask])[0]
+
+    def refine_masks(self, image: NDArray[np.uint8], masks: Sequence[NDArray[Pixel]]) -> list[NDArray[Pixel]]:
+        """Refine several masks of one image, each for itself; they may overlap. See ``refine``."""
+        check_image(image)
+        for mask in masks:
+            check_plane(mask, "mask")
+        refined = self._refine(image, tuple(Mask.from_array(mask) for mask in masks))
+        if isinstance(refined, LabelMap):
+            raise TypeError("masks were refined to a label map")
+        return [like(mask.to_array(), original) for mask, original in zip(refined, masks, strict=True)]
+
+    def refine_labels(
+        self, image: NDArray[np.uint8], labels: NDArray[Pixel], ignore: Collection[int] = (255,)
+    ) -> NDArray[Pixel]:
+        """Refine a label map: every label is refined as a mask, then each pixel takes the most confident label.
+
+        Args:
+            image: uint8, (H, W, 3), RGB.
+            labels: (H, W), integers: classes of a semantic map or segment ids of a panoptic one.
+            ignore: labels that stay exactly as they are.
+
+        Returns:
+            The refined labels with the dtype of ``labels``.
+
+        Raises:
+            BprError: an array has the wrong shape or type, or sizes differ.
+        """
+        check_image(image)
+        check_plane(labels, "label map")
+        check_labels(labels)
+        refined = self._refine(image, LabelMap(labels.astype(np.int32), frozenset(ignore)))
+        if not isinstance(refined, LabelMap):
+            raise TypeError("a label map was refined to masks")
+        return refined.labels.astype(labels.dtype)
+
+    def cut(self, image: NDArray[np.uint8], prediction: Prediction) -> CutImage:
+        """First stage: patches along all boundaries. See ``stages.cut``."""
+        return cut(image, prediction, self.weights.card, self.settings.nms_threshold)
+
+    def decide(self, patches: Patches) -> NDArray[np.uint8]:
+        """Second stage: the network. See ``Decider.decide``."""
+        return self._decider.decide(patches)
+
+    def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
+        """Third stage: the refined prediction. See ``stages.paste``."""
+        return paste(cut_image, probabilities)
+
+    def _refine(self, image: NDArray[np.uint8], prediction: Prediction) -> Prediction:
+        cut_image = self.cut(image, prediction)
+        return self.paste(cut_image, self.decide(cut_image.patches)).prediction
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse what is not an RGB image of 8 bits."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise BprError(f"the image has shape {image.shape} and dtype {image.dtype}; expected (H, W, 3) and uint8, RGB")
+
+
+def check_plane(array: NDArray[np.generic], name: str) -> None:
+    """Refuse what has not one number a pixel."""
+    if array.ndim != 2 or array.size == 0:
+        raise BprError(f"the {name} has shape {array.shape}; expected (H, W)")
+
+
+def check_labels(labels: NDArray[np.generic]) -> None:
+    """Refuse labels that are no integers or too large for 32 bits."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise BprError(f"the label map has dtype {labels.dtype}; expected integers")
+    limits = np.iinfo(np.int32)
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < limits.min or highest > limits.max:
+        raise BprError(f"the label map holds labels from {lowest} to {highest}; expected 32-bit integers")
+
+
+def like(mask: NDArray[np.bool_], original: NDArray[Pixel]) -> NDArray[Pixel]:
+    """The mask with the dtype and the foreground value of the original."""
+    out = np.zeros_like(original)
+    out[mask] = original.max()
+    return out

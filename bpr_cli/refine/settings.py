@@ -1,0 +1,53 @@
+"""Settings of a refinement: written once, used by the command line, the Python API and the reports."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from bpr_cli.errors import BprError
+from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def default_workers() -> int:
+    """Enough threads to prepare patches beside the network, and few enough to stay small in memory."""
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """How masks are refined.
+
+    Attributes:
+        weights: a shipped name or a path to a weights file.
+        nms_threshold: overlap (IoU) up to which neighbouring patches are kept, 0..1. More overlap is better and slower:
+            0.25 is the default of the paper, 0.55 its best.
+        device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
+        precision: arithmetic of the network.
+        batch_size: patches a forward pass; halved by itself when memory does not suffice. Results do not depend on it.
+        workers: threads that read, cut, paste and write beside the network.
+    """
+
+    weights: str = DEFAULT_WEIGHTS
+    nms_threshold: float = 0.25
+    device: str = "auto"
+    precision: Precision = "float32"
+    batch_size: int = 64
+    workers: int = default_workers()
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            BprError: a value is out of range.
+        """
+        if not 0 <= self.nms_threshold < 1:
+            raise BprError(f"nms_threshold is {self.nms_threshold}; expected a number from 0 up to, not including, 1.")
+        if self.precision not in get_args(Precision):
+            raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}.")
+        for name in ("batch_size", "workers"):
+            if getattr(self, name) < 1:
+                raise BprError(f"{name} is {getattr(self, name)}; expected 1 or more.")
