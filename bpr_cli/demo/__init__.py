@@ -1,0 +1,1 @@
+"""The embedded example: pictures with exact ground truth, coarse predictions of them, and before/after pictures."""
