@@ -5,23 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bpr_cli.errors import BprError
+from bpr_cli.refine.settings import RefineSettings
 
 if TYPE_CHECKING:
     from bpr_cli.refine.refiner import Refiner
-    from bpr_cli.refine.settings import RefineSettings
 
 __version__ = "0.1.0"
 __all__ = ["BprError", "RefineSettings", "Refiner", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    """Import the API on first use: it needs PyTorch, which ``bpr --help`` must not wait for."""
+    """Import ``Refiner`` on first use: it needs PyTorch, which ``bpr --help`` must not wait for."""
     if name == "Refiner":
-        from bpr_cli.refine.refiner import Refiner
+        from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
 
         return Refiner
-    if name == "RefineSettings":
-        from bpr_cli.refine.settings import RefineSettings
-
-        return RefineSettings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

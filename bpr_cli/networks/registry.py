@@ -8,9 +8,11 @@ from torch import nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks.hrnet import HRNet
+from bpr_cli.networks.unet import UNet
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "hrnet18s": HRNet,
+    "unet-s": UNet,
 }
 """Every network maps float (P, 4, T, T) to logits (P, 2, T, T); see ``HRNet.forward`` for the channels."""
 

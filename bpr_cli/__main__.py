@@ -1,0 +1,5 @@
+"""``python -m bpr_cli`` is ``bpr``."""
+
+from bpr_cli.cli.main import main
+
+main()

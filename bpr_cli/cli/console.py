@@ -1,0 +1,93 @@
+"""The one place that writes to the terminal: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+PLAIN_INTERVAL = 5.0
+"""Seconds between progress lines where there is no terminal."""
+
+
+class Advance(Protocol):
+    """Tells a progress display that one more image is done."""
+
+    def __call__(self) -> None: ...
+
+
+class RateColumn(ProgressColumn):
+    """Images a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the speed of the last seconds, or nothing before it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
+
+
+class Console:
+    """Messages, tables and progress for people, and JSON for programs."""
+
+    def __init__(self) -> None:
+        self._messages = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """Say something in passing."""
+        self._messages.print(message, markup=False)
+
+    def error(self, message: str) -> None:
+        """Say what went wrong, in one line."""
+        self._messages.print("[bold red]error:[/]", end=" ")
+        self._messages.print(message, markup=False)
+
+    def result(self, content: object) -> None:
+        """Print a machine-readable result, the only thing that goes to standard output."""
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table; all columns but the first hold numbers."""
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="left" if index == 0 else "right")
+        for row in rows:
+            table.add_row(*row)
+        self._messages.print(table)
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Advance]:
+        """Show progress over ``total`` images: a bar on a terminal, a line now and then elsewhere."""
+        if self._messages.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
+            with Progress(*columns, TimeRemainingColumn(), console=self._messages) as bar:
+                task = bar.add_task(title, total=total)
+                yield lambda: bar.advance(task)
+        else:
+            yield PlainProgress(self, title, total)
+
+
+class PlainProgress:
+    """Progress as lines of text."""
+
+    def __init__(self, console: Console, title: str, total: int) -> None:
+        self._console, self._title, self._total = console, title, total
+        self._done = 0
+        self._began = self._shown = time.monotonic()
+
+    def __call__(self) -> None:
+        """Count an image; every few seconds, and at the end, print a line."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._shown < PLAIN_INTERVAL and self._done < self._total:
+            return
+        self._shown = now
+        rate = self._done / max(now - self._began, 1e-9)
+        left = (self._total - self._done) / rate
+        self._console.note(f"{self._title} {self._done}/{self._total}, {rate:.1f} images/s, {left:.0f} s left")

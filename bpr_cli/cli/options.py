@@ -1,0 +1,55 @@
+"""Command-line options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bpr_cli.refine.settings import RefineSettings
+
+DEFAULTS = RefineSettings()
+ENGINE = "Network and device"
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Shipped weights by name, or a weights file (default: {DEFAULTS.weights}).", rich_help_panel=ENGINE
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help=f"auto (all GPUs, else the CPU), cpu, cuda, or GPUs such as cuda:0,1 (default: {DEFAULTS.device}).",
+        rich_help_panel=ENGINE,
+    ),
+]
+PrecisionName = Annotated[
+    str | None,
+    typer.Option(
+        "--precision", help=f"float32, bfloat16 or float16 (default: {DEFAULTS.precision}).", rich_help_panel=ENGINE
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Patches a forward pass; halved by itself when memory is short (default: {DEFAULTS.batch_size}).",
+        rich_help_panel=ENGINE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Threads that read, cut, paste and write beside the network (default: the cores, 4 at most).",
+        rich_help_panel=ENGINE,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where the results go; made when missing.")]
+
+
+def refine_settings(**given: object) -> RefineSettings:
+    """The library's defaults, changed by what the user set (what is None was not set)."""
+    return replace(DEFAULTS, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

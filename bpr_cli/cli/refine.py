@@ -1,0 +1,119 @@
+"""``bpr refine``: the main job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bpr_cli.cli import options
+from bpr_cli.cli.console import Console
+from bpr_cli.formats import FORMATS, ReadOptions, open_predictions
+from bpr_cli.formats.base import PredictionSet, Task
+from bpr_cli.formats.output import check_output
+from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refine.summary import RefineSummary, summarise
+
+INPUT = "Input"
+
+EXAMPLES = """
+Examples:
+
+  bpr refine mask.png --images photo.jpg --out refined.png
+
+  bpr refine results.json --images val2017/ --image-info instances_val2017.json --out refined/
+
+  bpr refine preds/ --images leftImg8bit/val/ --out refined/ --nms-threshold 0.55
+"""
+
+
+def refine(
+    predictions: Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")],
+    images: Annotated[Path, typer.Option("--images", "-i", help="Directory of the images, or a single image.")],
+    out: options.Out,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
+    ] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="Kind of segmentation, if not to be recognised.", rich_help_panel=INPUT)
+    ] = None,
+    image_info: Annotated[
+        Path | None,
+        typer.Option(help="COCO JSON whose images list names the images of the results.", rich_help_panel=INPUT),
+    ] = None,
+    ignore_label: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Label of a label map to leave as it is; may be repeated (default: 255).", rich_help_panel=INPUT
+        ),
+    ] = None,
+    nms_threshold: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Overlap of patches: more is better and slower, 0.55 is best (default: {options.DEFAULTS.nms_threshold})."
+        ),
+    ] = None,
+    weights: options.Weights = None,
+    device: options.Device = None,
+    precision: options.PrecisionName = None,
+    batch_size: options.BatchSize = None,
+    workers: options.Workers = None,
+    json: options.Json = False,
+) -> None:
+    """Sharpen the boundaries of predicted masks.
+
+    Reads the predictions of any instance, semantic or panoptic model, re-decides patches along the predicted
+    boundaries, and writes the refined predictions in the format they came in. Needs no ground truth.
+    """
+    settings = options.refine_settings(
+        weights=weights,
+        nms_threshold=nms_threshold,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        workers=workers,
+    )
+    check_output(predictions, images, out)
+    ignored = ReadOptions().ignore_labels if ignore_label is None else frozenset(ignore_label)
+    opened = open_predictions(predictions, images, ReadOptions(format_, task, image_info, ignored))
+    raise typer.Exit(run(opened, settings, out, json))
+
+
+def run(predictions: PredictionSet, settings: RefineSettings, out: Path, json: bool) -> int:
+    """Refine, show what was done, and return the exit code."""
+    # PyTorch takes seconds to import: only once all input is checked.
+    from bpr_cli.refine.pipeline import refine_predictions  # noqa: PLC0415
+    from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+
+    console = Console()
+    refiner = Refiner(settings)
+    with console.progress("refining", len(predictions.items)) as advance:
+        result = refine_predictions(refiner, predictions, predictions.writer(out), lambda _: advance())
+    for failure in result.failures:
+        console.error(f"{failure.name}: {failure.reason}")
+    summary = summarise(refiner, predictions, result, out)
+    show(console, summary)
+    if json:
+        console.result(asdict(summary))
+    if not result.failures:
+        return 0
+    return 1 if result.written else 2
+
+
+def show(console: Console, summary: RefineSummary) -> None:
+    """The closing table."""
+    rows = [
+        ("images", f"{summary.images}"),
+        ("segments", f"{summary.segments}"),
+        ("patches", f"{summary.patches}"),
+        ("boundaries moved by, mean", f"{summary.boundary_movement:.2f} px"),
+        *((f"{stage}, busy", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
+        ("in all", f"{summary.elapsed:.1f} s"),
+    ]
+    if summary.failures:
+        rows.insert(1, ("failed", f"{len(summary.failures)}"))
+    title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)} -> {summary.output}"
+    console.table(title, ("refined", ""), rows)

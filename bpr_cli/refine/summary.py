@@ -1,0 +1,82 @@
+"""What a refinement reports of itself, for people and for programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpr_cli import __version__
+from bpr_cli.formats.base import Failure, PredictionSet
+from bpr_cli.refine.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from bpr_cli.refine.pipeline import RefineResult
+    from bpr_cli.refine.refiner import Refiner
+
+
+@dataclass(frozen=True)
+class WeightsUsed:
+    """Which weights refined: their name, network and the SHA-256 of their file."""
+
+    name: str
+    network: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class RefineSummary:
+    """A finished refinement; every field is plain data, ready for JSON.
+
+    Attributes:
+        version: of bpr.
+        output: where the refined predictions are.
+        format: of input and output.
+        task: instance, semantic or panoptic.
+        images: number of images written.
+        segments: number of masks in them.
+        patches: number of patches decided.
+        boundary_movement: mean distance that boundaries moved, in pixels.
+        seconds: busy seconds by stage, summed over threads.
+        elapsed: seconds from start to end.
+        devices: where the network ran.
+        weights: which weights.
+        settings: all settings.
+        failures: items that could not be refined, and why.
+    """
+
+    version: str
+    output: str
+    format: str
+    task: str
+    images: int
+    segments: int
+    patches: int
+    boundary_movement: float
+    seconds: dict[str, float]
+    elapsed: float
+    devices: list[str]
+    weights: WeightsUsed
+    settings: RefineSettings
+    failures: list[Failure]
+
+
+def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
+    """Put together what is known after a refinement."""
+    weights = refiner.weights
+    return RefineSummary(
+        version=__version__,
+        output=str(out),
+        format=predictions.format,
+        task=predictions.task.value,
+        images=result.written,
+        segments=result.movement.segments,
+        patches=result.movement.patches,
+        boundary_movement=round(result.movement.pixels, 4),
+        seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
+        elapsed=round(result.elapsed, 3),
+        devices=refiner.devices,
+        weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest),
+        settings=refiner.settings,
+        failures=result.failures,
+    )
