@@ -40,6 +40,24 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to open a set of predictions; the defaults recognise everything from the files.
+
+    Attributes:
+        format: name of the format, or None to recognise it.
+        task: the task the set must have, or None to take what the files say.
+        image_info: a JSON file with a COCO ``images`` list that gives the image name of every id; nothing else in
+            it is read.
+        ignore_labels: values of label maps that are never refined.
+    """
+
+    format: str | None = None
+    task: Task | None = None
+    image_info: Path | None = None
+    ignore_labels: frozenset[int] = frozenset({255})
+
+
 class Writer(ABC):
     """Writes refined predictions in the format of the set they came from.
 
@@ -54,7 +72,7 @@ class Writer(ABC):
         ``refined`` has the form that ``read`` gave for the item: as many masks in the same order, or a label map.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 (most formats have nothing left to write)
         """Write what needs all items, such as a JSON file. Items never written are left out of it."""
 
     def __enter__(self) -> Writer:

@@ -1,0 +1,74 @@
+"""Binary masks: a PNG file an image with background 0 and one foreground value, 1 or 255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, ReadOptions, Task
+from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.folder import PngFolder
+from bpr_cli.formats.images import ImageIndex
+from bpr_cli.formats.png import encode_gray, read_gray, read_style
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import Mask, Prediction
+
+FOREGROUNDS = (1, 255)
+
+
+def foreground_of(values: NDArray[np.generic], path: Path, allowed: tuple[int, ...] = FOREGROUNDS) -> int | None:
+    """The value of the foreground of a binary mask; None for a mask without foreground.
+
+    Raises:
+        BprError: there are other values than 0 and one of those allowed.
+    """
+    largest = int(values.max())
+    if largest == 0:
+        return None
+    if largest in allowed and np.all((values == 0) | (values == largest)):
+        return largest
+    raise BprError(
+        f"{path} holds the values {join_names(np.unique(values), limit=5)}, expected a binary mask of 0 and 255 or "
+        "0 and 1; if these are class labels, use --format labels"
+    )
+
+
+class MaskSet(PngFolder):
+    """Binary masks, one an image; a mask without foreground is valid."""
+
+    format = "masks"
+    task = Task.INSTANCE
+
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
+        """List the files and find their images; there are no options."""
+        super().__init__(source, index)
+        # Kept from read to write, so that the source need not be decoded again.
+        self._foregrounds: dict[str, int | None] = {}
+
+    def read(self, item: Item) -> Prediction:
+        """The mask of one image."""
+        values = read_gray(self.path(item))
+        self._foregrounds[item.name] = foreground_of(values, self.path(item))
+        return (Mask.from_array(values),)
+
+    def encode(self, item: Item, refined: Prediction) -> bytes:
+        """The refined mask with the foreground value and mode of the source."""
+        if not isinstance(refined, tuple) or len(refined) != 1:
+            raise TypeError("expected one mask")
+        if item.name not in self._foregrounds:
+            self.read(item)
+        return encode_mask(refined[0], self.path(item), self._foregrounds.pop(item.name))
+
+
+def encode_mask(mask: Mask, source: Path, foreground: int | None) -> bytes:
+    """A PNG file with a mask, in the style of the source file and with its foreground value."""
+    style = read_style(source)
+    if foreground is None:
+        foreground = 255 if style.mode in ("L", "LA", "RGB", "RGBA") else 1
+    values = np.zeros(mask.size, dtype=np.uint16)
+    x0, y0, x1, y1 = mask.box
+    values[y0:y1, x0:x1] = mask.crop * np.uint16(foreground)
+    return encode_gray(values, style)

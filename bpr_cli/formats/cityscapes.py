@@ -1,0 +1,160 @@
+"""Cityscapes instance results: for every image a text file of ``mask.png labelID score`` lines, and the masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.binary import encode_mask, foreground_of
+from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
+from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import Mask, Prediction
+
+_ANY_VALUE = tuple(range(1, 2**16))  # the benchmark takes every value but 0 as foreground
+
+
+@dataclass(frozen=True)
+class _ResultLine:
+    """One line of a result file; the score is kept as text only."""
+
+    mask: str
+    label: int
+
+
+def _parse_line(line: str) -> _ResultLine | None:
+    parts = line.rsplit(maxsplit=2)
+    try:
+        label, _ = int(parts[1]), float(parts[2])
+    except (IndexError, ValueError):
+        return None
+    return _ResultLine(parts[0].strip(), label) if parts[0].strip().lower().endswith(".png") else None
+
+
+def result_files(source: Source) -> list[Path]:
+    """The result files of a directory: those called ``…_pred.txt``, or else every text file with result lines."""
+    if source.is_file:
+        return []
+    texts = source.files(".txt")
+    named = [file for file in texts if file.stem.endswith("_pred")]
+    return named or [file for file in texts if _has_result_lines(source.root / file)]
+
+
+def _has_result_lines(path: Path) -> bool:
+    lines = _decode(read_bytes(path)).splitlines()
+    return next((_parse_line(line) is not None for line in lines if line.strip()), False)
+
+
+def _decode(content: bytes) -> str:
+    # File names may be in any encoding; this one gives back the same name when a file is opened.
+    return content.decode("utf-8", "surrogateescape")
+
+
+class CityscapesSet(PredictionSet):
+    """Cityscapes instance results; an item is one result file, named by its relative path.
+
+    The masks keep their relative paths, so none may lie outside the directory or belong to two result files.
+    """
+
+    format = "cityscapes"
+    task = Task.INSTANCE
+
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
+        """Parse the result files, check that the masks exist, and find the images; there are no options.
+
+        Raises:
+            BprError: there is no result file.
+        """
+        self._root = source.root
+        files = result_files(source)
+        if not files:
+            raise BprError(
+                f"{source.path} holds no Cityscapes result file, expected a directory with files called …_pred.txt "
+                "whose lines are 'mask.png labelID score'"
+            )
+        self._masks: dict[str, list[Path]] = {}
+        self._owners: dict[Path, str] = {}
+        self._foregrounds: dict[Path, int | None] = {}
+        self.items, self.failures = match_images([self._entry(file) for file in files], index)
+
+    def _entry(self, file: Path) -> Entry:
+        name = file.as_posix()
+        try:
+            self._masks[name] = self._parse(file)
+        except BprError as error:
+            return Entry(name, problem=str(error))
+        return Entry(name, (file.with_suffix("").as_posix(),))
+
+    def _parse(self, file: Path) -> list[Path]:
+        """Masks of a result file, relative to the root and in the order of its lines."""
+        masks = []
+        for number, line in enumerate(_decode(read_bytes(self._root / file)).splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                masks.append(self._mask_of_line(file, line))
+            except BprError as error:
+                raise BprError(f"{self._root / file}, line {number}: {error}") from error
+        return masks
+
+    def _mask_of_line(self, file: Path, line: str) -> Path:
+        result = _parse_line(line)
+        if result is None:
+            raise BprError(f"found {line.strip()[:80]!r}, expected 'mask.png labelID score'")
+        mask = path_inside(self._root, file.parent, result.mask)
+        if not (self._root / mask).is_file():
+            raise BprError(f"the mask {self._root / mask} does not exist")
+        owner = self._owners.setdefault(mask, file.as_posix())
+        if owner != file.as_posix():
+            raise BprError(f"the mask {self._root / mask} belongs to {owner} already; give every image its own masks")
+        return mask
+
+    def read(self, item: Item) -> Prediction:
+        """The masks of one image, in the order of its result file."""
+        masks = tuple(self._read_mask(mask) for mask in self._masks[item.name])
+        sizes = sorted({mask.size for mask in masks})
+        if len(sizes) > 1:
+            shapes = " and ".join(f"{height} x {width}" for height, width in sizes[:2])
+            raise BprError(f"{self._root / item.name}: its masks have different sizes ({shapes})")
+        return masks
+
+    def _read_mask(self, mask: Path) -> Mask:
+        path = self._root / mask
+        values = read_gray(path)
+        self._foregrounds[mask] = foreground_of(values, path, allowed=_ANY_VALUE)
+        return Mask.from_array(values)
+
+    def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:
+        """The PNG files with the refined masks of an item, by relative path."""
+        masks = self._masks[item.name]
+        if not isinstance(refined, tuple) or len(refined) != len(masks):
+            raise TypeError(f"expected {len(masks)} masks for {item.name}")
+        return {path: self._encode_mask(path, mask) for path, mask in zip(masks, refined, strict=True)}
+
+    def _encode_mask(self, path: Path, mask: Mask) -> bytes:
+        if path not in self._foregrounds:
+            self._read_mask(path)
+        return encode_mask(mask, self._root / path, self._foregrounds.pop(path))
+
+    def result_text(self, item: Item) -> bytes:
+        """The result file of an item as it is."""
+        return read_bytes(self._root / item.name)
+
+    def writer(self, out: Path) -> Writer:
+        """A writer of result files and masks with the relative paths of the input."""
+        return _CityscapesWriter(self, out)
+
+
+class _CityscapesWriter(Writer):
+    def __init__(self, source: CityscapesSet, out: Path) -> None:
+        self._source = source
+        self._out = out
+
+    def write(self, item: Item, refined: Prediction) -> None:
+        for path, content in self._source.encode(item, refined).items():
+            write_bytes(self._out / path, content)
+        # Last, so that a result file never names a mask that is not there.
+        write_bytes(self._out / item.name, self._source.result_text(item))

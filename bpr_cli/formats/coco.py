@@ -1,0 +1,191 @@
+"""COCO instance results: a JSON list of records, or an annotations object that is refined in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats import rle
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.documents import Json, Record, describe, write_json
+from bpr_cli.formats.files import output_file
+from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
+from bpr_cli.formats.images import Entry, ImageIndex, image_size, match_images
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import Mask, Prediction, Size
+
+
+def is_coco(document: Json) -> bool:
+    """Whether a JSON document looks like COCO instance results or annotations."""
+    records = _records_of(document)
+    return bool(records) and any(isinstance(record, dict) and "segmentation" in record for record in records)
+
+
+def _records_of(document: Json) -> list[Json]:
+    records = document.get("annotations") if isinstance(document, dict) else document
+    return records if isinstance(records, list) else []
+
+
+@dataclass
+class _Group:
+    """The records of one image, by their index in the file.
+
+    Attributes:
+        image_id: as the first record has it.
+        records: index and record, in the order of the file.
+        problem: what is wrong with the first broken record, or None.
+    """
+
+    image_id: int | str
+    records: dict[int, Record] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class CocoSet(PredictionSet):
+    """COCO instance results; an item is one image with all its records, named by the image id.
+
+    One broken record fails the image it belongs to, so that no image is written with some of its masks missing.
+    """
+
+    format = "coco"
+    task = Task.INSTANCE
+
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+        """Check the records, group them by image, and find the images.
+
+        Raises:
+            BprError: the file is not COCO results at all.
+        """
+        self.path = source.document_path
+        self.document = source.document
+        self.records = _records_of(self.document)
+        if not is_coco(self.document):
+            raise BprError(
+                f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
+                "image_id, category_id, segmentation and score"
+            )
+        self._table = _image_table(self.document, options)
+        entries: list[Entry] = []
+        self._groups = self._group(entries)
+        entries[:0] = [self._entry(name, group) for name, group in self._groups.items()]
+        self.items, self.failures = match_images(entries, index)
+        self._images = {item.name: item.image for item in self.items}
+
+    def _group(self, orphans: list[Entry]) -> dict[str, _Group]:
+        """Records by image; those that belong to no image are added to ``orphans``."""
+        groups: dict[str, _Group] = {}
+        for index, record in enumerate(self.records):
+            image_id = record.get("image_id") if isinstance(record, dict) else None
+            if image_id is None or not is_id(image_id):
+                found = "no image_id" if image_id is None else f"the image_id {image_id!r}"
+                problem = f"{self.path}: record {index} has {found}, expected a number or a text"
+                orphans.append(Entry(f"record {index}", problem=problem))
+                continue
+            group = groups.setdefault(str(image_id), _Group(image_id))
+            group.records[index] = record
+            group.problem = group.problem or self._problem(index, record)
+        return groups
+
+    def _problem(self, index: int, record: Record) -> str | None:
+        try:
+            if "segmentation" not in record:
+                raise BprError("it has no segmentation, expected run lengths or polygons")
+            rle.form_of(record["segmentation"])
+        except BprError as error:
+            return self._sentence(index, record, error)
+        return None
+
+    def _sentence(self, index: int, record: Record, error: BprError) -> str:
+        name = f"record {index} (id {record['id']!r})" if "id" in record else f"record {index}"
+        return f"{self.path}: {name} of image {record['image_id']!r} is broken: {error}"
+
+    def _entry(self, name: str, group: _Group) -> Entry:
+        sizes = {rle.size_of(record["segmentation"]) for record in group.records.values() if group.problem is None}
+        stated = sorted(size for size in sizes if size is not None)
+        if len(stated) > 1:
+            shapes = " and ".join(f"{height} x {width}" for height, width in stated[:2])
+            return Entry(name, problem=f"{self.path}: the masks of image {name} have different sizes ({shapes})")
+        known = self._table.get(group.image_id) if self._table else None
+        if self._table and known is None:
+            group.problem = group.problem or (
+                f"{self.path}: record {next(iter(group.records))} has the unknown image id {group.image_id!r}, "
+                "expected one of the ids in the images list; check --image-info"
+            )
+        names = (known.file_name,) if known else image_names_of(group.image_id)
+        return Entry(name, names, group.problem)
+
+    def read(self, item: Item) -> Prediction:
+        """The masks of one image, in the order of its records."""
+        group = self._groups[item.name]
+        size = self._polygon_size(item, group)
+        return tuple(self._mask(index, record, size) for index, record in group.records.items())
+
+    def _polygon_size(self, item: Item, group: _Group) -> Size:
+        """Size of the image's masks: polygons do not state it, so other masks, the list of images or the file does."""
+        for record in group.records.values():
+            stated = rle.size_of(record["segmentation"])
+            if stated:
+                return stated
+        known = self._table.get(group.image_id) if self._table else None
+        return known.size if known and known.size else image_size(item.image)
+
+    def _mask(self, index: int, record: Record, size: Size) -> Mask:
+        try:
+            return rle.decode(record["segmentation"], size)
+        except BprError as error:
+            raise BprError(self._sentence(index, record, error)) from error
+
+    def records_of(self, item: Item) -> dict[int, Record]:
+        """The records of one image by their index in the file."""
+        return self._groups[item.name].records
+
+    def writer(self, out: Path) -> Writer:
+        """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""
+        return _CocoWriter(self, output_file(out, self.path.name))
+
+
+def _image_table(document: Json, options: ReadOptions) -> ImageTable | None:
+    if options.image_info is not None:
+        return ImageTable.read(options.image_info)
+    images = document.get("images") if isinstance(document, dict) else None
+    return ImageTable(images) if isinstance(images, list) else None
+
+
+class _CocoWriter(Writer):
+    def __init__(self, source: CocoSet, path: Path) -> None:
+        self._source = source
+        self._path = path
+        self._refined: dict[int, Record] = {}
+        self._lock = Lock()
+
+    def write(self, item: Item, refined: Prediction) -> None:
+        records = self._source.records_of(item)
+        if not isinstance(refined, tuple) or len(refined) != len(records):
+            raise TypeError(f"expected {len(records)} masks for image {item.name}")
+        updated = {index: _update(records[index], mask) for index, mask in zip(records, refined, strict=True)}
+        with self._lock:
+            self._refined.update(updated)
+
+    def close(self) -> None:
+        records = [self._refined[index] for index in sorted(self._refined)]
+        document = self._source.document
+        write_json(self._path, {**document, "annotations": records} if isinstance(document, dict) else records)
+
+
+def _update(record: Record, mask: Mask) -> Record:
+    """The record with the refined mask; area and bbox follow where it has them, everything else stays."""
+    updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"]))}
+    update_measures(updated, mask.area, rle.bounding_box(mask))
+    return updated
+
+
+def update_measures(record: Record, area: int, box: list[int]) -> None:
+    """Set the ``area`` and ``bbox`` that a record already has, as floats where they were floats."""
+    if "area" in record:
+        record["area"] = float(area) if isinstance(record["area"], float) else area
+    if "bbox" in record:
+        old = record["bbox"]
+        floats = isinstance(old, list) and any(isinstance(value, float) for value in old)
+        record["bbox"] = [float(value) for value in box] if floats else box

@@ -1,0 +1,91 @@
+"""Files and folders: sorted listings, names that must stay inside a folder, and writes that are never half done."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from bpr_cli.errors import BprError
+
+
+def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files under ``root`` with one of the (lower-case) suffixes, as sorted paths relative to it.
+
+    Hidden files and folders are left out: they hold thumbnails and other by-products of file managers.
+    """
+    found = [file for file in _walk(root) if file.suffix.lower() in suffixes]
+    return sorted(file.relative_to(root) for file in found)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        # Data sets often link their folders from elsewhere; a link to a parent must not be followed for ever.
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def path_inside(root: Path, folder: Path, name: str) -> Path:
+    """Path relative to ``root`` of the file that a prediction in ``root / folder`` calls ``name``.
+
+    Raises:
+        BprError: the name is absolute, or it leads out of ``root``, by itself or through a symbolic link.
+    """
+    if not name or "\0" in name:
+        raise BprError(f"{name!r} is not a file name")
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+        raise BprError(f"{name!r} is an absolute path, expected one inside the prediction directory {root}")
+    inside = Path(os.path.normpath(folder / name))
+    real_root = Path(os.path.realpath(root))
+    if inside.parts[:1] == ("..",) or not Path(os.path.realpath(root / folder / name)).is_relative_to(real_root):
+        raise BprError(f"{name!r} leads out of the prediction directory {root}; move the file inside it")
+    return inside
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        BprError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, and its folders, so that it appears under its name only when complete.
+
+    Raises:
+        BprError: the folder or the file cannot be written.
+    """
+    # The name of a temporary file must not grow with the final name, which may already have the longest length allowed.
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def output_file(out: Path, name: str) -> Path:
+    """Where the refined counterpart of one input file called ``name`` goes.
+
+    ``out`` itself when it is a file name with the input's suffix, otherwise the file ``name`` in the directory ``out``.
+    """
+    if out.suffix.lower() == Path(name).suffix.lower() and not out.is_dir():
+        return out
+    return out / name

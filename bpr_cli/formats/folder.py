@@ -1,0 +1,64 @@
+"""What folders of one PNG an image have in common, whether they hold label maps or binary masks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet, Writer
+from bpr_cli.formats.files import output_file, write_bytes
+from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import Prediction
+
+_COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
+
+
+def value_files(source: Source) -> list[Path]:
+    """The PNG files of a source without the pictures that tools put beside label maps.
+
+    Files that end in ``_color`` or ``_instanceIds`` are left out, unless there is nothing else.
+    """
+    files = [file for file in source.pngs if not file.stem.endswith(_COMPANIONS)]
+    return files or source.pngs
+
+
+class PngFolder(PredictionSet):
+    """A PNG file for every image, in nested folders, or a single such file; items are named by relative path."""
+
+    def __init__(self, source: Source, index: ImageIndex) -> None:
+        """List the files and find their images.
+
+        Raises:
+            BprError: there is no PNG file.
+        """
+        self._root = source.root
+        self._is_file = source.is_file
+        files = value_files(source)
+        if not files:
+            raise BprError(f"{source.path} holds no PNG file, expected one for every image")
+        self.items, self.failures = match_images([Entry(file.as_posix(), (file.as_posix(),)) for file in files], index)
+
+    def path(self, item: Item) -> Path:
+        """The PNG file of an item."""
+        return self._root / item.name
+
+    @abstractmethod
+    def encode(self, item: Item, refined: Prediction) -> bytes:
+        """The PNG file with the refined prediction of an item, in the style of its source."""
+
+    def writer(self, out: Path) -> Writer:
+        """A writer of PNG files with the relative paths of the input."""
+        return _PngWriter(self, out, self._is_file)
+
+
+class _PngWriter(Writer):
+    def __init__(self, source: PngFolder, out: Path, is_file: bool) -> None:
+        self._source = source
+        self._out = out
+        self._is_file = is_file
+
+    def write(self, item: Item, refined: Prediction) -> None:
+        path = output_file(self._out, item.name) if self._is_file else self._out / item.name
+        write_bytes(path, self._source.encode(item, refined))

@@ -1,0 +1,85 @@
+"""The ``images`` list of COCO-like JSON files: which image an id means, and how large it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.documents import Json, Record, describe, read_json
+from bpr_cli.masks import Size
+
+_COCO_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """What a JSON file says of an image; ``size`` is (H, W) where it is stated."""
+
+    file_name: str
+    size: Size | None
+
+
+class ImageTable:
+    """Image records by id; 42, "42" and, where nothing has exactly that id, "000000000042" are the same."""
+
+    def __init__(self, records: Iterable[Json]) -> None:
+        """Take what is usable of the records; an id without a usable record is unknown."""
+        self._exact: dict[str, ImageRecord] = {}
+        self._plain: dict[str, ImageRecord] = {}
+        for record in records:
+            if isinstance(record, dict) and is_id(record.get("id")) and isinstance(record.get("file_name"), str):
+                image = ImageRecord(record["file_name"], _size_of(record))
+                self._exact[str(record["id"])] = image
+                self._plain[_plain(record["id"])] = image
+
+    @classmethod
+    def read(cls, path: Path) -> ImageTable:
+        """The images of a COCO-like JSON file.
+
+        Raises:
+            BprError: not JSON, or without images.
+        """
+        document = read_json(path)
+        images = document.get("images") if isinstance(document, dict) else None
+        table = cls(images if isinstance(images, list) else [])
+        if not table:
+            raise BprError(
+                f"{path} holds {describe(document)}, expected an object with an 'images' list of id and file_name; "
+                "check --image-info"
+            )
+        return table
+
+    def __bool__(self) -> bool:
+        return bool(self._exact)
+
+    def get(self, image_id: int | str) -> ImageRecord | None:
+        """The record of an id, or None."""
+        return self._exact.get(str(image_id)) or self._plain.get(_plain(image_id))
+
+
+def is_id(value: Json) -> bool:
+    """Whether a JSON value can be an image id."""
+    return type(value) is int or (isinstance(value, str) and value != "")
+
+
+def image_names_of(image_id: int | str) -> tuple[str, ...]:
+    """What the image of an id may be called when no list says it: the id as it is, plain, or with COCO's zeros."""
+    plain = _plain(image_id)
+    names = [str(image_id), plain]
+    if plain.isdecimal():
+        names.append(plain.zfill(_COCO_DIGITS))
+    return tuple(dict.fromkeys(names))
+
+
+def _plain(image_id: int | str) -> str:
+    text = str(image_id)
+    return text.lstrip("0") or "0" if text.isdecimal() else text
+
+
+def _size_of(record: Record) -> Size | None:
+    height, width = record.get("height"), record.get("width")
+    if type(height) is int and type(width) is int and height > 0 and width > 0:
+        return height, width
+    return None

@@ -1,0 +1,249 @@
+"""COCO panoptic results: a JSON file, and a PNG file an image whose colours are segment ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.coco import update_measures
+from bpr_cli.formats.documents import Json, Record, describe, join_names, write_json
+from bpr_cli.formats.files import output_file, path_inside, write_bytes
+from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
+from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.png import encode_ids, read_ids
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import LabelMap, Prediction
+
+VOID = 0
+_ID_LIMIT = 256**3
+
+
+def is_panoptic(document: Json) -> bool:
+    """Whether a JSON document looks like COCO panoptic results or annotations."""
+    annotations = document.get("annotations") if isinstance(document, dict) else None
+    if not isinstance(annotations, list):
+        return False
+    return any(isinstance(annotation, dict) and "segments_info" in annotation for annotation in annotations)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where JSON and PNG files lie.
+
+    Attributes:
+        document: the JSON file.
+        folder: folder of the PNG files.
+        folder_name: that folder as seen from the JSON file's; empty when they share one.
+    """
+
+    document: Path
+    folder: Path
+    folder_name: str
+
+
+def _layout(source: Source) -> _Layout:
+    """Find the PNG folder that belongs to the JSON file.
+
+    It is the directory given when the JSON file lies next to it; else the folder next to the JSON file with its stem;
+    else, in a directory of both, the only folder; else the JSON file's own directory.
+    """
+    document = source.document_path
+    if document == source.sibling_document:
+        return _Layout(document, source.path, source.path.resolve().name)
+    folders = sorted(path for path in document.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    same_stem = document.with_suffix("")
+    if same_stem.is_dir():
+        return _Layout(document, same_stem, same_stem.name)
+    beside = any(path.suffix.lower() == ".png" for path in document.parent.iterdir())
+    if not beside and len(folders) == 1:
+        return _Layout(document, folders[0], folders[0].name)
+    if beside:
+        return _Layout(document, document.parent, "")
+    raise BprError(
+        f"{document} holds panoptic results, but the folder of their PNG files was not found; put it next to the JSON "
+        f"file as {same_stem.name}/"
+    )
+
+
+class PanopticSet(PredictionSet):
+    """COCO panoptic results, also in the Cityscapes naming; an item is one PNG file, named by its file name."""
+
+    format = "panoptic"
+    task = Task.PANOPTIC
+
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+        """Check the annotations and find the PNG files and images.
+
+        Raises:
+            BprError: the JSON file is not panoptic, or there is no folder of PNG files.
+        """
+        self.document = source.document
+        if not is_panoptic(self.document):
+            raise BprError(
+                f"{source.document_path} holds {describe(self.document)}, expected COCO panoptic results: an object "
+                "whose annotations have image_id, file_name and segments_info"
+            )
+        self.layout = _layout(source)
+        self._table = self._image_table(options)
+        self._numbers: dict[str, int] = {}
+        entries = [self._entry(number, record) for number, record in enumerate(self.document["annotations"])]
+        self.items, self.failures = match_images(entries, index)
+
+    def _image_table(self, options: ReadOptions) -> ImageTable:
+        if options.image_info is not None:
+            return ImageTable.read(options.image_info)
+        images = self.document.get("images")
+        return ImageTable(images if isinstance(images, list) else [])
+
+    def _entry(self, number: int, annotation: Json) -> Entry:
+        try:
+            name = self._check(annotation)
+        except BprError as error:
+            named = annotation.get("file_name") if isinstance(annotation, dict) else None
+            name = named if isinstance(named, str) and named not in self._numbers else f"annotation {number}"
+            return Entry(name, problem=f"{self.layout.document}: annotation {number} is broken: {error}")
+        self._numbers[name] = number
+        known = self._table.get(annotation["image_id"])
+        listed = (known.file_name,) if known else ()
+        return Entry(name, (*listed, name, *image_names_of(annotation["image_id"])))
+
+    def _check(self, annotation: Json) -> str:
+        """Check all of an annotation that can be seen without its PNG file; gives its file name."""
+        if not isinstance(annotation, dict) or not is_id(annotation.get("image_id")):
+            raise BprError("it has no image_id, expected a number or a text")
+        name = annotation.get("file_name")
+        if not isinstance(name, str):
+            raise BprError("it has no file_name, expected the name of its PNG file")
+        path = path_inside(self.layout.folder, Path(), name)
+        if not (self.layout.folder / path).is_file():
+            raise BprError(f"its file {self.layout.folder / path} does not exist")
+        if name in self._numbers:
+            raise BprError(f"the file {name} belongs to annotation {self._numbers[name]} already")
+        _segment_ids(annotation)
+        return name
+
+    def annotation(self, item: Item) -> Record:
+        """The JSON record of an item."""
+        annotation: Record = self.document["annotations"][self._numbers[item.name]]
+        return annotation
+
+    def number(self, item: Item) -> int:
+        """Position of an item's record in the JSON file."""
+        return self._numbers[item.name]
+
+    def read(self, item: Item) -> Prediction:
+        """The segment ids of one image.
+
+        Raises:
+            BprError: the PNG file is broken, or its ids are not those of the JSON file.
+        """
+        path = self.layout.folder / item.name
+        ids = read_ids(path)
+        in_file = set(_distinct(ids)) - {VOID}
+        in_json = set(_segment_ids(self.annotation(item)))
+        if in_file != in_json:
+            raise BprError(f"{path} and {self.layout.document} disagree: {_difference(in_file, in_json)}")
+        return LabelMap(ids, frozenset({VOID}))
+
+    def writer(self, out: Path) -> Writer:
+        """A writer of JSON and PNG files with the names and places of the input."""
+        return _PanopticWriter(self, out)
+
+
+def _segment_ids(annotation: Record) -> list[int]:
+    segments = annotation.get("segments_info")
+    if not isinstance(segments, list):
+        raise BprError("it has no segments_info, expected a list of segments")
+    ids = [segment.get("id") if isinstance(segment, dict) else None for segment in segments]
+    for segment_id in ids:
+        if type(segment_id) is not int or not VOID < segment_id < _ID_LIMIT:
+            raise BprError(f"the segment id {segment_id!r} is not a whole number from 1 to {_ID_LIMIT - 1}")
+    if len(set(ids)) < len(ids):
+        repeated = next(segment_id for segment_id in ids if ids.count(segment_id) > 1)
+        raise BprError(f"the segment id {repeated} occurs more than once")
+    return [segment_id for segment_id in ids if segment_id is not None]
+
+
+def _difference(in_file: set[int], in_json: set[int]) -> str:
+    parts = []
+    if in_file - in_json:
+        parts.append(f"the PNG file has the ids {join_names(sorted(in_file - in_json))} without a segment")
+    if in_json - in_file:
+        parts.append(f"the segments {join_names(sorted(in_json - in_file))} have no pixels in the PNG file")
+    return "; ".join(parts)
+
+
+def _distinct(ids: NDArray[np.int32]) -> list[int]:
+    # A table of all ids is several times faster than sorting the pixels.
+    present = np.zeros(int(ids.max()) + 1, dtype=bool)
+    present[ids] = True
+    return [int(value) for value in np.flatnonzero(present)]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """Area and bbox of one segment in pixels; zeros for a segment without pixels."""
+
+    area: int
+    box: list[int]
+
+
+def measure(ids: NDArray[np.int32], segment_ids: list[int]) -> list[_Measure]:
+    """Area and bounding box of every segment, in one pass over the pixels."""
+    height, width = ids.shape
+    table = np.zeros(max([int(ids.max()), *segment_ids]) + 1, dtype=np.int32)
+    table[segment_ids] = np.arange(1, len(segment_ids) + 1)
+    position = table[ids]
+    areas = np.bincount(position.ravel(), minlength=len(segment_ids) + 1)
+    in_row = np.zeros((height, len(segment_ids) + 1), dtype=bool)
+    in_column = np.zeros((width, len(segment_ids) + 1), dtype=bool)
+    in_row[np.arange(height)[:, None], position] = True
+    in_column[np.arange(width)[None, :], position] = True
+    return [
+        _Measure(int(areas[index]), _span_box(in_row[:, index], in_column[:, index]))
+        for index in range(1, len(segment_ids) + 1)
+    ]
+
+
+def _span_box(in_row: NDArray[np.bool_], in_column: NDArray[np.bool_]) -> list[int]:
+    rows, columns = np.flatnonzero(in_row), np.flatnonzero(in_column)
+    if rows.size == 0:
+        return [0, 0, 0, 0]
+    x, y = int(columns[0]), int(rows[0])
+    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
+
+
+class _PanopticWriter(Writer):
+    def __init__(self, source: PanopticSet, out: Path) -> None:
+        self._source = source
+        self._document = output_file(out, source.layout.document.name)
+        renamed = self._document.name != source.layout.document.name
+        folder_name = self._document.stem if renamed and source.layout.folder_name else source.layout.folder_name
+        self._folder = self._document.parent / folder_name
+        self._refined: dict[int, Record] = {}
+        self._lock = Lock()
+
+    def write(self, item: Item, refined: Prediction) -> None:
+        if not isinstance(refined, LabelMap):
+            raise TypeError("expected a label map")
+        annotation = _update(self._source.annotation(item), refined.labels)
+        write_bytes(self._folder / item.name, encode_ids(refined.labels))
+        with self._lock:
+            self._refined[self._source.number(item)] = annotation
+
+    def close(self) -> None:
+        annotations = [self._refined[number] for number in sorted(self._refined)]
+        write_json(self._document, {**self._source.document, "annotations": annotations})
+
+
+def _update(annotation: Record, ids: NDArray[np.int32]) -> Record:
+    segments = [dict(segment) for segment in annotation["segments_info"]]
+    for segment, measured in zip(segments, measure(ids, [segment["id"] for segment in segments]), strict=True):
+        update_measures(segment, measured.area, measured.box)
+    return {**annotation, "segments_info": segments}

@@ -1,0 +1,211 @@
+"""COCO masks: run lengths (compressed text or a list of counts) and polygons, to and from ``Mask``.
+
+Runs alternate between background and foreground, background first, down the columns. They are decoded here and not
+by a library, so that text of unknown origin is checked before memory is taken, and only the columns between the first
+and the last foreground pixel are ever unpacked.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.documents import Json, Record
+from bpr_cli.masks import EMPTY_BOX, Mask, Size
+
+MAX_PIXELS = 2**28
+"""Largest frame that is unpacked; anything above is a broken size."""
+
+Runs = NDArray[np.int64]
+
+_LOWEST, _HIGHEST = ord("0"), ord("0") + 63
+_LONGEST_RUN_TEXT = 7  # five bits a character
+
+
+class Form(Enum):
+    """How a record stores its mask."""
+
+    COMPRESSED = "compressed run lengths"
+    BYTES_TEXT = "compressed run lengths, as the text of a bytes object"
+    COUNTS = "a list of counts"
+    POLYGONS = "polygons"
+
+
+def form_of(segmentation: Json) -> Form:
+    """How ``segmentation`` stores the mask; checks the structure, not the runs.
+
+    Raises:
+        BprError: it is none of the known forms; the sentence starts with what was found.
+    """
+    if isinstance(segmentation, dict):
+        _check_size(segmentation.get("size"))
+        return _form_of_counts(segmentation.get("counts"))
+    if isinstance(segmentation, list):
+        _check_polygons(segmentation)
+        return Form.POLYGONS
+    raise BprError(
+        f"its segmentation is {type(segmentation).__name__}, expected run lengths (size and counts) or polygons"
+    )
+
+
+def _form_of_counts(counts: Json) -> Form:
+    if isinstance(counts, list):
+        if all(type(count) is int and count >= 0 for count in counts):
+            return Form.COUNTS
+        raise BprError("its counts are not all whole numbers of 0 or more")
+    if isinstance(counts, str):
+        return Form.BYTES_TEXT if counts[:2] in ("b'", 'b"') else Form.COMPRESSED
+    raise BprError(f"its counts are {type(counts).__name__}, expected text or a list of whole numbers")
+
+
+def _check_size(size: Json) -> None:
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+        raise BprError(f"its size is {_shorten(size)}, expected [height, width] in whole pixels")
+    if size[0] * size[1] > MAX_PIXELS:
+        raise BprError(f"its size is {_shorten(size)}, more than the {MAX_PIXELS} pixels that are processed safely")
+
+
+def _check_polygons(polygons: list[Json]) -> None:
+    if not polygons:
+        raise BprError("its segmentation is an empty list, expected polygons or run lengths")
+    for polygon in polygons:
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+            raise BprError(f"its polygon {_shorten(polygon)} is not a list of three or more x, y pairs")
+        if not all(type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in polygon):
+            raise BprError(f"its polygon {_shorten(polygon)} holds something that is not a pixel position")
+
+
+def _shorten(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def size_of(segmentation: Json) -> Size | None:
+    """(H, W) that a checked segmentation states; polygons state none."""
+    return (segmentation["size"][0], segmentation["size"][1]) if isinstance(segmentation, dict) else None
+
+
+def decode(segmentation: Json, polygon_size: Size) -> Mask:
+    """The mask of a segmentation of any form.
+
+    Args:
+        segmentation: as found in the record.
+        polygon_size: (H, W) of the image, used for polygons only.
+
+    Raises:
+        BprError: it is broken.
+    """
+    form = form_of(segmentation)
+    if form is Form.POLYGONS:
+        return _decode_polygons(segmentation, polygon_size)
+    size = size_of(segmentation) or polygon_size
+    counts = segmentation["counts"]
+    return _mask_of_runs(size, _runs_of_list(counts, size) if form is Form.COUNTS else _runs_of_text(counts, form))
+
+
+def _runs_of_list(counts: list[int], size: Size) -> Runs:
+    # A count may be any whole number; larger ones than the frame would not fit the array, and are wrong anyway.
+    limit = size[0] * size[1] + 1
+    return np.array([min(count, limit) for count in counts], dtype=np.int64)
+
+
+def _runs_of_text(text: str, form: Form) -> Runs:
+    if form is Form.BYTES_TEXT:
+        # The text of a bytes object has its backslashes doubled; it can hold no quotation marks.
+        text = text[2:-1].replace("\\\\", "\\")
+    codes = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64)
+    if codes.size == 0 or codes.min() < _LOWEST or codes.max() > _HIGHEST:
+        raise BprError("its counts are not compressed run lengths: they hold characters that never occur there")
+    return _undo_differences(_unpack_numbers(codes - _LOWEST))
+
+
+def _unpack_numbers(codes: Runs) -> Runs:
+    """Numbers of five bits a character, lowest first; bit 5 says that more follow, bit 4 of the last is the sign."""
+    last = np.flatnonzero(codes & 32 == 0)
+    if last.size == 0 or last[-1] != codes.size - 1:
+        raise BprError("its counts are cut short")
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    if lengths.max() > _LONGEST_RUN_TEXT:
+        raise BprError("its counts hold a run that is longer than any image")
+    place = np.arange(codes.size) - np.repeat(first, lengths)
+    numbers = np.add.reduceat((codes & 31) << (5 * place), first)
+    negative = codes[last] & 16 != 0
+    signed: Runs = np.where(negative, numbers - (np.int64(1) << (5 * lengths)), numbers)
+    return signed
+
+
+def _undo_differences(numbers: Runs) -> Runs:
+    """From the fourth on, a run is stored as the difference to the run two before."""
+    runs: Runs = numbers.copy()
+    runs[1::2] = np.cumsum(numbers[1::2])
+    runs[2::2] = np.cumsum(numbers[2::2])
+    return runs
+
+
+def _mask_of_runs(size: Size, runs: Runs) -> Mask:
+    height, width = size
+    total = height * width
+    if np.any(runs < 0) or np.any(runs > total) or int(runs.sum()) != total:
+        raise BprError(f"its counts do not add up to its size {height} x {width}")
+    stops = np.cumsum(runs)[1::2]
+    starts = stops - runs[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if starts.size == 0:
+        return Mask(size, EMPTY_BOX, np.zeros((0, 0), dtype=bool))
+    left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
+    steps = np.zeros((right - left) * height + 1, dtype=np.int8)
+    steps[starts - left * height] += 1
+    steps[stops - left * height] -= 1
+    band = np.cumsum(steps[:-1], dtype=np.int8).view(bool).reshape(right - left, height).T
+    return Mask.from_array(band, offset=(left, 0), size=size)
+
+
+def _decode_polygons(polygons: list[list[float]], size: Size) -> Mask:
+    height, width = size
+    # Rasterising takes memory by the length of the outline, whatever the size of the image.
+    length = sum(_outline_length(polygon) for polygon in polygons)
+    if length > 4 * (height + 1) * (width + 1):
+        raise BprError(f"its polygons lie far outside the image of {height} x {width} pixels")
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+    return _mask_of_runs(size, _runs_of_text(merged["counts"].decode("ascii"), Form.COMPRESSED))
+
+
+def _outline_length(polygon: list[float]) -> float:
+    points = list(zip(polygon[0::2], polygon[1::2], strict=True))
+    return sum(max(abs(x1 - x0), abs(y1 - y0)) for (x0, y0), (x1, y1) in pairwise([*points, points[0]]))
+
+
+def encode(mask: Mask, form: Form) -> Record:
+    """The segmentation of a mask: a list of counts when ``form`` says so, otherwise compressed run lengths."""
+    height, width = mask.size
+    counts = _runs_of_mask(mask).tolist()
+    uncompressed = {"size": [height, width], "counts": counts}
+    if form is Form.COUNTS:
+        return uncompressed
+    compressed: bytes = coco_mask.frPyObjects(uncompressed, height, width)["counts"]
+    return {"size": [height, width], "counts": compressed.decode("ascii")}
+
+
+def _runs_of_mask(mask: Mask) -> Runs:
+    height, total = mask.size[0], mask.size[0] * mask.size[1]
+    if mask.box == EMPTY_BOX:
+        return np.array([total], dtype=np.int64)
+    x0, y0, x1, y1 = mask.box
+    # One background pixel on either side makes every run of the columns begin and end with a change.
+    padded = np.zeros((x1 - x0) * height + 2, dtype=bool)
+    padded[1:-1].reshape(x1 - x0, height)[:, y0:y1] = mask.crop.T
+    changes = np.flatnonzero(padded[1:] != padded[:-1]) + x0 * height
+    runs: Runs = np.diff(changes, prepend=0, append=total)
+    return runs if runs[-1] > 0 else runs[:-1]
+
+
+def bounding_box(mask: Mask) -> list[int]:
+    """COCO's bbox of a mask: [x, y, width, height]."""
+    x0, y0, x1, y1 = mask.box
+    return [x0, y0, x1 - x0, y1 - y0]
