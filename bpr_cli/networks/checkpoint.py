@@ -7,6 +7,7 @@ plain tensors (``weights_only``).
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,10 @@ def _check_size(path: Path) -> None:
 def _load(path: Path) -> object:
     """What ``torch.save`` wrote, if it is made of tensors and plain values."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        # torch's warnings speak to those who program with it; what matters to a user comes as an error.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     # A damaged pickle can make the reader fail in any way at all.
     except Exception as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"[Uu]nsupported class ([\w.]+)", str(error))

