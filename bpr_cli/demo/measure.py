@@ -51,7 +51,7 @@ def as_segments(segmentation: Segmentation) -> list[BoolArray] | NDArray[np.int3
     if isinstance(segmentation, np.ndarray):
         if segmentation.ndim != 2:
             raise ValueError(f"a mask or label map must be an (H, W) array, got shape {segmentation.shape}")
-        return [segmentation] if segmentation.dtype == np.bool_ else segmentation.astype(np.int32)
+        return [segmentation != 0] if segmentation.dtype == np.bool_ else segmentation.astype(np.int32)
     return [mask.to_array() if isinstance(mask, Mask) else mask != 0 for mask in segmentation]
 
 

@@ -1,0 +1,322 @@
+"""Before/after pictures: the two masks side by side over the image, and magnified places where they differ most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from bpr_cli.demo.measure import Segmentation, as_segments, score
+from bpr_cli.masks import BoolArray, Box
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+Segments = list[BoolArray] | NDArray[np.int32]
+
+BEFORE: Colour = (230, 159, 0)
+AFTER: Colour = (86, 180, 233)
+"""Orange and sky blue of Okabe and Ito's palette, told apart in every kind of colour blindness."""
+FILLS: tuple[Colour, ...] = (
+    (68, 119, 170),
+    (238, 102, 119),
+    (34, 136, 51),
+    (204, 187, 68),
+    (170, 51, 119),
+    (0, 153, 136),
+    (187, 187, 187),
+)
+"""Colours of segments, used in turn where there are several; after Paul Tol, without what resembles an outline."""
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (34, 34, 34)
+FAINT: Colour = (110, 110, 110)
+
+MARGIN, GAP, HEADER, CAPTION = 20, 16, 38, 24
+"""Pixels around everything, between things, above panels, above insets."""
+PANEL_WIDTH, PANEL_HEIGHT = 640, 600
+"""A wide image fills the width, a tall one the height."""
+MAGNIFICATION = 4
+FINE = 2
+"""Outlines are drawn at so many times the resolution and reduced, which makes them smooth."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where everything goes; boxes in pixels of the sheet.
+
+    Attributes:
+        size: (width, height) of the sheet.
+        panels: before and after.
+        insets: (before, after) of every magnified place.
+        place_side: side in image pixels of a magnified place.
+    """
+
+    size: tuple[int, int]
+    panels: tuple[Box, Box]
+    insets: tuple[tuple[Box, Box], ...]
+    place_side: int
+
+
+def compare(
+    image: Picture, coarse: Segmentation, refined: Segmentation, truth: Segmentation | None = None, zooms: int = 3
+) -> Picture:
+    """Draw an image with its coarse and its refined segmentation side by side.
+
+    Args:
+        image: uint8 RGB, (H, W, 3).
+        coarse: one bool mask (H, W), a list of masks, or an integer label map (H, W).
+        refined: of the same kind.
+        truth: of the same kind; when given, the captions tell how close each of the two comes to it.
+        zooms: how many places to magnify at most: those where most pixels changed.
+
+    Returns:
+        uint8 RGB picture, about 1300 pixels wide.
+    """
+    before, after = as_segments(coarse), as_segments(refined)
+    changed = changed_pixels(before, after)
+    plan = _plan(changed.shape, zooms)
+    places = busiest_places(changed, plan.place_side, zooms)
+    if not places:
+        plan = _plan(changed.shape, 0)
+    sheet = Image.new("RGB", plan.size, PAPER)
+    for panel, segments, colour in zip(plan.panels, (before, after), (BEFORE, AFTER), strict=True):
+        _put(sheet, panel, draw_segments(image, segments, colour, _extent(panel)))
+    _draw_headers(sheet, plan, [_figures(each, truth) for each in (coarse, refined)])
+    for number, (place, inset) in enumerate(zip(places, plan.insets, strict=False), start=1):
+        for box, segments, colour in zip(inset, (before, after), (BEFORE, AFTER), strict=True):
+            _put(sheet, box, _magnify(image, segments, colour, place, _extent(box)))
+        _caption_inset(sheet, inset, number)
+        for panel in plan.panels:
+            _mark_place(sheet, panel, place, number, _extent(panel)[0] / image.shape[1])
+    return np.asarray(sheet, dtype=np.uint8)
+
+
+def changed_pixels(before: Segments, after: Segments) -> BoolArray:
+    """Pixels where any mask, or the label, differs: bool, (H, W)."""
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        return np.asarray(before != after)
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > 0:
+        return np.asarray(np.any([a != b for a, b in zip(before, after, strict=True)], axis=0))
+    raise ValueError("coarse and refined must both be label maps, or as many masks as each other and at least one")
+
+
+def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
+    """Squares that hold most of the changed pixels, greedily, none overlapping another, the busiest first.
+
+    Args:
+        changed: bool, (H, W).
+        side: of the squares in pixels; cut down to the image where that is smaller.
+        count: at most so many; fewer when fewer hold a change.
+    """
+    height, width = changed.shape
+    side = min(side, height, width)
+    sums = cv2.integral(changed.astype(np.uint8)).astype(np.int64)
+    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    places: list[Box] = []
+    while len(places) < count and inside.max() > 0:
+        y, x = (int(v) for v in np.unravel_index(np.argmax(inside), inside.shape))
+        dy, dx = _centring(changed[y : y + side, x : x + side], side)
+        y, x = min(max(y + dy, 0), height - side), min(max(x + dx, 0), width - side)
+        if all(max(abs(x - px), abs(y - py)) >= side for px, py, _, _ in places):
+            places.append((x, y, x + side, y + side))
+        # More than the square itself, so that the places spread over the image.
+        reach = 3 * side // 2
+        inside[max(0, y - reach + 1) : y + reach, max(0, x - reach + 1) : x + reach] = 0
+    return places
+
+
+def draw_segments(image: Picture, segments: Segments, colour: Colour, size: tuple[int, int]) -> Picture:
+    """The image with filled, outlined segments, scaled smoothly to (width, height): uint8 RGB.
+
+    Args:
+        image: uint8 RGB, (H, W, 3).
+        segments: masks or labels of it.
+        colour: of the outlines, and of the fill when there is one mask.
+        size: (width, height) in pixels of the result.
+    """
+    shrinks = size[0] < image.shape[1]
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
+    layers = _smooth_layers(segments, (size[0] * FINE, size[1] * FINE))
+    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.4)
+
+
+def _magnify(image: Picture, segments: Segments, colour: Colour, place: Box, size: tuple[int, int]) -> Picture:
+    """One place of the image with its segments, every pixel a visible square: uint8 RGB of (width, height)."""
+    x0, y0, x1, y1 = place
+    canvas = cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    fine = (size[0] * FINE, size[1] * FINE)
+    layers = [
+        cv2.resize(mask[y0:y1, x0:x1].astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST) > 0
+        for mask in _as_masks(segments)
+    ]
+    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.8)
+
+
+def _as_masks(segments: Segments) -> list[BoolArray]:
+    """Labels as one mask each, in the order of their numbers; masks as they are."""
+    if isinstance(segments, list):
+        return segments
+    return [segments == label for label in np.unique(segments)]
+
+
+def _fill_colours(segments: Segments, single: Colour) -> list[Colour]:
+    """The fill of each of the masks that ``_as_masks`` gives; a label has the same colour wherever it occurs."""
+    if isinstance(segments, list):
+        return [single] if len(segments) == 1 else [FILLS[i % len(FILLS)] for i in range(len(segments))]
+    # Panoptic ids count in thousands a category, so the sum of quotient and remainder tells neighbours apart.
+    return [FILLS[(int(label) // 1000 + int(label) % 1000) % len(FILLS)] for label in np.unique(segments)]
+
+
+def _smooth_layers(segments: Segments, size: tuple[int, int]) -> list[BoolArray]:
+    """Every mask scaled to (width, height) with smooth edges; labels stay without overlap or gap."""
+    soft = [cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for m in _as_masks(segments)]
+    if isinstance(segments, list):
+        return [np.asarray(layer > 0.5) for layer in soft]
+    strongest = np.argmax(np.stack(soft), axis=0)
+    return [np.asarray(strongest == index) for index in range(len(soft))]
+
+
+def _blend(
+    canvas: NDArray[np.float32], layers: list[BoolArray], fills: list[Colour], outline: Colour, width: float
+) -> Picture:
+    """Tint the canvas with the layers, which are ``FINE`` times as large, and outline them in one colour."""
+    size = (canvas.shape[1], canvas.shape[0])
+    edges = np.zeros(layers[0].shape, dtype=bool) if layers else np.zeros((size[1], size[0]), dtype=bool)
+    strength = 0.32 if len(layers) > 1 else 0.2
+    for layer, fill in zip(layers, fills, strict=True):
+        share = cv2.resize(layer.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        _tint(canvas, strength * share, fill)
+        edges |= _edges(layer)
+    _tint(canvas, 0.45 * _stroke(edges, width + 1.4, size), (0, 0, 0))
+    _tint(canvas, _stroke(edges, width, size), outline)
+    return np.asarray(np.clip(np.round(canvas), 0, 255), dtype=np.uint8)
+
+
+def _tint(canvas: NDArray[np.float32], opacity: NDArray[np.floating], colour: Colour) -> None:
+    """Lay a colour over the canvas, in place."""
+    canvas += opacity[..., None] * (np.asarray(colour, dtype=np.float32) - canvas)
+
+
+def _edges(mask: BoolArray) -> BoolArray:
+    """Pixels on either side of a step; the frame of the image is none."""
+    edges = np.zeros(mask.shape, dtype=bool)
+    steps = mask[:, 1:] != mask[:, :-1]
+    edges[:, 1:] |= steps
+    edges[:, :-1] |= steps
+    steps = mask[1:] != mask[:-1]
+    edges[1:] |= steps
+    edges[:-1] |= steps
+    return edges
+
+
+def _stroke(edges: BoolArray, width: float, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Opacity of an antialiased line of ``width`` pixels along the edges: float32 of (width, height) ``size``."""
+    if not edges.any():
+        return np.zeros(size[::-1], dtype=np.float32)
+    distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 5)
+    # The edge pixels themselves already make a line of two fine pixels.
+    line = np.clip(width * FINE / 2 - 1 - distance + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(cv2.resize(line, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _plan(shape: tuple[int, ...], zooms: int) -> Plan:
+    """Lay the sheet out: insets below the panels of a wide image, beside those of a tall one."""
+    height, width = shape
+    return _plan_wide(width, height, zooms) if width > height else _plan_tall(width, height, zooms)
+
+
+def _plan_wide(width: int, height: int, zooms: int) -> Plan:
+    panels = _panels(PANEL_WIDTH, max(1, round(PANEL_WIDTH * height / width)))
+    right, bottom = panels[1][2:]
+    pitch = (right - MARGIN + GAP) // max(3, zooms)
+    side = _whole_pixels((pitch - 2 * GAP) // 2)
+    top = bottom + GAP // 2 + CAPTION
+    insets = tuple(_inset(MARGIN + index * (pitch + GAP // 3), top, side) for index in range(zooms))
+    return Plan((right + MARGIN, (top + side if zooms else bottom) + MARGIN), panels, insets, side // MAGNIFICATION)
+
+
+def _plan_tall(width: int, height: int, zooms: int) -> Plan:
+    panels = _panels(max(1, round(PANEL_HEIGHT * width / height)), PANEL_HEIGHT)
+    right, bottom = panels[1][2:]
+    pitch = (PANEL_HEIGHT + CAPTION) // max(3, zooms)
+    side = _whole_pixels(pitch - CAPTION)
+    insets = tuple(_inset(right + GAP, HEADER + MARGIN // 2 + index * pitch, side) for index in range(zooms))
+    end = insets[0][1][2] if insets else right
+    return Plan((end + MARGIN, bottom + MARGIN), panels, insets, side // MAGNIFICATION)
+
+
+def _panels(width: int, height: int) -> tuple[Box, Box]:
+    """The two panels side by side, below their headers."""
+    top = HEADER + MARGIN // 2
+    left = MARGIN + width + GAP
+    return (MARGIN, top, MARGIN + width, top + height), (left, top, left + width, top + height)
+
+
+def _inset(x: int, y: int, side: int) -> tuple[Box, Box]:
+    """Two squares side by side."""
+    second = x + side + GAP // 2
+    return (x, y, x + side, y + side), (second, y, second + side, y + side)
+
+
+def _whole_pixels(side: int) -> int:
+    """The largest side up to the given one that shows whole image pixels."""
+    return max(1, side // MAGNIFICATION) * MAGNIFICATION
+
+
+def _centring(changed: BoolArray, side: int) -> tuple[int, int]:
+    """How far (y, x) to move a square so that its changed pixels lie around its middle."""
+    y, x = np.nonzero(changed)
+    return round(float(y.mean()) - side / 2), round(float(x.mean()) - side / 2)
+
+
+def _extent(box: Box) -> tuple[int, int]:
+    return box[2] - box[0], box[3] - box[1]
+
+
+def _put(sheet: Image.Image, box: Box, picture: Picture) -> None:
+    sheet.paste(Image.fromarray(picture), box[:2])
+
+
+def _figures(segmentation: Segmentation, truth: Segmentation | None) -> str:
+    """What the caption says of the quality, in percent."""
+    if truth is None:
+        return ""
+    result = score(segmentation, truth)
+    return f"IoU {100 * result.iou:.1f}   boundary F {100 * result.boundary_f:.1f}"
+
+
+def _draw_headers(sheet: Image.Image, plan: Plan, figures: list[str]) -> None:
+    """Above each panel: a dash in the colour of its outlines, what it is, how good it is."""
+    draw = ImageDraw.Draw(sheet)
+    for panel, name, figure, colour in zip(plan.panels, ("Before", "After"), figures, (BEFORE, AFTER), strict=True):
+        x0, top, x1, _ = panel
+        baseline = top - 12
+        draw.rounded_rectangle((x0, baseline - 9, x0 + 26, baseline - 4), radius=2, fill=colour)
+        draw.text((x0 + 36, baseline), name, fill=INK, font=_font(20, bold=True), anchor="ls")
+        draw.text((x1, baseline), figure, fill=FAINT, font=_font(15), anchor="rs")
+
+
+def _caption_inset(sheet: Image.Image, inset: tuple[Box, Box], number: int) -> None:
+    draw = ImageDraw.Draw(sheet)
+    for box, name in zip(inset, ("before", "after"), strict=True):
+        draw.text((box[0], box[1] - 7), f"{number}  {name}", fill=FAINT, font=_font(13), anchor="ls")
+
+
+def _mark_place(sheet: Image.Image, panel: Box, place: Box, number: int, scale: float) -> None:
+    """Frame a magnified place in a panel and number it."""
+    draw = ImageDraw.Draw(sheet)
+    x0, y0, x1, y1 = (round(panel[i % 2] + place[i] * scale) for i in range(4))
+    draw.rectangle((x0 - 1, y0 - 1, x1, y1), outline=INK, width=3)
+    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=PAPER, width=1)
+    draw.rectangle((x0, y0, x0 + 14, y0 + 16), fill=PAPER)
+    draw.text((x0 + 7, y0 + 8), str(number), fill=INK, font=_font(12, bold=True), anchor="mm")
+
+
+def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along."""
+    # Only here, because it takes long to import.
+    from matplotlib import get_data_path  # noqa: PLC0415
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)
