@@ -13,6 +13,7 @@ from bpr_cli.formats.documents import Json, Record, describe, write_json
 from bpr_cli.formats.files import output_file
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
 from bpr_cli.formats.images import Entry, ImageIndex, image_size, match_images
+from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction, Size
 
@@ -67,26 +68,26 @@ class CocoSet(PredictionSet):
                 "image_id, category_id, segmentation and score"
             )
         self._table = _image_table(self.document, options)
-        entries: list[Entry] = []
-        self._groups = self._group(entries)
-        entries[:0] = [self._entry(name, group) for name, group in self._groups.items()]
-        self.items, self.failures = match_images(entries, index)
-        self._images = {item.name: item.image for item in self.items}
+        self._groups: dict[str, _Group] = {}
+        orphans = self._group_records()
+        entries = {min(group.records): self._entry(name, group) for name, group in self._groups.items()}
+        in_order = [entry for _, entry in sorted({**entries, **orphans}.items(), key=lambda pair: pair[0])]
+        self.items, self.failures = match_images(in_order, index)
 
-    def _group(self, orphans: list[Entry]) -> dict[str, _Group]:
-        """Records by image; those that belong to no image are added to ``orphans``."""
-        groups: dict[str, _Group] = {}
+    def _group_records(self) -> dict[int, Entry]:
+        """Sort the records into groups; gives those that belong to no image, by index."""
+        orphans = {}
         for index, record in enumerate(self.records):
             image_id = record.get("image_id") if isinstance(record, dict) else None
             if image_id is None or not is_id(image_id):
                 found = "no image_id" if image_id is None else f"the image_id {image_id!r}"
                 problem = f"{self.path}: record {index} has {found}, expected a number or a text"
-                orphans.append(Entry(f"record {index}", problem=problem))
+                orphans[index] = Entry(f"record {index}", problem=problem)
                 continue
-            group = groups.setdefault(str(image_id), _Group(image_id))
+            group = self._groups.setdefault(str(image_id), _Group(image_id))
             group.records[index] = record
             group.problem = group.problem or self._problem(index, record)
-        return groups
+        return orphans
 
     def _problem(self, index: int, record: Record) -> str | None:
         try:
@@ -177,15 +178,5 @@ class _CocoWriter(Writer):
 def _update(record: Record, mask: Mask) -> Record:
     """The record with the refined mask; area and bbox follow where it has them, everything else stays."""
     updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"]))}
-    update_measures(updated, mask.area, rle.bounding_box(mask))
+    Measures.of_mask(mask).update(updated)
     return updated
-
-
-def update_measures(record: Record, area: int, box: list[int]) -> None:
-    """Set the ``area`` and ``bbox`` that a record already has, as floats where they were floats."""
-    if "area" in record:
-        record["area"] = float(area) if isinstance(record["area"], float) else area
-    if "bbox" in record:
-        old = record["bbox"]
-        floats = isinstance(old, list) and any(isinstance(value, float) for value in old)
-        record["bbox"] = [float(value) for value in box] if floats else box

@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NoReturn
 
 from bpr_cli.errors import BprError
 
@@ -21,7 +22,7 @@ def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
 
 def _walk(root: Path) -> Iterator[Path]:
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         # Data sets often link their folders from elsewhere; a link to a parent must not be followed for ever.
         real = os.path.realpath(folder)
         if real in seen:
@@ -32,6 +33,22 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
+def _refuse(error: OSError) -> NoReturn:
+    raise BprError(f"{error.filename} cannot be listed: {error.strerror or error}") from error
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies directly in a folder, sorted, without hidden names.
+
+    Raises:
+        BprError: it cannot be listed.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        _refuse(error)
+
+
 def path_inside(root: Path, folder: Path, name: str) -> Path:
     """Path relative to ``root`` of the file that a prediction in ``root / folder`` calls ``name``.
 
@@ -40,7 +57,7 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
     """
     if not name or "\0" in name:
         raise BprError(f"{name!r} is not a file name")
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive:
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
         raise BprError(f"{name!r} is an absolute path, expected one inside the prediction directory {root}")
     inside = Path(os.path.normpath(folder / name))
     real_root = Path(os.path.realpath(root))

@@ -24,6 +24,11 @@ def value_files(source: Source) -> list[Path]:
     return files or source.pngs
 
 
+def _entry(file: Path) -> Entry:
+    # Without the suffix: only names from a list of images may mean a file by its exact name.
+    return Entry(file.as_posix(), (file.with_suffix("").as_posix(),))
+
+
 class PngFolder(PredictionSet):
     """A PNG file for every image, in nested folders, or a single such file; items are named by relative path."""
 
@@ -38,7 +43,7 @@ class PngFolder(PredictionSet):
         files = value_files(source)
         if not files:
             raise BprError(f"{source.path} holds no PNG file, expected one for every image")
-        self.items, self.failures = match_images([Entry(file.as_posix(), (file.as_posix(),)) for file in files], index)
+        self.items, self.failures = match_images([_entry(file) for file in files], index)
 
     def path(self, item: Item) -> Path:
         """The PNG file of an item."""

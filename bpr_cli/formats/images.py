@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,9 +96,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if image.mode == "F" or image.mode.startswith("I"):
         gray = _to_eight_bits(np.asarray(image), path)
         return np.repeat(gray[:, :, None], 3, axis=2)
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    try:
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return np.array(image.convert("RGB"))
+    except ValueError as error:
+        raise BprError(f"{path} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
 
 
 def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
@@ -115,19 +118,16 @@ def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     return np.rint(values * (255 / full)).astype(np.uint8)
 
 
-def stems_of(name: str) -> Iterator[str]:
+def stems_of(name: str) -> list[str]:
     """The stems an image for the prediction ``name`` may have, the most specific first.
 
     One known ending after the other is taken off: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
     ``a_gtFine_labelIds`` and ``a``.
     """
-    stem = name
-    while stem:
-        yield stem
-        shorter = _TAG.sub("", stem)
-        if shorter == stem:
-            return
-        stem = shorter
+    stems = [name]
+    while (shorter := _TAG.sub("", stems[-1])) not in ("", stems[-1]):
+        stems.append(shorter)
+    return stems
 
 
 class ImageIndex:
@@ -185,7 +185,7 @@ class ImageIndex:
         raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
 
     def _matches(self, name: str) -> list[Path]:
-        stems = list(stems_of(name))
+        stems = stems_of(name)
         for known in (self._cityscapes, self._stems):
             for stem in stems:
                 if stem in known:
@@ -206,7 +206,7 @@ class ImageIndex:
 
 
 def _quote(name: str) -> str:
-    return repr(next(iter(list(stems_of(Path(name).name))[-1:]), name))
+    return repr(stems_of(Path(name).name)[-1])
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
-from bpr_cli.formats.coco import update_measures
 from bpr_cli.formats.documents import Json, Record, describe, join_names, write_json
-from bpr_cli.formats.files import output_file, path_inside, write_bytes
+from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
 from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.measures import measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import LabelMap, Prediction
@@ -56,11 +56,12 @@ def _layout(source: Source) -> _Layout:
     document = source.document_path
     if document == source.sibling_document:
         return _Layout(document, source.path, source.path.resolve().name)
-    folders = sorted(path for path in document.parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    neighbours = list_folder(document.parent)
+    folders = [path for path in neighbours if path.is_dir()]
     same_stem = document.with_suffix("")
     if same_stem.is_dir():
         return _Layout(document, same_stem, same_stem.name)
-    beside = any(path.suffix.lower() == ".png" for path in document.parent.iterdir())
+    beside = any(path.suffix.lower() == ".png" for path in neighbours)
     if not beside and len(folders) == 1:
         return _Layout(document, folders[0], folders[0].name)
     if beside:
@@ -111,10 +112,10 @@ class PanopticSet(PredictionSet):
         self._numbers[name] = number
         known = self._table.get(annotation["image_id"])
         listed = (known.file_name,) if known else ()
-        return Entry(name, (*listed, name, *image_names_of(annotation["image_id"])))
+        return Entry(name, (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"])))
 
     def _check(self, annotation: Json) -> str:
-        """Check all of an annotation that can be seen without its PNG file; gives its file name."""
+        """Check all of an annotation that can be seen without its PNG file; gives that file's normal name."""
         if not isinstance(annotation, dict) or not is_id(annotation.get("image_id")):
             raise BprError("it has no image_id, expected a number or a text")
         name = annotation.get("file_name")
@@ -123,10 +124,11 @@ class PanopticSet(PredictionSet):
         path = path_inside(self.layout.folder, Path(), name)
         if not (self.layout.folder / path).is_file():
             raise BprError(f"its file {self.layout.folder / path} does not exist")
-        if name in self._numbers:
-            raise BprError(f"the file {name} belongs to annotation {self._numbers[name]} already")
+        known = self._numbers.get(path.as_posix())
+        if known is not None:
+            raise BprError(f"the file {name} belongs to annotation {known} already")
         _segment_ids(annotation)
-        return name
+        return path.as_posix()
 
     def annotation(self, item: Item) -> Record:
         """The JSON record of an item."""
@@ -186,39 +188,6 @@ def _distinct(ids: NDArray[np.int32]) -> list[int]:
     return [int(value) for value in np.flatnonzero(present)]
 
 
-@dataclass(frozen=True)
-class _Measure:
-    """Area and bbox of one segment in pixels; zeros for a segment without pixels."""
-
-    area: int
-    box: list[int]
-
-
-def measure(ids: NDArray[np.int32], segment_ids: list[int]) -> list[_Measure]:
-    """Area and bounding box of every segment, in one pass over the pixels."""
-    height, width = ids.shape
-    table = np.zeros(max([int(ids.max()), *segment_ids]) + 1, dtype=np.int32)
-    table[segment_ids] = np.arange(1, len(segment_ids) + 1)
-    position = table[ids]
-    areas = np.bincount(position.ravel(), minlength=len(segment_ids) + 1)
-    in_row = np.zeros((height, len(segment_ids) + 1), dtype=bool)
-    in_column = np.zeros((width, len(segment_ids) + 1), dtype=bool)
-    in_row[np.arange(height)[:, None], position] = True
-    in_column[np.arange(width)[None, :], position] = True
-    return [
-        _Measure(int(areas[index]), _span_box(in_row[:, index], in_column[:, index]))
-        for index in range(1, len(segment_ids) + 1)
-    ]
-
-
-def _span_box(in_row: NDArray[np.bool_], in_column: NDArray[np.bool_]) -> list[int]:
-    rows, columns = np.flatnonzero(in_row), np.flatnonzero(in_column)
-    if rows.size == 0:
-        return [0, 0, 0, 0]
-    x, y = int(columns[0]), int(rows[0])
-    return [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y]
-
-
 class _PanopticWriter(Writer):
     def __init__(self, source: PanopticSet, out: Path) -> None:
         self._source = source
@@ -244,6 +213,7 @@ class _PanopticWriter(Writer):
 
 def _update(annotation: Record, ids: NDArray[np.int32]) -> Record:
     segments = [dict(segment) for segment in annotation["segments_info"]]
-    for segment, measured in zip(segments, measure(ids, [segment["id"] for segment in segments]), strict=True):
-        update_measures(segment, measured.area, measured.box)
+    measures = measure_segments(ids, [segment["id"] for segment in segments])
+    for segment, measured in zip(segments, measures, strict=True):
+        measured.update(segment)
     return {**annotation, "segments_info": segments}

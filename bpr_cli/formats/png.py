@@ -89,7 +89,7 @@ def read_style(path: Path) -> PngStyle:
             if image.mode != "P":
                 return PngStyle(image.mode)
             return PngStyle("P", bytes(image.getpalette("RGB") or []), image.info.get("transparency"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:
         raise BprError(f"{path} can no longer be read: {error}") from error
 
 

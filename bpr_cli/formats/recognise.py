@@ -13,6 +13,7 @@ from bpr_cli.formats.binary import FOREGROUNDS, MaskSet
 from bpr_cli.formats.cityscapes import CityscapesSet, result_files
 from bpr_cli.formats.coco import CocoSet, is_coco
 from bpr_cli.formats.documents import describe, join_names, read_json
+from bpr_cli.formats.files import list_folder
 from bpr_cli.formats.folder import value_files
 from bpr_cli.formats.images import ImageIndex
 from bpr_cli.formats.labels import LabelSet
@@ -109,8 +110,7 @@ def _recognise_document(source: Source) -> str | None:
 def _content(source: Source) -> str:
     if source.is_file:
         return f"is a {source.path.suffix or 'file without an ending'} file"
-    names = sorted(path.name for path in source.path.iterdir())
-    return f"holds {join_names(names)}"
+    return f"holds {join_names(path.name for path in list_folder(source.path))}"
 
 
 def _recognise_pngs(source: Source, task: Task | None) -> str:

@@ -118,7 +118,7 @@ def _runs_of_text(text: str, form: Form) -> Runs:
     if form is Form.BYTES_TEXT:
         # The text of a bytes object has its backslashes doubled; it can hold no quotation marks.
         text = text[2:-1].replace("\\\\", "\\")
-    codes = np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64)
+    codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int64)
     if codes.size == 0 or codes.min() < _LOWEST or codes.max() > _HIGHEST:
         raise BprError("its counts are not compressed run lengths: they hold characters that never occur there")
     return _undo_differences(_unpack_numbers(codes - _LOWEST))
@@ -203,9 +203,3 @@ def _runs_of_mask(mask: Mask) -> Runs:
     changes = np.flatnonzero(padded[1:] != padded[:-1]) + x0 * height
     runs: Runs = np.diff(changes, prepend=0, append=total)
     return runs if runs[-1] > 0 else runs[:-1]
-
-
-def bounding_box(mask: Mask) -> list[int]:
-    """COCO's bbox of a mask: [x, y, width, height]."""
-    x0, y0, x1, y1 = mask.box
-    return [x0, y0, x1 - x0, y1 - y0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.documents import Json, join_names, read_json
-from bpr_cli.formats.files import list_files
+from bpr_cli.formats.files import list_files, list_folder
 
 
 class Source:
@@ -26,7 +26,7 @@ class Source:
         """
         if not path.exists():
             raise BprError(f"{path} does not exist, expected a file or directory of predictions; check the path")
-        if path.is_dir() and not any(path.iterdir()):
+        if path.is_dir() and not any(list_folder(path)):
             raise BprError(f"{path} is an empty directory, expected predictions in it")
         self.path = path
         self.is_file = not path.is_dir()
@@ -48,8 +48,8 @@ class Source:
         """JSON files directly in the directory, or the given JSON file itself; paths that can be opened."""
         if self.is_file:
             return [self.path] if self.path.suffix.lower() == ".json" else []
-        found = (file for file in self.path.iterdir() if file.suffix.lower() == ".json" and file.is_file())
-        return sorted(file for file in found if not file.name.startswith("."))
+        found = (file for file in list_folder(self.path) if file.suffix.lower() == ".json" and file.is_file())
+        return list(found)
 
     @cached_property
     def sibling_document(self) -> Path | None:
