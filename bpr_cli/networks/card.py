@@ -19,8 +19,8 @@ CARD_VERSION = 1
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
-INPUT_STEP = 16
-"""Networks halve their input four times or more, and a half pixel would shift the features."""
+INPUT_STEP = 32
+"""Networks halve their input up to five times, and a half pixel would shift the features or not fit."""
 
 Triple = tuple[float, float, float]
 
@@ -34,7 +34,7 @@ class WeightsCard:
         network: a name in the registry of networks.
         patch_size: side of the box that is written back, in image pixels, 4 to 2048.
         padding: context around that box, fed to the network and not written back, in image pixels, 0 to 1024.
-        input_size: side T that patch and context are resized to, a multiple of 16 from 16 to 1024.
+        input_size: side T that patch and context are resized to, a multiple of 32 from 32 to 1024.
         mean: of R, G, B on the 0..255 scale, subtracted before ``std`` divides. By default ImageNet's (paper).
         std: see ``mean``; above zero.
         training_data: what the weights were trained on.

@@ -7,6 +7,7 @@ plain tensors (``weights_only``).
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from bpr_cli.errors import BprError
 
 NESTS = ("state_dict", "model")
 PARALLEL_PREFIX = "module."
+SAFE_TORCH = "2.6"
+"""Before it, ``weights_only`` could be tricked into running code (CVE-2025-32434)."""
+
 LARGEST_FILE = 4 << 30
 """Bytes; with optimiser state, checkpoints of the largest networks here have less than a quarter."""
 
@@ -29,6 +33,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         BprError: damaged, unsafe or without a state dict; the sentence's subject is the file, not named.
     """
+    _check_torch()
     _check_size(path)
     content = _unwrapped(_load(path))
     if not isinstance(content, Mapping) or not content:
@@ -39,17 +44,32 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return _without_prefix(content)
 
 
+def _check_torch() -> None:
+    """Refuse to open any pickle with a torch that does not keep its promise."""
+    if torch.__version__ < SAFE_TORCH:
+        raise BprError(
+            f"torch {torch.__version__} cannot open such a checkpoint safely; install torch {SAFE_TORCH} or newer, or "
+            "give a .safetensors file"
+        )
+
+
 def _check_size(path: Path) -> None:
     """Refuse what would fill the memory: the current format is a zip file, which may be a bomb."""
-    size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, ValueError, NotImplementedError):
-            raise BprError("it is a damaged zip file; copy or download it again") from None
+    try:
+        size = _unpacked_size(path)
+    # A damaged directory can make the zip reader fail in many ways.
+    except (zipfile.BadZipFile, ArithmeticError, LookupError, NotImplementedError, ValueError, struct.error):
+        raise BprError("it is a damaged zip file; copy or download it again") from None
     if size > LARGEST_FILE:
         raise BprError(f"it unpacks to {size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB of any such checkpoint")
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes of all parts of a zip file, or of the file itself."""
+    if not zipfile.is_zipfile(path):
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
 
 
 def _load(path: Path) -> object:

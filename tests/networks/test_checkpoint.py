@@ -4,9 +4,13 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
+from contextlib import suppress
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.torch_version import TorchVersion
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks import checkpoint
@@ -86,6 +90,16 @@ def test_code_in_a_checkpoint_is_never_run(tiny, tmp_path, modern):
     assert not proof.exists()
 
 
+@pytest.mark.parametrize(("version", "safe"), [("2.5.1+cpu", False), ("2.6.0", True), ("2.10.0+cu130", True)])
+def test_a_torch_whose_safe_reader_is_not_safe_opens_nothing(tiny, tmp_path, monkeypatch, version, safe):
+    torch.save(tiny.state_dict(), tmp_path / "mine.pth")
+    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+    if safe:
+        load_weights(tmp_path / "mine.pth")
+    else:
+        assert "install torch 2.6 or newer" in refusal(tmp_path / "mine.pth")
+
+
 def test_the_payload_would_have_worked(tmp_path):
     pickle.loads(pickle.dumps(Payload(tmp_path / "proof")))
     assert (tmp_path / "proof").exists()
@@ -120,6 +134,29 @@ def test_any_zip_file_gets_a_sentence(tmp_path):
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("a/data.pkl", b"nothing")
     refusal(tmp_path / "zip.pth")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data(), st.booleans())
+def test_any_damage_is_either_harmless_or_a_sentence(tiny, tmp_path, data, modern):
+    path = tmp_path / "damaged.pth"
+    torch.save({"state_dict": tiny.state_dict()}, path, _use_new_zipfile_serialization=modern)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with suppress(BprError):
+        load_weights(path)
+
+
+def test_a_zip_file_with_a_damaged_directory_gets_a_sentence(tiny, tmp_path):
+    path = tmp_path / "damaged.pth"
+    torch.save(tiny.state_dict(), path)
+    content = path.read_bytes()
+    # The number of disks in the zip64 locator, from which Python's reader turns away in its first look.
+    at = content.rindex(b"PK\x06\x07") + 16
+    path.write_bytes(content[:at] + b"\x09" + content[at + 1 :])
+    assert "damaged zip file" in refusal(path)
 
 
 def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):

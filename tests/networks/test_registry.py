@@ -2,15 +2,17 @@ import pytest
 import torch
 
 from bpr_cli.errors import BprError
+from bpr_cli.networks.card import INPUT_STEP
 from bpr_cli.networks.registry import NETWORKS, build_network
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_every_network_scores_two_classes_a_pixel(name):
+@pytest.mark.parametrize("size", [INPUT_STEP, 3 * INPUT_STEP])
+def test_every_network_scores_two_classes_a_pixel_at_every_size_a_card_allows(name, size):
     network = build_network(name).eval()
     with torch.inference_mode():
-        logits = network(torch.zeros(1, 4, 64, 64))
-    assert logits.shape == (1, 2, 64, 64)
+        logits = network(torch.zeros(1, 4, size, size))
+    assert logits.shape == (1, 2, size, size)
     assert logits.dtype == torch.float32
 
 
