@@ -139,7 +139,7 @@ def draw_segments(image: Picture, segments: Segments, colour: Colour, size: tupl
     shrinks = size[0] < image.shape[1]
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
     layers = _smooth_layers(segments, (size[0] * FINE, size[1] * FINE))
-    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.4)
+    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.0)
 
 
 def _magnify(image: Picture, segments: Segments, colour: Colour, place: Box, size: tuple[int, int]) -> Picture:
@@ -151,7 +151,7 @@ def _magnify(image: Picture, segments: Segments, colour: Colour, place: Box, siz
         cv2.resize(mask[y0:y1, x0:x1].astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST) > 0
         for mask in _as_masks(segments)
     ]
-    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.8)
+    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.4)
 
 
 def _as_masks(segments: Segments) -> list[BoolArray]:
@@ -171,11 +171,21 @@ def _fill_colours(segments: Segments, single: Colour) -> list[Colour]:
 
 def _smooth_layers(segments: Segments, size: tuple[int, int]) -> list[BoolArray]:
     """Every mask scaled to (width, height) with smooth edges; labels stay without overlap or gap."""
-    soft = [cv2.resize(m.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for m in _as_masks(segments)]
     if isinstance(segments, list):
-        return [np.asarray(layer > 0.5) for layer in soft]
-    strongest = np.argmax(np.stack(soft), axis=0)
-    return [np.asarray(strongest == index) for index in range(len(soft))]
+        return [_enlarged(mask, size) > 0.5 for mask in segments]
+    masks = _as_masks(segments)
+    best = np.zeros(size[::-1], dtype=np.float32)
+    strongest = np.zeros(size[::-1], dtype=np.int32)
+    for index, mask in enumerate(masks):
+        share = _enlarged(mask, size)
+        strongest[share > best] = index
+        best = np.maximum(best, share)
+    return [strongest == index for index in range(len(masks))]
+
+
+def _enlarged(mask: BoolArray, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A mask scaled to (width, height) with soft edges, from 0 to 1."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _blend(
@@ -216,8 +226,8 @@ def _stroke(edges: BoolArray, width: float, size: tuple[int, int]) -> NDArray[np
     if not edges.any():
         return np.zeros(size[::-1], dtype=np.float32)
     distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 5)
-    # The edge pixels themselves already make a line of two fine pixels.
-    line = np.clip(width * FINE / 2 - 1 - distance + 0.5, 0, 1).astype(np.float32)
+    # The edge runs between two rows of edge pixels: a pixel reaches from its distance to one more from it.
+    line = np.clip(width * FINE / 2 - distance, 0, 1).astype(np.float32)
     return np.asarray(cv2.resize(line, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
@@ -268,7 +278,7 @@ def _whole_pixels(side: int) -> int:
 def _centring(changed: BoolArray, side: int) -> tuple[int, int]:
     """How far (y, x) to move a square so that its changed pixels lie around its middle."""
     y, x = np.nonzero(changed)
-    return round(float(y.mean()) - side / 2), round(float(x.mean()) - side / 2)
+    return round(float(y.mean()) + 0.5 - side / 2), round(float(x.mean()) + 0.5 - side / 2)
 
 
 def _extent(box: Box) -> tuple[int, int]:
