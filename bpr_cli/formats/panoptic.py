@@ -15,7 +15,7 @@ from bpr_cli.formats.documents import Json, Record, describe, join_names, write_
 from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
 from bpr_cli.formats.images import Entry, ImageIndex, match_images
-from bpr_cli.formats.measures import measure_segments
+from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import LabelMap, Prediction
@@ -147,7 +147,7 @@ class PanopticSet(PredictionSet):
         """
         path = self.layout.folder / item.name
         ids = read_ids(path)
-        in_file = set(_distinct(ids)) - {VOID}
+        in_file = set(distinct_ids(ids)) - {VOID}
         in_json = set(_segment_ids(self.annotation(item)))
         if in_file != in_json:
             raise BprError(f"{path} and {self.layout.document} disagree: {_difference(in_file, in_json)}")
@@ -179,13 +179,6 @@ def _difference(in_file: set[int], in_json: set[int]) -> str:
     if in_json - in_file:
         parts.append(f"the segments {join_names(sorted(in_json - in_file))} have no pixels in the PNG file")
     return "; ".join(parts)
-
-
-def _distinct(ids: NDArray[np.int32]) -> list[int]:
-    # A table of all ids is several times faster than sorting the pixels.
-    present = np.zeros(int(ids.max()) + 1, dtype=bool)
-    present[ids] = True
-    return [int(value) for value in np.flatnonzero(present)]
 
 
 class _PanopticWriter(Writer):
