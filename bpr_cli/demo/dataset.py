@@ -2,8 +2,8 @@
 
 What is in the directory::
 
-    images/NAME.jpg
-    instances/predictions.json  image_info.json    COCO results, and the images they are of
+    images/NAME.jpg  image_info.json               the pictures, and a COCO list of them
+    instances/predictions.json                     COCO results
     semantic/NAME.png                              category ids, with a palette
     panoptic/NAME.png  panoptic.json               COCO panoptic
     photo/portrait.jpg  portrait_mask.png          one photograph with one mask drawn by hand
@@ -152,7 +152,7 @@ def _layout(root: Path, cases: tuple[Case, ...]) -> DemoSet:
         root=root,
         images=root / "images",
         instances=root / "instances" / "predictions.json",
-        image_info=root / "instances" / "image_info.json",
+        image_info=root / "image_info.json",
         semantic=root / "semantic",
         panoptic=root / "panoptic",
         panoptic_json=root / "panoptic.json",
