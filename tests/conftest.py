@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Seconds on a busy machine say nothing about the code.
+settings.register_profile("bpr", deadline=None)
+settings.load_profile("bpr")
 
 
 @pytest.fixture(scope="session")

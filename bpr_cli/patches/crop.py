@@ -32,7 +32,7 @@ def crop_patches(image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: in
     """Cut boxes, enlarged by ``padding`` pixels of context, and resize them to the network's input.
 
     What lies outside the image is filled by reflection. Images are resized bilinearly and masks by nearest neighbour,
-    both with half-pixel centres, as the authors' pipeline does.
+    both with half-pixel centres, so that the two stay aligned at any ratio of sizes.
 
     Args:
         image: uint8, (H, W, 3), RGB.
@@ -47,7 +47,8 @@ def crop_patches(image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: in
         rows = reflected_range(y0 - padding, y1 + padding, mask.size[0])
         columns = reflected_range(x0 - padding, x1 + padding, mask.size[1])
         images[index] = resize(cut(image, rows, columns), input_size, cv2.INTER_LINEAR)
-        masks[index] = resize(cut_mask(mask, rows, columns), input_size, cv2.INTER_NEAREST)
+        # INTER_NEAREST would take corners for centres.
+        masks[index] = resize(cut_mask(mask, rows, columns), input_size, cv2.INTER_NEAREST_EXACT)
     return Patches(images, masks)
 
 

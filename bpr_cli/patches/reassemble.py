@@ -107,6 +107,7 @@ def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
 
     A label is as confident as its averaged probability where it has patches, and elsewhere 1 on its coarse
     pixels and 0 on others. Void pixels take no part. A label that would lose its last pixel keeps its coarse ones.
+    Between equally confident labels that are not the coarse one, the earlier entry wins.
 
     Args:
         coarse: the label map the patches were cut from.
@@ -136,5 +137,8 @@ def _slices(box: Box) -> tuple[slice, slice]:
 
 
 def _restore_vanished(labels: NDArray[np.int32], coarse: NDArray[np.int32]) -> None:
-    for label in np.setdiff1d(coarse, labels):
-        labels[coarse == label] = label
+    # A label may live on only where another is restored, so look again until none is missing.
+    present = np.unique(coarse)
+    while (vanished := np.setdiff1d(present, labels)).size:
+        restored = np.isin(coarse, vanished)
+        labels[restored] = coarse[restored]
