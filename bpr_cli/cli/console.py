@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -18,10 +17,8 @@ PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal."""
 
 
-class Advance(Protocol):
-    """Tells a progress display that one more image is done."""
-
-    def __call__(self) -> None: ...
+Advance = Callable[[], None]
+"""Tells a progress display that one more image is done."""
 
 
 class RateColumn(ProgressColumn):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bpr_cli import BprError, __version__
-from bpr_cli.cli import refine
+from bpr_cli.cli import demo, refine
 from bpr_cli.cli.console import Console
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some items failed and are named, 2 wrong usage or unusable input.",
 )
 app.command(epilog=refine.EXAMPLES)(refine.refine)
+app.command(epilog=demo.EXAMPLES)(demo.demo)
 
 
 def show_version(wanted: bool) -> None:

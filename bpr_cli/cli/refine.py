@@ -53,7 +53,7 @@ def refine(
     nms_threshold: Annotated[
         float | None,
         typer.Option(
-            help=f"Overlap of patches: more is better and slower, 0.55 is best (default: {options.DEFAULTS.nms_threshold})."
+            help=f"Overlap of patches; more is better and slower (default: {options.DEFAULTS.nms_threshold}; 0.55: best)."
         ),
     ] = None,
     weights: options.Weights = None,

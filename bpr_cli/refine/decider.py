@@ -18,6 +18,12 @@ from bpr_cli.refine.settings import RefineSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+CPU_PASS = 8
+"""Patches a forward pass on a CPU, whatever the batch size. The last bits of a network's output depend on how many
+patches it is given at once, and results must not; larger passes are hardly faster there."""
+
+MEMORY_ERRORS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+
 
 class PatchModel(nn.Module):
     """Normalise, decide, resize and cut: uint8 patches to uint8 probabilities, so that little crosses to a GPU."""
@@ -25,9 +31,10 @@ class PatchModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, card: WeightsCard) -> None:
+    def __init__(self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.network = network
+        self.dtype = dtype
         self.padding = card.padding
         self.context_size = card.patch_size + 2 * card.padding
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
@@ -43,10 +50,13 @@ class PatchModel(nn.Module):
         Returns:
             Foreground probability of the patch without its context, in units of 1/255: uint8, (P, S, S).
         """
-        logits: Tensor = self.network(self.network_input(image, mask))
+        # Here and not around the call: the threads of DataParallel do not inherit the dtype.
+        with torch.autocast(image.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = self.network(self.network_input(image, mask))
+        logits = logits.float()
         if logits.shape[-1] != self.context_size:
             logits = F.interpolate(logits, size=(self.context_size, self.context_size), mode="bilinear")
-        foreground = logits.float().softmax(dim=1)[:, 1]
+        foreground = logits.softmax(dim=1)[:, 1]
         end = self.context_size - self.padding
         return (foreground[:, self.padding : end, self.padding : end] * CERTAIN).round().to(torch.uint8)
 
@@ -58,20 +68,23 @@ class PatchModel(nn.Module):
 
 
 class Decider:
-    """Runs patches through the network in batches of bounded size.
+    """Runs patches through the network in forward passes of one size, the last one filled up.
+
+    So a patch is decided alike whatever patches come with it; on a CPU, whatever the batch size too.
 
     Attributes:
-        batch_size: patches a forward pass; lowered when memory did not suffice.
-        devices: the devices in use; batches are split over them by DataParallel.
+        devices: the devices in use; passes are split over them by DataParallel.
+        pass_size: patches a forward pass: the batch size, or ``CPU_PASS``; halved when memory does not suffice.
+        batch_size: patches to hand over at a time so that no pass is filled up: the setting, rounded up to whole passes.
     """
 
     def __init__(self, weights: LoadedWeights, settings: RefineSettings) -> None:
-        self.batch_size = settings.batch_size
         self.devices = parse_devices(settings.device)
-        self._dtype = DTYPES[settings.precision]
+        self.pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
+        self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
         self._patch_size = weights.card.patch_size
         network = weights.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        model = PatchModel(network, weights.card).eval().to(self.devices[0])
+        model = PatchModel(network, weights.card, DTYPES[settings.precision]).eval().to(self.devices[0])
         self._model = nn.DataParallel(model, self.devices) if len(self.devices) > 1 else model
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:
@@ -83,10 +96,10 @@ class Decider:
         out = np.empty((len(patches), self._patch_size, self._patch_size), dtype=np.uint8)
         start = 0
         while start < len(patches):
-            stop = start + self.batch_size
+            stop = min(start + self.pass_size, len(patches))
             try:
                 out[start:stop] = self._forward(patches.image[start:stop], patches.mask[start:stop])
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 self._step_down(error)
             else:
                 start = stop
@@ -94,25 +107,29 @@ class Decider:
 
     @torch.inference_mode()
     def _forward(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        device = self.devices[0]
-        with torch.autocast(device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
-            decided: Tensor = self._model(torch.from_numpy(image).to(device), torch.from_numpy(mask).to(device))
-        probabilities: NDArray[np.uint8] = decided.to(CPU).numpy()
+        inputs = [torch.from_numpy(filled_up(part, self.pass_size)).to(self.devices[0]) for part in (image, mask)]
+        decided: Tensor = self._model(*inputs)
+        probabilities: NDArray[np.uint8] = decided[: len(image)].to(CPU).numpy()
         return probabilities
 
     def _step_down(self, error: RuntimeError) -> None:
-        """Halve the batch after an out-of-memory error; any other error goes on."""
+        """Halve the passes after an out-of-memory error; any other error goes on."""
         if not is_out_of_memory(error):
             raise error
-        if self.batch_size == 1:
+        if self.pass_size == 1:
             raise BprError(
                 f"{self.devices[0]} has not enough memory for one patch; close other programs, or use --device cpu."
             ) from error
-        self.batch_size //= 2
-        if self.devices[0].type == "cuda":
-            torch.cuda.empty_cache()
+        self.pass_size //= 2
+
+
+def filled_up(array: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """The array, (P, ...), followed by as many zeros as make it (count, ...)."""
+    if len(array) == count:
+        return array
+    return np.concatenate([array, np.zeros((count - len(array), *array.shape[1:]), array.dtype)])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch ran out of memory; on the CPU it says so only in words."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether PyTorch ran out of memory; not every allocator has an exception of its own for that."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in str(error) for words in MEMORY_ERRORS)

@@ -35,7 +35,7 @@ class RefineResult:
     Attributes:
         written: number of images written.
         movement: segments, patches and how far boundaries moved, over all images written.
-        failures: items that could not be refined, in the order they failed.
+        failures: items that could not be refined, in the order of the input.
         seconds: busy seconds by stage (``read``, ``cut``, ``network``, ``paste``, ``write``), summed over threads.
         elapsed: seconds from start to end.
     """
@@ -57,13 +57,15 @@ def refine_predictions(
     Args:
         refiner: network and settings.
         predictions: the opened set.
-        writer: takes the refined predictions; the caller closes it.
+        writer: takes the refined predictions; closed at the end, unless every item failed: then nothing is written.
         on_item: called in the calling thread after every item, written or failed.
     """
     began = time.perf_counter()
     pipeline = Pipeline(refiner, predictions, writer, on_item)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
+    if result.written or not result.failures:
+        writer.close()
     result.seconds = pipeline.stopwatch.seconds
     result.elapsed = time.perf_counter() - began
     return result
@@ -94,6 +96,8 @@ class Pipeline:
             self._collect(until=0)
         finally:
             pool.shutdown(cancel_futures=True)
+        place = {item.name: index for index, item in enumerate(self.predictions.items)}
+        self.result.failures.sort(key=lambda failure: place[failure.name])
         return self.result
 
     def _jobs(self, pool: ThreadPoolExecutor) -> Iterator[Job]:
@@ -140,8 +144,8 @@ class Pipeline:
         return pasted.movement
 
     def _collect(self, until: int) -> None:
-        """Wait for the oldest images until at most so many are being written."""
-        while len(self._writing) > until:
+        """Take note of images written, and wait for the oldest until at most so many are being written."""
+        while len(self._writing) > until or (self._writing and self._writing[0][1].done()):
             item, future = self._writing.popleft()
             try:
                 self.result.movement += future.result()

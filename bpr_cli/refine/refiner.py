@@ -48,7 +48,7 @@ class Refiner:
 
     @property
     def batch_size(self) -> int:
-        """Patches a forward pass; lower than the setting when memory did not suffice."""
+        """Patches that are best decided together. See ``Decider``."""
         return self._decider.batch_size
 
     def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
@@ -59,7 +59,8 @@ class Refiner:
             mask: (H, W), bool or numbers; non-zero pixels are foreground.
 
         Returns:
-            The refined mask with the dtype of ``mask``; foreground has the value it had there (1 for bool).
+            The refined mask with the dtype of ``mask``. Pixels that stay foreground keep their value, and those that
+            join it get the largest value of the foreground.
 
         Raises:
             BprError: an array has the wrong shape or type, or sizes differ.
@@ -125,8 +126,8 @@ def check_image(image: NDArray[np.uint8]) -> None:
 
 def check_plane(array: NDArray[np.generic], name: str) -> None:
     """Refuse what has not one number a pixel."""
-    if array.ndim != 2 or array.size == 0:
-        raise BprError(f"the {name} has shape {array.shape}; expected (H, W)")
+    if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biuf":
+        raise BprError(f"the {name} has shape {array.shape} and dtype {array.dtype}; expected (H, W) and numbers")
 
 
 def check_labels(labels: NDArray[np.generic]) -> None:
@@ -140,7 +141,10 @@ def check_labels(labels: NDArray[np.generic]) -> None:
 
 
 def like(mask: NDArray[np.bool_], original: NDArray[Pixel]) -> NDArray[Pixel]:
-    """The mask with the dtype and the foreground value of the original."""
+    """The mask with the dtype and the foreground values of the original."""
     out = np.zeros_like(original)
-    out[mask] = original.max()
+    np.copyto(out, original, where=mask)
+    joined = mask & (original == 0)
+    if joined.any():
+        out[joined] = original[original != 0].max()
     return out

@@ -27,7 +27,8 @@ class RefineSettings:
             0.25 is the default of the paper, 0.55 its best.
         device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
         precision: arithmetic of the network.
-        batch_size: patches a forward pass; halved by itself when memory does not suffice. Results do not depend on it.
+        batch_size: patches that go through the network together; halved by itself when memory does not suffice. On a
+            CPU results do not depend on it (see ``Decider``); GPUs may differ in a pixel whose probability is one half.
         workers: threads that read, cut, paste and write beside the network.
     """
 

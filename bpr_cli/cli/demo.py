@@ -1,0 +1,69 @@
+"""``bpr demo``: the program at work on an example that it brings along."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bpr_cli.cli import options
+from bpr_cli.cli.console import Console
+
+if TYPE_CHECKING:
+    from bpr_cli.demo.run import DemoResult
+
+EXAMPLES = """
+Example:
+
+  bpr demo --out demo/
+"""
+
+
+def demo(
+    out: options.Out = Path("demo"),
+    weights: options.Weights = None,
+    device: options.Device = None,
+    json: options.Json = False,
+) -> None:
+    """Refine an example of every task and draw before/after pictures.
+
+    Writes scenes with exact truth and a photograph with a hand-drawn mask, refines them with the shipped weights, and
+    tells what changed.
+    """
+    # PyTorch takes seconds to import, and help texts must not wait for it.
+    from bpr_cli.demo.run import run_demo  # noqa: PLC0415
+    from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+
+    console = Console()
+    refiner = Refiner(options.refine_settings(weights=weights, device=device))
+    results = run_demo(out, refiner, lambda name: console.note(f"refining {name}"))
+    show(console, results)
+    console.note(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
+    if json:
+        console.result([to_json(result) for result in results])
+
+
+def show(console: Console, results: list[DemoResult]) -> None:
+    """Before and after, a line a part."""
+    rows = [
+        (
+            result.name,
+            f"{result.images}",
+            f"{result.segments}",
+            change(result.before.iou, result.after.iou),
+            change(result.before.boundary_f, result.after.boundary_f),
+        )
+        for result in results
+    ]
+    columns = ("mean over segments, %", "images", "segments", "IoU", "boundary F (1 px)")
+    console.table("coarse -> refined", columns, rows)
+
+
+def change(before: float, after: float) -> str:
+    """Two figures in percent and their difference."""
+    return f"{100 * before:.1f} -> {100 * after:.1f} ({100 * (after - before):+.1f})"
+
+
+def to_json(result: DemoResult) -> dict[str, object]:
+    """The result as plain data."""
+    return asdict(result) | {"refined": str(result.refined), "pictures": [str(path) for path in result.pictures]}
