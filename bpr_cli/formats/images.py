@@ -20,8 +20,7 @@ from bpr_cli.masks import Size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
-# Camera JPEGs with a preview inside identify as MPO.
-_PILLOW_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP")
+_PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _CITYSCAPES_IMAGE = "_leftImg8bit"
 _TAG = re.compile(
     r"(\.(png|jpe?g|tiff?|webp)"

@@ -1,0 +1,96 @@
+"""Small prediction sets, made with Pillow and pycocotools, and what is done with every one of them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
+
+SIZE = (24, 32)
+
+
+def disc(size=SIZE, center=(12, 14), radius=7):
+    rows, columns = np.ogrid[: size[0], : size[1]]
+    return (rows - center[0]) ** 2 + (columns - center[1]) ** 2 <= radius**2
+
+
+def photo(path: Path, size=SIZE, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(7).integers(0, 255, (*size, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(path, **options)
+    return path
+
+
+def png(path: Path, values, mode=None, palette=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(values)
+    if palette is not None:
+        image = Image.frombytes("P", image.size, values.astype(np.uint8).tobytes())
+        image.putpalette(palette)
+    elif mode is not None:
+        image = image.convert(mode)
+    image.save(path, **options)
+    return path
+
+
+def pixels(path: Path):
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def panoptic_png(path: Path, ids):
+    return png(path, np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=2).astype(np.uint8))
+
+
+def panoptic_ids(path: Path):
+    return pixels(path).astype(np.int64) @ np.array([1, 256, 65536])
+
+
+def save(path: Path, document):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+    return path
+
+
+def load(path: Path):
+    return json.loads(path.read_text())
+
+
+def compressed(mask):
+    encoded = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
+
+
+def uncompressed(mask):
+    flat = mask.flatten(order="F").astype(int)
+    changes = np.flatnonzero(np.diff(flat, prepend=0, append=-1))
+    return {"size": list(mask.shape), "counts": np.diff(changes, prepend=0).tolist()}
+
+
+def round_trip(predictions: Path, images: Path, out: Path, **options) -> PredictionSet:
+    """Read every item and write it back unchanged, in reverse order because the order must not matter."""
+    opened = open_predictions(predictions, images, ReadOptions(**options))
+    with opened.writer(out) as writer:
+        for item in reversed(opened.items):
+            writer.write(item, opened.read(item))
+    return opened
+
+
+def read_all(opened: PredictionSet):
+    return {item.name: opened.read(item) for item in opened.items}
+
+
+@st.composite
+def masks(draw, longest=40):
+    """Masks of all kinds: empty, full, noise of any density, and rectangles."""
+    height, width = draw(st.integers(1, longest)), draw(st.integers(1, longest))
+    noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random((height, width))
+    mask = noise < draw(st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]))
+    if draw(st.booleans()):
+        top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        mask[top : draw(st.integers(top, height)), left : draw(st.integers(left, width))] = True
+    return mask
