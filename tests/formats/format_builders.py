@@ -1,6 +1,8 @@
 """Small prediction sets, made with Pillow and pycocotools, and what is done with every one of them."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,20 @@ def png(path: Path, values, mode=None, palette=None, **options):
     elif mode is not None:
         image = image.convert(mode)
     image.save(path, **options)
+    return path
+
+
+def indexed_png(path: Path, values, palette):
+    """An 8-bit palette PNG whose palette may be short, as other programs than Pillow write it."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 8, 3, 0, 0, 0)
+    rows = b"".join(b"\0" + row.tobytes() for row in values.astype(np.uint8))
+    chunks = [(b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks))
     return path
 
 
