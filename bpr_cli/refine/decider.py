@@ -75,7 +75,7 @@ class Decider:
     Attributes:
         devices: the devices in use; passes are split over them by DataParallel.
         pass_size: patches a forward pass: the batch size, or ``CPU_PASS``; halved when memory does not suffice.
-        batch_size: patches to hand over at a time so that no pass is filled up: the setting, rounded up to whole passes.
+        batch_size: patches to hand over at a time: the setting, rounded up to whole passes so that none is filled up.
     """
 
     def __init__(self, weights: LoadedWeights, settings: RefineSettings) -> None:

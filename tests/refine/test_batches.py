@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bpr_cli.formats.base import Item
+from bpr_cli.patches.crop import Patches
+from bpr_cli.refine.batches import Job, fill_batches
+from bpr_cli.refine.stages import CutImage
+
+
+def jobs_of(counts: list[int]) -> list[Job]:
+    """Jobs whose patches are numbered through, in their masks' and images' values."""
+    ends = np.cumsum([0, *counts])
+    jobs = []
+    for index, count in enumerate(counts):
+        numbers = np.arange(ends[index], ends[index + 1], dtype=np.uint8).reshape(-1, 1, 1)
+        patches = Patches(np.repeat(numbers[..., None], 3, axis=3), numbers)
+        jobs.append(Job(Item(str(index), Path(f"{index}.png")), CutImage((), (), (), patches)))
+        assert len(patches) == count
+    return jobs
+
+
+@given(st.lists(st.integers(1, 12), max_size=12), st.integers(1, 16))
+def test_batches_are_full_and_hold_all_patches_in_order(counts, batch_size):
+    batches = list(fill_batches(jobs_of(counts), batch_size))
+    sizes = [len(batch.patches) for batch in batches]
+    assert sizes[:-1] == [batch_size] * len(sizes[:-1])
+    assert all(0 < size <= batch_size for size in sizes)
+    numbers = [number for batch in batches for number in batch.patches.mask.ravel().tolist()]
+    assert numbers == list(range(sum(counts)))
+    assert numbers == [number for batch in batches for number in batch.patches.image[..., 0].ravel().tolist()]
+
+
+@given(st.lists(st.integers(1, 12), max_size=12), st.integers(1, 16))
+def test_every_job_gets_its_own_decisions_back_and_is_done_once(counts, batch_size):
+    jobs = jobs_of(counts)
+    finished = []
+    for batch in fill_batches(jobs, batch_size):
+        assert not any(share.job.done for share in batch.shares)
+        finished += batch.hand_back(batch.patches.mask)
+    assert [job.item.name for job in finished] == [job.item.name for job in jobs]
+    for job in jobs:
+        np.testing.assert_array_equal(np.concatenate(job.parts), job.cut_image.patches.mask)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=12), st.integers(1, 16))
+def test_jobs_are_taken_only_when_a_batch_needs_them(counts, batch_size):
+    taken = []
+
+    def noted():
+        for job in jobs_of(counts):
+            taken.append(job)
+            yield job
+
+    used = 0
+    for batch in fill_batches(noted(), batch_size):
+        used += len(batch.patches)
+        assert len(taken) == int(np.searchsorted(np.cumsum(counts), used)) + 1
