@@ -9,7 +9,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
 from bpr_cli.formats.binary import encode_mask, foreground_of
 from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
-from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction

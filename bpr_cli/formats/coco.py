@@ -11,8 +11,9 @@ from bpr_cli.formats import rle
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
 from bpr_cli.formats.documents import Json, Record, describe, write_json
 from bpr_cli.formats.files import output_file
+from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
-from bpr_cli.formats.images import Entry, ImageIndex, image_size, match_images
+from bpr_cli.formats.images import image_size
 from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction, Size

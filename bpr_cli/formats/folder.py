@@ -8,7 +8,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, Writer
 from bpr_cli.formats.files import output_file, write_bytes
-from bpr_cli.formats.images import Entry, ImageIndex, match_images
+from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Prediction
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from bpr_cli.formats.base import Item, ReadOptions, Task
 from bpr_cli.formats.folder import PngFolder
-from bpr_cli.formats.images import ImageIndex
+from bpr_cli.formats.image_index import ImageIndex
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import LabelMap, Prediction

@@ -13,8 +13,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
 from bpr_cli.formats.documents import Json, Record, describe, join_names, write_json
 from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
+from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
-from bpr_cli.formats.images import Entry, ImageIndex, match_images
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.source import Source

@@ -15,7 +15,7 @@ from bpr_cli.formats.coco import CocoSet, is_coco
 from bpr_cli.formats.documents import describe, join_names, read_json
 from bpr_cli.formats.files import list_folder
 from bpr_cli.formats.folder import value_files
-from bpr_cli.formats.images import ImageIndex
+from bpr_cli.formats.image_index import ImageIndex
 from bpr_cli.formats.labels import LabelSet
 from bpr_cli.formats.panoptic import PanopticSet, is_panoptic
 from bpr_cli.formats.png import ColourError, read_gray

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import image_size, read_image
-from bpr_cli.formats.images import Entry, ImageIndex, match_images, stems_of
+from bpr_cli.formats.image_index import Entry, ImageIndex, match_images, stems_of
 
 
 def rgb():
