@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks import LabelMap, Mask, Prediction, Size
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import Boxes, dense_boxes
@@ -98,10 +98,10 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, card: WeightsCard, nms
     Raises:
         BprError: image and prediction differ in size.
     """
+    for plane in (prediction,) if isinstance(prediction, LabelMap) else prediction:
+        check_size(image, plane.size)
     labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
     masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
-    for mask in masks:
-        check_size(image, mask)
     segments = tuple(make_segment(mask, card.patch_size, nms_threshold) for mask in masks)
     patches = [crop_patches(image, each.mask, each.boxes, card.padding, card.input_size) for each in segments]
     return CutImage(prediction, segments, labels, joined(patches, card.input_size))
@@ -117,12 +117,12 @@ def masks_of(label_map: LabelMap, labels: tuple[int, ...]) -> tuple[Mask, ...]:
     return tuple(Mask.from_array(label_map.labels == label) for label in labels)
 
 
-def check_size(image: NDArray[np.uint8], mask: Mask) -> None:
-    """Refuse a mask that does not belong to the image."""
+def check_size(image: NDArray[np.uint8], size: Size) -> None:
+    """Refuse a mask or label map of ``size`` (H, W) that does not belong to the image."""
     height, width = image.shape[:2]
-    if mask.size != (height, width):
+    if size != (height, width):
         raise BprError(
-            f"the image is {width} x {height} pixels but the mask {mask.size[1]} x {mask.size[0]}; "
+            f"the image is {width} x {height} pixels but the mask {size[1]} x {size[0]}; "
             "give the image the prediction was made for, at its full resolution"
         )
 

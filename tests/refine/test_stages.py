@@ -1,0 +1,136 @@
+import numpy as np
+import pytest
+from engines import blob, picture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bpr_cli.errors import BprError
+from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.networks.card import WeightsCard
+from bpr_cli.refine.stages import Movement, changed_pixels, cut, joined, paste
+
+CARD = WeightsCard("small", "fake", patch_size=8, padding=2, input_size=32)
+
+
+@st.composite
+def scenes(draw) -> tuple[np.ndarray, LabelMap, int]:
+    """An image with a label map, smaller than a patch or larger, and a seed for the decisions."""
+    height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
+    seed, block = draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 6))
+    random = np.random.default_rng(seed)
+    coarse = random.choice([0, 3, 4, 1000, 255], (height // block + 1, width // block + 1))
+    labels = np.kron(coarse, np.ones((block, block), int))[:height, :width].astype(np.int32)
+    void = draw(st.sampled_from([frozenset(), frozenset({255}), frozenset({0, 255, 77})]))
+    return picture((height, width), seed), LabelMap(labels, void), seed
+
+
+def random_decisions(count: int, seed: int, values: list[int]) -> np.ndarray:
+    return np.random.default_rng(seed).choice(values, (count, 8, 8)).astype(np.uint8)
+
+
+@given(scenes(), st.sampled_from([[0], [255], [0, 255], list(range(256))]))
+@settings(max_examples=60)
+def test_label_maps_keep_their_labels_and_their_void(scene, values):
+    image, coarse, seed = scene
+    cut_image = cut(image, coarse, CARD, 0.25)
+    decided = random_decisions(len(cut_image.patches), seed, values)
+    pasted = paste(cut_image, decided)
+    refined = pasted.prediction
+    assert isinstance(refined, LabelMap)
+    assert refined.void == coarse.void
+    assert set(refined.labels.flat) == set(coarse.labels.flat)
+    for label in coarse.void:
+        np.testing.assert_array_equal(refined.labels == label, coarse.labels == label)
+    assert pasted.movement.segments == len(set(coarse.labels.flat) - coarse.void)
+    assert pasted.movement.patches == len(decided)
+    assert pasted.movement.changed == sum(
+        int(((coarse.labels == label) != (refined.labels == label)).sum()) for label in np.unique(coarse.labels)
+    )
+    again = paste(cut(image, coarse, CARD, 0.25), decided)
+    np.testing.assert_array_equal(again.prediction.labels, refined.labels)
+
+
+@given(scenes(), st.sampled_from([[0], [255], [0, 255], list(range(256))]))
+@settings(max_examples=60)
+def test_masks_keep_their_number_and_never_vanish(scene, values):
+    image, coarse, seed = scene
+    planes = [coarse.labels == label for label in (0, 3, 4, 5)]
+    masks = tuple(Mask.from_array(plane) for plane in planes)
+    cut_image = cut(image, masks, CARD, 0.25)
+    pasted = paste(cut_image, random_decisions(len(cut_image.patches), seed, values))
+    assert isinstance(pasted.prediction, tuple)
+    changed = 0
+    for plane, segment, refined in zip(planes, cut_image.segments, pasted.prediction, strict=True):
+        assert refined.size == plane.shape
+        assert refined.to_array().any() == plane.any()
+        if len(segment.boxes) == 0:
+            np.testing.assert_array_equal(refined.to_array(), plane)
+        changed += int((plane != refined.to_array()).sum())
+    assert pasted.movement.changed == changed
+    assert pasted.movement.segments == 4
+
+
+def test_patches_of_a_segment_are_cut_from_its_own_mask():
+    image, first, second = picture((40, 50)), blob((40, 50), 1), blob((40, 50), 2)
+    cut_image = cut(image, (Mask.from_array(first), Mask.from_array(second)), CARD, 0.25)
+    ends = len(cut_image.segments[0].boxes)
+    assert len(cut_image.patches) == ends + len(cut_image.segments[1].boxes)
+    alone = cut(image, (Mask.from_array(second),), CARD, 0.25)
+    np.testing.assert_array_equal(cut_image.patches.mask[ends:], alone.patches.mask)
+    np.testing.assert_array_equal(cut_image.patches.image[ends:], alone.patches.image)
+
+
+@pytest.mark.parametrize("prediction", [(), LabelMap(np.full((5, 6), 255, np.int32), frozenset({255}))])
+def test_nothing_to_refine(prediction):
+    cut_image = cut(picture((5, 6)), prediction, CARD, 0.25)
+    assert cut_image.patches.image.shape == (0, 32, 32, 3)
+    pasted = paste(cut_image, np.zeros((0, 8, 8), np.uint8))
+    assert pasted.movement == Movement()
+    if prediction:
+        np.testing.assert_array_equal(pasted.prediction.labels, prediction.labels)
+    else:
+        assert pasted.prediction == ()
+
+
+@pytest.mark.parametrize(
+    "prediction", [(Mask.from_array(np.ones((5, 7))),), LabelMap(np.zeros((5, 7), np.int32), frozenset())]
+)
+def test_an_image_of_another_size_is_refused(prediction):
+    with pytest.raises(BprError, match="the image is 6 x 5 pixels but the mask 7 x 5; give the image"):
+        cut(picture((5, 6)), prediction, CARD, 0.25)
+
+
+def test_a_label_map_that_is_all_void_must_fit_the_image_too():
+    with pytest.raises(BprError, match="6 x 5 pixels but the mask 7 x 5"):
+        cut(picture((5, 6)), LabelMap(np.zeros((5, 7), np.int32), frozenset({0})), CARD, 0.25)
+
+
+def test_the_distance_moved_is_the_changed_area_over_the_length():
+    plane = np.zeros((32, 32), bool)
+    plane[:, :16] = True
+    cut_image = cut(picture((32, 32)), (Mask.from_array(plane),), CARD, 0.25)
+    # Decide that the boundary is two pixels further to the right, wherever a patch shows it.
+    decided = np.stack([np.tile(np.arange(x0, x1) < 18, (8, 1)) * 255 for x0, _, x1, _ in cut_image.segments[0].boxes])
+    pasted = paste(cut_image, decided.astype(np.uint8))
+    assert pasted.movement.boundary_length == 32
+    assert pasted.movement.changed == 64
+    assert pasted.movement.pixels == 2
+
+
+def test_movements_add_up():
+    total = Movement(1, 2, 30, 40.0) + Movement(5, 6, 70, 60.0)
+    assert total == Movement(6, 8, 100, 100.0)
+    assert total.pixels == 1
+    assert Movement(1, 0, 0, 0.0).pixels == 0
+
+
+def test_changed_pixels_count_both_sides():
+    before, after = np.zeros((2, 6, 6), bool)
+    before[1:4, 1:4] = True
+    after[2:6, 2:6] = True
+    assert changed_pixels(Mask.from_array(before), Mask.from_array(after)) == (before != after).sum()
+    assert changed_pixels(Mask.from_array(np.zeros((6, 6))), Mask.from_array(after)) == 16
+
+
+def test_joining_nothing_gives_no_patches():
+    assert joined([], 32).mask.shape == (0, 32, 32)
