@@ -173,5 +173,5 @@ def test_the_refiner_tells_what_it_uses(make_refiner, weights_of):
 
 
 def test_weights_that_are_not_there(tmp_path):
-    with pytest.raises(BprError, match="none.safetensors"):
+    with pytest.raises(BprError, match=r"none\.safetensors"):
         Refiner(RefineSettings(weights=str(tmp_path / "none.safetensors")))
