@@ -105,12 +105,12 @@ def test_ignored_labels_are_the_callers_choice(refiner, ignore):
 
 @pytest.mark.parametrize("network", CARDS)
 def test_results_do_not_depend_on_batch_size_or_neighbours(make_refiner, network):
-    reference = make_refiner(network, nms_threshold=0.15)
-    masks = [blob(SIZE, seed) for seed in range(3)]
+    reference = make_refiner(network)
+    masks = [blob(SIZE, seed) for seed in range(2)]
     expected = reference.refine_masks(picture(SIZE), masks)
     labels = reference.refine_labels(picture(SIZE), label_map())
     for batch_size in (1, 3, 64):
-        refiner = make_refiner(network, batch_size=batch_size, nms_threshold=0.15)
+        refiner = make_refiner(network, batch_size=batch_size)
         backwards = refiner.refine_masks(picture(SIZE), masks[::-1])[::-1]
         for one, other in zip(expected, backwards, strict=True):
             np.testing.assert_array_equal(one, other)
