@@ -21,9 +21,9 @@ def check_output(predictions: Path, images: Path, out: Path) -> None:
             directory is needed, has the ending of another format, or is in a place that cannot be written.
     """
     written = output_file(out, predictions.name) if predictions.is_file() else out
-    for name, source in (("predictions", predictions), ("images", images)):
+    for source in (predictions, images):
         if source.resolve() in (out.resolve(), written.resolve()):
-            raise BprError(f"the output {out} would overwrite the {name} in {source}; give another --out")
+            raise BprError(f"the output {out} would overwrite {source}, which is read; give another --out")
     if predictions.is_dir():
         _check_beside(predictions, out)
     if written != out:
@@ -38,7 +38,7 @@ def _check_beside(predictions: Path, out: Path) -> None:
         raise BprError(f"the output {out} lies inside the predictions {predictions}; give an --out outside of them")
     document = source.with_name(f"{source.name}.json")
     if target == source.parent and document.is_file():
-        raise BprError(f"the output {out} would overwrite {document.name} in it; give another --out")
+        raise BprError(f"the output {out} would overwrite {document.name}, which is read; give another --out")
     if out.is_file():
         raise BprError(f"the output {out} is a file, but refining a directory needs a directory; give another --out")
 
@@ -71,4 +71,4 @@ def check_overwriting(predictions: PredictionSet, out: Path) -> None:
     """
     for item in predictions.items:
         if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
-            raise BprError(f"the output {out} would overwrite the image {item.image}; give another --out")
+            raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
