@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from bpr_cli import BprError, __version__
 from bpr_cli.cli import demo, options, refine
 from bpr_cli.cli.console import Console
+from bpr_cli.errors import BprError
+from bpr_cli.version import __version__
 
 UNUSABLE = 2
 """Exit code for wrong usage and unusable input."""
