@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from bpr_cli.errors import BprError
 from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
     from bpr_cli.refine.refiner import Refiner
 
-__version__ = "0.1.0"
 __all__ = ["BprError", "RefineSettings", "Refiner", "__version__"]
 
 

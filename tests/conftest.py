@@ -17,3 +17,16 @@ def shared_fixtures() -> Path:
     if not folder.is_dir():
         pytest.skip("the reference arrays in ../shared/fixtures are not here")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small weights file whose network decides at random, but always alike."""
+    # PyTorch takes seconds to import, which tests of other rooms need not wait for.
+    from engines import CARDS, undecided_network
+
+    from bpr_cli.networks.weights import save_weights
+
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    save_weights(path, undecided_network("unet-s"), CARDS["unet-s"])
+    return path

@@ -24,18 +24,33 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as rle
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from bpr_cli.masks import Mask
+from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.unet import UNet
+from bpr_cli.networks.weights import save_weights
 from bpr_cli.patches.boundary import boundary_pixels
+from bpr_cli.refine.decider import PatchModel
 
 PATCH_SIZE, PADDING = 64, 16
 SIDE = PATCH_SIZE + 2 * PADDING
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 VOID = 255
 MIN_COARSE_IOU = 0.4
 POOL_SIZE = 128
+
+CARD = WeightsCard(
+    name="default",
+    network="unet-s",
+    patch_size=PATCH_SIZE,
+    padding=PADDING,
+    input_size=SIDE,
+    training_data="DAVIS 2016 training videos (CC BY-NC 4.0) and CamVid (no licence stated; research use), with the "
+    "coarse masks of YOLOv5n-seg and ESPNetv2 and simulated ones",
+    licence="research and non-commercial use, after the terms of the training data",
+    description="First default weights: objects in video frames and classes of street scenes.",
+    recipe="weights/train_default.py with its defaults",
+)
 
 Array = NDArray[np.uint8]
 
@@ -200,8 +215,8 @@ def simulate(truth: NDArray[np.bool_], rng: np.random.Generator) -> Array:
     if rng.random() < 0.7:
         grid = rng.uniform(10, 50)
         small = (max(2, round(width / grid)), max(2, round(height / grid)))
-        shift = [cv2.resize(rng.normal(0, 1, small[::-1]).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-                 * rng.uniform(1, 6) for _ in range(2)]  # fmt: skip
+        noise = rng.normal(0, 1, (2, *small[::-1])).astype(np.float32) * rng.uniform(1, 6, (2, 1, 1)).astype(np.float32)
+        shift = [cv2.resize(axis, (width, height), interpolation=cv2.INTER_CUBIC) for axis in noise]
         x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
         soft = cv2.remap(soft, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return (soft > rng.uniform(0.35, 0.65)).astype(np.uint8)
@@ -218,14 +233,6 @@ def prefetched(sampler: Sampler, batch_size: int, steps: int) -> Iterator[tuple[
     threading.Thread(target=fill, daemon=True).start()
     for _ in range(steps):
         yield waiting.get()
-
-
-def network_input(images: Array, coarse: Array) -> Tensor:
-    rgb = (torch.from_numpy(images).permute(0, 3, 1, 2).float() - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(
-        STD
-    ).view(3, 1, 1)
-    mask = torch.from_numpy(coarse).float().unsqueeze(1) * 2 - 1
-    return torch.cat([rgb, mask], dim=1).contiguous(memory_format=torch.channels_last)
 
 
 def pixel_weights(truth: Array) -> Tensor:
@@ -263,12 +270,13 @@ def train(data: Path, out: Path, steps: int, batch_size: int, seed: int) -> None
     print(f"{len(objects)} videos, {len(street)} classes read in {time.monotonic() - began:.0f} s", flush=True)
     network = UNet().to(memory_format=torch.channels_last)
     average = deepcopy(network)
+    network_input = PatchModel(network, CARD).network_input
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.08)
     sampler = Sampler(objects, street, np.random.default_rng(seed))
     recent: list[float] = []
     for step, (images, coarse, truth) in enumerate(prefetched(sampler, batch_size, steps), start=1):
-        loss = loss_of(network(network_input(images, coarse)), truth)
+        loss = loss_of(network(network_input(torch.from_numpy(images), torch.from_numpy(coarse))), truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -280,7 +288,7 @@ def train(data: Path, out: Path, steps: int, batch_size: int, seed: int) -> None
             print(f"step {step}/{steps} loss {np.mean(recent):.4f} {time.monotonic() - began:.0f} s", flush=True)
             recent.clear()
         if step % 250 == 0 or step == steps:
-            torch.save(average.state_dict(), out.with_suffix(".ckpt"))
+            save_weights(out, average.eval(), CARD)
 
 
 def main() -> None:

@@ -34,24 +34,27 @@ class Console:
     """Messages, tables and progress for people, and JSON for programs."""
 
     def __init__(self) -> None:
-        self._messages = RichConsole(stderr=True, highlight=False, soft_wrap=True)
+        # Texts hold names of the user's files, which rich must neither take for markup nor for emoji.
+        self._messages = RichConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def note(self, message: str) -> None:
         """Say something in passing."""
-        self._messages.print(message, markup=False)
+        self._messages.print(printable(message))
 
     def error(self, message: str) -> None:
         """Say what went wrong, in one line."""
-        self._messages.print("[bold red]error:[/]", end=" ")
-        self._messages.print(message, markup=False)
+        self._messages.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
 
     def result(self, content: object) -> None:
         """Print a machine-readable result, the only thing that goes to standard output."""
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        # ASCII, as file names may hold what the encoding of standard output, or any encoding, does not.
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Show a table; all columns but the first hold numbers."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        """Show a table under its title; all columns but the first hold numbers."""
+        # Not the title of the rich table, which would break a long path to the width of the columns.
+        self._messages.print(Text(printable(title), "bold"))
+        table = Table()
         for index, column in enumerate(columns):
             table.add_column(column, justify="left" if index == 0 else "right")
         for row in rows:
@@ -61,13 +64,18 @@ class Console:
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Advance]:
         """Show progress over ``total`` images: a bar on a terminal, a line now and then elsewhere."""
-        if self._messages.is_terminal:
+        if self._messages.is_interactive:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
             with Progress(*columns, TimeRemainingColumn(), console=self._messages) as bar:
                 task = bar.add_task(title, total=total)
                 yield lambda: bar.advance(task)
         else:
             yield PlainProgress(self, title, total)
+
+
+def printable(text: str) -> str:
+    """The text in one line: a line break or control character in a file's name is shown as its escape sequence."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 class PlainProgress:

@@ -24,11 +24,12 @@ def demo(
     weights: options.Weights = None,
     device: options.Device = None,
     json: options.Json = False,
+    _debug: options.Debug = False,
 ) -> None:
     """Refine an example of every task and draw before/after pictures.
 
-    Writes scenes with exact truth and a photograph with a hand-drawn mask, refines them with the shipped weights, and
-    tells what changed.
+    Writes scenes with exact truth and a photograph with a hand-drawn mask,
+    refines them with the shipped weights, and tells what changed.
     """
     # PyTorch takes seconds to import, and help texts must not wait for it.
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
@@ -55,8 +56,8 @@ def show(console: Console, results: list[DemoResult]) -> None:
         )
         for result in results
     ]
-    columns = ("mean over segments, %", "images", "segments", "IoU", "boundary F (1 px)")
-    console.table("coarse -> refined", columns, rows)
+    title = "Coarse -> refined: IoU and boundary F (1 px) in percent, mean over segments"
+    console.table(title, ("", "images", "segments", "IoU", "boundary F"), rows)
 
 
 def change(before: float, after: float) -> str:

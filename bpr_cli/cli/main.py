@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from bpr_cli import BprError, __version__
-from bpr_cli.cli import demo, refine
+from bpr_cli.cli import demo, options, refine
 from bpr_cli.cli.console import Console
+from bpr_cli.errors import BprError
+from bpr_cli.version import __version__
+
+UNUSABLE = 2
+"""Exit code for wrong usage and unusable input."""
+
+INTERRUPTED = 130
+"""Exit code that Typer, like shells, gives to a command stopped by Ctrl-C."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,17 +42,26 @@ def bpr(
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: options.Debug = False,
 ) -> None:
     """Sharpen the boundaries of segmentation masks that already exist."""
 
 
-def main() -> None:
-    """Run the command line; an expected error is one line and exit code 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; an expected error is one line and exit code 2.
+
+    Args:
+        arguments: what follows the program's name; by default those that the program was started with.
+    """
+    switches = options.Switches()
     try:
-        app()
+        app(arguments, prog_name="bpr", obj=switches)
     except BprError as error:
-        if "--debug" in sys.argv:
-            raise
+        if switches.debug:
+            traceback.print_exc()
         Console().error(str(error))
-        sys.exit(2)
+        sys.exit(UNUSABLE)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            Console().error("interrupted; files that are there are complete, start again for the rest")
+        raise

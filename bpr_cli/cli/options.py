@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,25 @@ from bpr_cli.refine.settings import RefineSettings
 DEFAULTS = RefineSettings()
 ENGINE = "Network and device"
 
+
+@dataclass
+class Switches:
+    """What the user may set before or after the subcommand, and who runs the subcommand must know.
+
+    Attributes:
+        debug: show the traceback of an expected error.
+    """
+
+    debug: bool = False
+
+
+def switch_debug(context: typer.Context, wanted: bool) -> None:
+    """Take note of ``--debug``, wherever it stands."""
+    if wanted:
+        context.ensure_object(Switches).debug = True
+
+
+Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Show the traceback of an error.")]
 Weights = Annotated[
     str | None,
     typer.Option(

@@ -12,7 +12,7 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.formats import FORMATS, ReadOptions, open_predictions
 from bpr_cli.formats.base import PredictionSet, Task
-from bpr_cli.formats.output import check_output
+from bpr_cli.formats.output import check_output, check_overwriting
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.summary import RefineSummary, summarise
 
@@ -23,9 +23,10 @@ Examples:
 
   bpr refine mask.png --images photo.jpg --out refined.png
 
-  bpr refine results.json --images val2017/ --image-info instances_val2017.json --out refined/
+  bpr refine results.json --images val2017/ \\
+      --image-info instances_val2017.json --out refined/
 
-  bpr refine preds/ --images leftImg8bit/val/ --out refined/ --nms-threshold 0.55
+  bpr refine preds/ --images leftImg8bit/val/ --out refined/
 """
 
 
@@ -53,7 +54,7 @@ def refine(
     nms_threshold: Annotated[
         float | None,
         typer.Option(
-            help=f"Overlap of patches; more is better and slower (default: {options.DEFAULTS.nms_threshold}; 0.55: best)."
+            help=f"Overlap of patches; more is better, slower (default: {options.DEFAULTS.nms_threshold}; 0.55: best)."
         ),
     ] = None,
     weights: options.Weights = None,
@@ -62,11 +63,13 @@ def refine(
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
     json: options.Json = False,
+    _debug: options.Debug = False,
 ) -> None:
     """Sharpen the boundaries of predicted masks.
 
-    Reads the predictions of any instance, semantic or panoptic model, re-decides patches along the predicted
-    boundaries, and writes the refined predictions in the format they came in. Needs no ground truth.
+    Reads the predictions of any instance, semantic or panoptic model,
+    re-decides patches along the predicted boundaries, and writes the refined
+    predictions in the format they came in. Needs no ground truth.
     """
     settings = options.refine_settings(
         weights=weights,
@@ -79,6 +82,7 @@ def refine(
     check_output(predictions, images, out)
     ignored = ReadOptions().ignore_labels if ignore_label is None else frozenset(ignore_label)
     opened = open_predictions(predictions, images, ReadOptions(format_, task, image_info, ignored))
+    check_overwriting(opened, out)
     raise typer.Exit(run(opened, settings, out, json))
 
 
@@ -93,9 +97,10 @@ def run(predictions: PredictionSet, settings: RefineSettings, out: Path, json: b
     with console.progress("refining", len(predictions.items)) as advance:
         result = refine_predictions(refiner, predictions, predictions.writer(out), lambda _: advance())
     for failure in result.failures:
-        console.error(f"{failure.name}: {failure.reason}")
+        console.error(failure.reason)
     summary = summarise(refiner, predictions, result, out)
-    show(console, summary)
+    if result.written:
+        show(console, summary)
     if json:
         console.result(asdict(summary))
     if not result.failures:

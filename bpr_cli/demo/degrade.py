@@ -46,11 +46,6 @@ def mask_head(
     return inside & positive
 
 
-def low_resolution(mask: BoolArray, rng: np.random.Generator, stride: int = 8, amplitude: float = 0.3) -> BoolArray:
-    """A mask as a network that predicts on a grid ``stride`` times coarser gives it back: bool, (H, W)."""
-    return low_resolution_labels(mask.astype(np.int32), rng, stride, amplitude) > 0
-
-
 def low_resolution_labels(
     labels: NDArray[np.integer], rng: np.random.Generator, stride: int = 8, amplitude: float = 0.3
 ) -> NDArray[np.int32]:

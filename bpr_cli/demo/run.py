@@ -100,7 +100,7 @@ def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
     opened = open_predictions(part.predictions, part.images, part.options)
     result = refine_predictions(refiner, opened, opened.writer(refined_path))
     if result.failures:
-        raise BprError(f"{result.failures[0].name}: {result.failures[0].reason}")
+        raise BprError(result.failures[0].reason)
     before, after, pictures = [], [], []
     for view in views(part, refined_path):
         before.append(score(view.coarse, view.truth))

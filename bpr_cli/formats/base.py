@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Failure:
-    """An item that could not be processed, and the sentence that says why."""
+    """An item that could not be processed, and why: a sentence that also names the file."""
 
     name: str
     reason: str

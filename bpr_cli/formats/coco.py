@@ -116,7 +116,7 @@ class CocoSet(PredictionSet):
                 "expected one of the ids in the images list; check --image-info"
             )
         names = (known.file_name,) if known else image_names_of(group.image_id)
-        return Entry(name, names, group.problem)
+        return Entry(name, names, group.problem, "" if self._table else ", or name the images with --image-info")
 
     def read(self, item: Item) -> Prediction:
         """The masks of one image, in the order of its records."""

@@ -125,11 +125,13 @@ class Entry:
         name: becomes the item's name.
         image_names: what its image may be called, as ``ImageIndex.find`` takes it.
         problem: why it cannot be processed at all, or None.
+        hint: what else to try when there is no such image, to go on with the message.
     """
 
     name: str
     image_names: tuple[str, ...] = ()
     problem: str | None = None
+    hint: str = ""
 
 
 def match_images(entries: Sequence[Entry], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
@@ -140,12 +142,13 @@ def match_images(entries: Sequence[Entry], index: ImageIndex) -> tuple[list[Item
     items: list[Item] = []
     failures: list[Failure] = []
     for entry in entries:
+        if entry.problem is not None:
+            failures.append(Failure(entry.name, entry.problem))
+            continue
         try:
-            if entry.problem is not None:
-                raise BprError(entry.problem)
             alone = index.lone is not None and len(entries) == 1
             image = index.lone if alone and index.lone else index.find(entry.image_names)
             items.append(Item(entry.name, image))
         except BprError as error:
-            failures.append(Failure(entry.name, str(error)))
+            failures.append(Failure(entry.name, f"{error}{entry.hint}"))
     return items, failures

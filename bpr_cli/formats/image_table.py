@@ -41,6 +41,8 @@ class ImageTable:
         Raises:
             BprError: not JSON, or without images.
         """
+        if not path.is_file():
+            raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
         document = read_json(path)
         images = document.get("images") if isinstance(document, dict) else None
         table = cls(images if isinstance(images, list) else [])

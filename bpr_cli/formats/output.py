@@ -2,26 +2,73 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.files import output_file
+from bpr_cli.formats.image_index import IMAGE_SUFFIXES
+
+_FILE_SUFFIXES = (".json", *IMAGE_SUFFIXES)
 
 
 def check_output(predictions: Path, images: Path, out: Path) -> None:
-    """Refuse an output that would overwrite or mix with what is read.
+    """Refuse an output that cannot be written, or that would overwrite or mix with what is read; writes nothing.
 
     Raises:
-        BprError: ``out`` is the predictions or the images, lies inside the predictions' directory, or is a file where
-            a directory is needed.
+        BprError: ``out`` is the predictions or the images, lies inside the predictions' directory, is a file where a
+            directory is needed, has the ending of another format, or is in a place that cannot be written.
     """
-    target = out.resolve()
-    for name, source in (("predictions", predictions), ("images", images)):
-        if target == source.resolve() or (source.is_file() and target == source.resolve().parent and out.is_dir()):
-            raise BprError(f"The output {out} would overwrite the {name} in {source}; give another --out.")
+    written = output_file(out, predictions.name) if predictions.is_file() else out
+    for source in (predictions, images):
+        if source.resolve() in (out.resolve(), written.resolve()):
+            raise BprError(f"the output {out} would overwrite {source}, which is read; give another --out")
     if predictions.is_dir():
-        if predictions.resolve() in target.parents:
-            raise BprError(
-                f"The output {out} lies inside the predictions {predictions}; give an --out outside of them."
-            )
-        if out.is_file():
-            raise BprError(f"The output {out} is a file; refining a directory needs a directory as --out.")
+        _check_beside(predictions, out)
+    if written != out:
+        _check_ending(predictions, out)
+    _check_writable(out)
+
+
+def _check_beside(predictions: Path, out: Path) -> None:
+    """The output of a directory is a directory that shares nothing with it."""
+    source, target = predictions.resolve(), out.resolve()
+    if source in target.parents:
+        raise BprError(f"the output {out} lies inside the predictions {predictions}; give an --out outside of them")
+    document = source.with_name(f"{source.name}.json")
+    if target == source.parent and document.is_file():
+        raise BprError(f"the output {out} would overwrite {document.name}, which is read; give another --out")
+    if out.is_file():
+        raise BprError(f"the output {out} is a file, but refining a directory needs a directory; give another --out")
+
+
+def _check_ending(predictions: Path, out: Path) -> None:
+    """A name that looks like a file's must not become a directory."""
+    if out.is_file() or (out.suffix.lower() in _FILE_SUFFIXES and not out.is_dir()):
+        raise BprError(
+            f"the output {out} is not a {predictions.suffix} file like {predictions}; give a name that ends in "
+            f"{predictions.suffix}, or a directory"
+        )
+
+
+def _check_writable(out: Path) -> None:
+    """The output, or the folder that it will be made in, is a folder that the user may write to."""
+    folder = out.parent if out.is_file() else out
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise BprError(f"the output {out} cannot be made, because {folder} is not a directory; give another --out")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise BprError(f"the output {out} cannot be written: no permission to write to {folder}; give another --out")
+
+
+def check_overwriting(predictions: PredictionSet, out: Path) -> None:
+    """Refuse an output among the images that would take the place of one.
+
+    Raises:
+        BprError: a file to be written is the image of an item.
+    """
+    for item in predictions.items:
+        if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
+            raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")

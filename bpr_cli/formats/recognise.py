@@ -75,8 +75,10 @@ def open_predictions(predictions: Path, images: Path, options: ReadOptions | Non
 def _refuse_nothing(opened: PredictionSet, source: Source) -> None:
     if opened.items:
         return
-    reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in opened.failures[:3])
-    raise BprError(f"{source.path}: none of its {len(opened.failures)} items can be refined ({reasons})")
+    reasons = [failure.reason for failure in opened.failures]
+    if len(reasons) == 1:
+        raise BprError(reasons[0])
+    raise BprError(f"{source.path}: none of its {len(reasons)} items can be refined ({'; '.join(reasons[:3])})")
 
 
 def _recognise(source: Source, task: Task | None) -> str:

@@ -62,9 +62,9 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
         network, card = read(path)
         return LoadedWeights(network.eval(), card, _digest(path), path)
     except BprError as error:
-        raise BprError(f"The weights {path} cannot be used: {error}.") from None
+        raise BprError(f"the weights {path} cannot be used: {error}") from None
     except OSError as error:
-        raise BprError(f"The weights {path} cannot be read: {error.strerror or error}.") from None
+        raise BprError(f"the weights {path} cannot be read: {error.strerror or error}") from None
 
 
 def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
@@ -79,7 +79,7 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
         BprError: ``load_weights`` would refuse the file, or it cannot be written.
     """
     if path.suffix.lower() != OWN_SUFFIX:
-        raise BprError(f"The weights {path} cannot be written: the name must end in {OWN_SUFFIX}.")
+        raise BprError(f"the weights {path} cannot be written: the name must end in {OWN_SUFFIX}")
     tensors = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
@@ -89,9 +89,9 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
         check_values(network)
         _write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
     except BprError as error:
-        raise BprError(f"The weights {path} were not written: {error}.") from None
+        raise BprError(f"the weights {path} were not written: {error}") from None
     except OSError as error:
-        raise BprError(f"The weights {path} cannot be written: {error.strerror or error}.") from None
+        raise BprError(f"the weights {path} cannot be written: {error.strerror or error}") from None
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -103,11 +103,11 @@ def _find(name_or_path: str | Path) -> Path:
     if not path.is_file():
         names = f"the shipped ones are {', '.join(shipped)}" if shipped else "none are shipped with this installation"
         found = "that is a folder" if path.is_dir() else "there is no such file"
-        raise BprError(f"There are no weights {str(path)!r}: {found}, and {names}.")
+        raise BprError(f"there are no weights {str(path)!r}: {found}, and {names}")
     if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
         raise BprError(
-            f"The weights {path} cannot be used: expected a name that ends in {OWN_SUFFIX} (written by bpr) or in "
-            f"{' or '.join(CHECKPOINT_SUFFIXES)} (a checkpoint in MMSegmentation layout)."
+            f"the weights {path} cannot be used: expected a name that ends in {OWN_SUFFIX} (written by bpr) or in "
+            f"{' or '.join(CHECKPOINT_SUFFIXES)} (a checkpoint in MMSegmentation layout)"
         )
     return path
 

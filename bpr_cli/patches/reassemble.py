@@ -36,11 +36,6 @@ class ProbabilityField:
         """Decide the window: average above one half where patches are, ``coarse`` (h, w) elsewhere."""
         return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
 
-    def confidence(self, coarse: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """The averaged probability where patches are, 1 or 0 from ``coarse`` (h, w) elsewhere: float32, 0..1."""
-        average = self.total / np.maximum(self.count * CERTAIN, 1)
-        return np.where(self.count > 0, average, coarse).astype(np.float32)
-
 
 def average(boxes: Boxes, probabilities: NDArray[np.uint8], size: Size) -> ProbabilityField:
     """Average the probabilities of overlapping patches per pixel.
@@ -55,8 +50,8 @@ def average(boxes: Boxes, probabilities: NDArray[np.uint8], size: Size) -> Proba
         return ProbabilityField(EMPTY_BOX, nothing, nothing)
     x0, y0 = boxes[:, :2].min(axis=0).tolist()
     x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), [size[1], size[0]]).tolist()
-    total = np.zeros((y1 - y0, x1 - x0), dtype=np.int32)
-    count = np.zeros_like(total)
+    # Twice zeros: unlike zeros_like, it takes no memory for what no patch touches.
+    total, count = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
     for box, probability in zip(boxes.tolist(), probabilities, strict=True):
         rows, columns = slice(box[1] - y0, box[3] - y0), slice(box[0] - x0, box[2] - x0)
         height, width = total[rows, columns].shape
@@ -113,32 +108,51 @@ def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
         coarse: the label map the patches were cut from.
         refined: at most one entry a label; labels without an entry count as unrefined.
     """
-    entries = list(refined)
     labels = coarse.labels.copy()
-    best = np.ones(coarse.size, dtype=np.float32)
-    for entry in entries:
-        view = best[_slices(entry.field.box)]
-        own = coarse.labels[_slices(entry.field.box)] == entry.label
-        np.copyto(view, entry.field.confidence(own), where=own)
-    contested = ~np.isin(coarse.labels, list(coarse.void))
-    for entry in entries:
-        window = _slices(entry.field.box)
-        own = coarse.labels[window] == entry.label
-        confidence = entry.field.confidence(own)
-        wins = (confidence > best[window]) & contested[window]
-        labels[window][wins] = entry.label
-        np.copyto(best[window], confidence, where=wins)
-    _restore_vanished(labels, coarse.labels)
+    before, after = coarse.labels.ravel(), labels.ravel()
+    contested = ~np.isin(before, list(coarse.void))
+    claims = [_claim(entry, coarse.size[1], contested) for entry in refined]
+    best = np.ones(before.size, dtype=np.float32)
+    for claim in claims:
+        own = before[claim.pixels] == claim.label
+        best[claim.pixels[own]] = claim.confidence[own]
+    for claim in claims:
+        wins = claim.confidence > best[claim.pixels]
+        after[claim.pixels[wins]] = claim.label
+        best[claim.pixels[wins]] = claim.confidence[wins]
+    _restore_vanished(after, before)
     return LabelMap(labels, coarse.void)
 
 
-def _slices(box: Box) -> tuple[slice, slice]:
-    return slice(box[1], box[3]), slice(box[0], box[2])
+@dataclass(frozen=True)
+class _Claim:
+    """What a label says of the contested pixels under its patches; of all others it has nothing new to say.
+
+    Attributes:
+        label: who claims.
+        pixels: int64, (N,), places in the flattened map.
+        confidence: float32, (N,), averaged probability, 0..1.
+    """
+
+    label: int
+    pixels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+
+def _claim(entry: RefinedLabel, width: int, contested: NDArray[np.bool_]) -> _Claim:
+    """The claim of a label in a map of ``width`` columns; ``contested`` (H * W) is false where nobody may claim."""
+    x0, y0, x1, _ = entry.field.box
+    total, count = entry.field.total.ravel(), entry.field.count.ravel()
+    covered = np.flatnonzero(count)
+    pixels = (covered // max(x1 - x0, 1) + y0) * width + covered % max(x1 - x0, 1) + x0
+    allowed = contested[pixels]
+    pixels, covered = pixels[allowed], covered[allowed]
+    return _Claim(entry.label, pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32))
 
 
 def _restore_vanished(labels: NDArray[np.int32], coarse: NDArray[np.int32]) -> None:
+    """Bring back labels without any pixel, both maps flattened."""
     # A label may live on only where another is restored, so look again until none is missing.
-    present = np.unique(coarse)
-    while (vanished := np.setdiff1d(present, labels)).size:
+    while (vanished := np.setdiff1d(coarse[labels != coarse], labels)).size:
         restored = np.isin(coarse, vanished)
         labels[restored] = coarse[restored]

@@ -118,7 +118,7 @@ class Decider:
             raise error
         if self.pass_size == 1:
             raise BprError(
-                f"{self.devices[0]} has not enough memory for one patch; close other programs, or use --device cpu."
+                f"{self.devices[0]} has not enough memory for one patch; close other programs, or use --device cpu"
             ) from error
         self.pass_size //= 2
 

@@ -128,7 +128,10 @@ class Pipeline:
             prediction = self.predictions.read(item)
             image = read_image(item.image)
         with self.stopwatch("cut"):
-            return self.refiner.cut(image, prediction)
+            try:
+                return self.refiner.cut(image, prediction)
+            except BprError as error:
+                raise BprError(f"the prediction {item.name} does not fit {item.image}: {error}") from error
 
     def _submit_writing(self, pool: ThreadPoolExecutor, job: Job) -> None:
         self._writing.append((job.item, pool.submit(self._paste_and_write, job)))

@@ -46,9 +46,9 @@ class RefineSettings:
             BprError: a value is out of range.
         """
         if not 0 <= self.nms_threshold < 1:
-            raise BprError(f"nms_threshold is {self.nms_threshold}; expected a number from 0 up to, not including, 1.")
+            raise BprError(f"nms_threshold is {self.nms_threshold}; expected a number from 0 up to, not including, 1")
         if self.precision not in get_args(Precision):
-            raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}.")
+            raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
         for name in ("batch_size", "workers"):
             if getattr(self, name) < 1:
-                raise BprError(f"{name} is {getattr(self, name)}; expected 1 or more.")
+                raise BprError(f"{name} is {getattr(self, name)}; expected 1 or more")

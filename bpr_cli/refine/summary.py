@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpr_cli import __version__
 from bpr_cli.formats.base import Failure, PredictionSet
 from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
     from bpr_cli.refine.pipeline import RefineResult

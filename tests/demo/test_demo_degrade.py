@@ -6,8 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bpr_cli.demo.degrade import low_resolution, low_resolution_labels, mask_head
+from bpr_cli.demo.degrade import low_resolution_labels, mask_head
 from bpr_cli.evaluate.boundary import boundary_f, iou
+
+
+def low_resolution(mask, rng):
+    return low_resolution_labels(mask.astype(np.int32), rng) > 0
+
 
 DEGRADATIONS = (mask_head, low_resolution)
 

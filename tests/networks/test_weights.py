@@ -23,7 +23,7 @@ def refusal(path) -> str:
     message = str(caught.value)
     assert str(path) in message
     assert "\n" not in message
-    assert message.endswith(".")
+    assert not message.endswith(".")
     return message
 
 

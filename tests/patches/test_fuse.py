@@ -80,6 +80,13 @@ def test_no_label_vanishes_none_is_new_and_void_stays(contest):
     np.testing.assert_array_equal(fused(labels, void, entries), refined)
 
 
+@given(contests())
+def test_the_memory_layout_of_the_map_does_not_matter(contest):
+    labels, void, entries = contest
+    turned = np.asfortranarray(labels)
+    np.testing.assert_array_equal(fused(turned, void, entries), fused(labels, void, entries))
+
+
 def test_ties_keep_the_coarse_label():
     labels = np.array([[1, 2, 1, 2]], np.int32)
     entries = {1: whole([100, 100, 0, 255]), 2: whole([100, 100, 0, 255])}

