@@ -1,0 +1,22 @@
+"""Metrics of instances: COCO AP, boundary AP, AF and the AP of Cityscapes."""
+
+from bpr_cli.evaluate.instance.boundary_f import BoundaryFTable, mask_boundary_f
+from bpr_cli.evaluate.instance.coco import CocoRecord, CocoSettings, check_image, update_image
+from bpr_cli.evaluate.instance.coco_figures import ApFigures, ApTable, CocoFigures, coco_figures
+from bpr_cli.evaluate.instance.segments import ImageKey, ScoredMask, TruthMask
+
+__all__ = [
+    "ApFigures",
+    "ApTable",
+    "BoundaryFTable",
+    "CocoFigures",
+    "CocoRecord",
+    "CocoSettings",
+    "ImageKey",
+    "ScoredMask",
+    "TruthMask",
+    "check_image",
+    "coco_figures",
+    "mask_boundary_f",
+    "update_image",
+]
