@@ -106,11 +106,11 @@ def boundary_band(mask: BoolArray, width: int) -> BoolArray:
     Returns:
         bool, (h, w).
     """
-    if min(mask.shape, default=0) <= 2 * width:  # no pixel is further than that from the outside
-        return mask.copy()
+    if min(mask.shape) <= 2 * width:  # no pixel is further than that from the outside
+        return mask | False
     square = np.ones((2 * width + 1, 2 * width + 1), dtype=np.uint8)
-    core = cv2.erode(mask.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    return mask & (core == 0)
+    core = cv2.erode(mask.view(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return mask & ~np.asarray(core).view(np.bool_)
 
 
 def band_width(dilation_ratio: float, size: Size) -> int:
