@@ -125,12 +125,14 @@ class Overlaps:
         pixels: int64, (Q,), pixels that a pair shares.
         found_area: int64, (P + 1,), pixels of predicted segments.
         expected_area: int64, (G + 1,), pixels of true segments.
+        without_union: IoU of a pair without union; there is none when areas are those of the pixels.
     """
 
     pairs: Pairs
     pixels: IntArray
     found_area: IntArray
     expected_area: IntArray
+    without_union: float = 0.0
 
     @property
     def iou(self) -> FloatArray:
@@ -138,7 +140,7 @@ class Overlaps:
         truth, prediction = self.pairs.truth, self.pairs.prediction
         void = weigh(prediction, self.pixels * (truth == 0), len(self.found_area))
         union = self.found_area[prediction] + self.expected_area[truth] - self.pixels - void[prediction]
-        iou: FloatArray = np.zeros(len(union))
+        iou = np.where(union == 0, self.without_union, 0.0)
         np.divide(self.pixels, union, out=iou, where=union > 0)
         return iou
 
@@ -193,7 +195,7 @@ def match(iou: FloatArray, masks: Overlaps, found: Side, expected: Side) -> Matc
     matched = (iou > 0.5) & alike & ~expected.crowd[truth]
     missed, wrong = ~expected.crowd, ~_ignored(masks, found, expected)
     missed[truth[matched]] = wrong[prediction[matched]] = False
-    scores = np.bincount(category, weights=iou * matched, minlength=count + 1)
+    scores = np.bincount(category, weights=np.where(matched, iou, 0.0), minlength=count + 1)
     return MatchSums(
         scores[:count].astype(np.float64),
         weigh(category, matched, count + 1)[:count],

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import dilate, disc_of
+from bpr_cli.evaluate.checks import check_sizes
 from bpr_cli.evaluate.label_boundary import label_steps
 from bpr_cli.masks import BoolArray
 
@@ -33,9 +33,7 @@ def oracle_labels(
     Raises:
         BprError: the maps differ in size.
     """
-    if prediction.shape != truth.shape:
-        sizes = f"(H, W) is {prediction.shape} in the prediction and {truth.shape} in the ground truth"
-        raise BprError(f"{sizes}; expected two maps of one size")
+    check_sizes(prediction, truth)
     near = near_boundary(prediction, distance)
     near &= ~np.isin(truth, list(void))
     return np.where(near, truth, prediction).astype(prediction.dtype)

@@ -9,8 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from label_cases import brute_band, brute_iou
 
-from bpr_cli.evaluate.boundary import boundary_f, boundary_map, iou
+from bpr_cli.evaluate.boundary import (
+    band_width,
+    boundary_band,
+    boundary_f,
+    boundary_iou,
+    boundary_map,
+    iou,
+    tolerance_pixels,
+)
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 STREET_CLASSES = 11
@@ -128,3 +137,36 @@ def test_reference_figures_of_real_predictions(tolerance):
     per_class = np.mean(scores, axis=0)
     assert per_class == pytest.approx(figures[name]["per_class"], abs=1e-9)
     assert per_class.mean() == pytest.approx(figures[name]["AF"], abs=1e-9)
+
+
+@settings(max_examples=60)
+@given(pair=pairs, tolerance=st.sampled_from([1.0, 3.0]), left=st.integers(0, 5), top=st.integers(0, 5))
+def test_the_place_in_a_large_frame_does_not_matter(pair, tolerance, left, top):
+    frames = np.zeros((2, 40, 30), dtype=bool)
+    height, width = pair[0].shape
+    frames[:, top : top + height, left : left + width] = pair
+    assert boundary_f(*frames, tolerance) == pytest.approx(brute_boundary_f(*frames, tolerance), abs=1e-12)
+
+
+@settings(max_examples=100)
+@given(pair=pairs, ratio=st.sampled_from([0.01, 0.1, 0.25, 1.0]))
+def test_boundary_iou_agrees_with_brute_force(pair, ratio):
+    width = max(1, round(ratio * np.hypot(*pair[0].shape)))
+    expected = brute_iou(*(brute_band(mask, width) for mask in pair))
+    assert boundary_iou(*pair, ratio) == pytest.approx(1.0 if np.isnan(expected) else expected)
+
+
+@settings(max_examples=60)
+@given(mask=hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))), width=st.integers(1, 3))
+def test_the_band_is_what_repeated_erosion_of_the_padded_mask_leaves(mask, width):
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    core = cv2.erode(padded, np.ones((3, 3), np.uint8), iterations=width)[1:-1, 1:-1]
+    assert np.array_equal(boundary_band(mask, width), mask & (core == 0))
+
+
+def test_widths_follow_from_the_image_size():
+    assert band_width(0.02, (360, 480)) == 12
+    assert band_width(0.02, (1024, 2048)) == 46
+    assert band_width(0.02, (1, 1)) == 1
+    assert tolerance_pixels(0.008, (1024, 2048)) == 19  # as DAVIS and GSCNN round it
+    assert [tolerance_pixels(value, (360, 480)) for value in (0, 1, 2.5)] == [0, 1, 2.5]
