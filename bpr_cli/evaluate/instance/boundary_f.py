@@ -2,7 +2,7 @@
 
 Definition. A pair is a predicted mask with the true mask it finds at an IoU threshold, under the matching of the
 benchmark at hand (COCO or Cityscapes); both count there: no crowds, no ignored segments, no second finds. F of a pair
-is the boundary F-score of the DAVIS benchmark at a tolerance of 1 pixel (``boundary_f``).
+is the boundary F-score of the DAVIS benchmark (``boundary_f``), at a tolerance of 1 pixel unless another is asked for.
 
 - F of a category at a threshold is the mean over its pairs in all images.
 - AF of a category is the mean over the IoU thresholds 0.5, 0.55 .. 0.95 at which it has a pair.
@@ -16,16 +16,17 @@ nothing of contours. The number of pairs is given along, since few pairs make a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.evaluate.boundary import boundary_f
+from bpr_cli.evaluate.boundary import boundary_map, contour_f, tolerance_pixels
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Partners
 from bpr_cli.evaluate.instance.overlaps import Floats, Ints
-from bpr_cli.masks import Box, Mask
+from bpr_cli.masks import EMPTY_BOX, Box, Mask
+from bpr_cli.patches.boundary import grow
 
 TOLERANCE = 1.0
 """Greatest distance of a right boundary pixel, in pixels."""
@@ -49,30 +50,32 @@ class BoundaryFTable:
 
 
 def mask_boundary_f(found: Mask, true: Mask, tolerance: float = TOLERANCE) -> float:
-    """``boundary_f`` of two masks of one image, measured on the window that holds both."""
+    """``boundary_f`` of two masks of one image, measured on the window that holds both contours."""
     window = _window(found, true)
-    return boundary_f(found.window(window), true.window(window), tolerance)
+    contours = boundary_map(found.window(window)), boundary_map(true.window(window))
+    return contour_f(*contours, tolerance_pixels(tolerance, found.size))
 
 
 def _window(found: Mask, true: Mask) -> Box:
-    """Both boxes and one more pixel on every side: the contour lies there, and beyond it nothing changes."""
-    height, width = found.size
-    boxes = [mask.box for mask in (found, true) if mask.crop.size] or [(0, 0, width, height)]
+    """Both boxes and one more pixel on every side: beyond it nothing changes."""
+    boxes = [mask.box for mask in (found, true) if mask.crop.size]
+    if not boxes:
+        return EMPTY_BOX
     x0, y0 = min(box[0] for box in boxes), min(box[1] for box in boxes)
     x1, y1 = max(box[2] for box in boxes), max(box[3] for box in boxes)
-    return max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, width), min(y1 + 1, height)
+    return grow((x0, y0, x1, y1), 1, found.size)
 
 
 def sum_boundary_f(
-    found: Sequence[Mask], true: Sequence[Mask], partners: Partners, tolerance: float
+    found: Sequence[Mask], true: Sequence[Mask] | Mapping[int, Mask], partners: Partners, tolerance: float
 ) -> tuple[Floats, Ints]:
     """Sum of F over the pairs of every threshold, and the number of pairs; the pairs of one image and category.
 
     Args:
         found: D predicted masks.
-        true: G true masks.
+        true: the true masks, by index; at least those that have a partner.
         partners: (D, T), index of the true mask that makes a pair with the predicted one, or ``NO_PARTNER``.
-        tolerance: in pixels.
+        tolerance: in pixels; below 1 a fraction of the image's diagonal.
 
     Returns:
         float64 (T,) and int64 (T,).

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bpr_cli.evaluate.band import DILATION_RATIO, band_width, boundary_band
+from bpr_cli.errors import BprError
+from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width, boundary_band
+from bpr_cli.evaluate.checks import check_boundary_settings
 from bpr_cli.evaluate.instance.boundary_f import TOLERANCE, sum_boundary_f
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Outcome, Outcomes, match, outcomes_of
 from bpr_cli.evaluate.instance.overlaps import Bools, Floats, Ints, iou, overlaps
@@ -43,7 +45,7 @@ class CocoSettings:
         categories: ids of the categories that count; segments of others are left out, as pycocotools does.
         max_detections: how many predictions of a category are taken of one image, the best first.
         dilation_ratio: width of the boundary for boundary AP, as a share of the image's diagonal.
-        tolerance: of AF, in pixels.
+        tolerance: of AF, in pixels; below 1 a fraction of the image's diagonal.
         thresholds: overlaps, rising.
     """
 
@@ -54,16 +56,13 @@ class CocoSettings:
     thresholds: tuple[float, ...] = IOU_THRESHOLDS
 
     def __post_init__(self) -> None:
+        check_boundary_settings(self.tolerance, self.dilation_ratio)
         if len(set(self.categories)) != len(self.categories):
-            raise ValueError(f"categories must differ from each other, got {self.categories}")
+            raise BprError(f"the categories are {self.categories}, expected every id once")
         if self.max_detections < 1:
-            raise ValueError(f"max_detections must be 1 or more, got {self.max_detections}")
-        if not self.dilation_ratio > 0:
-            raise ValueError(f"dilation_ratio must be more than 0, got {self.dilation_ratio}")
-        if not self.tolerance >= 0:
-            raise ValueError(f"tolerance must be 0 pixels or more, got {self.tolerance}")
+            raise BprError(f"the limit on predictions is {self.max_detections}, expected 1 or more of an image")
         if not self.thresholds or not all(0 < threshold <= 1 for threshold in self.thresholds):
-            raise ValueError(f"thresholds must be figures above 0 and up to 1, got {self.thresholds}")
+            raise BprError(f"the IoU thresholds are {self.thresholds}, expected figures above 0 and up to 1")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def check_image(image: ImageKey, predictions: Sequence[ScoredMask], truths: Sequ
     """Check the segments of one image.
 
     Raises:
-        ValueError: a score is not finite, or the masks are of different sizes.
+        BprError: a score is not finite, or the masks are of different sizes.
     """
     check_segments(image, predictions, check_truths(image, truths))
 
@@ -112,7 +111,7 @@ def update_image(
         settings: the same for all images.
 
     Raises:
-        ValueError: the segments are not fit for measuring, see ``check_image``.
+        BprError: the segments are not fit for measuring, see ``check_image``.
     """
     check_image(image, predictions, truths)
     parts = []
@@ -200,9 +199,13 @@ def _with_boundaries(
     least: Floats = by_mask.copy()
     pairs = np.argwhere((by_mask >= min(settings.thresholds)) & ~crowd[None]).tolist()
     if pairs:
-        width = band_width(found[0].size, settings.dilation_ratio)
-        found_bands = {d: boundary_band(found[d], width) for d in {d for d, _ in pairs}}
-        true_bands = {g: boundary_band(true[g], width) for g in {g for _, g in pairs}}
+        width = band_width(settings.dilation_ratio, found[0].size)
+        found_bands = {d: _band(found[d], width) for d in {d for d, _ in pairs}}
+        true_bands = {g: _band(true[g], width) for g in {g for _, g in pairs}}
         for d, g in pairs:
             least[d, g] = min(least[d, g], iou(found_bands[d], true_bands[g]))
     return least
+
+
+def _band(mask: Mask, width: int) -> Mask:
+    return Mask(mask.size, mask.box, boundary_band(mask.crop, width))

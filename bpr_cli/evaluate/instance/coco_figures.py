@@ -12,6 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from bpr_cli.errors import BprError
 from bpr_cli.evaluate.instance.boundary_f import BoundaryFTable, average_boundary_f, mean_of_defined
 from bpr_cli.evaluate.instance.coco import MEASURES, SIZES, CocoRecord, CocoSettings
 from bpr_cli.evaluate.instance.matching import Outcome, Outcomes
@@ -76,7 +77,7 @@ def coco_figures(records: Iterable[CocoRecord], settings: CocoSettings) -> CocoF
         settings: those the records were made with.
 
     Raises:
-        ValueError: two records are of the same image, or their keys are of different kinds.
+        BprError: two records are of the same image, or their keys are of different kinds.
     """
     columns = _Columns.of(in_order(records), settings)
     mask, boundary = (_ap_table(columns, v, settings) for v in range(len(MEASURES)))
@@ -88,11 +89,11 @@ def in_order(records: Iterable[CocoRecord]) -> list[CocoRecord]:
     given = list(records)
     kinds = sorted({type(record.image).__name__ for record in given})
     if len(kinds) > 1:
-        raise ValueError(f"image keys must be all numbers or all texts, got {' and '.join(kinds)}")
+        raise BprError(f"image keys must be all numbers or all texts, got {' and '.join(kinds)}")
     ordered = sorted(given, key=lambda record: record.image)
     for before, after in pairwise(ordered):
         if before.image == after.image:
-            raise ValueError(f"image {after.image!r} has more than one record, expected one")
+            raise BprError(f"image {after.image!r} has more than one record, expected one")
     return ordered
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bpr_cli.errors import BprError
 from bpr_cli.masks import Mask, Size
 
 ImageKey = int | str
@@ -64,11 +65,11 @@ def check_segments(image: ImageKey, predictions: Sequence[ScoredMask], size: Siz
     """Check the predictions of one image against its size, given by the ground truth where that has any segment.
 
     Raises:
-        ValueError: a score is not finite, or the masks are of different sizes.
+        BprError: a score is not finite, or the masks are of different sizes.
     """
     for index, segment in enumerate(predictions):
         if not math.isfinite(segment.score):
-            raise ValueError(f"image {image!r}: prediction {index} has the score {segment.score}, expected a number")
+            raise BprError(f"image {image!r}: prediction {index} has the score {segment.score}, expected a number")
         size = size or segment.mask.size
         _check_size(f"image {image!r}: prediction {index}", segment.mask.size, size)
 
@@ -77,7 +78,7 @@ def check_truths(image: ImageKey, truths: Sequence[TruthMask]) -> Size | None:
     """Check the ground truth of one image; gives its (H, W), or None without any segment.
 
     Raises:
-        ValueError: the masks are of different sizes.
+        BprError: the masks are of different sizes.
     """
     for index, segment in enumerate(truths):
         _check_size(f"image {image!r}: truth {index}", segment.mask.size, truths[0].mask.size)
@@ -86,7 +87,7 @@ def check_truths(image: ImageKey, truths: Sequence[TruthMask]) -> Size | None:
 
 def _check_size(name: str, found: Size, expected: Size) -> None:
     if found != expected:
-        raise ValueError(
+        raise BprError(
             f"{name} has a mask of {found[0]} x {found[1]} pixels, expected {expected[0]} x {expected[1]} like the "
             "other masks of the image"
         )
