@@ -8,7 +8,9 @@ from enum import Enum
 from pathlib import Path
 from types import TracebackType
 
-from bpr_cli.masks import Prediction
+from bpr_cli.errors import BprError
+from bpr_cli.formats.images import image_size
+from bpr_cli.masks import Prediction, Size
 
 
 class Task(str, Enum):
@@ -38,6 +40,34 @@ class Failure:
 
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """What the record of one mask says besides its pixels; refining keeps it, measuring reads it.
+
+    Attributes:
+        category: id of its category.
+        score: confidence, None where none is stated, as in ground truth.
+        crowd: it stands for a group of objects.
+        area: as stated, in pixels, or None.
+        id: of the segment, where its pixels are found by it (panoptic maps), else None.
+    """
+
+    category: int
+    score: float | None = None
+    crowd: bool = False
+    area: float | None = None
+    id: int | None = None
+
+
+@dataclass(frozen=True)
+class CategoryRecord:
+    """A category that a set names; ``thing`` is False for stuff."""
+
+    id: int
+    name: str
+    thing: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,6 +137,43 @@ class PredictionSet(ABC):
         Raises:
             BprError: the file or record is broken.
         """
+
+    @abstractmethod
+    def file(self, item: Item) -> Path:
+        """The file with the predictions of an item, for messages and reports; several items may share one."""
+
+    def files(self, item: Item) -> list[Path]:
+        """Every file that is read for an item and for no other one."""
+        return [self.file(item)]
+
+    def shared_files(self) -> list[Path]:
+        """Files that are read for all items, such as a JSON file."""
+        return []
+
+    def size(self, item: Item) -> Size | None:
+        """(H, W) of an item, as far as that is known without decoding pixels; thread-safe.
+
+        Raises:
+            BprError: the file is broken.
+        """
+        return image_size(self.file(item))
+
+    def image_id(self, item: Item) -> int | str | None:  # noqa: ARG002
+        """The id of an item's image, None where the format has only names."""
+        return None
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """What is stated of the masks of an item: in the order of ``read``, or by id for maps of segments.
+
+        Raises:
+            BprError: a record is broken.
+        """
+        raise BprError(f"{self.file(item)} states no categories; expected instances or panoptic segments")
+
+    @property
+    def categories(self) -> tuple[CategoryRecord, ...]:
+        """The categories that the set names, in its order; empty where it names none."""
+        return ()
 
     @abstractmethod
     def writer(self, out: Path) -> Writer:

@@ -6,32 +6,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
 from bpr_cli.formats.binary import encode_mask, foreground_of
 from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
+from bpr_cli.formats.images import image_size
 from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.source import Source
-from bpr_cli.masks import Mask, Prediction
+from bpr_cli.masks import Mask, Prediction, Size
 
 _ANY_VALUE = tuple(range(1, 2**16))  # the benchmark takes every value but 0 as foreground
 
 
 @dataclass(frozen=True)
 class _ResultLine:
-    """One line of a result file; the score is kept as text only."""
+    """One line of a result file."""
 
     mask: str
     label: int
+    score: float
 
 
 def _parse_line(line: str) -> _ResultLine | None:
     parts = line.rsplit(maxsplit=2)
     try:
-        label, _ = int(parts[1]), float(parts[2])
+        label, score = int(parts[1]), float(parts[2])
     except (IndexError, ValueError):
         return None
-    return _ResultLine(parts[0].strip(), label) if parts[0].strip().lower().endswith(".png") else None
+    return _ResultLine(parts[0].strip(), label, score) if parts[0].strip().lower().endswith(".png") else None
 
 
 def result_files(source: Source) -> list[Path]:
@@ -76,6 +78,7 @@ class CityscapesSet(PredictionSet):
                 "whose lines are 'mask.png labelID score'"
             )
         self._masks: dict[str, list[Path]] = {}
+        self._records: dict[str, list[SegmentRecord]] = {}
         self._owners: dict[Path, str] = {}
         self._foregrounds: dict[Path, int | None] = {}
         self.items, self.failures = match_images([self._entry(file) for file in files], index)
@@ -83,13 +86,15 @@ class CityscapesSet(PredictionSet):
     def _entry(self, file: Path) -> Entry:
         name = file.as_posix()
         try:
-            self._masks[name] = self._parse(file)
+            lines = self._parse(file)
+            self._masks[name] = [mask for mask, _ in lines]
+            self._records[name] = [record for _, record in lines]
         except BprError as error:
             return Entry(name, problem=str(error))
         return Entry(name, (file.with_suffix("").as_posix(),))
 
-    def _parse(self, file: Path) -> list[Path]:
-        """Masks of a result file, relative to the root and in the order of its lines."""
+    def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
+        """Masks of a result file, relative to the root and in the order of its lines, and what is said of them."""
         masks = []
         for number, line in enumerate(_decode(read_bytes(self._root / file)).splitlines(), start=1):
             if not line.strip():
@@ -100,7 +105,7 @@ class CityscapesSet(PredictionSet):
                 raise BprError(f"{self._root / file}, line {number}: {error}") from error
         return masks
 
-    def _mask_of_line(self, file: Path, line: str) -> Path:
+    def _mask_of_line(self, file: Path, line: str) -> tuple[Path, SegmentRecord]:
         result = _parse_line(line)
         if result is None:
             raise BprError(f"found {line.strip()[:80]!r}, expected 'mask.png labelID score'")
@@ -110,7 +115,7 @@ class CityscapesSet(PredictionSet):
         owner = self._owners.setdefault(mask, file.as_posix())
         if owner != file.as_posix():
             raise BprError(f"the mask {self._root / mask} belongs to {owner} already; give every image its own masks")
-        return mask
+        return mask, SegmentRecord(result.label, result.score)
 
     def read(self, item: Item) -> Prediction:
         """The masks of one image, in the order of its result file."""
@@ -142,6 +147,22 @@ class CityscapesSet(PredictionSet):
     def result_text(self, item: Item) -> bytes:
         """The result file of an item as it is."""
         return read_bytes(self._root / item.name)
+
+    def file(self, item: Item) -> Path:
+        """The result file of an item."""
+        return self._root / item.name
+
+    def files(self, item: Item) -> list[Path]:
+        """The result file of an item and its masks."""
+        return [self.file(item), *(self._root / mask for mask in self._masks[item.name])]
+
+    def size(self, item: Item) -> Size | None:
+        """(H, W) of the first mask."""
+        return next((image_size(self._root / mask) for mask in self._masks[item.name]), None)
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """Labels and scores, in the order of the result file."""
+        return tuple(self._records[item.name])
 
     def writer(self, out: Path) -> Writer:
         """A writer of result files and masks with the relative paths of the input."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
+from bpr_cli.formats.categories import box_area, read_categories, read_record
 from bpr_cli.formats.documents import Json, Record, describe, write_json
 from bpr_cli.formats.files import output_file
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
@@ -62,7 +63,7 @@ class CocoSet(PredictionSet):
         """
         self.path = source.document_path
         self.document = source.document
-        self.records = _records_of(self.document)
+        self._records = _records_of(self.document)
         if not is_coco(self.document):
             raise BprError(
                 f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
@@ -78,7 +79,7 @@ class CocoSet(PredictionSet):
     def _group_records(self) -> dict[int, Entry]:
         """Sort the records into groups; gives those that belong to no image, by index."""
         orphans = {}
-        for index, record in enumerate(self.records):
+        for index, record in enumerate(self._records):
             image_id = record.get("image_id") if isinstance(record, dict) else None
             if image_id is None or not is_id(image_id):
                 found = "no image_id" if image_id is None else f"the image_id {image_id!r}"
@@ -142,6 +143,56 @@ class CocoSet(PredictionSet):
     def records_of(self, item: Item) -> dict[int, Record]:
         """The records of one image by their index in the file."""
         return self._groups[item.name].records
+
+    def file(self, item: Item) -> Path:  # noqa: ARG002
+        """The JSON file, which holds all items."""
+        return self.path
+
+    def files(self, item: Item) -> list[Path]:  # noqa: ARG002
+        """None: the JSON file holds all items."""
+        return []
+
+    def shared_files(self) -> list[Path]:
+        """The JSON file."""
+        return [self.path]
+
+    def image_id(self, item: Item) -> int | str:
+        """The id of an item's image."""
+        return self._groups[item.name].image_id
+
+    def size(self, item: Item) -> Size | None:
+        """(H, W) that the masks of an item state, else its entry in the list of images."""
+        stated = (rle.size_of(record["segmentation"]) for record in self.records_of(item).values())
+        known = self._table.get(self.image_id(item)) if self._table else None
+        return next((size for size in stated if size), known.size if known else None)
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """What the records of one image say, in the order of the file.
+
+        The area of results is that of their boxes where they have any, as pycocotools takes it; of annotations it is
+        the area stated.
+        """
+        boxes = isinstance(self.document, list) and box_area(self._records[0]) is not None
+        found = []
+        for index, record in self.records_of(item).items():
+            segment = read_record(record, f"{self.path}: record {index} of image {record['image_id']!r}")
+            area = (box_area(record) if boxes else None) if isinstance(self.document, list) else segment.area
+            found.append(replace(segment, area=area))
+        return tuple(found)
+
+    @property
+    def categories(self) -> tuple[CategoryRecord, ...]:
+        """The categories of the file; results files have none."""
+        return read_categories(self.document, self.path)
+
+    @property
+    def images(self) -> ImageTable | None:
+        """The list of images, or None."""
+        return self._table
+
+    def take_images(self, table: ImageTable | None) -> None:
+        """Use another file's list of images, for the sizes of polygons, where this one has none."""
+        self._table = self._table or table
 
     def writer(self, out: Path) -> Writer:
         """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""

@@ -49,6 +49,10 @@ class PngFolder(PredictionSet):
         """The PNG file of an item."""
         return self._root / item.name
 
+    def file(self, item: Item) -> Path:
+        """The PNG file of an item."""
+        return self.path(item)
+
     @abstractmethod
     def encode(self, item: Item, refined: Prediction) -> bytes:
         """The PNG file with the refined prediction of an item, in the style of its source."""

@@ -113,6 +113,23 @@ class ImageIndex:
         )
 
 
+class NamesOnly(ImageIndex):
+    """Stands for the images where none are needed: gives what an image may be called instead of its path."""
+
+    def __init__(self) -> None:
+        """Nothing to index."""
+        super().__init__(Path(), [])
+
+    def find(self, names: Sequence[str]) -> Path:
+        """The first of the names, as a path that need not exist."""
+        return Path(names[0])
+
+
+def image_stem(name: Path) -> str:
+    """The shortest stem of ``stems_of``: what all files of one image have in common, whatever they are of it."""
+    return stems_of(name.name)[-1]
+
+
 def _quote(name: str) -> str:
     return repr(stems_of(Path(name).name)[-1])
 

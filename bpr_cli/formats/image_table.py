@@ -28,11 +28,13 @@ class ImageTable:
         """Take what is usable of the records; an id without a usable record is unknown."""
         self._exact: dict[str, ImageRecord] = {}
         self._plain: dict[str, ImageRecord] = {}
+        self._ids: dict[str, int | str] = {}
         for record in records:
             if isinstance(record, dict) and is_id(record.get("id")) and isinstance(record.get("file_name"), str):
                 image = ImageRecord(record["file_name"], _size_of(record))
                 self._exact[str(record["id"])] = image
-                self._plain[_plain(record["id"])] = image
+                self._ids[str(record["id"])] = record["id"]
+                self._plain[plain_id(record["id"])] = image
 
     @classmethod
     def read(cls, path: Path) -> ImageTable:
@@ -56,9 +58,13 @@ class ImageTable:
     def __bool__(self) -> bool:
         return bool(self._exact)
 
+    def items(self) -> list[tuple[int | str, ImageRecord]]:
+        """Ids, as the file has them, and their records, in its order."""
+        return [(self._ids[text], record) for text, record in self._exact.items()]
+
     def get(self, image_id: int | str) -> ImageRecord | None:
         """The record of an id, or None."""
-        return self._exact.get(str(image_id)) or self._plain.get(_plain(image_id))
+        return self._exact.get(str(image_id)) or self._plain.get(plain_id(image_id))
 
 
 def is_id(value: Json) -> bool:
@@ -68,14 +74,15 @@ def is_id(value: Json) -> bool:
 
 def image_names_of(image_id: int | str) -> tuple[str, ...]:
     """What the image of an id may be called when no list says it: the id as it is, plain, or with COCO's zeros."""
-    plain = _plain(image_id)
+    plain = plain_id(image_id)
     names = [str(image_id), plain]
     if plain.isdecimal():
         names.append(plain.zfill(_COCO_DIGITS))
     return tuple(dict.fromkeys(names))
 
 
-def _plain(image_id: int | str) -> str:
+def plain_id(image_id: int | str) -> str:
+    """The id as text without the zeros that COCO's file names put before it."""
     text = str(image_id)
     return text.lstrip("0") or "0" if text.isdecimal() else text
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task, Writer
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
+from bpr_cli.formats.categories import read_categories, read_record
 from bpr_cli.formats.documents import Json, Record, describe, join_names, write_json
 from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
@@ -152,6 +153,32 @@ class PanopticSet(PredictionSet):
         if in_file != in_json:
             raise BprError(f"{path} and {self.layout.document} disagree: {_difference(in_file, in_json)}")
         return LabelMap(ids, frozenset({VOID}))
+
+    def file(self, item: Item) -> Path:
+        """The PNG file of an item."""
+        return self.layout.folder / item.name
+
+    def shared_files(self) -> list[Path]:
+        """The JSON file."""
+        return [self.layout.document]
+
+    def image_id(self, item: Item) -> int | str:
+        """The id of an item's image."""
+        image_id: int | str = self.annotation(item)["image_id"]
+        return image_id
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """What the JSON file says of the segments of one image."""
+        where = f"{self.layout.document}: image {self.image_id(item)!r}"
+        return tuple(
+            read_record(segment, f"{where}, segment {segment['id']}")
+            for segment in self.annotation(item)["segments_info"]
+        )
+
+    @property
+    def categories(self) -> tuple[CategoryRecord, ...]:
+        """The categories of the JSON file."""
+        return read_categories(self.document, self.layout.document)
 
     def writer(self, out: Path) -> Writer:
         """A writer of JSON and PNG files with the names and places of the input."""

@@ -57,10 +57,12 @@ def open_predictions(predictions: Path, images: Path, options: ReadOptions | Non
             the formats, or no usable item at all.
     """
     options = options or ReadOptions()
-    if options.format is not None and options.format not in FORMATS:
-        raise BprError(f"unknown format {options.format!r}, expected one of {', '.join(FORMATS)}")
-    source = Source(Path(predictions))
-    index = ImageIndex.scan(Path(images))
+    check_format(options.format)
+    return open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), options)
+
+
+def open_source(source: Source, index: ImageIndex, options: ReadOptions) -> PredictionSet:
+    """Open a set as ``open_predictions`` does, with the images given as an index."""
     name = options.format or _recognise(source, options.task)
     opened = FORMATS[name](source, index, options)
     if options.task not in (None, opened.task):
@@ -70,6 +72,16 @@ def open_predictions(predictions: Path, images: Path, options: ReadOptions | Non
         )
     _refuse_nothing(opened, source)
     return opened
+
+
+def check_format(name: str | None) -> None:
+    """Refuse a format that nobody knows.
+
+    Raises:
+        BprError: so it is.
+    """
+    if name is not None and name not in FORMATS:
+        raise BprError(f"unknown format {name!r}, expected one of {', '.join(FORMATS)}")
 
 
 def _refuse_nothing(opened: PredictionSet, source: Source) -> None:

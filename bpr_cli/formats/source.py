@@ -18,17 +18,23 @@ class Source:
         root: the directory, or the directory of the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, ending: str = "", kind: str = "predictions") -> None:
         """Look at ``path``.
+
+        Args:
+            path: a file or a directory.
+            ending: of the stems of the PNG files that count, for folders that hold several kinds of them.
+            kind: what it should hold, for messages.
 
         Raises:
             BprError: it does not exist, or is an empty directory.
         """
         if not path.exists():
-            raise BprError(f"{path} does not exist, expected a file or directory of predictions; check the path")
+            raise BprError(f"{path} does not exist, expected a file or directory of {kind}; check the path")
         if path.is_dir() and not any(list_folder(path)):
-            raise BprError(f"{path} is an empty directory, expected predictions in it")
+            raise BprError(f"{path} is an empty directory, expected {kind} in it")
         self.path = path
+        self._ending = ending
         self.is_file = not path.is_dir()
         self.root = path.parent if self.is_file else path
 
@@ -41,7 +47,7 @@ class Source:
     @cached_property
     def pngs(self) -> list[Path]:
         """The PNG files."""
-        return self.files(".png")
+        return [file for file in self.files(".png") if file.stem.endswith(self._ending)]
 
     @cached_property
     def documents(self) -> list[Path]:

@@ -1,0 +1,99 @@
+"""Ground truth: the formats of predictions, COCO annotations, and the ``gtFine`` folders of Cityscapes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.folder import PngFolder
+from bpr_cli.formats.image_index import ImageIndex, NamesOnly
+from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.recognise import check_format, open_source
+from bpr_cli.formats.source import Source
+from bpr_cli.masks import LabelMap, Prediction
+
+INSTANCE_IDS = "_instanceIds"
+LABEL_IDS = "_labelIds"
+TRAIN_IDS = "_labelTrainIds"
+
+
+class InstanceIdSet(PngFolder):
+    """Cityscapes ground truth of instances: ``…_gtFine_instanceIds.png``, label id x 1000 + number."""
+
+    format = "instanceIds"
+    task = Task.INSTANCE
+
+    def __init__(self, source: Source, index: ImageIndex) -> None:
+        """List the files."""
+        super().__init__(source, index)
+
+    def read(self, item: Item) -> Prediction:
+        """The instance ids of one image, as a map without void."""
+        return LabelMap(read_gray(self.path(item)).astype(np.int32), frozenset())
+
+    def encode(self, item: Item, refined: Prediction) -> bytes:  # noqa: ARG002
+        """Ground truth is never written."""
+        raise TypeError("ground truth is only read")
+
+
+def open_without_images(predictions: Path, options: ReadOptions) -> PredictionSet:
+    """Open predictions as ``open_predictions`` does, but without their images.
+
+    The ``image`` of an item is only what its image may be called.
+
+    Raises:
+        BprError: as ``open_predictions``.
+    """
+    check_format(options.format)
+    return open_source(Source(predictions), NamesOnly(), options)
+
+
+def open_truth(
+    path: Path, predictions: PredictionSet, options: ReadOptions, ending: str | None = None
+) -> PredictionSet:
+    """Open the ground truth for a set of predictions, in the format that can be compared with them.
+
+    Label maps are compared with label maps, masks with masks, COCO results with COCO annotations (or results),
+    panoptic results with panoptic annotations, and Cityscapes results with ``…_instanceIds.png`` files.
+
+    Args:
+        path: a file or a directory.
+        predictions: decide the format.
+        options: how the predictions were opened.
+        ending: of the label maps to take from a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default the
+            first, where there is any.
+
+    Raises:
+        BprError: missing, or not ground truth of that kind.
+    """
+    kind = "ground truth"
+    source = Source(path, kind=kind)
+    if predictions.format == "cityscapes":
+        return _open_instance_ids(source)
+    if predictions.format in ("labels", "masks"):
+        chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), "")
+        source = Source(path, chosen, kind)
+        if not source.pngs:
+            raise BprError(f"{path} holds no PNG file, expected {kind} for {predictions.format} predictions: {_WANTED}")
+    return open_source(source, NamesOnly(), replace(options, format=predictions.format, task=None))
+
+
+_WANTED = "a PNG file for every image; check --ground-truth"
+
+
+def _has(source: Source, ending: str) -> bool:
+    return any(file.stem.endswith(ending) for file in source.pngs)
+
+
+def _open_instance_ids(source: Source) -> PredictionSet:
+    narrowed = Source(source.path, INSTANCE_IDS, "ground truth")
+    if not narrowed.pngs:
+        raise BprError(
+            f"{source.path} holds no file called …{INSTANCE_IDS}.png, expected the gtFine folder for Cityscapes "
+            "results; check --ground-truth"
+        )
+    return InstanceIdSet(narrowed, NamesOnly())
