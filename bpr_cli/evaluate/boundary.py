@@ -60,6 +60,11 @@ def contour_f(boundary: BoolArray, true_boundary: BoolArray, tolerance: float) -
     disc = disc_of(tolerance)
     precision = np.count_nonzero(boundary & dilate(true_boundary, disc)) / found
     recall = np.count_nonzero(true_boundary & dilate(boundary, disc)) / expected
+    return harmonic_mean(precision, recall)
+
+
+def harmonic_mean(precision: float, recall: float) -> float:
+    """F-score; 0 when both are."""
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 

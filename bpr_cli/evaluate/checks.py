@@ -34,15 +34,15 @@ def check_sizes(prediction: NDArray[np.generic], truth: NDArray[np.generic]) -> 
         )
 
 
-def check_boundary_settings(tolerance: float, dilation_ratio: float) -> None:
-    """Check the widths of boundary metrics.
+def check_boundary_settings(tolerance: float | None, dilation_ratio: float | None) -> None:
+    """Check the widths of boundary metrics; None leaves a metric out.
 
     Raises:
         BprError: the tolerance is negative or the dilation ratio not above 0.
     """
-    if not (math.isfinite(tolerance) and tolerance >= 0):
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise BprError(f"the tolerance is {tolerance}, expected 0 or more pixels (below 1: a fraction of the diagonal)")
-    if not 0 < dilation_ratio <= 1:
+    if dilation_ratio is not None and not 0 < dilation_ratio <= 1:
         raise BprError(f"the dilation ratio is {dilation_ratio}, expected a fraction of the diagonal above 0, up to 1")
 
 

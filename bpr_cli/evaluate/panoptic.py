@@ -62,8 +62,7 @@ class PanopticSettings:
     as_reference: bool = True
 
     def __post_init__(self) -> None:
-        if self.dilation_ratio is not None:
-            check_boundary_settings(0, self.dilation_ratio)
+        check_boundary_settings(None, self.dilation_ratio)
         if not self.categories:
             raise BprError("there is no category to evaluate, expected at least one")
         _check_distinct([category.id for category in self.categories], "the categories list the id")

@@ -105,6 +105,16 @@ def test_nothing_but_void_and_no_images():
     assert math.isnan(semantic_figures(SemanticSums.zero(3)).af)
 
 
+def test_boundary_figures_can_be_left_out():
+    labels = np.array([[4, 1]])
+    figures = semantic_figures(
+        add([(labels, labels)] * 2, SemanticSettings(CLASSES, tolerance=None, dilation_ratio=None))
+    )
+    assert figures.miou == 1
+    assert math.isnan(figures.af)
+    assert math.isnan(figures.mean_boundary_iou)
+
+
 def test_predicted_void_is_wrong():
     prediction, truth = np.array([[4, VOID]]), np.array([[4, 4]])
     assert semantic_figures(semantic_sums(prediction, truth, SETTINGS)).iou[0] == 0.5
