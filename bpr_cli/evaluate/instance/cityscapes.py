@@ -26,6 +26,7 @@ from cityscapesscripts.helpers.labels import labels
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.instance.boundary_f import (
     TOLERANCE,
     BoundaryFTable,
@@ -219,14 +220,12 @@ class _Frame:
 
 
 def _count_values(values: IdMap) -> tuple[Ints, Ints]:
-    """The values that occur, rising, and how often; counted in a table, since ids are small numbers."""
-    flat = values.ravel()
-    if flat.size == 0 or flat.min() < 0:
-        found, counts = np.unique(flat, return_counts=True)
-        return found.astype(np.int64), counts.astype(np.int64)
-    table = np.bincount(flat)
-    found = np.flatnonzero(table)
-    return found, table[found]
+    """The values that occur, rising, and how often."""
+    if values.size == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    stretches = Stretches.of(values)
+    found, place = np.unique(stretches.values[0], return_inverse=True)
+    return found.astype(np.int64), weigh(place, stretches.lengths, len(found))
 
 
 def _labels_of(ids: Ints) -> Ints:

@@ -1,12 +1,13 @@
 """Average precision of the COCO benchmark, boundary AP and AF.
 
 ``check_image``, ``update_image`` and ``coco_figures`` are the three steps: check one image, turn it into a small
-record, and make figures of all records. Records hold no masks (about 90 bytes a prediction), can be pickled, and are
+record, and make figures of all records. Records hold no masks (about 100 bytes a prediction), can be pickled, and are
 merged by putting them into one list, in any order.
 
 AP is pycocotools' on the same segments (Lin et al., ECCV 2014). Boundary AP is the same with the smaller of mask IoU
 and boundary IoU in place of mask IoU (Cheng et al., CVPR 2021, boundary-iou-api), crowds excepted, which keep the
-mask's. Ground truth in the manner of LVIS is measured the same way, with ``max_detections`` of 300.
+mask's. Annotations in the manner of LVIS are measured the same way, as pycocotools would; what LVIS says of categories
+that were not looked for in an image is not read.
 
 Shape letters: K categories, D predicted and G true masks of one image and category, V measures (mask, boundary), A size
 ranges, T IoU thresholds, R recall steps.

@@ -59,8 +59,8 @@ def match(overlaps: Floats, crowd: Bools, ignored: Bools, thresholds: Sequence[f
         if same < a:
             partners[:, a] = partners[:, same]
             continue
-        for t, threshold in enumerate(thresholds):
-            partners[rows, a, t] = _match_once(candidates, crowd.tolist(), row.tolist(), min(threshold, _ALMOST_ONE))
+        flags = crowd.tolist(), row.tolist()
+        partners[rows, a] = np.transpose([_match_once(candidates, *flags, threshold) for threshold in thresholds])
     return partners
 
 
@@ -75,8 +75,9 @@ def _candidates(overlaps: Floats, threshold: float) -> _Candidates:
     return candidates
 
 
-def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], least: float) -> list[int]:
+def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], threshold: float) -> list[int]:
     """The true mask that every predicted mask with candidates finds, in their order."""
+    least = min(threshold, _ALMOST_ONE)
     partners = []
     taken: set[int] = set()
     for options in candidates.values():

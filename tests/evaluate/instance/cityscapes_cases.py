@@ -48,11 +48,11 @@ def draw_shape(rng, size):
     return mask.astype(bool)
 
 
-def draw_ids(rng, size):
+def draw_ids(rng, size, instances):
     ids = np.full(size, 7, np.int32)
     for _ in range(3):
         ids[draw_shape(rng, size)] = rng.choice(AREAS)
-    for number in range(int(rng.integers(0, 9))):
+    for number in range(instances):
         ids[draw_shape(rng, size)] = int(rng.choice(INSTANCES)) * 1000 + number
     for _ in range(int(rng.integers(0, 3))):
         ids[draw_shape(rng, size)] = rng.choice(GROUPS)
@@ -63,7 +63,9 @@ def draw_prediction(rng, ids):
     """An instance, group or area as it is, moved, grown or cut; or anything; under its label or another one."""
     mask, label = draw_shape(rng, ids.shape), int(rng.choice((24, 25, 26, 33)))
     if rng.random() < 0.8:
-        chosen = int(rng.choice(np.unique(ids)))
+        known = np.unique(ids)
+        instances = known[known >= 1000]
+        chosen = int(rng.choice(instances if instances.size and rng.random() < 0.8 else known))
         mask = np.roll(ids == chosen, rng.integers(-2, 3, 2), axis=(0, 1))
         if rng.random() < 0.3:
             mask = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -74,11 +76,12 @@ def draw_prediction(rng, ids):
     return mask, label, float(rng.choice((0.2, 0.5, 0.5, 0.75, 0.9, 1.0)))
 
 
-def draw_frame(rng, size=(64, 96)):
-    ids = draw_ids(rng, size)
-    predictions = [draw_prediction(rng, ids) for _ in range(int(rng.integers(0, 15)))]
-    predictions += predictions[: int(rng.integers(0, 3))]
-    return Frame(ids, predictions)
+def draw_frame(rng, size=(64, 96), instances=None, predictions=None):
+    """A frame with so many instances and predictions, by default up to 8 and 14, and up to two duplicates."""
+    ids = draw_ids(rng, size, int(rng.integers(0, 9)) if instances is None else instances)
+    number = int(rng.integers(0, 15)) if predictions is None else predictions
+    drawn = [draw_prediction(rng, ids) for _ in range(number)]
+    return Frame(ids, drawn + drawn[: int(rng.integers(0, 3))])
 
 
 def write_frame(folder: Path, number: int, frame: Frame):

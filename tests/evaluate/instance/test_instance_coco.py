@@ -223,3 +223,11 @@ def test_reference_figures_of_real_predictions(shared_fixtures, truth_file, resu
         ours = {name: getattr(table.overall, field) for name, field in names.items()}
         ours = {name: -1 if np.isnan(value) else value for name, value in ours.items()}
         assert ours == pytest.approx(references[f"{results_file}: {title}"], abs=1e-9)
+
+
+def test_figures_of_many_small_masks(shared_fixtures):
+    """The AP that the data's own description gives, in percent."""
+    files = "cells/instances_val.json", "cells/predictions/otsu/val.segm.json"
+    predictions, truths, chosen = segments_of(shared_fixtures.parent / "data", *files)
+    figures = coco_figures([update_image(key, predictions[key], truths[key], chosen) for key in truths], chosen)
+    assert [figures.mask.overall.ap, figures.mask.overall.ap50] == pytest.approx([0.110, 0.270], abs=5e-4)
