@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from bpr_cli.errors import BprError
@@ -72,3 +73,17 @@ def check_overwriting(predictions: PredictionSet, out: Path) -> None:
     for item in predictions.items:
         if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
             raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
+
+
+def check_folder(out: Path, read: Sequence[Path]) -> None:
+    """Refuse a folder for new files that cannot be written, or that is one of the inputs; writes nothing.
+
+    Raises:
+        BprError: so it is.
+    """
+    if out.is_file():
+        raise BprError(f"the output {out} is a file, expected a folder for the report; give another --out")
+    for source in read:
+        if source.is_dir() and source.resolve() == out.resolve():
+            raise BprError(f"the output {out} is a folder that is read; give another --out")
+    _check_writable(out)

@@ -1,0 +1,93 @@
+"""What every kind of evaluation offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.evaluate.pairing import Pair
+from bpr_cli.formats.base import Item, PredictionSet
+
+Content = TypeVar("Content")
+"""The predictions of one image, as the kind compares them."""
+
+Truth = TypeVar("Truth")
+"""The ground truth of one image."""
+
+Sums = TypeVar("Sums")
+"""What one image, or several, add to the figures."""
+
+Figures = dict[str, float]
+"""Shares from 0 to 1 by name, NaN where there is nothing to measure."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """The figures of a class, a range of sizes or a group of classes; ``kind`` is thing, stuff or empty."""
+
+    name: str
+    figures: Figures
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All figures of one set of predictions; tables of several sets have the same rows.
+
+    Attributes:
+        summary: over everything.
+        classes: by class.
+        groups: things and stuff.
+        sizes: small, medium, large.
+        curves: precision by name of the curve, at recall 0, 0.01 .. 1.
+    """
+
+    summary: Figures
+    classes: list[TableRow]
+    groups: list[TableRow] = field(default_factory=list)
+    sizes: list[TableRow] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+
+
+class Kind(ABC, Generic[Content, Truth, Sums]):
+    """One kind of evaluation. All methods but ``add`` and ``tables`` are thread-safe."""
+
+    @abstractmethod
+    def read(self, scored: PredictionSet, item: Item | None, pair: Pair) -> Content:
+        """The predictions of one image; those of no item where there is none."""
+
+    @abstractmethod
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> Truth:
+        """The ground truth of one image."""
+
+    @abstractmethod
+    def measure(self, pair: Pair, content: Content, truth: Truth) -> Sums:
+        """Compare one image."""
+
+    @abstractmethod
+    def add(self, total: Sums, sums: Sums) -> Sums:
+        """The sums of both, which may be ``total`` itself, changed."""
+
+    @abstractmethod
+    def segments(self, content: Content, truth: Truth) -> list[tuple[str, float]]:
+        """Category and IoU of every true segment with its best prediction of the same category; see ``SegmentPair``."""
+
+    @abstractmethod
+    def oracle(self, content: Content, truth: Truth, distance: int) -> Content:
+        """The predictions, made right within a distance of their boundaries."""
+
+    @abstractmethod
+    def tables(self, total: Sums) -> Tables:
+        """The figures of all images."""
+
+    @abstractmethod
+    def layer(self, content: Content, truth: Truth) -> NDArray[np.int32]:
+        """The predictions as a map for pictures, see ``Layers``."""
+
+    @abstractmethod
+    def truth_layer(self, truth: Truth) -> NDArray[np.int32]:
+        """The ground truth as a map for pictures."""

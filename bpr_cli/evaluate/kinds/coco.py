@@ -1,0 +1,134 @@
+"""Instances in the manner of COCO (and LVIS): AP, boundary AP and AF."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.evaluate.instance import (
+    ApTable,
+    CocoRecord,
+    CocoSettings,
+    ScoredMask,
+    TruthMask,
+    coco_figures,
+    update_image,
+)
+from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
+from bpr_cli.evaluate.kinds.instances import (
+    best_overlaps,
+    draw,
+    layer_of,
+    oracle_masks,
+    read_scored,
+    read_true,
+    size_of,
+)
+from bpr_cli.evaluate.pairing import Pair
+from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.masks import Size
+
+_SIZES = {"small": "ap_small", "medium": "ap_medium", "large": "ap_large"}
+_CURVES = (0.5, 0.75, 0.9)
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The true masks of an image of (H, W) pixels."""
+
+    size: Size
+    masks: list[TruthMask]
+
+
+class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
+    """AP and AF; the sums are small records of the images."""
+
+    def __init__(self, settings: EvaluateSettings, categories: tuple[CategoryRecord, ...]) -> None:
+        self._names = {category.id: category.name for category in categories}
+        self._settings = CocoSettings(
+            tuple(sorted(self._names)), settings.max_detections, settings.dilation_ratio, settings.tolerance
+        )
+
+    def read(self, scored: PredictionSet, item: Item | None, pair: Pair) -> list[ScoredMask]:  # noqa: ARG002
+        """The predicted masks of an image."""
+        return read_scored(scored, item)
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> Instances:
+        """The true masks of an image."""
+        masks = read_true(truth, pair.truth)
+        return Instances(size_of(pair.size, masks), masks)
+
+    def measure(self, pair: Pair, content: list[ScoredMask], truth: Instances) -> list[CocoRecord]:
+        """The record of one image."""
+        return [update_image(pair.key, content, truth.masks, self._settings)]
+
+    def add(self, total: list[CocoRecord], sums: list[CocoRecord]) -> list[CocoRecord]:
+        """The records of both, in the first list."""
+        total += sums
+        return total
+
+    def segments(self, content: list[ScoredMask], truth: Instances) -> list[tuple[str, float]]:
+        """Every true mask but crowds."""
+        return best_overlaps(content, truth.masks, self._names)
+
+    def oracle(self, content: list[ScoredMask], truth: Instances, distance: int) -> list[ScoredMask]:
+        """The masks, right near their boundaries."""
+        return oracle_masks(content, truth.masks, distance)
+
+    def tables(self, total: list[CocoRecord]) -> Tables:
+        """The figures."""
+        figures = coco_figures(total, self._settings)
+        mask, boundary, contour = figures.mask.overall, figures.boundary.overall, figures.boundary_f
+        summary = {
+            "AP": mask.ap,
+            "AP50": mask.ap50,
+            "AP75": mask.ap75,
+            "AP90": mask.ap90,
+            "boundary AP": boundary.ap,
+            "boundary AP50": boundary.ap50,
+            "boundary AP75": boundary.ap75,
+            "AF": contour.af,
+        }
+        sizes = [
+            TableRow(name, {"AP": getattr(mask, field), "boundary AP": getattr(boundary, field)})
+            for name, field in _SIZES.items()
+        ]
+        classes = [
+            TableRow(name, _of_category(figures.mask, figures.boundary, contour.per_category, category))
+            for category, name in sorted(self._names.items())
+        ]
+        curves = {"": figures.mask, "boundary ": figures.boundary}
+        return Tables(summary, classes, [], sizes, self._curves(curves))
+
+    def _curves(self, tables: dict[str, ApTable]) -> dict[str, list[float]]:
+        """Mean precision of the categories with ground truth at every recall."""
+        curves = {}
+        for prefix, table in tables.items():
+            for t, threshold in enumerate(self._settings.thresholds):
+                at = table.precision[t, :, :, 0]
+                known = at[:, (at >= 0).all(axis=0)]
+                if any(abs(threshold - wanted) < 1e-9 for wanted in _CURVES) and known.size:
+                    curves[f"{prefix}IoU {threshold:.2f}"] = known.mean(axis=1).tolist()
+        return curves
+
+    def layer(self, content: list[ScoredMask], truth: Instances) -> NDArray[np.int32]:
+        """Masks with the number of their true counterpart."""
+        return layer_of(content, truth.masks, truth.size)
+
+    def truth_layer(self, truth: Instances) -> NDArray[np.int32]:
+        """Masks from 1 on, in the order of the file."""
+        return draw([(segment.mask, number) for number, segment in enumerate(truth.masks, 1)], truth.size)
+
+
+def _of_category(mask: ApTable, boundary: ApTable, contour: dict[int, float], category: int) -> Figures:
+    figures, bands = mask.per_category[category], boundary.per_category[category]
+    return {
+        "AP": figures.ap,
+        "AP50": figures.ap50,
+        "AP75": figures.ap75,
+        "boundary AP": bands.ap,
+        "AF": contour[category],
+    }

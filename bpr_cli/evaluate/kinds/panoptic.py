@@ -1,0 +1,181 @@
+"""Panoptic maps: PQ, SQ, RQ and boundary PQ, of all classes, things, stuff and each class."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluate.counting import Stretches
+from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
+from bpr_cli.evaluate.oracle import near_boundary
+from bpr_cli.evaluate.pairing import Pair
+from bpr_cli.evaluate.panoptic import (
+    Category,
+    PanopticFigures,
+    PanopticMap,
+    PanopticSettings,
+    PanopticSums,
+    Quality,
+    QualityTable,
+    SegmentInfo,
+    panoptic_figures,
+    panoptic_sums,
+)
+from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.panoptic import VOID
+from bpr_cli.masks import LabelMap
+
+Shared = dict[tuple[int, int], int]
+"""Pixels that a predicted and a true segment share, by their ids."""
+
+
+class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
+    """Panoptic quality and boundary panoptic quality."""
+
+    def __init__(self, settings: EvaluateSettings, categories: tuple[CategoryRecord, ...]) -> None:
+        self._names = {category.id: category.name for category in categories}
+        listed = tuple(Category(category.id, category.thing, category.name) for category in categories)
+        self._settings = PanopticSettings(listed, settings.dilation_ratio)
+
+    def read(self, scored: PredictionSet, item: Item | None, pair: Pair) -> PanopticMap:
+        """The segments of an image."""
+        if item is None:
+            raise BprError(f"{pair.name} has no panoptic map")
+        read = scored.read(item)
+        if not isinstance(read, LabelMap):
+            raise BprError(f"{scored.file(item)} holds masks, expected a panoptic map")
+        segments = [
+            SegmentInfo(
+                record.id or VOID, record.category, record.crowd, None if record.area is None else int(record.area)
+            )
+            for record in scored.records(item)
+        ]
+        return PanopticMap(read.labels, tuple(segments))
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> PanopticMap:
+        """The true segments of an image."""
+        return self.read(truth, pair.truth, pair)
+
+    def measure(self, pair: Pair, content: PanopticMap, truth: PanopticMap) -> PanopticSums:  # noqa: ARG002
+        """The sums of one image."""
+        return panoptic_sums(content, truth, self._settings)
+
+    def add(self, total: PanopticSums, sums: PanopticSums) -> PanopticSums:
+        """The sums of both."""
+        return total + sums
+
+    def segments(self, content: PanopticMap, truth: PanopticMap) -> list[tuple[str, float]]:
+        """Every true segment but crowds; predicted pixels on void count in no union."""
+        shared = _shared(content, truth)
+        areas, void = _areas(shared)
+        best: dict[int, float] = {}
+        category = {segment.id: segment.category for segment in content.segments}
+        for segment in truth.segments:
+            for found, true in [pair for pair in shared if pair[1] == segment.id]:
+                if category.get(found) == segment.category:
+                    union = areas[0][found] - void.get(found, 0) + areas[1][true] - shared[found, true]
+                    best[true] = max(best.get(true, 0.0), shared[found, true] / union)
+        counted = [segment for segment in truth.segments if not segment.crowd]
+        return [(self._names[segment.category], best.get(segment.id, 0.0)) for segment in counted]
+
+    def oracle(self, content: PanopticMap, truth: PanopticMap, distance: int) -> PanopticMap:
+        """The map, right near its boundaries wherever a true segment has a predicted counterpart.
+
+        That is the segment of its category that shares most pixels with it. True segments that nothing overlaps cannot
+        be found by a refinement; there the prediction stays.
+        """
+        counterpart = _counterparts(content, truth)
+        near = near_boundary(content.ids, distance)
+        wanted, place = np.unique(truth.ids[near], return_inverse=True)
+        right = np.array([counterpart.get(int(true), VOID) for true in wanted], dtype=np.int32)[place]
+        ids = content.ids.astype(np.int32)
+        ids[near] = np.where(right == VOID, ids[near], right)
+        left = set(np.unique(ids).tolist())
+        return replace(content, ids=ids, segments=tuple(known for known in content.segments if known.id in left))
+
+    def tables(self, total: PanopticSums) -> Tables:
+        """The figures."""
+        figures = panoptic_figures(total, self._settings)
+        kinds = {category.id: "thing" if category.thing else "stuff" for category in self._settings.categories}
+        classes = [
+            TableRow(self._names[number], _of_class(figures, number), kinds[number])
+            for number in figures.mask.per_class
+        ]
+        groups = [TableRow("things", _of_group(figures, "things")), TableRow("stuff", _of_group(figures, "stuff"))]
+        return Tables(_of_group(figures, "all"), classes, groups)
+
+    def layer(self, content: PanopticMap, truth: PanopticMap) -> NDArray[np.int32]:
+        """Segments with the number of their true counterpart, so that both look alike; others come after them."""
+        numbers = {segment.id: number for number, segment in enumerate(truth.segments, 1)}
+        chosen: dict[int, int] = {}
+        for true, found in _counterparts(content, truth).items():
+            chosen.setdefault(found, numbers[true])
+        for extra, segment in enumerate(content.segments, len(numbers) + 1):
+            chosen.setdefault(segment.id, extra)
+        return _renumber(content.ids, chosen)
+
+    def truth_layer(self, truth: PanopticMap) -> NDArray[np.int32]:
+        """Segments from 1 on, in the order of the file."""
+        return _renumber(truth.ids, {segment.id: number for number, segment in enumerate(truth.segments, 1)})
+
+
+def _shared(content: PanopticMap, truth: PanopticMap) -> Shared:
+    stretches = Stretches.of(content.ids, truth.ids)
+    shared: Shared = {}
+    found, true = (values.tolist() for values in stretches.values)
+    for pair, length in zip(zip(found, true, strict=True), stretches.lengths.tolist(), strict=True):
+        shared[pair] = shared.get(pair, 0) + length
+    return shared
+
+
+def _areas(shared: Shared) -> tuple[tuple[dict[int, int], dict[int, int]], dict[int, int]]:
+    """Areas of predicted and true segments by id, and the pixels of predicted ones on void."""
+    areas: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    void: dict[int, int] = {}
+    for (found, true), pixels in shared.items():
+        areas[0][found] = areas[0].get(found, 0) + pixels
+        areas[1][true] = areas[1].get(true, 0) + pixels
+        if true == VOID:
+            void[found] = pixels
+    return areas, void
+
+
+def _counterparts(content: PanopticMap, truth: PanopticMap) -> dict[int, int]:
+    """For true segments, the predicted one of the same category that shares most pixels with it."""
+    found_category = {segment.id: segment.category for segment in content.segments}
+    true_category = {segment.id: segment.category for segment in truth.segments}
+    most: dict[int, tuple[int, int]] = {}
+    for (found, true), pixels in _shared(content, truth).items():
+        same = VOID not in (found, true) and found_category.get(found) == true_category.get(true)
+        if same and pixels > most.get(true, (0, 0))[0]:
+            most[true] = (pixels, found)
+    return {true: found for true, (_, found) in most.items()}
+
+
+def _renumber(ids: NDArray[np.integer], numbers: dict[int, int]) -> NDArray[np.int32]:
+    values, place = np.unique(ids, return_inverse=True)
+    table = np.array([numbers.get(int(value), 0) for value in values], dtype=np.int32)
+    return table[place].reshape(ids.shape)
+
+
+def _of_group(figures: PanopticFigures, group: str) -> Figures:
+    def of(table: QualityTable) -> Quality:
+        return {"all": table.all, "things": table.things, "stuff": table.stuff}[group]
+
+    return _named(of(figures.mask), of(figures.boundary) if figures.boundary else None)
+
+
+def _of_class(figures: PanopticFigures, category: int) -> Figures:
+    boundary = figures.boundary.per_class[category] if figures.boundary else None
+    return _named(figures.mask.per_class[category], boundary)
+
+
+def _named(mask: Quality, boundary: Quality | None) -> Figures:
+    named = {"PQ": mask.pq, "SQ": mask.sq, "RQ": mask.rq}
+    if boundary:
+        named |= {"boundary PQ": boundary.pq, "boundary SQ": boundary.sq, "boundary RQ": boundary.rq}
+    return named if mask.n else dict.fromkeys(named, float("nan"))

@@ -1,0 +1,157 @@
+"""Everything before measuring: inputs opened, recognised, paired and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluate.kinds.base import Kind
+from bpr_cli.evaluate.kinds.binary import BinaryKind
+from bpr_cli.evaluate.kinds.cityscapes import CityscapesKind
+from bpr_cli.evaluate.kinds.coco import CocoKind
+from bpr_cli.evaluate.kinds.panoptic import PanopticKind
+from bpr_cli.evaluate.kinds.semantic import SemanticKind
+from bpr_cli.evaluate.label_sets import check_labels, choose_label_set, ending_of
+from bpr_cli.evaluate.pairing import Pair, Sets, pair_sets
+from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.image_index import ImageIndex
+from bpr_cli.formats.truth import open_truth, open_without_images
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the user gave.
+
+    Attributes:
+        predictions: a file or a directory.
+        truth: the ground truth, a file or a directory.
+        baseline: other predictions to compare with, or None.
+        images: a directory of images, for pictures only, or None.
+        format: of the predictions, or None to recognise it.
+        task: the kind of segmentation, or None to recognise it.
+    """
+
+    predictions: Path
+    truth: Path
+    baseline: Path | None = None
+    images: Path | None = None
+    format: str | None = None
+    task: Task | None = None
+
+    @property
+    def paths(self) -> list[Path]:
+        """All that is read."""
+        return [path for path in (self.predictions, self.truth, self.baseline, self.images) if path is not None]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Inputs that fit together, ready to be measured.
+
+    Attributes:
+        inputs: what the user gave.
+        settings: how to measure.
+        sets: the opened inputs.
+        kind: measures them.
+        pairs: image by image.
+        problems: what does not match and was left out.
+        images: the images, or None.
+        label_set: name of the label set of label maps, else None.
+    """
+
+    inputs: Inputs
+    settings: EvaluateSettings
+    sets: Sets
+    kind: Kind[Any, Any, Any]
+    pairs: list[Pair]
+    problems: list[Failure]
+    images: ImageIndex | None
+    label_set: str | None
+
+
+def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
+    """Open and check everything that can be checked before measuring.
+
+    Raises:
+        BprError: something is missing, of the wrong kind, or does not match.
+    """
+    options = ReadOptions(inputs.format, inputs.task, ignore_labels=frozenset(settings.ignore_labels or ()))
+    predictions = open_without_images(inputs.predictions, options)
+    baseline = _open_baseline(inputs, predictions, options)
+    truth = open_truth(inputs.truth, predictions, options, ending_of(settings.label_set))
+    sets = Sets(predictions, truth, baseline)
+    pairs, problems = pair_sets(sets, settings.allow_missing)
+    kind, label_set = _kind(sets, pairs, settings)
+    images = ImageIndex.scan(inputs.images) if inputs.images else None
+    return Opened(inputs, settings, sets, kind, pairs, problems, images, label_set)
+
+
+def _open_baseline(inputs: Inputs, predictions: PredictionSet, options: ReadOptions) -> PredictionSet | None:
+    """The baseline, in the format of the predictions: it is their coarse form."""
+    if inputs.baseline is None:
+        return None
+    forced = ReadOptions(options.format or _only_pngs(predictions), None, ignore_labels=options.ignore_labels)
+    return open_without_images(inputs.baseline, forced)
+
+
+def _only_pngs(predictions: PredictionSet) -> str | None:
+    """Label maps and masks look alike when a file holds few labels; other formats are told by their files."""
+    return predictions.format if predictions.format in ("labels", "masks") else None
+
+
+def _kind(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tuple[Kind[Any, Any, Any], str | None]:
+    """What measures the sets, and the name of the label set of label maps."""
+    form = sets.predictions.format
+    if form == "masks":
+        return BinaryKind(settings), None
+    if form == "labels":
+        return _semantic(sets, pairs, settings)
+    if form == "cityscapes":
+        return CityscapesKind(settings), None
+    categories = sets.truth.categories or _categories_without_names(sets)
+    for scored in sets.scored:
+        _check_categories(scored, sets.truth, categories, settings.allow_missing)
+    return (PanopticKind if form == "panoptic" else CocoKind)(settings, categories), None
+
+
+def _semantic(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tuple[SemanticKind, str]:
+    labels = choose_label_set(settings, sets.truth)
+    found = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
+    before = [(pair.baseline, pair.truth) for pair in pairs if pair.baseline and pair.truth]
+    check_labels(labels, sets.predictions, sets.truth, found)
+    if sets.baseline:
+        check_labels(labels, sets.baseline, sets.truth, before)
+    return SemanticKind(settings, labels), labels.name
+
+
+def _categories_without_names(sets: Sets) -> tuple[CategoryRecord, ...]:
+    """Categories where the ground truth lists none: those of its records, or the predictions' list."""
+    if sets.predictions.categories:
+        return sets.predictions.categories
+    if sets.truth.format == "panoptic":
+        raise BprError(
+            f"{sets.truth.shared_files()[0]} has no categories, expected a list of id, name and isthing, which tells "
+            "things from stuff"
+        )
+    used = {record.category for item in sets.truth.items for record in sets.truth.records(item)}
+    return tuple(CategoryRecord(category, str(category)) for category in sorted(used))
+
+
+def _check_categories(
+    scored: PredictionSet, truth: PredictionSet, categories: Sequence[CategoryRecord], allow_missing: bool
+) -> None:
+    """Refuse predictions of categories that the ground truth does not know: their ids are those of another list."""
+    known = {category.id for category in categories}
+    for item in scored.items:
+        unknown = sorted({record.category for record in scored.records(item)} - known)
+        if unknown and not allow_missing:
+            raise BprError(
+                f"{scored.file(item)}: image {item.name} has the category {unknown[0]}, expected one of the "
+                f"{len(known)} category ids of {truth.shared_files()[0]} ({join_names(sorted(known), limit=5)}); map "
+                "the ids, or leave such predictions out with --allow-missing"
+            )

@@ -1,0 +1,54 @@
+"""The settings of an evaluation: one class for the command line, Python and the report."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluate.boundary import DILATION_RATIO
+from bpr_cli.evaluate.checks import check_boundary_settings
+
+MAX_WORKERS = 4
+"""Most workers that are taken without being asked for: more wait for the disk and fill the memory."""
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """How predictions are measured.
+
+    Attributes:
+        tolerance: of boundary F, in pixels; below 1 a fraction of the image diagonal.
+        dilation_ratio: width of the bands of boundary IoU, boundary AP and boundary PQ, as a fraction of the diagonal.
+        oracle: distances in pixels for which the head-room is measured.
+        label_set: classes of label maps: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name
+            a line, or None: Cityscapes where file names say so, else all labels that occur in the ground truth.
+        ignore_labels: labels that are void, beside those of the label set; None takes 255.
+        max_detections: predictions of a category that are taken of one image, the best first; for LVIS, 300.
+        allow_missing: leave out what does not match instead of refusing everything.
+        workers: images measured at a time; None takes the cores, ``MAX_WORKERS`` at most.
+    """
+
+    tolerance: float = 1.0
+    dilation_ratio: float = DILATION_RATIO
+    oracle: tuple[int, ...] = ()
+    label_set: str | None = None
+    ignore_labels: tuple[int, ...] | None = None
+    max_detections: int = 100
+    allow_missing: bool = False
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_boundary_settings(self.tolerance, self.dilation_ratio)
+        wrong = [distance for distance in self.oracle if not 1 <= distance <= 1000]
+        if wrong:
+            raise BprError(f"the oracle distance is {wrong[0]}, expected whole pixels from 1 to 1000")
+        if self.max_detections < 1:
+            raise BprError(f"the number of detections is {self.max_detections}, expected 1 or more")
+        if self.workers is not None and self.workers < 1:
+            raise BprError(f"the number of workers is {self.workers}, expected 1 or more")
+
+    @property
+    def worker_count(self) -> int:
+        """Workers to use."""
+        return self.workers or min(os.cpu_count() or 1, MAX_WORKERS)
