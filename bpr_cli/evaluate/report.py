@@ -206,6 +206,10 @@ class Report:
         plain: dict[str, Any] = _with_differences(asdict(self))
         return plain
 
+    def summary_json(self) -> dict[str, Any]:
+        """The same without what grows with the images: scores, segments and curves."""
+        return {name: value for name, value in self.to_json().items() if name not in ("scores", "pairs", "curves")}
+
 
 @dataclass(frozen=True, eq=False)
 class Layers:

@@ -1,0 +1,62 @@
+"""Figures of a report as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bpr_cli.cli.console import Console
+from bpr_cli.evaluate.report import Figure, OracleRow, Report, Row
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Summary, groups, sizes, classes and head-room."""
+    images = f"{report.images} {'image' if report.images == 1 else 'images'}"
+    failed = f", {len(report.failures)} left out" if report.failures else ""
+    console.table(f"{report.task}: {images}{failed}, figures in percent", *summary_table(report))
+    note = ", percent (in brackets: more than the baseline)" if report.has_baseline else ", percent"
+    for title, rows in (("by group", report.groups), ("by size", report.sizes), ("by class", report.classes)):
+        if rows:
+            console.table(f"{title}{note}", *rows_table(rows))
+    if report.oracle:
+        title = "head-room: if all pixels that near to the predicted boundary were right, percent (in brackets: gain)"
+        console.table(title, *oracle_table(report.oracle))
+
+
+def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Columns and rows: before, after and difference of every figure, or the figures alone."""
+    if not report.has_baseline:
+        return ("", "value"), [(figure.name, number(figure.value)) for figure in report.summary]
+    rows = [
+        (figure.name, number(figure.baseline), number(figure.value), signed(figure.difference))
+        for figure in report.summary
+    ]
+    return ("", "before", "after", "difference"), rows
+
+
+def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Columns and rows of a table of figures."""
+    columns = ("", *(figure.name for figure in rows[0].figures))
+    return columns, [(row.name, *(cell(figure) for figure in row.figures)) for row in rows]
+
+
+def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Columns and rows of the head-room, beginning with the predictions as they are."""
+    columns = ("right within", *(figure.name for figure in rows[0].figures))
+    as_they_are = ("0 px", *(number(figure.baseline) for figure in rows[0].figures))
+    return columns, [as_they_are, *((f"{row.distance} px", *(cell(figure) for figure in row.figures)) for row in rows)]
+
+
+def cell(figure: Figure) -> str:
+    """A figure, with its difference where there is one."""
+    change = figure.difference
+    return number(figure.value) if change is None else f"{number(figure.value)} ({signed(change)})"
+
+
+def number(value: float | None) -> str:
+    """A percentage, or a dash where there is none."""
+    return "-" if value is None else f"{value:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference with its sign, or a dash where there is none."""
+    return "-" if value is None else f"{value:+.1f}"

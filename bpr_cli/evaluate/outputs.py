@@ -1,0 +1,62 @@
+"""The files of a report: ``report.json``, ``report.csv`` and ``report.html``, each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report
+from bpr_cli.formats.files import write_bytes
+
+COLUMNS = ("table", "row", "kind", "figure", "value", "baseline", "difference", "unit")
+
+
+def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layers] | None = None) -> list[Path]:
+    """Write the files of a report into a folder, made when missing.
+
+    Args:
+        report: what is written.
+        out: the folder.
+        layers: reads what pictures are drawn from.
+
+    Returns:
+        The files.
+
+    Raises:
+        BprError: a file cannot be written.
+    """
+    # Jinja2 is needed for this file only.
+    from bpr_cli.evaluate.html import write_html  # noqa: PLC0415
+
+    paths = [out / name for name in ("report.json", "report.csv", "report.html")]
+    write_bytes(paths[0], json.dumps(report.to_json(), indent=2).encode() + b"\n")
+    write_bytes(paths[1], to_csv(report).encode("utf-8", "surrogateescape"))
+    write_html(report, paths[2], layers)
+    return paths
+
+
+def to_csv(report: Report) -> str:
+    """All figures as lines of comma-separated values, one figure a line."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for table, row, kind, figure in _lines(report):
+        # The difference is to the predictions themselves in the oracle's rows, and empty without a baseline.
+        values = ("" if value is None else repr(value) for value in (figure.value, figure.baseline, figure.difference))
+        writer.writerow((table, row, kind, figure.name, *values, figure.unit))
+    return stream.getvalue()
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str, str, Figure]]:
+    """Table, row, kind and figure of everything but single segments."""
+    yield from (("summary", "all", "", figure) for figure in report.summary)
+    tables = {"groups": report.groups, "sizes": report.sizes, "classes": report.classes}
+    for table, rows in tables.items():
+        yield from ((table, row.name, row.kind, figure) for row in rows for figure in row.figures)
+    for oracle in report.oracle:
+        yield from (("oracle", f"{oracle.distance} px", "", figure) for figure in oracle.figures)
+    for score in report.scores:
+        yield "images", score.name, "", Figure("mean IoU of segments", score.score, score.baseline_score)
