@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from bpr_cli.text import printable
+
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal."""
 
@@ -71,11 +73,6 @@ class Console:
                 yield lambda: bar.advance(task)
         else:
             yield PlainProgress(self, title, total)
-
-
-def printable(text: str) -> str:
-    """The text in one line: a line break or control character in a file's name is shown as its escape sequence."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 class PlainProgress:

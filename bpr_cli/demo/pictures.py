@@ -86,7 +86,7 @@ def compare(
     _draw_headers(sheet, plan, [_figures(each, truth) for each in (coarse, refined)])
     for number, (place, inset) in enumerate(zip(places, plan.insets, strict=False), start=1):
         for box, segments, colour in zip(inset, (before, after), (BEFORE, AFTER), strict=True):
-            _put(sheet, box, _magnify(image, segments, colour, place, _extent(box)))
+            _put(sheet, box, magnify(image, segments, colour, place, _extent(box)))
         _caption_inset(sheet, inset, number)
         for panel in plan.panels:
             _mark_place(sheet, panel, place, number, _extent(panel)[0] / image.shape[1])
@@ -127,7 +127,9 @@ def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
     return places
 
 
-def draw_segments(image: Picture, segments: Segments, colour: Colour, size: tuple[int, int]) -> Picture:
+def draw_segments(
+    image: Picture, segments: Segments, colour: Colour, size: tuple[int, int], background: int | None = None
+) -> Picture:
     """The image with filled, outlined segments, scaled smoothly to (width, height): uint8 RGB.
 
     Args:
@@ -135,14 +137,22 @@ def draw_segments(image: Picture, segments: Segments, colour: Colour, size: tupl
         segments: masks or labels of it.
         colour: of the outlines, and of the fill when there is one mask.
         size: (width, height) in pixels of the result.
+        background: a label that is no segment and stays without fill.
     """
     shrinks = size[0] < image.shape[1]
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
     layers = _smooth_layers(segments, (size[0] * FINE, size[1] * FINE))
-    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.0)
+    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.0)
 
 
-def _magnify(image: Picture, segments: Segments, colour: Colour, place: Box, size: tuple[int, int]) -> Picture:
+def magnify(
+    image: Picture,
+    segments: Segments,
+    colour: Colour,
+    place: Box,
+    size: tuple[int, int],
+    background: int | None = None,
+) -> Picture:
     """One place of the image with its segments, every pixel a visible square: uint8 RGB of (width, height)."""
     x0, y0, x1, y1 = place
     canvas = cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
@@ -151,7 +161,17 @@ def _magnify(image: Picture, segments: Segments, colour: Colour, place: Box, siz
         cv2.resize(mask[y0:y1, x0:x1].astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST) > 0
         for mask in _as_masks(segments)
     ]
-    return _blend(canvas, layers, _fill_colours(segments, colour), colour, width=2.4)
+    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.4)
+
+
+def _without(
+    background: int | None, segments: Segments, layers: list[BoolArray], fills: list[Colour]
+) -> tuple[list[BoolArray], list[Colour]]:
+    """Layers and fills less those of the background label."""
+    if background is None or isinstance(segments, list):
+        return layers, fills
+    kept = [index for index, label in enumerate(np.unique(segments)) if label != background]
+    return [layers[index] for index in kept], [fills[index] for index in kept]
 
 
 def _as_masks(segments: Segments) -> list[BoolArray]:
