@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 INPUT, MEASURES = "Input", "Measures"
 
+SHOWN = 20
+"""How many failures are told in full."""
+
 EXAMPLES = """
 Examples:
 
@@ -150,8 +153,10 @@ def run(opened: Opened, out: Path | None, json: bool) -> int:
     evaluation = Evaluation(opened)
     with console.progress("measuring", len(opened.pairs)) as advance:
         report = evaluation.run(advance)
-    for failure in report.failures:
+    for failure in report.failures[:SHOWN]:
         console.error(failure.reason)
+    if len(report.failures) > SHOWN:
+        console.error(f"and {len(report.failures) - SHOWN} more; --out and --json name them all")
     show_report(console, report)
     if out is not None:
         for path in write_report(report, out, evaluation.layers):

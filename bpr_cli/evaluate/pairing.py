@@ -96,11 +96,10 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
 
 def _sentence(reasons: Sequence[str]) -> str:
     """The first problems, and what to do."""
-    if len(reasons) == 1:
-        return f"{reasons[0]} (or leave such images out with --allow-missing)"
     shown = "; ".join(reasons[:_SHOWN])
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-    return f"{len(reasons)} records do not match: {shown}{more} (or leave such images out with --allow-missing)"
+    count = f"{len(reasons)} records do not match: " if len(reasons) > 1 else ""
+    return f"{count}{shown}{more}; correct this, or leave such images out with --allow-missing"
 
 
 def _check_kinds(sets: Sets) -> None:
@@ -161,7 +160,12 @@ def _match(
 
 
 def _keys(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
-    """Finds the image of the ground truth that an item of the set belongs to."""
+    """Finds the image of the ground truth that an item of the set belongs to.
+
+    A single prediction belongs to a single ground truth, whatever the two are called.
+    """
+    if len(images) == 1 and len(scored.items) == 1 and scored.image_id(scored.items[0]) is None:
+        return lambda item: images[0]  # noqa: ARG005
     if truth.items and truth.image_id(truth.items[0]) is not None and scored.image_id(scored.items[0]) is not None:
         by_id = {plain_id(image.key): image for image in images}
         return lambda item: _by_id(scored, item, by_id, truth)
@@ -175,8 +179,7 @@ def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: P
     if image is None:
         examples = join_names((repr(image.key) for image in known.values()), limit=3)
         raise BprError(
-            f"{_name(scored, item)} has no ground truth in {_place(truth)}, expected one of its image ids such as "
-            f"{examples}; check --ground-truth"
+            f"{_name(scored, item)} has no ground truth in {_place(truth)}, expected one of its image ids ({examples})"
         )
     return image
 
@@ -199,10 +202,7 @@ class _Names:
         if len(matches) == 1:
             return matches[0]
         if not matches:
-            raise BprError(
-                f"{_name(scored, item)} has no ground truth called {image_stem(path)!r} in {_place(truth)}; "
-                "check --ground-truth"
-            )
+            raise BprError(f"{_name(scored, item)} has no ground truth called {image_stem(path)!r} in {_place(truth)}")
         several = join_names(self._names[n] for n in matches)
         raise BprError(f"{_name(scored, item)} matches several files of {_place(truth)}: {several}")
 
@@ -212,8 +212,7 @@ def _check_size(scored: PredictionSet, item: Item, truth: PredictionSet, image: 
     if size is not None and image.size is not None and size != image.size:
         where = truth.file(image.item) if image.item else _place(truth)
         raise BprError(
-            f"{_name(scored, item)} is {_pixels(size)}, expected {_pixels(image.size)} like the ground truth {where}; "
-            "resize the predictions to the image, labels without interpolation"
+            f"{_name(scored, item)} is {_pixels(size)}, expected {_pixels(image.size)} like the ground truth {where}"
         )
 
 
@@ -256,8 +255,7 @@ def _label(image: _Image, items: Iterable[Item | None]) -> str:
 def _absence(image: _Image, absent: PredictionSet, sets: Sets) -> str:
     role = "prediction" if absent is sets.predictions else "baseline"
     where = sets.truth.file(image.item) if image.item else image.name
-    option = "" if role == "prediction" else "; check --baseline"
-    return f"{where} has no {role} in {_folder(absent)}{option}"
+    return f"{where} has no {role} in {_folder(absent)}"
 
 
 def _folder(scored: PredictionSet) -> Path:

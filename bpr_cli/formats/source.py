@@ -35,6 +35,7 @@ class Source:
             raise BprError(f"{path} is an empty directory, expected {kind} in it")
         self.path = path
         self._ending = ending
+        self._kind = kind
         self.is_file = not path.is_dir()
         self.root = path.parent if self.is_file else path
 
@@ -75,7 +76,7 @@ class Source:
         if len(candidates) == 1:
             return candidates[0]
         if not candidates:
-            raise BprError(f"{self.path} holds no JSON file, expected exactly one with the predictions")
+            raise BprError(f"{self.path} holds no JSON file, expected exactly one with the {self._kind}")
         names = join_names(file.name for file in candidates)
         raise BprError(f"{self.path} holds {len(candidates)} JSON files ({names}), expected one; give the file itself")
 
