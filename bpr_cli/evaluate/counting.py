@@ -30,9 +30,10 @@ class Stretches:
     def of(cls, *maps: NDArray[np.generic]) -> Stretches:
         """The stretches of one or more maps of the same (H, W), at least one pixel."""
         flat = [array.ravel() for array in maps]
-        first = np.zeros(flat[0].size, dtype=bool)
+        first = np.empty(flat[0].size, dtype=bool)
         first[0] = True
-        for values in flat:
+        np.not_equal(flat[0][1:], flat[0][:-1], out=first[1:])
+        for values in flat[1:]:
             first[1:] |= values[1:] != values[:-1]
         starts = np.flatnonzero(first)
         return cls(tuple(values[starts] for values in flat), np.diff(starts, append=first.size))
@@ -44,13 +45,19 @@ def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) 
     return np.bincount(codes, weights=weights, minlength=count).astype(np.int64)
 
 
-def distinct(codes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """The codes in 0 .. count - 1 that occur, sorted; by table while that is small, by sorting beyond."""
+def weigh_occurring(
+    codes: NDArray[np.int64], weights: NDArray[np.int64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The codes in 0 .. count - 1 that occur, sorted, and the sum of their weights (1 or more each): int64, (Q,) both.
+
+    By table while that is small, by sorting beyond.
+    """
     if count > _LARGEST_TABLE:
-        return np.unique(codes)
-    seen = np.zeros(count, dtype=bool)
-    seen[codes] = True
-    return np.flatnonzero(seen)
+        occurring, place = np.unique(codes, return_inverse=True)
+        return occurring, weigh(place, weights, len(occurring))
+    sums = weigh(codes, weights, count)
+    occurring = np.flatnonzero(sums)
+    return occurring, sums[occurring]
 
 
 def weigh_listed(

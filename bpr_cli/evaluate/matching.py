@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import distinct, weigh, weigh_listed
+from bpr_cli.evaluate.counting import weigh, weigh_listed, weigh_occurring
 from bpr_cli.evaluate.segments import PanopticMap
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.panoptic import VOID
@@ -21,6 +21,9 @@ from bpr_cli.masks import BoolArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+
+ID_LIMIT = 256**3
+"""Ids are below it: three bytes of a panoptic PNG."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ class Side:
             name: how messages call the map.
 
         Raises:
-            BprError: an id has no segment, or a segment no pixels.
+            BprError: an id has no segment, or a segment no pixels, or an id is too large.
         """
         segments = panoptic.segments
         number = _numbers(values, [segment.id for segment in segments], name)
@@ -68,13 +71,18 @@ class Side:
 
 def _numbers(values: NDArray[np.generic], ids: Sequence[int], name: str) -> IntArray:
     """Number of the segment of every stretch: int64, (N,)."""
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < VOID or highest >= ID_LIMIT:
+        raise BprError(f"{name} has ids from {lowest} to {highest}, expected {VOID} to {ID_LIMIT - 1}")
     known = np.array([VOID, *ids], dtype=np.int64)
-    order = np.argsort(known)
-    place = np.minimum(np.searchsorted(known[order], values), len(known) - 1)
-    numbers = order[place]
-    strange = np.unique(values[known[numbers] != values])
+    # Only the few pages of the table that are touched are ever made.
+    table = np.zeros(max(highest, int(known.max())) + 1, dtype=np.int32)
+    table[known] = np.arange(len(known))
+    numbers: IntArray = table[values].astype(np.int64)
+    strange = values[(numbers == 0) & (values != VOID)]
     if strange.size:
-        raise BprError(f"{name} has the ids {join_names(strange)} without a segment, expected a segment for every id")
+        listed = join_names(np.unique(strange))
+        raise BprError(f"{name} has the ids {listed} without a segment, expected a segment for every id")
     occurs = np.zeros(len(known), dtype=bool)
     occurs[numbers] = True
     empty = known[1:][~occurs[1:]]
@@ -96,13 +104,6 @@ class Pairs:
     truth: IntArray
     prediction: IntArray
     shape: tuple[int, int]
-
-    @classmethod
-    def of(cls, found: Side, expected: Side) -> Pairs:
-        """The pairs of both maps of an image."""
-        shape = len(expected.category), len(found.category)
-        codes = distinct(expected.number * shape[1] + found.number, shape[0] * shape[1])
-        return cls(codes // shape[1], codes % shape[1], shape)
 
     def pixels(self, found: IntArray, expected: IntArray, lengths: IntArray) -> IntArray:
         """Pixels of every pair: int64, (Q,).
@@ -147,9 +148,11 @@ class Overlaps:
 
 def mask_overlaps(found: Side, expected: Side, lengths: IntArray) -> Overlaps:
     """The overlaps of the segments' masks; listed areas of true segments go before counted ones."""
-    pairs = Pairs.of(found, expected)
-    area = np.where(expected.listed_area >= 0, expected.listed_area, expected.area(lengths))
-    return Overlaps(pairs, pairs.pixels(found.number, expected.number, lengths), found.area(lengths), area)
+    rows, columns = len(expected.category), len(found.category)
+    codes, pixels = weigh_occurring(expected.number * columns + found.number, lengths, rows * columns)
+    truth, prediction = np.divmod(codes, columns)
+    area = np.where(expected.listed_area >= 0, expected.listed_area, weigh(truth, pixels, rows))
+    return Overlaps(Pairs(truth, prediction, (rows, columns)), pixels, weigh(prediction, pixels, columns), area)
 
 
 @dataclass(frozen=True, eq=False)

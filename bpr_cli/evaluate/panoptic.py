@@ -22,7 +22,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width
 from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_sizes
 from bpr_cli.evaluate.counting import Stretches
-from bpr_cli.evaluate.matching import FloatArray, MatchSums, Side, mask_overlaps, match
+from bpr_cli.evaluate.matching import ID_LIMIT, FloatArray, MatchSums, Side, mask_overlaps, match
 from bpr_cli.evaluate.segment_bands import BandMap, band_overlaps
 from bpr_cli.evaluate.segments import Category, PanopticMap, SegmentInfo
 from bpr_cli.formats.documents import join_names
@@ -134,7 +134,7 @@ class PanopticFigures:
 
 
 def check_panoptic(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings) -> None:
-    """Check all that can be seen without reading the maps' pixels; ``panoptic_sums`` checks the rest.
+    """Check everything but that ids and segments agree, which ``panoptic_sums`` finds on its way.
 
     Raises:
         BprError: the maps are none or differ in size; a segment's id is void or repeated, or its category unknown.
@@ -183,8 +183,11 @@ def _bands(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettin
 
 def _check_segments(segments: tuple[SegmentInfo, ...], settings: PanopticSettings, name: str) -> None:
     ids = [segment.id for segment in segments]
-    if VOID in ids:
-        raise BprError(f"{name} lists a segment with the id {VOID}, which is void; expected ids above it")
+    outside = [segment_id for segment_id in ids if not VOID < segment_id < ID_LIMIT]
+    if outside:
+        raise BprError(
+            f"{name} lists a segment with the id {outside[0]}, expected 1 to {ID_LIMIT - 1} ({VOID} is void)"
+        )
     _check_distinct(ids, f"{name} lists the segment id")
     known = {category.id for category in settings.categories}
     unknown = sorted({segment.category for segment in segments} - known)

@@ -127,7 +127,7 @@ def check_semantic(prediction: IntegerArray, truth: IntegerArray, settings: Sema
     Raises:
         BprError: they are no label maps, differ in size, or hold labels that the settings do not name.
     """
-    _codes_of_both(prediction, truth, settings)
+    _checked_stretches(prediction, truth, settings)
 
 
 def semantic_sums(prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings) -> SemanticSums:
@@ -141,17 +141,18 @@ def semantic_sums(prediction: IntegerArray, truth: IntegerArray, settings: Seman
     Raises:
         BprError: as ``check_semantic``.
     """
-    found, expected = _codes_of_both(prediction, truth, settings)
-    size, count = (truth.shape[0], truth.shape[1]), len(settings.classes)
-    masked = np.where(expected == count, expected, found)
-    scores = [math.nan] * count
+    found, expected, lengths = _checked_stretches(prediction, truth, settings)
+    count = len(settings.classes)
+    confusion = _tally(found, expected, lengths, count)
+    scores, shared, union = [math.nan] * count, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    size = truth.shape[0], truth.shape[1]
+    if settings.tolerance is not None or settings.dilation_ratio is not None:
+        found, expected = _masked_codes(prediction, truth, settings)
     if settings.tolerance is not None:
-        scores = label_boundary_f(masked, expected, count, tolerance_pixels(settings.tolerance, size))
-    shared = union = np.zeros(count, dtype=np.int64)
+        scores = label_boundary_f(found, expected, count, tolerance_pixels(settings.tolerance, size))
     if settings.dilation_ratio is not None:
-        width = band_width(settings.dilation_ratio, size)
-        shared, union = _band_sums(masked, expected, width, count)
-    return SemanticSums(1, _confusion(found, expected, count), np.array(scores), shared, union)
+        shared, union = _band_sums(found, expected, band_width(settings.dilation_ratio, size), count)
+    return SemanticSums(1, confusion, np.array(scores), shared, union)
 
 
 def semantic_figures(sums: SemanticSums) -> SemanticFigures:
@@ -171,28 +172,30 @@ def semantic_figures(sums: SemanticSums) -> SemanticFigures:
     )
 
 
-def _codes_of_both(
+def _checked_stretches(
     prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings
-) -> tuple[IntegerArray, IntegerArray]:
+) -> tuple[IntegerArray, IntegerArray, NDArray[np.int64]]:
+    """Predicted and true codes (K is no class) of stretches in which neither changes, and their lengths: (N,) each."""
     check_map(prediction, "the prediction")
     check_map(truth, "the ground truth")
     check_sizes(prediction, truth)
-    return _codes(prediction, settings, "the prediction"), _codes(truth, settings, "the ground truth")
+    pixels = Stretches.of(prediction, truth)
+    return (
+        _checked_codes(pixels.values[0], settings, "the prediction"),
+        _checked_codes(pixels.values[1], settings, "the ground truth"),
+        pixels.lengths,
+    )
 
 
-def _codes(labels: IntegerArray, settings: SemanticSettings, name: str) -> IntegerArray:
-    """Numbers of the classes, K for ignored labels: (H, W), of the smallest dtype."""
-    count = len(settings.classes)
-    unknown = count + 1
+def _checked_codes(labels: NDArray[np.generic], settings: SemanticSettings, name: str) -> IntegerArray:
+    """Numbers of the classes, K for ignored labels: int64, (N,)."""
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest >= _LABEL_LIMIT:
         raise BprError(f"{name} has labels from {lowest} to {highest}, expected 0 to {_LABEL_LIMIT - 1}")
-    table = np.full(_LABEL_LIMIT, unknown, dtype=np.min_scalar_type(unknown))
-    table[list(settings.ignore)] = count
-    table[list(settings.classes)] = np.arange(count)
-    codes = _look_up(labels, table) if highest < 256 else table[labels]
-    if np.any(codes == unknown):
-        strange = join_names(np.unique(labels[codes == unknown]), limit=5)
+    codes: IntegerArray = _table(settings)[labels].astype(np.int64)
+    unknown = codes > len(settings.classes)
+    if np.any(unknown):
+        strange = join_names(np.unique(labels[unknown]), limit=5)
         ignored = join_names(sorted(settings.ignore), limit=5) or "no label"
         raise BprError(
             f"{name} has the labels {strange}, expected the classes {join_names(settings.classes, limit=5)} "
@@ -201,16 +204,38 @@ def _codes(labels: IntegerArray, settings: SemanticSettings, name: str) -> Integ
     return codes
 
 
+def _table(settings: SemanticSettings) -> IntegerArray:
+    """Code of every label: a number of a class, K for ignored labels and K + 1 for unknown ones; the smallest dtype."""
+    count = len(settings.classes)
+    table = np.full(_LABEL_LIMIT, count + 1, dtype=np.min_scalar_type(count + 1))
+    table[list(settings.ignore)] = count
+    table[list(settings.classes)] = np.arange(count)
+    return table
+
+
+def _masked_codes(
+    prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings
+) -> tuple[IntegerArray, IntegerArray]:
+    """Predicted and true codes, (H, W) each, with void as background (K) in both."""
+    table = _table(settings)
+    found, expected = _look_up(prediction, table), _look_up(truth, table)
+    return np.where(expected == len(settings.classes), expected, found), expected
+
+
 def _look_up(labels: IntegerArray, table: IntegerArray) -> IntegerArray:
-    """Entries of a table for labels below 256: several times faster than indexing."""
+    """Entries of the table."""
+    if labels.max() >= 256:
+        return np.asarray(table[labels])
+    # Several times faster than indexing.
     return np.asarray(cv2.LUT(labels.astype(np.uint8, copy=False), table[:256])).astype(table.dtype, copy=False)
 
 
-def _confusion(found: IntegerArray, expected: IntegerArray, count: int) -> NDArray[np.int64]:
-    """Pixels by true and predicted class: int64, (K, K + 1)."""
-    pixels = Stretches.of(found, expected)
-    rows, columns = pixels.values[1].astype(np.int64), pixels.values[0].astype(np.int64)
-    table = weigh(rows * (count + 1) + columns, pixels.lengths, (count + 1) ** 2)
+def _tally(
+    found: NDArray[np.generic], expected: NDArray[np.generic], lengths: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Pixels by true and predicted code, without the last true one (K): int64, (K, K + 1)."""
+    rows, columns = expected.astype(np.int64), found.astype(np.int64)
+    table = weigh(rows * (count + 1) + columns, lengths, (count + 1) ** 2)
     return table.reshape(count + 1, count + 1)[:count]
 
 
@@ -219,9 +244,8 @@ def _band_sums(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Shared pixels and union of the true and the predicted band of every class: int64, (K,) each."""
     nothing = np.array(count, dtype=found.dtype)
-    found = np.where(label_band(found, width), found, nothing)
-    expected = np.where(label_band(expected, width), expected, nothing)
-    both = _confusion(found, expected, count + 1)
+    pixels = Stretches.of(*(np.where(label_band(codes, width), codes, nothing) for codes in (found, expected)))
+    both = _tally(pixels.values[0], pixels.values[1], pixels.lengths, count + 1)
     shared = np.diagonal(both)
     return shared[:count], (both.sum(axis=0)[:-1] + both.sum(axis=1) - shared)[:count]
 

@@ -182,9 +182,10 @@ GOOD = PanopticMap(np.array([[0, 1, 2]]), (SegmentInfo(1, 1), SegmentInfo(2, 5))
     ("broken", "message"),
     [
         (PanopticMap(GOOD.ids.T, GOOD.segments), "is 1 x 3 pixels|3 x 1 pixels, expected the 1 x 3"),
+        (PanopticMap(GOOD.ids - 1, GOOD.segments), "has ids from -1 to 1, expected 0 to 16777215"),
         (PanopticMap(GOOD.ids / 1, GOOD.segments), "float64, expected"),
         (PanopticMap(GOOD.ids, (*GOOD.segments, SegmentInfo(1, 5))), "lists the segment id 1 more than once"),
-        (PanopticMap(GOOD.ids, (*GOOD.segments, SegmentInfo(0, 5))), "id 0, which is void"),
+        (PanopticMap(GOOD.ids, (*GOOD.segments, SegmentInfo(0, 5))), "with the id 0, expected 1 to 16777215"),
         (PanopticMap(GOOD.ids, (SegmentInfo(1, 9), SegmentInfo(2, 5))), "categories 9, expected 1, 4, 5"),
         (PanopticMap(GOOD.ids, (SegmentInfo(1, 1),)), "has the ids 2 without a segment"),
         (PanopticMap(GOOD.ids, (*GOOD.segments, SegmentInfo(3, 5))), "lists the segments 3, but its map has no pixels"),
