@@ -57,9 +57,10 @@ class Sets:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image of the ground truth."""
+    """An image of the ground truth; ``called`` is what its files may be called, ``name`` is for messages."""
 
     name: str
+    called: Path
     key: int | str
     size: Size | None
     item: Item | None
@@ -125,7 +126,7 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
         broken = {plain_id(failure.name) for failure in problems}
         listed = [(image_id, record) for image_id, record in truth.images.items() if plain_id(image_id) not in broken]
         return [
-            _Image(record.file_name, image_id, record.size, by_id.get(plain_id(image_id)))
+            _Image(record.file_name, Path(record.file_name), image_id, record.size, by_id.get(plain_id(image_id)))
             for image_id, record in listed
         ], problems
     images = []
@@ -136,7 +137,7 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
         except BprError as error:
             problems.append(Failure(item.name, str(error)))
             continue
-        images.append(_Image(item.name, item.name if image_id is None else image_id, size, item))
+        images.append(_Image(item.name, item.image, item.name if image_id is None else image_id, size, item))
     return images, problems
 
 
@@ -169,7 +170,7 @@ def _keys(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image])
     if truth.items and truth.image_id(truth.items[0]) is not None and scored.image_id(scored.items[0]) is not None:
         by_id = {plain_id(image.key): image for image in images}
         return lambda item: _by_id(scored, item, by_id, truth)
-    names = _Names([Path(image.name) for image in images])
+    names = _Names([image.called for image in images])
     return lambda item: images[names.find(item, scored, truth)]
 
 
@@ -195,7 +196,7 @@ class _Names:
 
     def find(self, item: Item, scored: PredictionSet, truth: PredictionSet) -> int:
         """Position of the image of an item."""
-        path = Path(item.name)
+        path = item.image
         matches = self._stems.get(image_stem(path), [])
         if len(matches) > 1:
             matches = [n for n in matches if self._names[n].parent == path.parent] or matches
