@@ -79,6 +79,36 @@ def test_boundary_sums_agree_with_loops(image, as_reference, ratio):
     assert sums.slips == (as_reference and marked)
 
 
+def blocks(rng):
+    """A map of large segments, wide enough to have an inside."""
+    labels = np.kron(rng.choice([0, 1, MARK, 2, 3], (3, 3)), np.ones((9, 9), dtype=np.int32))
+    present = rng.permutation([label for label in np.unique(labels) if label])
+    return PanopticMap(labels, tuple(SegmentInfo(int(label), int(rng.choice([1, 5]))) for label in present))
+
+
+@pytest.mark.parametrize("as_reference", [True, False])
+def test_boundary_sums_of_segments_with_an_inside_agree_with_loops(as_reference):
+    rng, how, matched = np.random.default_rng(3), PanopticSettings(CATEGORIES, 0.07, as_reference), 0
+    for _ in range(40):
+        truth = blocks(rng)
+        prediction = PanopticMap(np.roll(truth.ids, int(rng.integers(3)), axis=1), truth.segments)
+        sums = panoptic_sums(prediction, truth, how)
+        width = band_width(0.07, truth.ids.shape)
+        expected = loop_sums(prediction, truth, [1, 5, 4], width, MARK if as_reference else None)
+        assert flat(columns(sums.boundary)) == pytest.approx(flat(expected))
+        matched += sums.boundary.matched.sum()
+    assert matched > 40
+
+
+def test_where_the_slip_leaves_no_union_iou_alone_decides():
+    image = PanopticMap(
+        np.array([[2, 2, 2, MARK], [2, 2, 2, 0], [2, 2, 2, 0]]), (SegmentInfo(MARK, 1), SegmentInfo(2, 5))
+    )
+    assert panoptic_sums(image, image, SETTINGS).boundary.matched.tolist() == [1, 1, 0]
+    expected = loop_sums(image, image, [1, 5, 4], band_width(0.1, (3, 4)), MARK)
+    assert expected[0] == [1, 1, 0, 0]
+
+
 @settings(max_examples=50)
 @given(image=images())
 def test_many_segments_are_counted_by_sorting_with_the_same_result(image):
