@@ -81,9 +81,9 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
     images, problems = _truth_images(sets.truth)
     sides = []
     for scored in sets.scored:
-        items, wrong = _match(scored, sets.truth, images)
-        sides.append(items)
-        problems += [*scored.failures, *wrong]
+        side = _match(scored, sets.truth, images)
+        sides.append(side)
+        problems += [*scored.failures, *side.problems]
     pairs, missing = _join(images, sides, sets)
     problems += missing
     if problems and not allow_missing:
@@ -141,26 +141,48 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
     return images, problems
 
 
-def _match(
-    scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]
-) -> tuple[dict[int | str, Item], list[Failure]]:
-    """Items of one set by the key of their image, and those that have none or a wrong size."""
-    key_of = _keys(scored, truth, images)
-    found: dict[int | str, Item] = {}
-    problems = []
+@dataclass(frozen=True)
+class _Side:
+    """One set, sorted by the images of the ground truth.
+
+    Attributes:
+        items: by the key of their image.
+        broken: keys of the images whose predictions cannot be used; they are not missing, and not empty either.
+        problems: why.
+    """
+
+    items: dict[int | str, Item]
+    broken: set[int | str]
+    problems: list[Failure]
+
+
+def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> _Side:
+    """Items of one set by the key of their image; those that have none, or a wrong size, are problems."""
+    image_of = _finder(scored, truth, images)
+    side = _Side({}, _broken(scored.failures, images), [])
     for item in scored.items:
+        image = None
         try:
-            image = key_of(item)
-            if image.key in found:
-                raise BprError(f"{_name(scored, item)} is for the image {image.name}, like {found[image.key].name}")
+            image = image_of(item)
+            known = side.items.get(image.key)
+            if known is not None:
+                raise BprError(f"{_name(scored, item)} is for the image {image.name}, like {known.name}")
             _check_size(scored, item, truth, image)
-            found[image.key] = item
+            side.items[image.key] = item
         except BprError as error:
-            problems.append(Failure(item.name, str(error)))
-    return found, problems
+            side.problems.append(Failure(item.name, str(error)))
+            side.broken.update([image.key] if image else [])
+    return side
 
 
-def _keys(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
+def _broken(failures: Iterable[Failure], images: Sequence[_Image]) -> set[int | str]:
+    """Keys of the images that the failures are about, told by their ids and names."""
+    names = {name for failure in failures for name in (failure.name, Path(failure.name).with_suffix("").as_posix())}
+    known = {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
+    return {image.key for image in images if known & {plain_id(image.key), image_stem(image.called)}}
+
+
+def _finder(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
     """Finds the image of the ground truth that an item of the set belongs to.
 
     A single prediction belongs to a single ground truth, whatever the two are called.
@@ -231,14 +253,14 @@ def _place(truth: PredictionSet) -> str:
     return str(shared[0] if shared else truth.file(truth.items[0]).parent)
 
 
-def _join(
-    images: Sequence[_Image], sides: Sequence[dict[int | str, Item]], sets: Sets
-) -> tuple[list[Pair], list[Failure]]:
+def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Failure]]:
     """One pair an image; COCO results need not name an image, which then has no detections."""
     pairs, missing = [], []
     text = len({type(image.key) for image in images}) > 1
     for image in images:
-        items = [side.get(image.key) for side in sides]
+        if any(image.key in side.broken for side in sides):
+            continue
+        items = [side.items.get(image.key) for side in sides]
         absent = [scored for scored, item in zip(sets.scored, items, strict=True) if item is None]
         if absent and not all(isinstance(scored, CocoSet) for scored in absent):
             missing.append(Failure(image.name, _absence(image, absent[0], sets)))

@@ -1,0 +1,391 @@
+"""Every bad input of ``bpr evaluate``: one sentence that names the file, exit code 2, and nothing is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluations import AFTER, CAR, TRUTH, arguments, coco_record, labels_of, make
+from format_builders import load, panoptic_png, png, save
+from worlds import Bpr, says, tree
+
+ALSO = "; correct this, or leave such images out with --allow-missing"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad input.
+
+    Attributes:
+        name: what is bad.
+        kind: of the evaluation that is spoilt.
+        sentence: what the user is told; ``[..]`` stands for what a decoder or the system says.
+        spoil: what is done to the files.
+        more: what is added on the command line.
+    """
+
+    name: str
+    kind: str
+    sentence: str
+    spoil: Callable[[Path], object] = lambda here: None
+    more: str = ""
+
+
+def change(name: str, update: Callable[[object], object]) -> Callable[[Path], object]:
+    """Rewrite a JSON file."""
+    return lambda here: save(here / name, update(load(here / name)))
+
+
+def drop(*names: str) -> Callable[[Path], object]:
+    return lambda here: [(here / name).unlink() for name in names]
+
+
+def half(name: str) -> Callable[[Path], object]:
+    """Keep only the first half of a file."""
+
+    def write(here: Path) -> None:
+        content = (here / name).read_bytes()
+        (here / name).write_bytes(content[: len(content) // 2])
+
+    return write
+
+
+def text(name: str, content: str | bytes) -> Callable[[Path], object]:
+    data = content.encode() if isinstance(content, str) else content
+    return lambda here: (here / name).write_bytes(data)
+
+
+def first(records: list[dict], **fields: object) -> list[dict]:
+    """The records, the first one changed."""
+    return [{**records[0], **fields}, *records[1:]]
+
+
+def maps(folder: str, labels: np.ndarray) -> Callable[[Path], object]:
+    """Other label maps in a folder."""
+    return lambda here: [png(here / folder / f"{name}.png", labels) for name in "abc"]
+
+
+def both(*spoils: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda here: [spoil(here) for spoil in spoils]
+
+
+CITY_TRUTH = np.where(TRUTH, CAR, 7).astype(np.uint8)
+CITY_TRAIN = np.where(AFTER, 13, 0).astype(np.uint8)
+SMALL = TRUTH[:30].astype(np.uint8) * 255
+
+PATHS = [
+    Bad("no predictions", "masks", "none does not exist, expected a file or directory of predictions; check the path"),
+    Bad("no truth", "masks", "none does not exist, expected a file or directory of ground truth; check the path"),
+    Bad("no baseline", "masks", "none does not exist, expected a file or directory of predictions; check the path"),
+]
+
+
+@pytest.mark.parametrize(("bad", "side"), list(zip(PATHS, ("after", "truth", "before"), strict=True)))
+def test_missing_paths(bad: Bad, side: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bpr: Bpr) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = make(bad.kind, tmp_path)
+    done = bpr("evaluate", *arguments(paths | {side: "none"}), "--out", "report")
+    assert (done.code, done.errors) == (2, [bad.sentence])
+
+
+BAD = [
+    Bad(
+        "a prediction without truth",
+        "masks",
+        f"after/d.png has no ground truth called 'd' in truth{ALSO}",
+        lambda here: png(here / "after/d.png", SMALL),
+    ),
+    Bad("truth without a prediction", "masks", f"truth/b.png has no prediction in after{ALSO}", drop("after/b.png")),
+    Bad("truth without a baseline", "labels", f"truth/b.png has no baseline in before{ALSO}", drop("before/b.png")),
+    Bad(
+        "several at once",
+        "masks",
+        "3 records do not match: after/d.png has no ground truth called 'd' in truth; truth/b.png has no prediction in "
+        f"after; truth/c.png has no prediction in after{ALSO}",
+        both(drop("after/b.png", "after/c.png"), lambda here: png(here / "after/d.png", SMALL)),
+    ),
+    Bad(
+        "two predictions of one image",
+        "masks",
+        f"after/sub/a.png is for the image a.png, like a.png{ALSO}",
+        lambda here: png(here / "after/sub/a.png", AFTER.astype(np.uint8) * 255),
+    ),
+    Bad(
+        "masks of another size",
+        "masks",
+        f"after/b.png is 48 x 30 pixels, expected 48 x 40 pixels like the ground truth truth/b.png{ALSO}",
+        lambda here: png(here / "after/b.png", SMALL),
+    ),
+    Bad(
+        "results of another size",
+        "coco",
+        f"after.json: image 1 is 48 x 30 pixels, expected 48 x 40 pixels like the ground truth truth.json{ALSO}",
+        change("after.json", lambda records: [coco_record(1, TRUTH[:30]), *records[1:]]),
+    ),
+    Bad(
+        "panoptic maps of another size",
+        "panoptic",
+        f"after/b.png is 48 x 30 pixels, expected 48 x 40 pixels like the ground truth truth/b.png{ALSO}",
+        lambda here: panoptic_png(here / "after/b.png", np.where(AFTER, 7, 300)[:30]),
+    ),
+    Bad(
+        "a damaged prediction",
+        "masks",
+        "after/b.png is truncated or damaged ([..]), expected [..]",
+        half("after/b.png"),
+    ),
+    Bad("damaged truth", "labels", "truth/b.png is truncated or damaged ([..]), expected [..]", half("truth/b.png")),
+    Bad("an empty file", "masks", "[..]before/c.png is empty (0 bytes)[..]", text("before/c.png", "")),
+    Bad(
+        "broken JSON",
+        "coco",
+        "truth.json is not valid JSON ([..]); it may have been cut short, write it again",
+        half("truth.json"),
+    ),
+    Bad(
+        "an unknown image id",
+        "coco",
+        f"after.json: image 77 has no ground truth in truth.json, expected one of its image ids (1, 2, 3){ALSO}",
+        change("after.json", lambda records: first(records, image_id=77)),
+    ),
+    Bad(
+        "an unknown category",
+        "coco",
+        "after.json: image 1 has the category 9, expected one of the 1 category ids of truth.json (1); map the ids, or "
+        "leave such predictions out with --allow-missing",
+        change("after.json", lambda records: first(records, category_id=9)),
+    ),
+    Bad(
+        "a category that is no number",
+        "coco",
+        "after.json: record 0 of image 1 has the category_id 'disc', expected a whole number",
+        change("after.json", lambda records: first(records, category_id="disc")),
+    ),
+    Bad(
+        "no score",
+        "coco",
+        "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
+        change("after.json", lambda records: first(records, score=None)),
+    ),
+    Bad(
+        "a score that is text",
+        "coco",
+        "after.json: record 0 of image 1 has the score 'high', expected a number",
+        change("after.json", lambda records: first(records, score="high")),
+    ),
+    Bad(
+        "a score that is no number",
+        "coco",
+        "after.json: [..]score[..]",
+        change("after.json", lambda records: first(records, score=float("nan"))),
+    ),
+    Bad(
+        "broken run lengths",
+        "coco",
+        "after.json: record 0 of image 1 is broken: its counts do not add up to its size 40 x 48",
+        change("after.json", lambda records: first(records, segmentation={"size": [40, 48], "counts": [3, 4]})),
+    ),
+    Bad(
+        "a record without segmentation",
+        "coco",
+        "after.json: record 0 of image 1 is broken: it has no segmentation, expected run lengths or polygons" + ALSO,
+        change("after.json", lambda records: [{"image_id": 1, "category_id": 1, "score": 1}, *records[1:]]),
+    ),
+    Bad(
+        "a category listed twice",
+        "coco",
+        "truth.json: category 1 has the id 1, which another category has already",
+        change("truth.json", lambda truth: truth | {"categories": truth["categories"] * 2}),
+    ),
+    Bad(
+        "PNG and JSON that disagree",
+        "panoptic",
+        "after/b.png and [..]after.json disagree: the PNG file has the ids 8 without a segment; the segments 7 have no "
+        "pixels in the PNG file",
+        lambda here: panoptic_png(here / "after/b.png", np.where(AFTER, 8, 300)),
+    ),
+    Bad(
+        "a panoptic file that is missing",
+        "panoptic",
+        f"[..]after.json: annotation 1 is broken: its file after/b.png does not exist{ALSO}",
+        drop("after/b.png"),
+    ),
+    Bad(
+        "panoptic truth without categories",
+        "panoptic",
+        "[..]truth.json has no categories, expected a list of id, name and isthing, which tells things from stuff",
+        both(*(change(f"{side}.json", lambda found: found | {"categories": []}) for side in ("truth", "after"))),
+    ),
+    Bad(
+        "another panoptic category",
+        "panoptic",
+        "after/a.png: image a.png has the category 9, expected one of the 2 category ids of [..]truth.json (1, 2); map "
+        "the ids, or leave such predictions out with --allow-missing",
+        change(
+            "after.json",
+            lambda found: (
+                found
+                | {
+                    "annotations": [
+                        {
+                            **found["annotations"][0],
+                            "segments_info": [{"id": 7, "category_id": 9}, {"id": 300, "category_id": 2}],
+                        },
+                        *found["annotations"][1:],
+                    ]
+                }
+            ),
+        ),
+    ),
+    Bad(
+        "trainIds where labelIds are expected",
+        "labels",
+        "after/a.png holds the label 0 and looks like trainIds (labels 0, 13), expected labelIds; convert the labels "
+        "or give another --label-set",
+        both(maps("truth", CITY_TRUTH), maps("after", CITY_TRAIN)),
+        "--label-set labelIds",
+    ),
+    Bad(
+        "labelIds where trainIds are expected",
+        "labels",
+        "truth/a.png holds the label 26 and looks like labelIds (labels 7, 26), expected trainIds; convert the labels "
+        "or give another --label-set",
+        both(maps("truth", CITY_TRUTH), maps("after", CITY_TRAIN)),
+        "--label-set trainIds",
+    ),
+    Bad(
+        "labelIds against trainIds, no label set given",
+        "labels",
+        "truth/a.png looks like labelIds of Cityscapes, but after/a.png looks like trainIds, expected one label set; "
+        "convert one of them",
+        both(maps("truth", CITY_TRUTH), maps("after", CITY_TRAIN)),
+    ),
+    Bad(
+        "a label that the classes file does not have",
+        "labels",
+        "after/a.png: the prediction has the labels 1, expected the classes 0 (ignored: 255)",
+        text("classes.txt", "ground\n"),
+        "--label-set classes.txt",
+    ),
+    Bad(
+        "an empty classes file",
+        "labels",
+        "classes.txt is no list of classes: it is empty, expected one class name a line",
+        text("classes.txt", "\n"),
+        "--label-set classes.txt",
+    ),
+    Bad(
+        "a classes file with a hole",
+        "labels",
+        "classes.txt is no list of classes: line 2 is empty, expected one class name a line",
+        text("classes.txt", "ground\n\ndisc\n"),
+        "--label-set classes.txt",
+    ),
+    Bad(
+        "a classes file that is no text",
+        "labels",
+        "classes.txt is not a text file ([..]), expected one class name a line",
+        text("classes.txt", b"\xff\xfe\xfd"),
+        "--label-set classes.txt",
+    ),
+    Bad(
+        "an unknown label set",
+        "labels",
+        "ade is no label set, expected labelIds, trainIds or a file with one class name a line",
+        more="--label-set ade",
+    ),
+    Bad(
+        "truth of another kind",
+        "coco",
+        "truth holds [..]",
+        both(drop("truth.json"), maps("truth", labels_of(TRUTH))),
+        "--ground-truth truth",
+    ),
+    Bad(
+        "gtFine without instances",
+        "cityscapes",
+        "truth holds no file called …_instanceIds.png, expected the gtFine folder for Cityscapes results; check "
+        "--ground-truth",
+        drop(*(f"truth/val/ulm/ulm_{name}_000019_gtFine_instanceIds.png" for name in "abc")),
+    ),
+    Bad(
+        "an unknown Cityscapes label",
+        "cityscapes",
+        "after/ulm_a_000019_leftImg8bit_pred.txt: [..] has the label 99, expected [..]",
+        text("after/ulm_a_000019_leftImg8bit_pred.txt", "masks/ulm_a_000019_0.png 99 0.5\n"),
+    ),
+    Bad(
+        "a baseline of another format",
+        "coco",
+        "the baseline has the format masks, expected coco like the predictions; check --baseline",
+        lambda here: make("masks", here / "other"),
+        "--baseline other/after",
+    ),
+    Bad("a negative tolerance", "masks", "the tolerance is -1.0, expected 0 or more pixels[..]", more="--tolerance -1"),
+    Bad("no band", "masks", "the dilation ratio is 0.0, expected a fraction [..]", more="--dilation-ratio 0"),
+    Bad(
+        "a distance that is text",
+        "masks",
+        "--oracle is '1,x', expected whole numbers of pixels such as 1,2,3",
+        more="--oracle 1,x",
+    ),
+    Bad(
+        "a distance of 0", "masks", "the oracle distance is 0, expected whole pixels from 1 to 1000", more="--oracle 0"
+    ),
+    Bad("no workers", "masks", "the number of workers is 0, expected 1 or more", more="--workers 0"),
+    Bad("no detections", "coco", "the number of detections is 0, expected 1 or more", more="--max-detections 0"),
+    Bad("an unknown format", "masks", "unknown format 'voc', expected one of coco, [..]", more="--format voc"),
+    Bad(
+        "no images",
+        "masks",
+        "none does not exist, expected a directory of images or one image; check --images",
+        more="--images none",
+    ),
+    Bad(
+        "the report among the truth",
+        "masks",
+        "the output truth is a folder that is read; give another --out",
+        more="--out truth",
+    ),
+    Bad(
+        "a report that is a file",
+        "masks",
+        "the output images/a.png is a file, expected a folder for the report; give another --out",
+        more="--out images/a.png",
+    ),
+    Bad(
+        "nothing that matches",
+        "masks",
+        "6 records do not match: after/a.png has no ground truth called 'a' in truth; [..]",
+        lambda here: [(here / f"truth/{name}.png").rename(here / f"truth/{name}{name}.png") for name in "abc"],
+        "--allow-missing",
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
+def test_bad_input(bad: Bad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bpr: Bpr) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = make(bad.kind, tmp_path)
+    bad.spoil(tmp_path)
+    before = tree(tmp_path)
+    given = bad.more.split()
+    usual = [] if "--baseline" in given or "baseline" not in bad.name else ["--baseline", paths["before"]]
+    if "before/" in bad.sentence:
+        usual = ["--baseline", paths["before"]]
+    truth = [] if "--ground-truth" in given else ["--ground-truth", paths["truth"]]
+    out = [] if "--out" in given else ["--out", "report"]
+    done = bpr("evaluate", paths["after"], *truth, *usual, *out, "--json", *given)
+    assert done.code == 2
+    assert len(done.errors) == 1
+    assert says(done.errors[0], bad.sentence), done.errors[0]
+    assert done.out == ""
+    assert tree(tmp_path) == before
+
+
+def test_usage_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bpr: Bpr) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert bpr("evaluate", "after").code == 2
+    assert bpr("evaluate").code == 2
+    assert bpr("evaluate", "after", "--ground-truth", "truth", "--workers", "many").code == 2
