@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import Stretches
+from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import near_boundary
 from bpr_cli.evaluate.pairing import Pair
@@ -28,6 +28,8 @@ from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
 from bpr_cli.formats.panoptic import VOID
 from bpr_cli.masks import LabelMap
+
+_ID_BITS = 24  # ids are three bytes
 
 Shared = dict[tuple[int, int], int]
 """Pixels that a predicted and a true segment share, by their ids."""
@@ -74,11 +76,11 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
         areas, void = _areas(shared)
         best: dict[int, float] = {}
         category = {segment.id: segment.category for segment in content.segments}
-        for segment in truth.segments:
-            for found, true in [pair for pair in shared if pair[1] == segment.id]:
-                if category.get(found) == segment.category:
-                    union = areas[0][found] - void.get(found, 0) + areas[1][true] - shared[found, true]
-                    best[true] = max(best.get(true, 0.0), shared[found, true] / union)
+        expected = {segment.id: segment.category for segment in truth.segments}
+        for (found, true), pixels in shared.items():
+            if VOID not in (found, true) and category[found] == expected[true]:
+                union = areas[0][found] - void.get(found, 0) + areas[1][true] - pixels
+                best[true] = max(best.get(true, 0.0), pixels / union)
         counted = [segment for segment in truth.segments if not segment.crowd]
         return [(self._names[segment.category], best.get(segment.id, 0.0)) for segment in counted]
 
@@ -125,11 +127,11 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
 
 def _shared(content: PanopticMap, truth: PanopticMap) -> Shared:
     stretches = Stretches.of(content.ids, truth.ids)
-    shared: Shared = {}
-    found, true = (values.tolist() for values in stretches.values)
-    for pair, length in zip(zip(found, true, strict=True), stretches.lengths.tolist(), strict=True):
-        shared[pair] = shared.get(pair, 0) + length
-    return shared
+    found, true = (values.astype(np.int64) for values in stretches.values)
+    codes, place = np.unique(found << _ID_BITS | true, return_inverse=True)
+    pixels = weigh(place, stretches.lengths, len(codes))
+    pairs = zip((codes >> _ID_BITS).tolist(), (codes & (1 << _ID_BITS) - 1).tolist(), strict=True)
+    return dict(zip(pairs, pixels.tolist(), strict=True))
 
 
 def _areas(shared: Shared) -> tuple[tuple[dict[int, int], dict[int, int]], dict[int, int]]:

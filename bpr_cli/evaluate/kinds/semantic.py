@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
 from bpr_cli.evaluate.label_sets import LabelSet
 from bpr_cli.evaluate.oracle import oracle_labels
@@ -50,16 +51,17 @@ class SemanticKind(Kind[Labels, Labels, SemanticSums]):
 
     def segments(self, content: Labels, truth: Labels) -> list[tuple[str, float]]:
         """Every class that the truth holds; void pixels are left out."""
-        known = ~np.isin(truth, list(self._labels.ignore))
-        found, expected = content[known], truth[known]
-        areas, true_areas = (np.bincount(values, minlength=1) for values in (found, expected))
-        shared = np.bincount(expected[found == expected], minlength=len(true_areas))
-        segments = []
-        for label in np.flatnonzero(true_areas).tolist():
-            area = areas[label] if label < len(areas) else 0
-            union = int(true_areas[label] + area - shared[label])
-            segments.append((self._labels.names.get(label, str(label)), float(shared[label] / union)))
-        return segments
+        stretches = Stretches.of(content, truth)
+        found, expected = (values.astype(np.int64) for values in stretches.values)
+        lengths = stretches.lengths * ~np.isin(expected, list(self._labels.ignore))
+        count = int(max(found.max(), expected.max())) + 1
+        true_areas = weigh(expected, lengths, count)
+        shared = weigh(expected, lengths * (found == expected), count)
+        union = true_areas + weigh(found, lengths, count) - shared
+        return [
+            (self._labels.names[label], float(shared[label] / union[label]))
+            for label in np.flatnonzero(true_areas).tolist()
+        ]
 
     def oracle(self, content: Labels, truth: Labels, distance: int) -> Labels:
         """The labels, right near their boundaries."""
