@@ -268,6 +268,27 @@ def test_things_and_stuff(here: Path, bpr: Bpr) -> None:
     assert [(row["name"], row["kind"]) for row in report["classes"]] == [("disc", "thing"), ("ground", "stuff")]
 
 
+def test_cityscapes_panoptic_truth(here: Path, bpr: Bpr) -> None:
+    paths = make("panoptic", here)
+    folder = here / "gtFine/cityscapes_panoptic_val"
+    annotations = []
+    for annotation in load(here / "truth.json")["annotations"]:
+        frame = f"ulm_00000{annotation['image_id']}_000019"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "truth" / annotation["file_name"], folder / f"{frame}_gtFine_panoptic.png")
+        annotations.append(annotation | {"image_id": frame, "file_name": f"{frame}_gtFine_panoptic.png"})
+    save(here / "gtFine/cityscapes_panoptic_val.json", {"annotations": annotations, "categories": CATEGORIES})
+    found = load(here / "after.json")
+    for annotation in found["annotations"]:
+        annotation["image_id"] = f"ulm_00000{annotation['image_id']}_000019"
+    save(here / "after.json", {"annotations": found["annotations"]})
+    folders = ("gtFine", "gtFine/cityscapes_panoptic_val", "gtFine/cityscapes_panoptic_val.json")
+    outputs = [bpr("evaluate", paths["after"], "-g", truth, "--json").out for truth in folders]
+    summaries = [json.loads(output)["summary"] for output in outputs]
+    assert summaries[0] == summaries[1] == summaries[2]
+    assert 50 < summaries[0][0]["value"] < 100
+
+
 def test_unknown_categories_are_left_out_on_request(here: Path, bpr: Bpr) -> None:
     paths = make("coco", here)
     save(here / "after.json", [*load(here / "after.json"), coco_record(1, AFTER, category_id=5)])
