@@ -76,6 +76,13 @@ def test_a_refinement_as_a_program(world, started, random_weights):
     assert all(letter.isprintable() or letter == "\n" for letter in outcome.err)
 
 
+def test_nobody_listens(world, refine, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    monkeypatch.setattr("sys.stderr", None)
+    assert refine("masks", "--images", "images", "--out", "out", "--json").code == 0
+    assert refine("nix", "--images", "images", "--out", "out", "--json").code == 2
+
+
 def test_a_name_in_no_encoding(world, refine):
     name = os.fsdecode(b"\xff.png")
     (world / "masks/a.png").rename(world / name)
