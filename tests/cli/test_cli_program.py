@@ -23,7 +23,6 @@ HELP = {
         "--debug",
         "Exit codes: 0 done, 1 some items failed",
     ],
-    ("-h",): ["Usage: bpr [OPTIONS] COMMAND"],
     ("refine", "--help"): [
         "Usage: bpr refine [OPTIONS]",
         "  bpr refine mask.png --images photo.jpg --out refined.png",
@@ -51,6 +50,10 @@ def test_help_answers_without_torch_home_or_terminal(arguments, started):
         assert text in outcome.out
     assert "\x1b" not in outcome.out
     assert all(len(line) <= 80 for line in outcome.out.splitlines())
+
+
+def test_a_short_name_for_help(bpr):
+    assert bpr("refine", "-h").out == bpr("refine", "--help").out
 
 
 def test_without_arguments_help_is_shown(bpr):
