@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -50,7 +50,7 @@ class Console:
     def result(self, content: object) -> None:
         """Print a machine-readable result, the only thing that goes to standard output."""
         # ASCII, as file names may hold what the encoding of standard output, or any encoding, does not.
-        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+        typer.echo(json.dumps(content, indent=2))
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table under its title; all columns but the first hold numbers."""

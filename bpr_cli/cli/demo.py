@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
+from bpr_cli.formats.output import check_folder
 
 if TYPE_CHECKING:
     from bpr_cli.demo.run import DemoResult
@@ -31,6 +32,7 @@ def demo(
     Writes scenes with exact truth and a photograph with a hand-drawn mask,
     refines them with the shipped weights, and tells what changed.
     """
+    check_folder(out, out)
     # PyTorch takes seconds to import, and help texts must not wait for it.
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
     from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415

@@ -29,7 +29,7 @@ def check_output(predictions: Path, images: Path, out: Path) -> None:
         _check_beside(predictions, out)
     if written != out:
         _check_ending(predictions, out)
-    _check_writable(out)
+    check_folder(out.parent if out.is_file() else out, out)
 
 
 def _check_beside(predictions: Path, out: Path) -> None:
@@ -53,9 +53,16 @@ def _check_ending(predictions: Path, out: Path) -> None:
         )
 
 
-def _check_writable(out: Path) -> None:
-    """The output, or the folder that it will be made in, is a folder that the user may write to."""
-    folder = out.parent if out.is_file() else out
+def check_folder(folder: Path, out: Path) -> None:
+    """Refuse an output whose folder, or the one that it will be made in, is no folder that the user may write to.
+
+    Args:
+        folder: the output, or its folder if it is a file; need not be there yet.
+        out: what the message calls the output.
+
+    Raises:
+        BprError: it cannot be made, or not be written to.
+    """
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():

@@ -14,6 +14,14 @@ from bpr_cli.cli.main import main
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def no_wishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output is that of a plain file, whatever colours and widths the tests' own environment asks for."""
+    for name in ("FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "TERMINAL_WIDTH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory: three photographs in ``images`` and a disc for each in ``masks``."""
@@ -22,7 +30,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         photo(folder / "images" / f"{name}.png", SIZE)
         png(folder / "masks" / f"{name}.png", MASK.astype("uint8") * 255)
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "80")
     return folder
 
 
