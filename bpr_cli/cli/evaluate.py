@@ -12,7 +12,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.errors import BprError
 from bpr_cli.formats import FORMATS
 from bpr_cli.formats.base import Task
-from bpr_cli.formats.output import check_folder
+from bpr_cli.formats.output import check_report_folder
 
 if TYPE_CHECKING:
     from bpr_cli.evaluate.opening import Opened
@@ -127,7 +127,7 @@ def evaluate(
     settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     inputs = Inputs(predictions, ground_truth, baseline, images, format_, task)
     if out is not None:
-        check_folder(out, inputs.paths)
+        check_report_folder(out, inputs.paths)
     raise typer.Exit(run(open_evaluation(inputs, settings), out, json))
 
 

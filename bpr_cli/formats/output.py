@@ -82,7 +82,7 @@ def check_overwriting(predictions: PredictionSet, out: Path) -> None:
             raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
 
 
-def check_folder(out: Path, read: Sequence[Path]) -> None:
+def check_report_folder(out: Path, read: Sequence[Path]) -> None:
     """Refuse a folder for new files that cannot be written, or that is one of the inputs; writes nothing.
 
     Raises:
@@ -93,4 +93,4 @@ def check_folder(out: Path, read: Sequence[Path]) -> None:
     for source in read:
         if source.is_dir() and source.resolve() == out.resolve():
             raise BprError(f"the output {out} is a folder that is read; give another --out")
-    _check_writable(out)
+    check_folder(out, out)
