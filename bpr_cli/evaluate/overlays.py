@@ -70,6 +70,11 @@ class Comparison:
     size: tuple[int, int]
     detail: int = DETAIL
 
+    @property
+    def ratio(self) -> float:
+        """Width over height."""
+        return round(self.size[0] / self.size[1], 4)
+
 
 @dataclass(frozen=True, eq=False)
 class _Sheet:

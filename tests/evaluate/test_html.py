@@ -73,7 +73,8 @@ def test_a_full_report_says_all_that_it_was_given():
         "mIoU 57.9 ▲+2.2 from 55.7",
         "AF 28.0 ▼−1.1 from 29.1",
         "boundary IoU 40.0 0.0 from 40.0",
-        "Of 3 images, 1 gained, 1 lost and 1 stayed; the median change of mean IoU is 0.0.",
+        "Of 3 images with a score before and after, 1 gained, 1 lost and 1 stayed; the median change is 0.0.",
+        "Score of an image: mean IoU.",
         "1 item could not be measured.",
         "d.png gt/d.png is missing",
         "as predicted 57.9",
@@ -104,10 +105,10 @@ def test_the_baseline_may_lack_figures_that_the_predictions_have():
 
 def test_without_a_baseline_the_lowest_scores_are_shown_lowest_first():
     page = Page(render_html(without_baseline(), lambda _: layers(baseline=False)))
-    assert re.findall(r"[abc]\.png mean IoU [0-9.]+", page.text) == [
-        "c.png mean IoU 40.0",
-        "b.png mean IoU 50.0",
-        "a.png mean IoU 70.0",
+    assert re.findall(r"[abc]\.png score [0-9.]+", page.text) == [
+        "c.png score 40.0",
+        "b.png score 50.0",
+        "a.png score 70.0",
     ]
     assert "before" not in page.text
 

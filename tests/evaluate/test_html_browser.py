@@ -130,6 +130,17 @@ def test_the_picture_itself_can_be_dragged(page):
     assert cut(page) == "25%"
 
 
+@pytest.mark.parametrize("size", [(60, 200), (150, 200), (300, 100)])
+def test_the_slider_is_as_wide_as_the_picture_right_below_it(page, size):
+    page = page(full(), read=lambda _: layers(size=size))
+    sides = "({left, width, top, bottom}) => [left, width, top, bottom]"
+    box = f"({sides})(document.querySelector('%s').getBoundingClientRect())"
+    whole, slider = (page.run(box % name) for name in ("#gains .whole", "#gains .slider"))
+    assert slider[:2] == pytest.approx(whole[:2], abs=1)
+    assert 0 <= slider[2] - whole[3] < 40
+    assert whole[3] - whole[2] < 900
+
+
 def test_any_two_of_the_three_can_be_compared(page):
     page = page(full())
     label = (
