@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.demo.pictures import (
+from bpr_cli.drawing import (
     AFTER,
     BEFORE,
     FILLS,

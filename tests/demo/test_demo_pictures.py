@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from bpr_cli.demo.pictures import AFTER, BEFORE, PAPER, busiest_places, changed_pixels, compare, draw_segments
+from bpr_cli.demo.pictures import PAPER, compare
+from bpr_cli.drawing import AFTER, BEFORE, busiest_places, changed_pixels, draw_segments
 from bpr_cli.masks import LabelMap, Mask
 
 

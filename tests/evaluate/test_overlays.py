@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from report_cases import layers
 
-from bpr_cli.demo.pictures import AFTER, BEFORE, FILLS
+from bpr_cli.drawing import AFTER, BEFORE, FILLS
 from bpr_cli.evaluate.overlays import DETAIL, ENLARGED, LONGEST, TRUTH, _paint, _renamed, _touching, compare_layers
 from bpr_cli.evaluate.report import Layers
 
