@@ -57,6 +57,9 @@ class World(PredictionSet):
         if (stage, item.name) in self.trouble:
             raise self.trouble[stage, item.name]
 
+    def file(self, item: Item) -> Path:
+        return item.image
+
     def read(self, item: Item) -> Prediction:
         with self.lock:
             self.in_flight += 1
