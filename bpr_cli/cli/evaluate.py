@@ -9,15 +9,14 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
+from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
-from bpr_cli.formats import FORMATS
-from bpr_cli.formats.base import Task
 from bpr_cli.formats.output import check_report_folder
 
 if TYPE_CHECKING:
     from bpr_cli.evaluate.opening import Opened
 
-INPUT, MEASURES = "Input", "Measures"
+MEASURES = "Measures"
 
 SHOWN = 20
 """How many failures are told in full."""
@@ -36,7 +35,7 @@ Examples:
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")],
+    predictions: options.Predictions,
     ground_truth: Annotated[
         Path, typer.Option("--ground-truth", "-g", help="Ground truth in the form of the predictions, or gtFine.")
     ],
@@ -49,13 +48,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the report (HTML, CSV, JSON); made when missing.")
     ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
-    ] = None,
-    task: Annotated[
-        Task | None, typer.Option(help="Kind of segmentation, if not to be recognised.", rich_help_panel=INPUT)
-    ] = None,
+    format_: options.FormatName = None,
+    task: options.TaskName = None,
     label_set: Annotated[
         str | None,
         typer.Option(

@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from bpr_cli.formats import FORMATS
+from bpr_cli.formats.base import Task
 from bpr_cli.refine.settings import RefineSettings
 
 DEFAULTS = RefineSettings()
-ENGINE = "Network and device"
+INPUT, ENGINE = "Input", "Network and device"
+"""Panels of the help text."""
 
 
 @dataclass
@@ -31,6 +34,14 @@ def switch_debug(context: typer.Context, wanted: bool) -> None:
         context.ensure_object(Switches).debug = True
 
 
+Predictions = Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")]
+FormatName = Annotated[
+    str | None,
+    typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
+]
+TaskName = Annotated[
+    Task | None, typer.Option("--task", help="Kind of segmentation, if not to be recognised.", rich_help_panel=INPUT)
+]
 Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Show the traceback of an error.")]
 Weights = Annotated[
     str | None,

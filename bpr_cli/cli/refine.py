@@ -10,13 +10,12 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.formats import FORMATS, ReadOptions, open_predictions
-from bpr_cli.formats.base import PredictionSet, Task
+from bpr_cli.cli.options import INPUT
+from bpr_cli.formats import ReadOptions, open_predictions
+from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output import check_output, check_overwriting
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.summary import RefineSummary, summarise
-
-INPUT = "Input"
 
 EXAMPLES = """
 Examples:
@@ -31,16 +30,11 @@ Examples:
 
 
 def refine(
-    predictions: Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")],
+    predictions: options.Predictions,
     images: Annotated[Path, typer.Option("--images", "-i", help="Directory of the images, or a single image.")],
     out: options.Out,
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
-    ] = None,
-    task: Annotated[
-        Task | None, typer.Option(help="Kind of segmentation, if not to be recognised.", rich_help_panel=INPUT)
-    ] = None,
+    format_: options.FormatName = None,
+    task: options.TaskName = None,
     image_info: Annotated[
         Path | None,
         typer.Option(help="COCO JSON whose images list names the images of the results.", rich_help_panel=INPUT),
@@ -48,13 +42,14 @@ def refine(
     ignore_label: Annotated[
         list[int] | None,
         typer.Option(
-            help="Label of a label map to leave as it is; may be repeated (default: 255).", rich_help_panel=INPUT
+            help="Label of a label map to leave as it is; may be repeated (default: 255).",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     nms_threshold: Annotated[
         float | None,
         typer.Option(
-            help=f"Overlap of patches; more is better, slower (default: {options.DEFAULTS.nms_threshold}; 0.55: best)."
+            help=f"Overlap of patches, up to 0.55; more is slower (default: {options.DEFAULTS.nms_threshold})."
         ),
     ] = None,
     weights: options.Weights = None,
