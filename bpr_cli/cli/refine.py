@@ -10,7 +10,7 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import INPUT
+from bpr_cli.cli.options import DEFAULTS, INPUT
 from bpr_cli.formats import ReadOptions, open_predictions
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output import check_output, check_overwriting
@@ -49,7 +49,7 @@ def refine(
     nms_threshold: Annotated[
         float | None,
         typer.Option(
-            help=f"Overlap of patches, up to 0.55; more is slower (default: {options.DEFAULTS.nms_threshold})."
+            help=f"Overlap of patches: more is slower, and 0.55 the paper's best (default: {DEFAULTS.nms_threshold})."
         ),
     ] = None,
     weights: options.Weights = None,
