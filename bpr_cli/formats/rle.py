@@ -159,10 +159,9 @@ def _mask_of_runs(size: Size, runs: Runs) -> Mask:
     if starts.size == 0:
         return Mask(size, EMPTY_BOX, np.zeros((0, 0), dtype=bool))
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
-    steps = np.zeros((right - left) * height + 1, dtype=np.int8)
-    steps[starts - left * height] += 1
-    steps[stops - left * height] -= 1
-    band = np.cumsum(steps[:-1], dtype=np.int8).view(bool).reshape(right - left, height).T
+    edges = np.concatenate(([left * height], np.stack([starts, stops], axis=1).ravel(), [right * height]))
+    inside = np.arange(edges.size - 1) % 2 == 1
+    band = np.repeat(inside, np.diff(edges)).reshape(right - left, height).T
     return Mask.from_array(band, offset=(left, 0), size=size)
 
 
