@@ -71,6 +71,18 @@ class Mask:
             ]
         return out
 
+    def shared_area(self, other: Mask) -> int:
+        """Number of foreground pixels that two masks of one image have in common."""
+        left, top = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
+        right, bottom = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
+        if left >= right or top >= bottom:
+            return 0
+        views = [
+            mask.crop[top - mask.box[1] : bottom - mask.box[1], left - mask.box[0] : right - mask.box[0]]
+            for mask in (self, other)
+        ]
+        return int(np.count_nonzero(views[0] & views[1]))
+
     def to_array(self) -> BoolArray:
         """The mask over the whole frame: bool, (H, W)."""
         return self.window((0, 0, self.size[1], self.size[0]))

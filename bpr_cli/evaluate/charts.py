@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from bpr_cli.evaluate.report import Curve, SegmentPair
 
-TICKS = (0, 25, 50, 75, 100)
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 12.0, 40.0
 """Room around the plotting area: for the labels of the axes, and half a mark."""
 STEP = 0.5

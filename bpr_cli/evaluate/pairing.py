@@ -16,9 +16,6 @@ from bpr_cli.masks import Size
 
 _SHOWN = 3
 
-Key = tuple[str, str]
-"""What tells images apart in every set: the folder where names alone are not unique, and the name or id."""
-
 
 @dataclass(frozen=True)
 class Pair:

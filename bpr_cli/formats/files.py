@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import write_atomically
 
 
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
@@ -84,16 +84,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         BprError: the folder or the file cannot be written.
     """
-    # The name of a temporary file must not grow with the final name, which may already have the longest length allowed.
-    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        write_atomically(path, content)
     except OSError as error:
         raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
 

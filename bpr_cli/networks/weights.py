@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import write_atomically
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.checkpoint import read_checkpoint
 from bpr_cli.networks.fit import check_layout, check_values, fill, layout_of, recognise
@@ -87,7 +87,7 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     try:
         check_layout(card.network, build_network(card.network), layout_of(tensors))
         check_values(network)
-        _write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
+        write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
     except BprError as error:
         raise BprError(f"the weights {path} were not written: {error}") from None
     except OSError as error:
@@ -169,17 +169,3 @@ def _digest(path: Path) -> str:
         while piece := file.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: a kill at any moment leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

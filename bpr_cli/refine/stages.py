@@ -171,8 +171,7 @@ def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np
 
 def changed_pixels(coarse: Mask, refined: Mask) -> int:
     """Number of pixels that are foreground in just one of two masks of the same image."""
-    both = int(np.count_nonzero(coarse.window(refined.box) & refined.crop))
-    return coarse.area + refined.area - 2 * both
+    return coarse.area + refined.area - 2 * coarse.shared_area(refined)
 
 
 def movement(cut_image: CutImage, changed: int) -> Movement:

@@ -28,11 +28,12 @@ from rich.table import Table
 
 from bpr_cli import Refiner, RefineSettings
 from bpr_cli.evaluate.boundary import boundary_f, iou
+from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
 from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
 from bpr_cli.masks import LabelMap
 from bpr_cli.refine.pipeline import refine_predictions
 
-CLASSES, VOID = 11, 255
+VOID = 255
 
 
 @dataclass(frozen=True)
@@ -134,22 +135,17 @@ def object_masks(
 def street_figures(source: Source, data: Path, refined: Path | None) -> dict[str, Figures]:
     """Overall and per class."""
     names = (data / "street/classes.txt").read_text().split()
-    confusion = np.zeros((CLASSES, CLASSES), dtype=np.int64)
-    scores = []
+    settings = SemanticSettings(tuple(range(len(names))), frozenset({VOID}), dilation_ratio=None)
+    sums = SemanticSums.zero(len(names))
     measured = source.open(data, refined)
     for item in measured.items:
         prediction = measured.read(item)
         assert isinstance(prediction, LabelMap)
-        truth = np.asarray(Image.open(data / "street/labels/val" / f"{item.image.stem}.png")).astype(np.int64)
-        valid = truth != VOID
-        pairs = truth[valid] * CLASSES + prediction.labels[valid]
-        confusion += np.bincount(pairs, minlength=CLASSES**2).reshape(CLASSES, CLASSES)
-        scores.append([boundary_f((prediction.labels == c) & valid, truth == c) for c in range(CLASSES)])
-    hits = np.diag(confusion)
-    ious = 100 * hits / (confusion.sum(axis=0) + confusion.sum(axis=1) - hits)
-    fs = 100 * np.mean(scores, axis=0)
-    overall = Figures(len(scores), float(ious.mean()), float(fs.mean()))
-    return {"all": overall} | {n: Figures(len(scores), *pair) for n, *pair in zip(names, ious, fs, strict=True)}
+        truth = np.asarray(Image.open(data / "street/labels/val" / f"{item.image.stem}.png"))
+        sums += semantic_sums(prediction.labels, truth, settings)
+    figures = semantic_figures(sums)
+    rows = zip(["all", *names], [figures.miou, *figures.iou], [figures.af, *figures.boundary_f], strict=True)
+    return {name: Figures(sums.images, 100 * overlap, 100 * boundary) for name, overlap, boundary in rows}
 
 
 if __name__ == "__main__":

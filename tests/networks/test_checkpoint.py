@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 from torch import nn
 from torch.torch_version import TorchVersion
 
@@ -17,15 +18,6 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks import checkpoint
 from bpr_cli.networks.card import IMAGENET_MEAN, IMAGENET_STD
 from bpr_cli.networks.weights import load_weights
-
-
-def refusal(path) -> str:
-    with pytest.raises(BprError) as caught:
-        load_weights(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    return message
 
 
 def prefixed(state):

@@ -8,23 +8,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 from safetensors.torch import load_file, save_file
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks import weights
 from bpr_cli.networks.hrnet import HRNet
 from bpr_cli.networks.weights import METADATA_KEY, WeightsCard, load_weights, save_weights
-
-
-def refusal(path) -> str:
-    """The sentence with which a file is refused; always one line that names it."""
-    with pytest.raises(BprError) as caught:
-        load_weights(path)
-    message = str(caught.value)
-    assert str(path) in message
-    assert "\n" not in message
-    assert not message.endswith(".")
-    return message
 
 
 def rewritten(path, card: str | None, change=lambda tensors: tensors):

@@ -17,22 +17,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def intersection(first: Mask, second: Mask) -> int:
-    """Number of pixels that two masks of one image share."""
-    left, top = max(first.box[0], second.box[0]), max(first.box[1], second.box[1])
-    right, bottom = min(first.box[2], second.box[2]), min(first.box[3], second.box[3])
-    if left >= right or top >= bottom:
-        return 0
-    views = [
-        mask.crop[top - mask.box[1] : bottom - mask.box[1], left - mask.box[0] : right - mask.box[0]]
-        for mask in (first, second)
-    ]
-    return int(np.count_nonzero(views[0] & views[1]))
-
-
 def iou(first: Mask, second: Mask) -> float:
     """Intersection over union of two masks; 0 when they share nothing, as pycocotools has it even for empty ones."""
-    shared = intersection(first, second)
+    shared = first.shared_area(second)
     return shared / (first.area + second.area - shared) if shared else 0.0
 
 
@@ -58,7 +45,7 @@ def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: Bools, least: f
     bound = _ratio(at_most, found_areas, true_areas, crowd)
     shared = np.zeros(at_most.shape, dtype=np.int64)
     for d, g in np.argwhere((at_most > 0) & (bound >= least)).tolist():
-        shared[d, g] = intersection(found[d], true[g])
+        shared[d, g] = found[d].shared_area(true[g])
     return _ratio(shared, found_areas, true_areas, crowd)
 
 
