@@ -1,0 +1,106 @@
+"""One patch as bytes: the image as PNG or JPEG, the masks as packed bits."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bpr_cli.errors import BprError
+
+VOID = 255
+"""What the truth holds where nobody knows it: the loss leaves such pixels out."""
+
+_LENGTH = struct.Struct("<I")
+_PLANES = 3
+_444 = 0x111111  # no subsampling: colours may change right at the boundary
+
+
+@dataclass(frozen=True)
+class PatchSample:
+    """A patch with its context, E = patch_size + 2 * padding pixels a side.
+
+    Attributes:
+        image: uint8, (E, E, 3), RGB.
+        coarse: uint8, (E, E), 0 and 1, what a model predicted.
+        truth: uint8, (E, E), 0 and 1, and ``VOID`` where it is not known.
+    """
+
+    image: NDArray[np.uint8]
+    coarse: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+
+
+def encode_sample(sample: PatchSample, jpeg: int | None) -> bytes:
+    """The record of a patch; the same bytes for the same patch.
+
+    Args:
+        sample: the patch.
+        jpeg: quality, 1 to 100, or None for PNG, which loses nothing.
+    """
+    pixels = cv2.cvtColor(np.ascontiguousarray(sample.image), cv2.COLOR_RGB2BGR)
+    if jpeg is None:
+        image = cv2.imencode(".png", pixels)[1].tobytes()
+    else:
+        options = [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
+        image = cv2.imencode(".jpg", pixels, options)[1].tobytes()
+    planes = np.stack([sample.coarse == 1, sample.truth == 1, sample.truth == VOID])
+    packed = zlib.compress(np.packbits(planes.reshape(_PLANES, -1), axis=1).tobytes())
+    return _LENGTH.pack(len(image)) + image + packed
+
+
+def decode_sample(record: bytes, side: int) -> PatchSample:
+    """The patch of a record.
+
+    Args:
+        record: what ``encode_sample`` made.
+        side: E of the set; sizes that the record states are checked before memory is taken for them.
+
+    Raises:
+        BprError: these are no such bytes; the sentence does not name the file.
+    """
+    if len(record) < _LENGTH.size:
+        raise BprError(f"it has {len(record)} bytes, too few for a patch")
+    end = _LENGTH.size + _LENGTH.unpack_from(record)[0]
+    if end > len(record):
+        raise BprError(f"its image ends at byte {end}, but it has {len(record)} bytes")
+    image = _decode_image(record[_LENGTH.size : end], side)
+    coarse, true, void = _unpack(record[end:], side)
+    true[void == 1] = VOID
+    return PatchSample(image, coarse, true)
+
+
+def _decode_image(content: bytes, side: int) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as header:
+            size = header.size
+    except Exception as error:
+        # Decoders raise almost anything on broken bytes.
+        raise BprError("its image is neither PNG nor JPEG") from error
+    if size != (side, side):
+        raise BprError(f"its image is {size[0]} x {size[1]} pixels, expected {side} x {side}")
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise BprError("its image is damaged")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+
+
+def _unpack(content: bytes, side: int) -> NDArray[np.uint8]:
+    """The planes of a record: uint8, (3, E, E), 0 and 1: coarse, true, void."""
+    row = -(-side * side // 8)
+    inflate = zlib.decompressobj()
+    try:
+        packed = inflate.decompress(content, _PLANES * row)
+        more = inflate.decompress(inflate.unconsumed_tail, 1)
+    except zlib.error as error:
+        raise BprError(f"its masks are damaged ({error})") from error
+    if len(packed) != _PLANES * row or more or not inflate.eof:
+        raise BprError(f"its masks are not {side} x {side} pixels")
+    bits = np.frombuffer(packed, np.uint8).reshape(_PLANES, row)
+    return np.unpackbits(bits, axis=1, count=side * side).reshape(_PLANES, side, side)
