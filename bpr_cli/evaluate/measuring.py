@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.kinds.base import Kind
 from bpr_cli.evaluate.opening import Opened
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.files import read_bytes
-
-_AHEAD = 2  # images in flight for every worker
+from bpr_cli.formats.pairing import Pair
+from bpr_cli.threads import in_order
 
 Segments = list[tuple[str, float]]
-Given = TypeVar("Given")
-Done = TypeVar("Done")
 
 
 @dataclass(frozen=True)
@@ -50,29 +45,6 @@ def measure_all(opened: Opened) -> Iterator[Measured]:
         BprError: an image is broken, and that is not allowed.
     """
     return in_order(lambda pair: _measure(opened, pair), opened.pairs, opened.settings.worker_count)
-
-
-def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers: int) -> Iterator[Done]:
-    """Results in the order of what is given, a few of them ahead, computed by threads.
-
-    NumPy, OpenCV and the decoders let other threads run while they work, and threads share what is opened instead of
-    getting copies of it.
-    """
-    if workers == 1:
-        yield from map(function, given)
-        return
-    pending: deque[Future[Done]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for one in given:
-                pending.append(pool.submit(function, one))
-                if len(pending) >= workers * _AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _measure(opened: Opened, pair: Pair) -> Measured:

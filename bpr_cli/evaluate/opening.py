@@ -14,12 +14,12 @@ from bpr_cli.evaluate.kinds.cityscapes import CityscapesKind
 from bpr_cli.evaluate.kinds.coco import CocoKind
 from bpr_cli.evaluate.kinds.panoptic import PanopticKind
 from bpr_cli.evaluate.kinds.semantic import SemanticKind
-from bpr_cli.evaluate.label_sets import check_labels, choose_label_set, ending_of
-from bpr_cli.evaluate.pairing import Pair, Sets, pair_sets
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.image_index import ImageIndex
+from bpr_cli.formats.label_sets import check_labels, choose_label_set, ending_of
+from bpr_cli.formats.pairing import Pair, Sets, pair_sets
 from bpr_cli.formats.truth import open_truth, open_without_images
 
 
@@ -120,7 +120,7 @@ def _kind(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tupl
 
 
 def _semantic(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tuple[SemanticKind, str]:
-    labels = choose_label_set(settings, sets.truth)
+    labels = choose_label_set(settings.label_set, settings.ignore_labels, sets.truth)
     found = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
     before = [(pair.baseline, pair.truth) for pair in pairs if pair.baseline and pair.truth]
     check_labels(labels, sets.predictions, sets.truth, found)

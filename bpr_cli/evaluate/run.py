@@ -18,10 +18,10 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.kinds.base import Figures, TableRow, Tables
 from bpr_cli.evaluate.measuring import Measured, Segments, Totals, digest_files, measure_all
 from bpr_cli.evaluate.opening import Opened
-from bpr_cli.evaluate.pairing import Pair, task_name
 from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
+from bpr_cli.formats.pairing import Pair, task_name
 from bpr_cli.version import __version__
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"

@@ -12,7 +12,7 @@ from bpr_cli.formats.source import Source
 from bpr_cli.masks import LabelMap, Prediction
 
 
-class LabelSet(PngFolder):
+class LabelMapSet(PngFolder):
     """Label maps; the ignored labels are void."""
 
     format = "labels"

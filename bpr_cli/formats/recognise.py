@@ -16,7 +16,7 @@ from bpr_cli.formats.documents import describe, join_names, read_json
 from bpr_cli.formats.files import list_folder
 from bpr_cli.formats.folder import value_files
 from bpr_cli.formats.image_index import ImageIndex
-from bpr_cli.formats.labels import LabelSet
+from bpr_cli.formats.labels import LabelMapSet
 from bpr_cli.formats.panoptic import PanopticSet, is_panoptic
 from bpr_cli.formats.png import ColourError, read_gray
 from bpr_cli.formats.source import Source
@@ -24,7 +24,7 @@ from bpr_cli.formats.source import Source
 FORMATS: dict[str, Callable[[Source, ImageIndex, ReadOptions], PredictionSet]] = {
     "coco": CocoSet,
     "cityscapes": CityscapesSet,
-    "labels": LabelSet,
+    "labels": LabelMapSet,
     "panoptic": PanopticSet,
     "masks": MaskSet,
 }

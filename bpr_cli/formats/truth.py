@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from cityscapesscripts.helpers.labels import labels
+from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_index import ImageIndex, NamesOnly
 from bpr_cli.formats.png import read_gray
@@ -19,6 +21,9 @@ from bpr_cli.masks import LabelMap, Prediction
 INSTANCE_IDS = "_instanceIds"
 LABEL_IDS = "_labelIds"
 TRAIN_IDS = "_labelTrainIds"
+
+_FIRST_INSTANCE = 1000
+_WITH_INSTANCES = frozenset(label.id for label in labels if label.hasInstances)
 
 
 class InstanceIdSet(PngFolder):
@@ -38,6 +43,20 @@ class InstanceIdSet(PngFolder):
     def encode(self, item: Item, refined: Prediction) -> bytes:  # noqa: ARG002
         """Ground truth is never written."""
         raise TypeError("ground truth is only read")
+
+
+def instance_records(ids: NDArray[np.int32]) -> tuple[SegmentRecord, ...]:
+    """What a map of Cityscapes instance ids says of its segments, by rising id.
+
+    Ids from 1000 on are label x 1000 + number. Smaller ones are labels: of an area without instances, or, for a class
+    that has instances, of a group of objects.
+    """
+    records = []
+    for number in np.unique(ids).tolist():
+        label = number // _FIRST_INSTANCE if number >= _FIRST_INSTANCE else number
+        group = number < _FIRST_INSTANCE and label in _WITH_INSTANCES
+        records.append(SegmentRecord(label, crowd=group, id=number))
+    return tuple(records)
 
 
 def open_without_images(predictions: Path, options: ReadOptions) -> PredictionSet:

@@ -8,10 +8,10 @@ from bpr_cli.evaluate.kinds.cityscapes import instances_of
 from bpr_cli.evaluate.kinds.instances import best_overlaps, layer_of, oracle_masks
 from bpr_cli.evaluate.kinds.panoptic import PanopticKind
 from bpr_cli.evaluate.kinds.semantic import SemanticKind
-from bpr_cli.evaluate.label_sets import LabelSet
 from bpr_cli.evaluate.panoptic import PanopticMap, SegmentInfo
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord
+from bpr_cli.formats.label_sets import LabelSet
 from bpr_cli.masks import Mask
 
 SIZE = (10, 12)

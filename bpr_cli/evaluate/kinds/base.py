@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.pairing import Pair
 
 Content = TypeVar("Content")
 """The predictions of one image, as the kind compares them."""

@@ -12,9 +12,9 @@ from bpr_cli.evaluate.binary import BinarySettings, BinarySums, binary_figures, 
 from bpr_cli.evaluate.boundary import iou
 from bpr_cli.evaluate.kinds.base import Kind, Tables
 from bpr_cli.evaluate.oracle import oracle_mask
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import BoolArray, LabelMap
 
 _NAMES = {"iou": "IoU", "boundary_iou": "boundary IoU", "boundary_f": "boundary F"}

@@ -10,13 +10,13 @@ from bpr_cli.evaluate.instance import CityscapesRecord, ScoredMask, TruthMask, c
 from bpr_cli.evaluate.instance.cityscapes import CLASSES
 from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import best_overlaps, draw, layer_of, oracle_masks, read_scored
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.pairing import Pair
+from bpr_cli.formats.truth import instance_records
 from bpr_cli.masks import LabelMap, Mask
 
 IdMap = NDArray[np.int32]
-_FIRST_INSTANCE = 1000  # instance ids are label id x 1000 + number, others are label ids
 
 
 class CityscapesKind(Kind[list[ScoredMask], IdMap, list[CityscapesRecord]]):
@@ -82,9 +82,8 @@ class CityscapesKind(Kind[list[ScoredMask], IdMap, list[CityscapesRecord]]):
 
 def instances_of(ids: IdMap) -> list[TruthMask]:
     """The instances of a map of ids, by rising id, those of other classes and groups left out."""
-    found = [number for number in np.unique(ids).tolist() if number >= _FIRST_INSTANCE]
     return [
-        TruthMask(Mask.from_array(ids == number), number // _FIRST_INSTANCE)
-        for number in found
-        if number // _FIRST_INSTANCE in CLASSES
+        TruthMask(Mask.from_array(ids == record.id), record.category)
+        for record in instance_records(ids)
+        if not record.crowd and record.category in CLASSES
     ]

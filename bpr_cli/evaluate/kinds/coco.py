@@ -26,9 +26,9 @@ from bpr_cli.evaluate.kinds.instances import (
     read_true,
     size_of,
 )
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import Size
 
 _SIZES = {"small": "ap_small", "medium": "ap_medium", "large": "ap_large"}

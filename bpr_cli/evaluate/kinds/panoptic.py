@@ -11,7 +11,6 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import near_boundary
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.evaluate.panoptic import (
     Category,
     PanopticFigures,
@@ -26,6 +25,7 @@ from bpr_cli.evaluate.panoptic import (
 )
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.pairing import Pair
 from bpr_cli.formats.panoptic import VOID
 from bpr_cli.masks import LabelMap
 

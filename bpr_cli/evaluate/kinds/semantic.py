@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
-from bpr_cli.evaluate.label_sets import LabelSet
 from bpr_cli.evaluate.oracle import oracle_labels
-from bpr_cli.evaluate.pairing import Pair
 from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.label_sets import LabelSet
+from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import LabelMap
 
 Labels = NDArray[np.int32]

@@ -11,7 +11,6 @@ from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.files import read_bytes
@@ -40,14 +39,19 @@ class LabelSet:
     open: bool = False
 
 
-def choose_label_set(settings: EvaluateSettings, truth: PredictionSet) -> LabelSet:
+def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, truth: PredictionSet) -> LabelSet:
     """The label set asked for, or else the one that the names of the ground truth's files tell.
+
+    Args:
+        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line, or None.
+        ignore_labels: labels that are void, beside those of the label set; None takes 255.
+        truth: the ground truth.
 
     Raises:
         BprError: it is neither known nor a readable file of class names.
     """
-    wanted = settings.label_set or _of_names(truth.items)
-    given = frozenset(settings.ignore_labels) if settings.ignore_labels is not None else None
+    wanted = name or _of_names(truth.items)
+    given = frozenset(ignore_labels) if ignore_labels is not None else None
     if wanted == LABEL_IDS_SET:
         return _without(_label_ids(), given)
     if wanted == TRAIN_IDS_SET:

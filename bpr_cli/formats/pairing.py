@@ -1,4 +1,4 @@
-"""Which prediction belongs to which ground truth, and what can be wrong with that, found before measuring."""
+"""Which prediction belongs to which ground truth, and what can be wrong with that, found before anything is read."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ class Sets:
 
 
 @dataclass(frozen=True)
+class Pairing:
+    """Which prediction belongs to which ground truth, and what does not match.
+
+    Attributes:
+        pairs: in the order of the ground truth.
+        broken: what cannot be used: unreadable records, and predictions without ground truth or of another size.
+        missing: images of the ground truth without a prediction, where the format has one for every image.
+    """
+
+    pairs: list[Pair]
+    broken: list[Failure]
+    missing: list[Failure]
+
+
+@dataclass(frozen=True)
 class _Image:
     """An image of the ground truth; ``called`` is what its files may be called, ``name`` is for messages."""
 
@@ -72,24 +87,34 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
     Raises:
         BprError: anything does not match and that is not allowed, or nothing matches.
     """
+    pairing = match_sets(sets)
+    problems = [*pairing.broken, *pairing.missing]
+    if problems and not allow_missing:
+        raise BprError(_sentence([problem.reason for problem in problems]))
+    if not pairing.pairs:
+        raise BprError(
+            _sentence([problem.reason for problem in problems]) if problems else "there is nothing to measure"
+        )
+    return pairing.pairs, problems
+
+
+def match_sets(sets: Sets) -> Pairing:
+    """Pair predictions and baseline with the ground truth as far as they match.
+
+    Raises:
+        BprError: the baseline is of another kind than the predictions.
+    """
     _check_kinds(sets)
     for scored in sets.scored:
         _share_images(scored, sets.truth)
-    images, problems = _truth_images(sets.truth)
+    images, broken = _truth_images(sets.truth)
     sides = []
     for scored in sets.scored:
         side = _match(scored, sets.truth, images)
         sides.append(side)
-        problems += [*scored.failures, *side.problems]
+        broken += [*scored.failures, *side.problems]
     pairs, missing = _join(images, sides, sets)
-    problems += missing
-    if problems and not allow_missing:
-        raise BprError(_sentence([problem.reason for problem in problems]))
-    if not pairs:
-        raise BprError(
-            _sentence([problem.reason for problem in problems]) if problems else "there is nothing to measure"
-        )
-    return pairs, problems
+    return Pairing(pairs, broken, missing)
 
 
 def _sentence(reasons: Sequence[str]) -> str:

@@ -1,0 +1,36 @@
+"""Threads that work on many things at a time and hand over the results in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+_AHEAD = 2  # in flight for every worker
+
+Given = TypeVar("Given")
+Done = TypeVar("Done")
+
+
+def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers: int) -> Iterator[Done]:
+    """Results in the order of what is given, a few of them ahead, computed by threads.
+
+    NumPy, OpenCV and the decoders let other threads run while they work, and threads share what is opened instead of
+    getting copies of it.
+    """
+    if workers == 1:
+        yield from map(function, given)
+        return
+    pending: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for one in given:
+                pending.append(pool.submit(function, one))
+                if len(pending) >= workers * _AHEAD:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
