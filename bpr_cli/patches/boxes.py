@@ -1,15 +1,48 @@
-"""Where patches are cut: the ``dense`` scheme of the paper (Sect. 3.1)."""
+"""Where patches are cut: the three schemes that the paper compares (Sect. 3.1 and Table 4)."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Size
+from bpr_cli.errors import BprError
+from bpr_cli.masks import Box, Mask, Size
 from bpr_cli.patches.boundary import BoundaryPixels
 
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
+
+Scheme = Literal["dense", "grid", "instance"]
+
+ENLARGEMENT = 0.25
+"""By how much of its longer side the box of the scheme ``instance`` is larger than the mask's bounding box."""
+
+
+def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
+    """The boxes of a scheme: squares of one size that hold a boundary pixel each, none for a mask without boundary.
+
+    Args:
+        mask: the coarse mask.
+        pixels: its boundary pixels.
+        scheme: ``dense``, ``grid``, or ``instance``, whose box has the size of the mask instead of ``patch_size``.
+        patch_size: side S of the boxes in pixels.
+        nms_threshold: of the scheme ``dense``.
+
+    Returns:
+        int64, (P, 4); see the function of each scheme.
+
+    Raises:
+        BprError: there is no such scheme.
+    """
+    if scheme == "dense":
+        return dense_boxes(pixels, mask.size, patch_size, nms_threshold)
+    if scheme == "grid":
+        return grid_boxes(pixels, mask.size, patch_size)
+    if scheme == "instance":
+        return instance_boxes(mask.box, mask.size) if len(pixels) else np.zeros((0, 4), dtype=np.int64)
+    raise BprError(f"scheme is {scheme!r}; expected one of dense, grid, instance")
 
 
 def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
@@ -29,6 +62,43 @@ def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_thresho
         int64, (P, 4), best score first.
     """
     return unique_boxes(move_inside(suppress(pixels, patch_size, nms_threshold), size))
+
+
+def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
+    """Cut the image into a fixed grid of boxes and take those that hold a boundary pixel.
+
+    The grid begins at the top left pixel; its last column and row are moved inside the image. An image smaller than a
+    patch is overhung at its right and lower edge.
+
+    Args:
+        pixels: boundary pixels of the coarse mask.
+        size: (H, W) of the image.
+        patch_size: side S of the boxes in pixels.
+
+    Returns:
+        int64, (P, 4), in raster order.
+    """
+    cells = np.unique(np.stack([pixels.y // patch_size, pixels.x // patch_size], axis=1), axis=0)
+    start = cells[:, ::-1] * patch_size
+    return move_inside(np.concatenate([start, start + patch_size], axis=1), size)
+
+
+def instance_boxes(box: Box, size: Size) -> Boxes:
+    """One square box around a whole mask, larger than its bounding box by ``ENLARGEMENT``.
+
+    It is centred on the mask and then moved inside the image as far as it fits.
+
+    Args:
+        box: bounding box of the mask, with at least one pixel.
+        size: (H, W) of the image.
+
+    Returns:
+        int64, (1, 4).
+    """
+    x0, y0, x1, y1 = box
+    side = int(np.ceil(max(x1 - x0, y1 - y0) * (1 + ENLARGEMENT)))
+    left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+    return move_inside(np.array([[left, top, left + side, top + side]], dtype=np.int64), size)
 
 
 def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:

@@ -33,7 +33,7 @@ from bpr_cli.train.patch_files import (
     shard_name,
 )
 from bpr_cli.train.patch_record import VOID, PatchSample, decode_sample, encode_sample
-from bpr_cli.train.patch_settings import PatchSetSettings, Scheme
+from bpr_cli.train.patch_settings import PatchSetSettings
 
 __all__ = [
     "VOID",
@@ -43,7 +43,6 @@ __all__ = [
     "PatchSet",
     "PatchSetSettings",
     "PatchSetWriter",
-    "Scheme",
 ]
 
 SHARD_BYTES = 256 * 2**20

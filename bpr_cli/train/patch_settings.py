@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from bpr_cli.errors import BprError
-
-Scheme = Literal["dense", "grid", "instance"]
+from bpr_cli.patches.boxes import Scheme
 
 
 @dataclass(frozen=True)
