@@ -20,6 +20,9 @@ from bpr_cli.errors import BprError
 
 NESTS = ("state_dict", "model")
 PARALLEL_PREFIX = "module."
+AUXILIARY_PREFIX = "auxiliary_head."
+"""A second head of MMSegmentation: it adds a loss in training and decides nothing."""
+
 SAFE_TORCH = "2.6"
 """Before it, ``weights_only`` could be tricked into running code (CVE-2025-32434)."""
 
@@ -28,7 +31,7 @@ LARGEST_FILE = 4 << 30
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, freed of what programs wrap around it.
+    """The state dict in a checkpoint, freed of what programs wrap around it and of heads that only training needs.
 
     Raises:
         BprError: damaged, unsafe or without a state dict; the sentence's subject is the file, not named.
@@ -41,7 +44,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not (isinstance(name, str) and _is_plain(value)):
             raise BprError(f"it holds no state dict: {str(name)[:80]!r} is no plain tensor but {type(value).__name__}")
-    return _without_prefix(content)
+    state = _without_prefix(content)
+    return {name: tensor for name, tensor in state.items() if not name.startswith(AUXILIARY_PREFIX)}
 
 
 def _check_torch() -> None:

@@ -29,8 +29,8 @@ def recognise(found: Layout) -> str:
     Raises:
         BprError: not one tensor has a name that a network knows.
     """
-    # Built for real: on the meta device the random start of the weights would import torch's compiler, for seconds.
-    layouts = {name: layout_of(build_network(name).state_dict()) for name in NETWORKS}
+    with torch.device("meta"):  # layouts without values: the networks in all would fill a gigabyte
+        layouts = {name: layout_of(build_network(name).state_dict()) for name in NETWORKS}
     if not any(layout.keys() & found.keys() for layout in layouts.values()):
         raise BprError(
             f"it has no tensor of a network that bpr knows ({', '.join(sorted(NETWORKS))}), "

@@ -16,9 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bpr_cli.networks.blocks import (
+    BasicBlock,
+    Bottleneck,
+    Classifier,
+    ConvNorm,
+    EncoderDecoder,
+    conv,
+    conv_norm,
+    conv_norm_relu,
+    resized,
+)
+
 STEM_CHANNELS = 64
-BOTTLENECK_GROWTH = 4
-CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -43,29 +53,15 @@ class HRNetSettings:
 
 
 W18_SMALL = HRNetSettings(width=18, stem_blocks=2, modules=(1, 3, 2), blocks=2)
+W18 = HRNetSettings(width=18, stem_blocks=4, modules=(1, 4, 3), blocks=4)
+W48 = HRNetSettings(width=48, stem_blocks=4, modules=(1, 4, 3), blocks=4)
 
 
-class HRNet(nn.Module):
-    """Refines patches: image and coarse mask in, two class scores a pixel out."""
+class HRNet(EncoderDecoder):
+    """HRNetV2 with a head that mixes its four branches pixel by pixel."""
 
     def __init__(self, settings: HRNetSettings = W18_SMALL) -> None:
-        super().__init__()
-        self.backbone = Backbone(settings)
-        self.decode_head = Head(sum(settings.channels(4)))
-        self.apply(_initialise)
-        nn.init.normal_(self.decode_head.conv_seg.weight, std=0.01)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Score every pixel of every patch.
-
-        Args:
-            x: float, (P, 4, T, T): normalised RGB in channels 0 to 2, the coarse mask as -1 and +1 in channel 3.
-
-        Returns:
-            Logits of background and foreground, float, (P, 2, T, T).
-        """
-        logits: Tensor = self.decode_head(self.backbone(x))
-        return _resized(logits, x)
+        super().__init__(Backbone(settings), Head(sum(settings.channels(4))))
 
 
 class Backbone(nn.Module):
@@ -73,18 +69,18 @@ class Backbone(nn.Module):
 
     def __init__(self, settings: HRNetSettings) -> None:
         super().__init__()
-        self.conv1 = _conv(3, STEM_CHANNELS, stride=2)
+        self.conv1 = conv(3, STEM_CHANNELS, stride=2)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
-        self.conv2 = _conv(STEM_CHANNELS, STEM_CHANNELS, stride=2)
+        self.conv2 = conv(STEM_CHANNELS, STEM_CHANNELS, stride=2)
         self.bn2 = nn.BatchNorm2d(STEM_CHANNELS)
         self.layer1 = _bottlenecks(STEM_CHANNELS, settings.stem_blocks)
-        self.transition1 = Transition([STEM_CHANNELS * BOTTLENECK_GROWTH], settings.channels(2))
+        self.transition1 = Transition([STEM_CHANNELS * Bottleneck.growth], settings.channels(2))
         self.stage2 = _stage(settings, branches=2)
         self.transition2 = Transition(settings.channels(2), settings.channels(3))
         self.stage3 = _stage(settings, branches=3)
         self.transition3 = Transition(settings.channels(3), settings.channels(4))
         self.stage4 = _stage(settings, branches=4)
-        self.conv_mask = _conv(1, STEM_CHANNELS, stride=2)
+        self.conv_mask = conv(1, STEM_CHANNELS, stride=2)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Features of (P, 4, T, T) patches: four maps (P, C, h, w), finest (h = w = T / 4) first."""
@@ -101,34 +97,16 @@ class Backbone(nn.Module):
         return functional.relu(self.bn2(self.conv2(out)), inplace=True)
 
 
-class Head(nn.Module):
+class Head(Classifier):
     """All branches at the finest one's size, stacked and mixed pixel by pixel."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv_seg = nn.Conv2d(channels, CLASSES, kernel_size=1)
-        self.convs = nn.ModuleList([PointwiseMix(channels)])
+        super().__init__(channels, dropout=0)
+        self.convs = nn.Sequential(ConvNorm(channels, channels))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Logits at the size of the finest branch: (P, 2, T / 4, T / 4)."""
-        out = torch.cat([_resized(feature, features[0]) for feature in features], dim=1)
-        for conv in self.convs:
-            out = conv(out)
-        logits: Tensor = self.conv_seg(out)
-        return logits
-
-
-class PointwiseMix(nn.Module):
-    """1x1 convolution, batch norm, ReLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = _conv(channels, channels, kernel=1)
-        self.bn = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(P, C, h, w) to the same shape."""
-        return functional.relu(self.bn(self.conv(x)), inplace=True)
+        return self.classify(self.convs(torch.cat([resized(feature, features[0]) for feature in features], dim=1)))
 
 
 class Transition(nn.ModuleList):
@@ -140,11 +118,11 @@ class Transition(nn.ModuleList):
 
     def __init__(self, before: list[int], after: list[int]) -> None:
         kept = [
-            nn.Identity() if old == new else _conv_norm_relu(old, new)
+            nn.Identity() if old == new else conv_norm_relu(old, new)
             for old, new in zip(before, after[: len(before)], strict=True)
         ]
         # The checkpoints nest the new branch one level deeper than a kept one.
-        added = nn.Sequential(_conv_norm_relu(before[-1], after[-1], stride=2))
+        added = nn.Sequential(conv_norm_relu(before[-1], after[-1], stride=2))
         super().__init__([*kept, added])
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
@@ -157,7 +135,9 @@ class ExchangeModule(nn.Module):
 
     def __init__(self, channels: list[int], blocks: int) -> None:
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(count) for _ in range(blocks))) for count in channels)
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(count, count) for _ in range(blocks))) for count in channels
+        )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_bridge(channels, source, target) for source in range(len(channels)))
             for target in range(len(channels))
@@ -174,49 +154,14 @@ class ExchangeModule(nn.Module):
 
     @staticmethod
     def _fused(bridges: nn.ModuleList, features: list[Tensor], like: Tensor) -> Tensor:
-        """ReLU of the sum of all branches, each brought to the channels and size of ``like``."""
-        total = _resized(bridges[0](features[0]), like)
+        """ReLU of the sum of all branches, each brought to the channels and size of ``like``.
+
+        Where 32 does not divide the input, an enlarged branch is a little too large, and is shrunk.
+        """
+        total = resized(bridges[0](features[0]), like)
         for bridge, feature in zip(bridges[1:], features[1:], strict=True):
-            total = total + _resized(bridge(feature), like)
+            total = total + resized(bridge(feature), like)
         return functional.relu(total, inplace=True)
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut (He et al., 2016)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv(channels, channels)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.conv2 = _conv(channels, channels)
-        self.bn2 = nn.BatchNorm2d(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(P, C, h, w) to the same shape."""
-        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        return functional.relu(self.bn2(self.conv2(out)) + x, inplace=True)
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and widening 1x1 convolution around a shortcut (He et al., 2016)."""
-
-    def __init__(self, entering: int, inner: int) -> None:
-        super().__init__()
-        leaving = inner * BOTTLENECK_GROWTH
-        self.conv1 = _conv(entering, inner, kernel=1)
-        self.bn1 = nn.BatchNorm2d(inner)
-        self.conv2 = _conv(inner, inner)
-        self.bn2 = nn.BatchNorm2d(inner)
-        self.conv3 = _conv(inner, leaving, kernel=1)
-        self.bn3 = nn.BatchNorm2d(leaving)
-        same = entering == leaving
-        self.downsample = nn.Identity() if same else _conv_norm(entering, leaving, kernel=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, 4 * inner, h, w)."""
-        out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = functional.relu(self.bn2(self.conv2(out)), inplace=True)
-        return functional.relu(self.bn3(self.conv3(out)) + self.downsample(x), inplace=True)
 
 
 def _stage(settings: HRNetSettings, branches: int) -> nn.Sequential:
@@ -227,44 +172,19 @@ def _stage(settings: HRNetSettings, branches: int) -> nn.Sequential:
 
 def _bottlenecks(channels: int, count: int) -> nn.Sequential:
     """``count`` bottleneck blocks, the first of which widens to four times the channels."""
-    widened = [Bottleneck(channels * BOTTLENECK_GROWTH, channels) for _ in range(count - 1)]
+    widened = [Bottleneck(channels * Bottleneck.growth, channels) for _ in range(count - 1)]
     return nn.Sequential(Bottleneck(channels, channels), *widened)
 
 
 def _bridge(channels: list[int], source: int, target: int) -> nn.Module:
-    """The way from one branch to another, but for the enlarging, which needs no parameters."""
+    """The way from one branch to another."""
     if source == target:
         return nn.Identity()
     if source > target:
-        return _conv_norm(channels[source], channels[target], kernel=1)
+        enlarge = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear")
+        return nn.Sequential(*conv_norm(channels[source], channels[target], kernel=1), enlarge)
     # Every halving is a convolution; channels change in the last one only, which has no ReLU: the sum gets it.
     halvings: list[nn.Module] = [
-        _conv_norm_relu(channels[source], channels[source], stride=2) for _ in range(target - source - 1)
+        conv_norm_relu(channels[source], channels[source], stride=2) for _ in range(target - source - 1)
     ]
-    return nn.Sequential(*halvings, _conv_norm(channels[source], channels[target], stride=2))
-
-
-def _conv(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size (but for its stride) and leaves the bias to the batch norm after it."""
-    return nn.Conv2d(entering, leaving, kernel, stride=stride, padding=kernel // 2, bias=False)
-
-
-def _conv_norm(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(_conv(entering, leaving, kernel, stride), nn.BatchNorm2d(leaving))
-
-
-def _conv_norm_relu(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(*_conv_norm(entering, leaving, kernel, stride), nn.ReLU(inplace=True))
-
-
-def _resized(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` (P, C, h, w) at the height and width of ``like``: bilinear, half-pixel centres."""
-    if x.shape[2:] == like.shape[2:]:
-        return x
-    return functional.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
-
-
-def _initialise(module: nn.Module) -> None:
-    """Start convolutions so that ReLUs keep the variance of gradients (He et al., 2015)."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(*halvings, conv_norm(channels[source], channels[target], stride=2))

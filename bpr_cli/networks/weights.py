@@ -26,6 +26,9 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt")
 METADATA_KEY = "bpr"
 LARGEST_CARD = 1 << 20
 
+PAPER_INPUT_SIZES = {"hrnet48": 256}
+"""Where the authors' configuration departs from the default input size."""
+
 
 @dataclass(frozen=True)
 class LoadedWeights:
@@ -50,8 +53,8 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
     Args:
         name_or_path: a name in ``shipped_weights()``, a ``.safetensors`` file that ``save_weights`` wrote, or a
             ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. A checkpoint has no settings: its
-            network is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128,
-            ImageNet normalisation).
+            network is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128, or
+            256 for ``hrnet48``, ImageNet normalisation).
 
     Raises:
         BprError: no such weights, or a file that cannot be used; the sentence names it and says why.
@@ -156,6 +159,7 @@ def _assumed_card(path: Path, network: str) -> WeightsCard:
     return WeightsCard(
         name=printable[:200] or "checkpoint",
         network=network,
+        input_size=PAPER_INPUT_SIZES.get(network, WeightsCard.input_size),
         training_data="unknown (the checkpoint does not say)",
         licence="unknown (the checkpoint does not say)",
         description="checkpoint in MMSegmentation layout, used with the settings of the paper",

@@ -47,6 +47,12 @@ def test_usual_wrappings_are_undone(tiny, tmp_path, wrapping, suffix):
         assert torch.equal(tensor, tiny.state_dict()[name])
 
 
+def test_a_head_that_only_training_needs_is_left_out(tiny, tmp_path):
+    state = {**tiny.state_dict(), "auxiliary_head.conv_seg.bias": torch.zeros(2)}
+    torch.save({"state_dict": prefixed(state)}, tmp_path / "deeply_supervised.pth")
+    assert load_weights(tmp_path / "deeply_supervised.pth").card.network == "tiny"
+
+
 def test_the_old_file_format_is_read(tiny, tmp_path):
     torch.save(tiny.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert load_weights(tmp_path / "old.pth").card.network == "tiny"
@@ -178,7 +184,7 @@ def test_tensors_without_their_numbers_are_refused(tmp_path, value):
 def test_another_network_is_answered_with_the_known_ones(tmp_path):
     torch.save({"features.weight": torch.zeros(3)}, tmp_path / "other.pth")
     message = refusal(tmp_path / "other.pth")
-    assert "no tensor of a network that bpr knows (hrnet18s" in message
+    assert "no tensor of a network that bpr knows (deeplabv3plus-r50, fast-scnn, hrnet18" in message
     assert "but features.weight" in message
 
 

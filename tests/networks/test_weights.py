@@ -138,7 +138,9 @@ def test_forged_settings_are_refused_before_a_network_is_built(saved, card, monk
 
 def test_an_unknown_network_is_answered_with_the_known_ones(saved, card):
     forged = json.dumps({**json.loads(card.to_json()), "network": "giant"})
-    assert "no network 'giant'; the networks are hrnet18s" in refusal(rewritten(saved, forged))
+    assert "no network 'giant'; the networks are deeplabv3plus-r50, fast-scnn, hrnet18" in refusal(
+        rewritten(saved, forged)
+    )
 
 
 def test_misfits_are_counted_and_the_first_named(saved, card):
