@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bpr_cli.errors import BprError
 from bpr_cli.formats import FORMATS
 from bpr_cli.formats.base import Task
 from bpr_cli.refine.settings import RefineSettings
@@ -56,6 +57,21 @@ Device = Annotated[
         rich_help_panel=ENGINE,
     ),
 ]
+Scales = Annotated[
+    str | None,
+    typer.Option(
+        help="Rounds by the size of their patches: 2,1 looks from further away first (default: the weights' own).",
+        rich_help_panel=ENGINE,
+    ),
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Decide mirrored patches too and average, at twice the time (default: the weights' own).",
+        rich_help_panel=ENGINE,
+    ),
+]
 PrecisionName = Annotated[
     str | None,
     typer.Option(
@@ -78,6 +94,20 @@ Workers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the results go; made when missing.")]
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """The numbers of an option such as ``2,1``; None stays None.
+
+    Raises:
+        BprError: they are no numbers.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise BprError(f"{option} is {text!r}, expected numbers such as 2,1") from None
 
 
 def refine_settings(**given: object) -> RefineSettings:

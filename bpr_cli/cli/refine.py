@@ -53,6 +53,8 @@ def refine(
         ),
     ] = None,
     weights: options.Weights = None,
+    scales: options.Scales = None,
+    flip: options.Flip = None,
     device: options.Device = None,
     precision: options.PrecisionName = None,
     batch_size: options.BatchSize = None,
@@ -69,6 +71,8 @@ def refine(
     settings = options.refine_settings(
         weights=weights,
         nms_threshold=nms_threshold,
+        scales=options.numbers("--scales", scales),
+        flip=flip,
         device=device,
         precision=precision,
         batch_size=batch_size,

@@ -37,6 +37,9 @@ class WeightsCard:
         input_size: side T that patch and context are resized to, a multiple of 32 from 32 to 1024.
         mean: of R, G, B on the 0..255 scale, subtracted before ``std`` divides. By default ImageNet's (paper).
         std: see ``mean``; above zero.
+        scales: rounds of refinement, one after the other, each with patches and context this many times as large; the
+            first ones may look at the image from further away, the last one should see its every pixel.
+        flip: average the decisions on every patch and on its mirror image.
         training_data: what the weights were trained on.
         metrics: figures on held-out data, by name.
         licence: under which the weights may be used.
@@ -54,6 +57,8 @@ class WeightsCard:
     input_size: int = 128
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
     training_data: str = ""
     metrics: dict[str, float | str] = field(default_factory=dict, hash=False)
     licence: str = ""
@@ -67,6 +72,9 @@ class WeightsCard:
         _check_whole("input_size", self.input_size, INPUT_STEP, 1024, step=INPUT_STEP)
         _check_triple("mean", self.mean, lowest=-1e4)
         _check_triple("std", self.std, lowest=1e-3)
+        check_scales(self.scales)
+        if not isinstance(self.flip, bool):
+            raise BprError(f"flip is {_shown(self.flip)}, expected true or false")
         _check_metrics(self.metrics)
 
     def to_json(self) -> str:
@@ -87,8 +95,8 @@ class WeightsCard:
         required = {"name", "network", "patch_size", "padding", "input_size", "mean", "std"}
         _check_names(content.keys(), required, {entry.name for entry in fields(cls)})
         # JSON has lists only; what is not a list of numbers is left as it is for the check to name.
-        for key in ("mean", "std"):
-            if isinstance(content[key], list):
+        for key in ("mean", "std", "scales"):
+            if isinstance(content.get(key), list):
                 content[key] = tuple(content[key])
         return cls(**content)
 
@@ -135,6 +143,16 @@ def _check_triple(name: str, value: object, lowest: float) -> None:
     """Three finite numbers, one for each of R, G, B."""
     if not (isinstance(value, tuple) and len(value) == 3 and all(_is_number(each, lowest, 1e4) for each in value)):
         raise BprError(f"{name} is {_shown(value)}, expected three numbers from {lowest:g} to 10000 (R, G, B)")
+
+
+def check_scales(scales: object) -> None:
+    """Refuse rounds that no refinement can make; see ``WeightsCard.scales``.
+
+    Raises:
+        BprError: they are not 1 to 8 numbers from 0.25 to 8.
+    """
+    if not (isinstance(scales, tuple) and 1 <= len(scales) <= 8 and all(_is_number(each, 0.25, 8) for each in scales)):
+        raise BprError(f"scales is {_shown(scales)}, expected 1 to 8 numbers from 0.25 to 8, one for each round")
 
 
 def _check_metrics(metrics: object) -> None:

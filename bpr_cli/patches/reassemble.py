@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +17,19 @@ from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
 from bpr_cli.patches.boxes import Boxes
 
 CERTAIN = 255
+
+
+def to_box_size(probabilities: NDArray[np.uint8], boxes: Boxes) -> NDArray[np.uint8]:
+    """Resize the probabilities of patches, uint8 (P, S, S), to the side of their boxes: bilinear, half-pixel centres.
+
+    Args:
+        probabilities: in units of 1/255.
+        boxes: int64, (P, 4), squares of one size.
+    """
+    side = int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else probabilities.shape[-1]
+    if side == probabilities.shape[-1]:
+        return probabilities
+    return np.stack([cv2.resize(patch, (side, side), interpolation=cv2.INTER_LINEAR) for patch in probabilities])
 
 
 @dataclass(frozen=True)

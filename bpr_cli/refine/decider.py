@@ -31,10 +31,13 @@ class PatchModel(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32, flip: bool = False
+    ) -> None:
         super().__init__()
         self.network = network
         self.dtype = dtype
+        self.flip = flip
         self.padding = card.padding
         self.context_size = card.patch_size + 2 * card.padding
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
@@ -50,15 +53,22 @@ class PatchModel(nn.Module):
         Returns:
             Foreground probability of the patch without its context, in units of 1/255: uint8, (P, S, S).
         """
+        x = self.network_input(image, mask)
+        foreground = self.foreground(x)
+        if self.flip:
+            foreground = (foreground + self.foreground(x.flip(-1)).flip(-1)) / 2
+        end = self.context_size - self.padding
+        return (foreground[:, self.padding : end, self.padding : end] * CERTAIN).round().to(torch.uint8)
+
+    def foreground(self, x: Tensor) -> Tensor:
+        """Foreground probability of patch and context, float32, (P, C, C), of network input (P, 4, T, T)."""
         # Here and not around the call: the threads of DataParallel do not inherit the dtype.
-        with torch.autocast(image.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = self.network(self.network_input(image, mask))
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = self.network(x)
         logits = logits.float()
         if logits.shape[-1] != self.context_size:
             logits = F.interpolate(logits, size=(self.context_size, self.context_size), mode="bilinear")
-        foreground = logits.softmax(dim=1)[:, 1]
-        end = self.context_size - self.padding
-        return (foreground[:, self.padding : end, self.padding : end] * CERTAIN).round().to(torch.uint8)
+        return logits.softmax(dim=1)[:, 1]
 
     def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
         """RGB by mean and standard deviation, the mask as -1 / +1: float32, (P, 4, T, T), channels last."""
@@ -84,7 +94,8 @@ class Decider:
         self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
         self._patch_size = weights.card.patch_size
         network = weights.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        model = PatchModel(network, weights.card, DTYPES[settings.precision]).eval().to(self.devices[0])
+        flip = weights.card.flip if settings.flip is None else settings.flip
+        model = PatchModel(network, weights.card, DTYPES[settings.precision], flip).eval().to(self.devices[0])
         self._model = nn.DataParallel(model, self.devices) if len(self.devices) > 1 else model
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:

@@ -19,13 +19,16 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import read_image
 from bpr_cli.refine.batches import Job, fill_batches
 from bpr_cli.refine.refiner import Refiner
-from bpr_cli.refine.stages import CutImage, Movement
+from bpr_cli.refine.stages import CutImage, Movement, PastedImage
 from bpr_cli.refine.stopwatch import Stopwatch
 
 LOOK_AHEAD = 2
 """Images a thread may be ahead of the network: enough to hide uneven images, few enough to stay small."""
 
 OnItem = Callable[[Item], None]
+
+Submitted = tuple[Item, "Future[CutImage]"]
+"""An item whose patches are being cut."""
 
 
 @dataclass
@@ -88,11 +91,11 @@ class Pipeline:
         """Push all items through; stops early only on a bug or an interrupt."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            for batch in fill_batches(self._jobs(pool), self.refiner.batch_size):
-                with self.stopwatch("network"):
-                    probabilities = self.refiner.decide(batch.patches)
-                for job in batch.hand_back(probabilities):
-                    self._submit_writing(pool, job)
+            jobs = self._jobs(pool, ((item, pool.submit(self._cut, item)) for item in self.predictions.items))
+            for number in range(1, len(self.refiner.rounds)):
+                jobs = self._jobs(pool, self._cut_again(pool, jobs, number))
+            for job in self._decided(jobs):
+                self._submit_writing(pool, job)
             self._collect(until=0)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -100,18 +103,27 @@ class Pipeline:
         self.result.failures.sort(key=lambda failure: place[failure.name])
         return self.result
 
-    def _jobs(self, pool: ThreadPoolExecutor) -> Iterator[Job]:
-        """Jobs in the order of the items; those without any patch go straight on to be written."""
-        ahead: deque[tuple[Item, Future[CutImage]]] = deque()
-        waiting = iter(self.predictions.items)
-        for item in waiting:
-            ahead.append((item, pool.submit(self._cut, item)))
+    def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """Send jobs through the network."""
+        for batch in fill_batches(jobs, self.refiner.batch_size):
+            with self.stopwatch("network"):
+                probabilities = self.refiner.decide(batch.patches)
+            yield from batch.hand_back(probabilities)
+
+    def _jobs(self, pool: ThreadPoolExecutor, submitted: Iterator[Submitted]) -> Iterator[Job]:
+        """Jobs of one round in their order; those without any patch go straight on to be written.
+
+        ``submitted`` is asked for more only as far ahead as there may be images in memory.
+        """
+        ahead: deque[Submitted] = deque()
+        for each in submitted:
+            ahead.append(each)
             if len(ahead) > self._look_ahead:
                 yield from self._next_job(pool, ahead)
         while ahead:
             yield from self._next_job(pool, ahead)
 
-    def _next_job(self, pool: ThreadPoolExecutor, ahead: deque[tuple[Item, Future[CutImage]]]) -> Iterator[Job]:
+    def _next_job(self, pool: ThreadPoolExecutor, ahead: deque[Submitted]) -> Iterator[Job]:
         item, future = ahead.popleft()
         try:
             job = Job(item, future.result())
@@ -133,15 +145,28 @@ class Pipeline:
             except BprError as error:
                 raise BprError(f"the prediction {item.name} does not fit {item.image}: {error}") from error
 
+    def _cut_again(self, pool: ThreadPoolExecutor, jobs: Iterator[Job], number: int) -> Iterator[Submitted]:
+        """Let the network finish a round and hand its results to the next one, in threads."""
+        for job in self._decided(jobs):
+            yield job.item, pool.submit(self._paste_and_cut, job, number)
+
+    def _paste_and_cut(self, job: Job, number: int) -> CutImage:
+        refined = self._paste(job).prediction
+        with self.stopwatch("cut"):
+            return self.refiner.cut_again(job.cut_image, refined, number)
+
     def _submit_writing(self, pool: ThreadPoolExecutor, job: Job) -> None:
         self._writing.append((job.item, pool.submit(self._paste_and_write, job)))
         self._collect(until=self._look_ahead)
 
-    def _paste_and_write(self, job: Job) -> Movement:
+    def _paste(self, job: Job) -> PastedImage:
         with self.stopwatch("paste"):
             size = self.refiner.weights.card.patch_size
             decided = np.concatenate([np.zeros((0, size, size), np.uint8), *job.parts])
-            pasted = self.refiner.paste(job.cut_image, decided)
+            return self.refiner.paste(job.cut_image, decided)
+
+    def _paste_and_write(self, job: Job) -> Movement:
+        pasted = self._paste(job)
         with self.stopwatch("write"):
             self.writer.write(job.item, pasted.prediction)
         return pasted.movement

@@ -13,6 +13,7 @@ from bpr_cli.masks import LabelMap, Mask, Prediction
 from bpr_cli.networks.weights import load_weights
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.decider import Decider
+from bpr_cli.refine.rounds import rounds_of
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.stages import CutImage, PastedImage, cut, paste
 
@@ -31,6 +32,7 @@ class Refiner:
     Attributes:
         settings: what was given.
         weights: the loaded network with its card and digest.
+        rounds: how the patches of each round are cut.
 
     Raises:
         BprError: the weights cannot be used, or the device is not there.
@@ -39,6 +41,7 @@ class Refiner:
     def __init__(self, settings: RefineSettings = RefineSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.weights = load_weights(settings.weights)
+        self.rounds = rounds_of(self.weights.card, settings)
         self._decider = Decider(self.weights, settings)
 
     @property
@@ -103,7 +106,7 @@ class Refiner:
 
     def cut(self, image: NDArray[np.uint8], prediction: Prediction) -> CutImage:
         """First stage: patches along all boundaries. See ``stages.cut``."""
-        return cut(image, prediction, self.weights.card, self.settings.nms_threshold)
+        return cut(image, prediction, self.rounds[0])
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:
         """Second stage: the network. See ``Decider.decide``."""
@@ -113,8 +116,15 @@ class Refiner:
         """Third stage: the refined prediction. See ``stages.paste``."""
         return paste(cut_image, probabilities)
 
+    def cut_again(self, cut_image: CutImage, refined: Prediction, number: int) -> CutImage:
+        """First stage of round ``number`` (0 is the first): patches of what the round before made of an image."""
+        return cut(cut_image.image, refined, self.rounds[number], cut_image.origin)
+
     def _refine(self, image: NDArray[np.uint8], prediction: Prediction) -> Prediction:
         cut_image = self.cut(image, prediction)
+        for number in range(1, len(self.rounds)):
+            refined = self.paste(cut_image, self.decide(cut_image.patches)).prediction
+            cut_image = self.cut_again(cut_image, refined, number)
         return self.paste(cut_image, self.decide(cut_image.patches)).prediction
 
 

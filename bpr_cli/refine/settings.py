@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bpr_cli.errors import BprError
+from bpr_cli.networks.card import check_scales
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -25,6 +26,9 @@ class RefineSettings:
         weights: a shipped name or a path to a weights file.
         nms_threshold: overlap (IoU) up to which neighbouring patches are kept, 0..1. More overlap is better and slower:
             0.25 is the default of the paper, 0.55 its best.
+        scales: rounds of refinement and how many times as large as the weights' own their patches are; None takes what
+            the weights are best with. ``(2.0, 1.0)`` looks from further away first.
+        flip: decide every patch and its mirror image and average, at twice the time; None takes what the weights say.
         device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
         precision: arithmetic of the network.
         batch_size: patches that go through the network together; halved by itself when memory does not suffice. On a
@@ -34,6 +38,8 @@ class RefineSettings:
 
     weights: str = DEFAULT_WEIGHTS
     nms_threshold: float = 0.25
+    scales: tuple[float, ...] | None = None
+    flip: bool | None = None
     device: str = "auto"
     precision: Precision = "float32"
     batch_size: int = 64
@@ -47,6 +53,8 @@ class RefineSettings:
         """
         if not 0 <= self.nms_threshold < 1:
             raise BprError(f"nms_threshold is {self.nms_threshold}; expected a number from 0 up to, not including, 1")
+        if self.scales is not None:
+            check_scales(self.scales)
         if self.precision not in get_args(Precision):
             raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
         for name in ("batch_size", "workers"):

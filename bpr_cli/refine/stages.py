@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks import LabelMap, Mask, Prediction, Size
-from bpr_cli.networks.card import WeightsCard
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import Boxes, dense_boxes
 from bpr_cli.patches.crop import Patches, crop_patches
-from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble
+from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
+from bpr_cli.refine.rounds import Round
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,35 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What an image's predictions were before the first round, and what has been done to them since.
+
+    Attributes:
+        prediction: the coarse one.
+        boundary_length: of all its segments, in pixels.
+        patches: number of patches cut so far.
+    """
+
+    prediction: Prediction
+    boundary_length: float
+    patches: int
+
+
+@dataclass(frozen=True)
 class CutImage:
     """An image's predictions, cut into patches: those of all segments, one after the other.
 
     Attributes:
+        image: uint8, (H, W, 3), RGB.
+        origin: before the first round.
         prediction: what was cut.
         segments: the masks; for a label map one a label, in the order of ``labels``.
         labels: the label of each segment of a label map, else empty.
         patches: P patches.
     """
 
+    image: NDArray[np.uint8]
+    origin: Origin
     prediction: Prediction
     segments: tuple[Segment, ...]
     labels: tuple[int, ...]
@@ -86,14 +105,14 @@ class PastedImage:
     movement: Movement
 
 
-def cut(image: NDArray[np.uint8], prediction: Prediction, card: WeightsCard, nms_threshold: float) -> CutImage:
+def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Origin | None = None) -> CutImage:
     """Cut patches along all boundaries of one image's predictions.
 
     Args:
         image: uint8, (H, W, 3), RGB.
         prediction: masks or label map of the same size.
-        card: the sizes the network wants.
-        nms_threshold: overlap of patches, see ``RefineSettings``.
+        how: sizes and overlap of the patches.
+        origin: what the round before started from; None in the first round.
 
     Raises:
         BprError: image and prediction differ in size.
@@ -102,9 +121,12 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, card: WeightsCard, nms
         check_size(image, plane.size)
     labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
     masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
-    segments = tuple(make_segment(mask, card.patch_size, nms_threshold) for mask in masks)
-    patches = [crop_patches(image, each.mask, each.boxes, card.padding, card.input_size) for each in segments]
-    return CutImage(prediction, segments, labels, joined(patches, card.input_size))
+    segments = tuple(make_segment(mask, how.patch_size, how.nms_threshold) for mask in masks)
+    cropped = [crop_patches(image, each.mask, each.boxes, how.padding, how.input_size) for each in segments]
+    patches = joined(cropped, how.input_size)
+    origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
+    origin = replace(origin, patches=origin.patches + len(patches))
+    return CutImage(image, origin, prediction, segments, labels, patches)
 
 
 def labels_of(label_map: LabelMap) -> tuple[int, ...]:
@@ -145,16 +167,17 @@ def paste(cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
 
     Args:
         cut_image: what ``cut`` gave.
-        probabilities: uint8, (P, S, S), foreground probability of every patch in units of 1/255.
+        probabilities: uint8, (P, S, S), foreground probability of every patch in units of 1/255; S need not be the
+            side of the boxes.
     """
     ends = np.cumsum([len(segment.boxes) for segment in cut_image.segments])
-    decided = np.split(probabilities, ends[:-1]) if len(ends) else []
+    split = np.split(probabilities, ends[:-1]) if len(ends) else []
+    decided = [to_box_size(part, each.boxes) for part, each in zip(split, cut_image.segments, strict=True)]
     if isinstance(cut_image.prediction, LabelMap):
         return paste_labels(cut_image, cut_image.prediction, decided)
     coarse = cut_image.segments
     refined = tuple(reassemble(each.mask, each.boxes, part) for each, part in zip(coarse, decided, strict=True))
-    changed = sum(changed_pixels(each.mask, after) for each, after in zip(coarse, refined, strict=True))
-    return PastedImage(refined, movement(cut_image, changed))
+    return PastedImage(refined, movement(cut_image, refined))
 
 
 def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np.uint8]]) -> PastedImage:
@@ -164,17 +187,22 @@ def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np
         for label, segment, part in zip(cut_image.labels, cut_image.segments, decided, strict=True)
     )
     refined = fuse(coarse, entries)
-    # A pixel that changes its label changes side in two segments: the one it leaves and the one it joins.
-    changed = 2 * int(np.count_nonzero(refined.labels != coarse.labels))
-    return PastedImage(refined, movement(cut_image, changed))
+    return PastedImage(refined, movement(cut_image, refined))
 
 
-def changed_pixels(coarse: Mask, refined: Mask) -> int:
-    """Number of pixels that are foreground in just one of two masks of the same image."""
-    return coarse.area + refined.area - 2 * coarse.shared_area(refined)
+def movement(cut_image: CutImage, refined: Prediction) -> Movement:
+    """What all rounds up to this one did to an image's segments."""
+    origin = cut_image.origin
+    changed = changed_pixels(origin.prediction, refined)
+    return Movement(len(cut_image.segments), origin.patches, changed, origin.boundary_length)
 
 
-def movement(cut_image: CutImage, changed: int) -> Movement:
-    """What a refinement that changed so many pixels did to an image's segments."""
-    length = sum(segment.boundary_length for segment in cut_image.segments)
-    return Movement(len(cut_image.segments), len(cut_image.patches), changed, length)
+def changed_pixels(coarse: Prediction, refined: Prediction) -> int:
+    """Number of pixels that changed side, summed over the segments of an image."""
+    if isinstance(coarse, LabelMap) and isinstance(refined, LabelMap):
+        # A pixel that changes its label changes side in two segments: the one it leaves and the one it joins.
+        return 2 * int(np.count_nonzero(refined.labels != coarse.labels))
+    if isinstance(coarse, LabelMap) or isinstance(refined, LabelMap):
+        raise TypeError("a label map and masks have no pixels to compare")
+    pairs = zip(coarse, refined, strict=True)
+    return sum(before.area + after.area - 2 * before.shared_area(after) for before, after in pairs)

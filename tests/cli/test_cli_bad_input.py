@@ -396,6 +396,12 @@ SETTINGS = [
     Bad("precision", "precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
     Bad("batch size", "batch_size is 0; expected 1 or more", more="--batch-size 0"),
     Bad("workers", "workers is -1; expected 1 or more", more="--workers -1"),
+    Bad("words for scales", "--scales is 'a,b', expected numbers such as 2,1", more="--scales a,b"),
+    Bad(
+        "tiny scale",
+        "scales is (0.1,), expected 1 to 8 numbers from 0.25 to 8, one for each round",
+        more="--scales 0.1",
+    ),
     *(
         Bad(
             f"overlap {value}",

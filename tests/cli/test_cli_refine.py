@@ -227,6 +227,8 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
     assert summary["settings"] == {
         "weights": str(random_weights),
         "nms_threshold": 0.25,
+        "scales": None,
+        "flip": None,
         "device": "cpu",
         "precision": "float32",
         "batch_size": 64,
@@ -241,6 +243,10 @@ def test_settings_reach_the_refinement(world, refine):
     )
     assert few["settings"]["nms_threshold"] == 0
     assert few["patches"] < many["patches"]
+    more = ("--scales", "2,1", "--flip")
+    rounds = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", *more).out)
+    assert (rounds["settings"]["scales"], rounds["settings"]["flip"]) == ([2, 1], True)
+    assert rounds["patches"] > few["patches"]
 
 
 def test_the_closing_table(world, refine):

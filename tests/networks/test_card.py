@@ -20,6 +20,8 @@ CARD = WeightsCard(
     mean=(1.0, 2.5, 3.0),
     std=(4.0, 5.0, 6.5),
     training_data="two photographs",
+    scales=(2.0, 1.0),
+    flip=True,
     metrics={"iou": 0.875, "note": "held out"},
     licence="Apache-2.0",
     description="for tests — and ümlauts",
@@ -62,6 +64,12 @@ def test_json_brings_the_card_back():
         ({"std": [1, 0, 1]}, "std is"),
         ({"std": [1, -1, 1]}, "std is"),
         ({"std": [1, 1, float("inf")]}, "std is"),
+        ({"scales": []}, r"scales is \(\), expected 1 to 8 numbers"),
+        ({"scales": [1] * 9}, "scales is"),
+        ({"scales": [1, 0.2]}, "scales is"),
+        ({"scales": [True]}, "scales is"),
+        ({"scales": 1}, "scales is 1"),
+        ({"flip": 1}, "flip is 1, expected true or false"),
         ({"name": ""}, "name is ''"),
         ({"name": "a\nb"}, "name is 'a"),
         ({"name": "x" * 201}, "name is"),
@@ -84,6 +92,13 @@ def test_a_setting_that_is_not_sane_is_named(values, named):
 def test_a_bad_card_cannot_be_made_in_python_either():
     with pytest.raises(BprError, match="patch_size is -1"):
         WeightsCard("mine", "hrnet18s", patch_size=-1)
+
+
+def test_cards_from_before_rounds_and_flips_mean_one_round_without():
+    content = json.loads(CARD.to_json())
+    del content["scales"], content["flip"]
+    card = WeightsCard.from_json(json.dumps(content))
+    assert (card.scales, card.flip) == ((1.0,), False)
 
 
 def test_missing_settings_are_named():

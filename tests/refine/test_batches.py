@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bpr_cli.formats.base import Item
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.batches import Job, fill_batches
-from bpr_cli.refine.stages import CutImage
+from bpr_cli.refine.stages import CutImage, Origin
 
 
 def jobs_of(counts: list[int]) -> list[Job]:
@@ -17,7 +17,8 @@ def jobs_of(counts: list[int]) -> list[Job]:
     for index, count in enumerate(counts):
         numbers = np.arange(ends[index], ends[index + 1], dtype=np.uint8).reshape(-1, 1, 1)
         patches = Patches(np.repeat(numbers[..., None], 3, axis=3), numbers)
-        jobs.append(Job(Item(str(index), Path(f"{index}.png")), CutImage((), (), (), patches)))
+        cut_image = CutImage(np.zeros((1, 1, 3), np.uint8), Origin((), 0.0, count), (), (), (), patches)
+        jobs.append(Job(Item(str(index), Path(f"{index}.png")), cut_image))
         assert len(patches) == count
     return jobs
 

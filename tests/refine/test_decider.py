@@ -69,6 +69,26 @@ def test_the_network_sees_normalised_rgb_and_a_signed_mask():
     np.testing.assert_array_equal(seen[:, 3], patches.mask * 2.0 - 1)
 
 
+class Sloping(Echo):
+    """Leans towards foreground from left to right, whatever it sees."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        slope = torch.linspace(-2, 2, x.shape[-1]).expand_as(x[:, 3:])
+        return torch.cat([-slope, slope], dim=1) + super().forward(x) / 9
+
+
+@pytest.mark.parametrize("by_card", [False, True])
+def test_flipping_averages_a_patch_and_its_mirror_image(by_card):
+    patches = random_patches(3)
+    weights = loaded(Sloping(), patch_size=20, padding=6, flip=by_card)
+    decided = Decider(weights, settings(flip=None if by_card else True)).decide(patches)
+    mirrored = Patches(patches.image[:, :, ::-1].copy(), patches.mask[:, :, ::-1].copy())
+    plain = Decider(weights, settings(flip=False))
+    expected = (plain.decide(patches).astype(float) + plain.decide(mirrored)[:, :, ::-1]) / 2
+    assert np.abs(plain.decide(patches) - expected).max() > 50
+    np.testing.assert_allclose(decided, expected, atol=1)
+
+
 def test_the_context_is_cut_off():
     patches = random_patches(2)
     decided = Decider(loaded(Echo(), patch_size=20, padding=6), settings()).decide(patches)

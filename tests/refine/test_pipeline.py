@@ -130,6 +130,36 @@ def test_every_item_is_refined_as_alone(run, refiner):
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("scales", [(2.0, 1.0), (1.0, 1.0, 0.5)])
+def test_rounds_follow_each_other_as_for_arrays(run, make_refiner, scales):
+    predictions = mixed(6)
+    result = run(predictions, workers=2, batch_size=8, scales=scales, nms_threshold=0.4)
+    assert (result.written, result.failures) == (6, [])
+    alone = make_refiner(scales=scales, nms_threshold=0.4)
+    steps = [make_refiner(scales=(scale,), nms_threshold=0.4) for scale in scales]
+    for index, (name, prediction) in enumerate(predictions.items()):
+        image, written = picture(SIZE, index), run.world.kept.written[name]
+        if isinstance(prediction, LabelMap):
+            np.testing.assert_array_equal(alone.refine_labels(image, prediction.labels, {0}), written.labels)
+            labels = prediction.labels
+            for step in steps:
+                labels = step.refine_labels(image, labels, {0})
+            np.testing.assert_array_equal(labels, written.labels)
+        else:
+            masks = plain(prediction)
+            for step in steps:
+                masks = step.refine_masks(image, masks)
+            for one, other in zip(masks, plain(written), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.timeout(60)
+def test_rounds_do_not_hold_more_images_than_their_look_ahead(run):
+    result = run(outlines(24), workers=1, batch_size=8, scales=(1.0, 1.0), nms_threshold=0.4)
+    assert (result.written, run.world.in_flight) == (24, 0)
+    assert run.world.most_in_flight <= 3 * (module.LOOK_AHEAD + 1) + 4
+
+
 def test_the_summary_adds_up(run):
     result = run(mixed(5))
     assert result.movement.segments == 3 + 2 + 1 + 1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engines import blob, picture
@@ -6,10 +8,10 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks import LabelMap, Mask
-from bpr_cli.networks.card import WeightsCard
-from bpr_cli.refine.stages import Movement, changed_pixels, cut, joined, paste
+from bpr_cli.refine.rounds import Round
+from bpr_cli.refine.stages import CutImage, Movement, changed_pixels, cut, joined, paste
 
-CARD = WeightsCard("small", "fake", patch_size=8, padding=2, input_size=32)
+ROUND = Round(patch_size=8, padding=2, input_size=32, nms_threshold=0.25)
 
 
 @st.composite
@@ -32,7 +34,7 @@ def random_decisions(count: int, seed: int, values: list[int]) -> np.ndarray:
 @settings(max_examples=60)
 def test_label_maps_keep_their_labels_and_their_void(scene, values):
     image, coarse, seed = scene
-    cut_image = cut(image, coarse, CARD, 0.25)
+    cut_image = cut(image, coarse, ROUND)
     decided = random_decisions(len(cut_image.patches), seed, values)
     pasted = paste(cut_image, decided)
     refined = pasted.prediction
@@ -46,7 +48,7 @@ def test_label_maps_keep_their_labels_and_their_void(scene, values):
     assert pasted.movement.changed == sum(
         int(((coarse.labels == label) != (refined.labels == label)).sum()) for label in np.unique(coarse.labels)
     )
-    again = paste(cut(image, coarse, CARD, 0.25), decided)
+    again = paste(cut(image, coarse, ROUND), decided)
     np.testing.assert_array_equal(again.prediction.labels, refined.labels)
 
 
@@ -56,7 +58,7 @@ def test_masks_keep_their_number_and_never_vanish(scene, values):
     image, coarse, seed = scene
     planes = [coarse.labels == label for label in (0, 3, 4, 5)]
     masks = tuple(Mask.from_array(plane) for plane in planes)
-    cut_image = cut(image, masks, CARD, 0.25)
+    cut_image = cut(image, masks, ROUND)
     pasted = paste(cut_image, random_decisions(len(cut_image.patches), seed, values))
     assert isinstance(pasted.prediction, tuple)
     changed = 0
@@ -72,17 +74,17 @@ def test_masks_keep_their_number_and_never_vanish(scene, values):
 
 def test_patches_of_a_segment_are_cut_from_its_own_mask():
     image, first, second = picture((40, 50)), blob((40, 50), 1), blob((40, 50), 2)
-    cut_image = cut(image, (Mask.from_array(first), Mask.from_array(second)), CARD, 0.25)
+    cut_image = cut(image, (Mask.from_array(first), Mask.from_array(second)), ROUND)
     ends = len(cut_image.segments[0].boxes)
     assert len(cut_image.patches) == ends + len(cut_image.segments[1].boxes)
-    alone = cut(image, (Mask.from_array(second),), CARD, 0.25)
+    alone = cut(image, (Mask.from_array(second),), ROUND)
     np.testing.assert_array_equal(cut_image.patches.mask[ends:], alone.patches.mask)
     np.testing.assert_array_equal(cut_image.patches.image[ends:], alone.patches.image)
 
 
 @pytest.mark.parametrize("prediction", [(), LabelMap(np.full((5, 6), 255, np.int32), frozenset({255}))])
 def test_nothing_to_refine(prediction):
-    cut_image = cut(picture((5, 6)), prediction, CARD, 0.25)
+    cut_image = cut(picture((5, 6)), prediction, ROUND)
     assert cut_image.patches.image.shape == (0, 32, 32, 3)
     pasted = paste(cut_image, np.zeros((0, 8, 8), np.uint8))
     assert pasted.movement == Movement()
@@ -97,24 +99,53 @@ def test_nothing_to_refine(prediction):
 )
 def test_an_image_of_another_size_is_refused(prediction):
     with pytest.raises(BprError, match="the image is 6 x 5 pixels but the mask 7 x 5; give the image"):
-        cut(picture((5, 6)), prediction, CARD, 0.25)
+        cut(picture((5, 6)), prediction, ROUND)
 
 
 def test_a_label_map_that_is_all_void_must_fit_the_image_too():
     with pytest.raises(BprError, match="6 x 5 pixels but the mask 7 x 5"):
-        cut(picture((5, 6)), LabelMap(np.zeros((5, 7), np.int32), frozenset({0})), CARD, 0.25)
+        cut(picture((5, 6)), LabelMap(np.zeros((5, 7), np.int32), frozenset({0})), ROUND)
 
 
 def test_the_distance_moved_is_the_changed_area_over_the_length():
     plane = np.zeros((32, 32), bool)
     plane[:, :16] = True
-    cut_image = cut(picture((32, 32)), (Mask.from_array(plane),), CARD, 0.25)
-    # Decide that the boundary is two pixels further to the right, wherever a patch shows it.
-    decided = np.stack([np.tile(np.arange(x0, x1) < 18, (8, 1)) * 255 for x0, _, x1, _ in cut_image.segments[0].boxes])
-    pasted = paste(cut_image, decided.astype(np.uint8))
+    cut_image = cut(picture((32, 32)), (Mask.from_array(plane),), ROUND)
+    pasted = paste(cut_image, decisions_up_to(cut_image, 18))
     assert pasted.movement.boundary_length == 32
     assert pasted.movement.changed == 64
     assert pasted.movement.pixels == 2
+
+
+def test_movement_counts_from_before_the_first_round():
+    plane = np.zeros((32, 32), bool)
+    plane[:, :16] = True
+    first = cut(picture((32, 32)), (Mask.from_array(plane),), ROUND)
+    right, back = (decisions_up_to(first, column) for column in (18, 17))
+    second = cut(first.image, paste(first, right).prediction, ROUND, first.origin)
+    pasted = paste(second, decisions_up_to(second, 17))
+    np.testing.assert_array_equal(pasted.prediction[0].to_array(), paste(first, back).prediction[0].to_array())
+    assert (pasted.movement.boundary_length, pasted.movement.changed) == (32, 32)
+    assert pasted.movement.patches == len(first.patches) + len(second.patches)
+
+
+def decisions_up_to(cut_image: CutImage, column: int) -> np.ndarray:
+    """Everything left of a column is foreground, wherever a patch shows it."""
+    boxes = cut_image.segments[0].boxes
+    decided = [np.tile(np.arange(x0, x1) < column, (x1 - x0, 1)) * 255 for x0, _, x1, _ in boxes]
+    return np.stack(decided).astype(np.uint8)
+
+
+def test_decisions_on_larger_patches_are_brought_to_their_size():
+    """A round of doubled patches is decided at half the resolution, so to a pixel and a half."""
+    plane = np.zeros((48, 48), bool)
+    plane[:, :24] = True
+    cut_image = cut(picture((48, 48)), (Mask.from_array(plane),), replace(ROUND, patch_size=16, padding=4))
+    assert (cut_image.segments[0].boxes[:, 2:] - cut_image.segments[0].boxes[:, :2] == 16).all()
+    decided = decisions_up_to(cut_image, 20).reshape(-1, 8, 2, 8, 2).max(axis=(2, 4))
+    refined = paste(cut_image, decided).prediction[0].to_array()
+    covered = [(y, x) for x0, y0, x1, y1 in cut_image.segments[0].boxes for y in range(y0, y1) for x in range(x0, x1)]
+    assert all(refined[y, x] == (x < 20) for y, x in covered if abs(x - 19.5) > 1.5)
 
 
 def test_movements_add_up():
@@ -128,8 +159,8 @@ def test_changed_pixels_count_both_sides():
     before, after = np.zeros((2, 6, 6), bool)
     before[1:4, 1:4] = True
     after[2:6, 2:6] = True
-    assert changed_pixels(Mask.from_array(before), Mask.from_array(after)) == (before != after).sum()
-    assert changed_pixels(Mask.from_array(np.zeros((6, 6))), Mask.from_array(after)) == 16
+    assert changed_pixels((Mask.from_array(before),), (Mask.from_array(after),)) == (before != after).sum()
+    assert changed_pixels((Mask.from_array(np.zeros((6, 6))),), (Mask.from_array(after),)) == 16
 
 
 def test_joining_nothing_gives_no_patches():

@@ -1,0 +1,38 @@
+"""The rounds of a refinement: each refines what the one before it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bpr_cli.networks.card import WeightsCard
+from bpr_cli.refine.settings import RefineSettings
+
+
+@dataclass(frozen=True)
+class Round:
+    """How the patches of one round are cut.
+
+    Attributes:
+        patch_size: side of the boxes in pixels.
+        padding: context around each box in pixels.
+        input_size: side T that patch and context are resized to.
+        nms_threshold: overlap of patches, see ``RefineSettings``.
+    """
+
+    patch_size: int
+    padding: int
+    input_size: int
+    nms_threshold: float
+
+
+def rounds_of(card: WeightsCard, settings: RefineSettings) -> tuple[Round, ...]:
+    """The rounds that settings ask for, or else the weights."""
+    return tuple(
+        Round(
+            patch_size=max(1, round(card.patch_size * scale)),
+            padding=round(card.padding * scale),
+            input_size=card.input_size,
+            nms_threshold=settings.nms_threshold,
+        )
+        for scale in settings.scales or card.scales
+    )
