@@ -1,5 +1,6 @@
 """The networks of the paper's comparison (Table 6): layout, decisions, training."""
 
+import copy
 from pathlib import Path
 
 import by_hand
@@ -41,12 +42,20 @@ BY_HAND = {
 
 WITH_DROPOUT = set(BY_HAND)
 
-every = pytest.mark.parametrize("name", PARAMETERS)
-
 
 def on_meta(name: str) -> nn.Module:
     with torch.device("meta"):
         return build_network(name)
+
+
+@pytest.fixture(scope="module", params=PARAMETERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def network(name: str) -> nn.Module:
+    return lively(name)
 
 
 def lively(name: str) -> nn.Module:
@@ -68,109 +77,99 @@ def patches(count: int, height: int, width: int) -> Tensor:
     return x
 
 
-@pytest.mark.parametrize("name", KEYS)
 def test_tensors_are_those_of_the_authors_in_name_shape_type_and_order(name, shared_fixtures: Path):
+    if name not in KEYS:
+        pytest.skip("the authors list no keys of hrnet18")
     listed = (shared_fixtures / "keys" / f"{KEYS[name]}.keys.txt").read_text().splitlines()
     state = on_meta(name).state_dict()
     assert [f"{key} {tuple(tensor.shape)} {tensor.dtype}" for key, tensor in state.items()] == listed
 
 
-@every
 def test_number_of_parameters(name):
     assert sum(parameter.numel() for parameter in on_meta(name).parameters()) == PARAMETERS[name]
 
 
-def test_the_layout_alone_tells_the_network():
-    for name in NETWORKS:
-        assert recognise(layout_of(on_meta(name).state_dict())) == name
+@pytest.mark.parametrize("each", NETWORKS)
+def test_the_layout_alone_tells_the_network(each):
+    assert recognise(layout_of(on_meta(each).state_dict())) == each
 
 
-@pytest.mark.parametrize("name", BY_HAND)
-@pytest.mark.parametrize(("height", "width"), [(32, 32), (47, 70), (96, 96)])
-def test_logits_are_those_of_the_plain_computation(name, height, width):
-    network = lively(name).double().eval()
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (47, 70)])
+def test_logits_are_those_of_the_plain_computation(name, network, height, width):
+    if name not in BY_HAND:
+        pytest.skip("the HRNets have reference arrays")
+    exact = copy.deepcopy(network).double().eval()
     x = patches(2, height, width).double()
     with torch.inference_mode():
-        torch.testing.assert_close(network(x), BY_HAND[name](network.state_dict(), x), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(exact(x), BY_HAND[name](exact.state_dict(), x), rtol=1e-9, atol=1e-9)
 
 
-@every
-@pytest.mark.parametrize("size", [33, 100])
-def test_any_size_comes_back(name, size):
-    network = build_network(name).eval()
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (100, 256)])
+def test_any_size_comes_back(network, height, width):
     with torch.inference_mode():
-        assert network(torch.zeros(1, 4, size, size + 5)).shape == (1, 2, size, size + 5)
+        assert network.eval()(patches(1, height, width)).shape == (1, 2, height, width)
 
 
-@every
-def test_every_parameter_learns(name):
-    network = lively(name).train()
-    network(patches(2, 32, 32)).square().mean().backward()
+def test_every_parameter_learns(network):
+    network.train()(patches(2, 32, 32)).square().mean().backward()
     for parameter, tensor in network.named_parameters():
         assert tensor.grad is not None, parameter
         assert torch.isfinite(tensor.grad).all(), parameter
         assert tensor.grad.any(), parameter
+        tensor.grad = None
 
 
-@every
-def test_only_training_drops_channels(name):
-    network = lively(name)
+def test_only_training_drops_channels(name, network):
     x = patches(2, 32, 32)
     with torch.no_grad():
         assert torch.equal(network.train()(x), network(x)) == (name not in WITH_DROPOUT)
         assert torch.equal(network.eval()(x), network(x))
 
 
-@every
-def test_a_patch_is_decided_by_itself(name):
-    network = lively(name).double().eval()
-    x = patches(3, 32, 32).double()
+def test_a_patch_is_decided_by_itself(network):
+    x = patches(3, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(network(x)[1:2], network(x[1:2]), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(network.eval()(x)[1:2], network(x[1:2]), rtol=1e-4, atol=1e-4)
 
 
-@every
-def test_both_image_and_mask_matter(name):
-    network = lively(name).eval()
+def test_both_image_and_mask_matter(network):
     x = patches(1, 32, 32)
     with torch.inference_mode():
-        logits = network(x)
+        logits = network.eval()(x)
         for channel in range(4):
             changed = x.clone()
             changed[:, channel] *= -1
             assert not torch.equal(network(changed), logits)
 
 
-@every
 def test_batch_norm_follows_the_authors_settings(name):
     momentum = 0.01 if name == "fast-scnn" else 0.1
     norms = [module for module in on_meta(name).modules() if isinstance(module, nn.BatchNorm2d)]
     assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-5, momentum)}
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "deeplabv3plus-r50"])
-def test_residual_blocks_begin_as_their_shortcuts(name):
-    network = build_network(name).eval()
-    x = torch.rand(1, 64, 8, 8)
-    for block in list(network.backbone.layer1)[1:]:
-        wide = x.repeat(1, block.conv1.in_channels // 64, 1, 1)
-        with torch.inference_mode():
-            assert torch.equal(block(wide), wide)
-
-
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if count > 2e7 else ()) for name, count in PARAMETERS.items()],
+    "trained",
+    [pytest.param(name, marks=pytest.mark.slow if count > 5e6 else ()) for name, count in PARAMETERS.items()],
 )
-def test_a_checkpoint_of_a_training_run_is_loaded(name, tmp_path):
-    state = lively(name).state_dict()
+def test_a_checkpoint_of_a_training_run_is_loaded(trained, tmp_path):
+    state = lively(trained).state_dict()
     path = tmp_path / "iter_160000.pth"
     wrapped = {f"module.{key}": tensor for key, tensor in state.items()}
     wrapped["module.auxiliary_head.conv_seg.weight"] = torch.zeros(2, 64, 1, 1)
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.01, "params": [0]}]}
     torch.save({"meta": {"iter": 160000, "CLASSES": ("bg", "fg")}, "state_dict": wrapped, "optimizer": optimizer}, path)
     loaded = load_weights(path)
-    assert loaded.card.network == name
-    assert (loaded.card.patch_size, loaded.card.input_size) == (64, 256 if name == "hrnet48" else 128)
+    path.unlink()  # pytest keeps the folders of its last runs, and the largest file has 263 MB
+    assert loaded.card.network == trained
+    assert (loaded.card.patch_size, loaded.card.input_size) == (64, 256 if trained == "hrnet48" else 128)
     for key, tensor in loaded.network.state_dict().items():
         assert torch.equal(tensor, state[key]), key
+
+
+@pytest.mark.parametrize("resnet", ["resnet18", "resnet50"])
+def test_residual_blocks_begin_as_their_shortcuts(resnet):
+    for block in build_network(resnet).eval().backbone.layer1[1:]:
+        x = torch.rand(1, block.conv1.in_channels, 8, 8)
+        with torch.inference_mode():
+            assert torch.equal(block(x), x)
