@@ -37,6 +37,7 @@ class WeightsCard:
         input_size: side T that patch and context are resized to, a multiple of 32 from 32 to 1024.
         mean: of R, G, B on the 0..255 scale, subtracted before ``std`` divides. By default ImageNet's (paper).
         std: see ``mean``; above zero.
+        mask_patch: whether the network is shown the coarse mask; without, it gets zeros in its place (paper, Table 2).
         scales: rounds of refinement, one after the other, each with patches and context this many times as large; the
             first ones may look at the image from further away, the last one should see its every pixel.
         flip: average the decisions on every patch and on its mirror image.
@@ -57,6 +58,7 @@ class WeightsCard:
     input_size: int = 128
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
+    mask_patch: bool = True
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     training_data: str = ""
@@ -73,8 +75,9 @@ class WeightsCard:
         _check_triple("mean", self.mean, lowest=-1e4)
         _check_triple("std", self.std, lowest=1e-3)
         check_scales(self.scales)
-        if not isinstance(self.flip, bool):
-            raise BprError(f"flip is {_shown(self.flip)}, expected true or false")
+        for name in ("mask_patch", "flip"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise BprError(f"{name} is {_shown(value)}, expected true or false")
         _check_metrics(self.metrics)
 
     def to_json(self) -> str:

@@ -38,6 +38,7 @@ class PatchModel(nn.Module):
         self.network = network
         self.dtype = dtype
         self.flip = flip
+        self.mask_patch = card.mask_patch
         self.padding = card.padding
         self.context_size = card.patch_size + 2 * card.padding
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
@@ -71,9 +72,11 @@ class PatchModel(nn.Module):
         return logits.softmax(dim=1)[:, 1]
 
     def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
-        """RGB by mean and standard deviation, the mask as -1 / +1: float32, (P, 4, T, T), channels last."""
+        """RGB by mean and standard deviation, the mask as -1 / +1 or hidden: float32, (P, 4, T, T), channels last."""
         rgb = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         signed = mask.unsqueeze(1).float() * 2 - 1
+        if not self.mask_patch:
+            signed = torch.zeros_like(signed)
         return torch.cat([rgb, signed], dim=1).contiguous(memory_format=torch.channels_last)
 
 

@@ -20,6 +20,7 @@ CARD = WeightsCard(
     mean=(1.0, 2.5, 3.0),
     std=(4.0, 5.0, 6.5),
     training_data="two photographs",
+    mask_patch=False,
     scales=(2.0, 1.0),
     flip=True,
     metrics={"iou": 0.875, "note": "held out"},
@@ -69,6 +70,7 @@ def test_json_brings_the_card_back():
         ({"scales": [1, 0.2]}, "scales is"),
         ({"scales": [True]}, "scales is"),
         ({"scales": 1}, "scales is 1"),
+        ({"mask_patch": 0}, "mask_patch is 0, expected true or false"),
         ({"flip": 1}, "flip is 1, expected true or false"),
         ({"name": ""}, "name is ''"),
         ({"name": "a\nb"}, "name is 'a"),
@@ -94,11 +96,11 @@ def test_a_bad_card_cannot_be_made_in_python_either():
         WeightsCard("mine", "hrnet18s", patch_size=-1)
 
 
-def test_cards_from_before_rounds_and_flips_mean_one_round_without():
+def test_cards_from_before_mask_patches_rounds_and_flips_mean_one_plain_round():
     content = json.loads(CARD.to_json())
-    del content["scales"], content["flip"]
+    del content["mask_patch"], content["scales"], content["flip"]
     card = WeightsCard.from_json(json.dumps(content))
-    assert (card.scales, card.flip) == ((1.0,), False)
+    assert (card.mask_patch, card.scales, card.flip) == (True, (1.0,), False)
 
 
 def test_missing_settings_are_named():

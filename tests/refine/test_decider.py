@@ -89,6 +89,16 @@ def test_flipping_averages_a_patch_and_its_mirror_image(by_card):
     np.testing.assert_allclose(decided, expected, atol=1)
 
 
+def test_without_mask_patches_the_network_sees_no_mask():
+    card = WeightsCard("fake", "fake", mask_patch=False)
+    patches = random_patches(3)
+    image, mask = torch.from_numpy(patches.image), torch.from_numpy(patches.mask)
+    seen = PatchModel(Echo(), card).network_input(image, mask)
+    assert not seen[:, 3].any()
+    shown = PatchModel(Echo(), WeightsCard("fake", "fake")).network_input(image, mask)
+    assert torch.equal(seen[:, :3], shown[:, :3])
+
+
 def test_the_context_is_cut_off():
     patches = random_patches(2)
     decided = Decider(loaded(Echo(), patch_size=20, padding=6), settings()).decide(patches)
