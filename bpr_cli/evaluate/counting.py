@@ -1,48 +1,13 @@
-"""Counting the pixels that two or more maps of one image share, without sorting pixels.
-
-Maps are pieces of constant value: the stretches in which no map changes are far fewer than pixels (one in thirty in
-street scenes), and all that follows is done on them.
-"""
+"""Counting the pixels of many codes, such as pairs of segments, without sorting them where a table is small enough."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bpr_cli.stretches import weigh
+
 _LARGEST_TABLE = 1 << 22
-
-
-@dataclass(frozen=True)
-class Stretches:
-    """Consecutive pixels (row after row) in which none of the maps changes.
-
-    Attributes:
-        values: of every map, the (N,) values of the stretches.
-        lengths: int64, (N,), their pixels.
-    """
-
-    values: tuple[NDArray[np.generic], ...]
-    lengths: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, *maps: NDArray[np.generic]) -> Stretches:
-        """The stretches of one or more maps of the same (H, W), at least one pixel."""
-        flat = [array.ravel() for array in maps]
-        first = np.empty(flat[0].size, dtype=bool)
-        first[0] = True
-        np.not_equal(flat[0][1:], flat[0][:-1], out=first[1:])
-        for values in flat[1:]:
-            first[1:] |= values[1:] != values[:-1]
-        starts = np.flatnonzero(first)
-        return cls(tuple(values[starts] for values in flat), np.diff(starts, append=first.size))
-
-
-def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) -> NDArray[np.int64]:
-    """Sum of the whole-number weights of every code: int64, (count,)."""
-    # bincount sums in float64, exact up to 2**53 pixels.
-    return np.bincount(codes, weights=weights, minlength=count).astype(np.int64)
 
 
 def weigh_occurring(

@@ -21,13 +21,13 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width
 from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_sizes
-from bpr_cli.evaluate.counting import Stretches
 from bpr_cli.evaluate.matching import ID_LIMIT, FloatArray, MatchSums, Side, mask_overlaps, match
 from bpr_cli.evaluate.segment_bands import BandMap, band_overlaps
 from bpr_cli.evaluate.segments import Category, PanopticMap, SegmentInfo
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.panoptic import VOID
 from bpr_cli.masks import BoolArray
+from bpr_cli.stretches import Stretches
 
 __all__ = [
     "Category",

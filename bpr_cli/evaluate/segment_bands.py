@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpr_cli.evaluate.boundary import boundary_band
-from bpr_cli.evaluate.counting import Stretches
 from bpr_cli.evaluate.label_boundary import label_band
 from bpr_cli.evaluate.matching import IntArray, Overlaps, Pairs, Side
 from bpr_cli.evaluate.segments import PanopticMap
 from bpr_cli.masks import BoolArray
+from bpr_cli.stretches import Stretches
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +53,14 @@ class BandMap:
         rest = -1 if self.marked is None else self.marked + 1
         return np.where(inside | (side.number == 0), side.number, rest)
 
-    def areas(self, side: Side, inside: BoolArray, lengths: IntArray) -> IntArray:
+    def areas(self, side: Side, inside: BoolArray, pixels: Stretches) -> IntArray:
         """Pixels of every segment's band: int64, (S + 1,)."""
-        areas = side.area(lengths * inside)
+        areas = side.area(pixels.lengths * inside)
         if self.marked is not None:
-            segments = self.panoptic.segments
-            earlier = [segment.id for segment in segments[: self.marked]]
-            mask = self.panoptic.ids == segments[self.marked].id
-            merged = mask | (np.isin(self.panoptic.ids, earlier) & ~self.band)
-            areas[self.marked + 1] = np.count_nonzero(boundary_band(merged, self.width))
+            number = self.marked + 1
+            earlier = (side.number > 0) & (side.number < number)
+            merged = pixels.spread((side.number == number) | (earlier & ~inside))
+            areas[number] = np.count_nonzero(boundary_band(merged, self.width))
         return areas
 
 
@@ -79,8 +78,7 @@ def band_overlaps(
     insides = [values.astype(np.bool_) for values in pixels.values[-2:]]
     numbers = [bands.numbers(side, inside) for (side, bands), inside in zip((found, expected), insides, strict=True)]
     areas = [
-        bands.areas(side, inside, pixels.lengths)
-        for (side, bands), inside in zip((found, expected), insides, strict=True)
+        bands.areas(side, inside, pixels) for (side, bands), inside in zip((found, expected), insides, strict=True)
     ]
     in_both = (numbers[0] >= 0) & (numbers[1] >= 0)
     shared = pairs.pixels(numbers[0][in_both], numbers[1][in_both], pixels.lengths[in_both])

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width, tolerance_pixels
 from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_sizes
-from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.label_boundary import label_band, label_boundary_f
 from bpr_cli.formats.documents import join_names
+from bpr_cli.stretches import Stretches, weigh
 
 IntegerArray = NDArray[np.integer[Any]]
 

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, ReadOptions, Task
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_index import ImageIndex
-from bpr_cli.formats.png import encode_gray, read_gray, read_style
+from bpr_cli.formats.png import encode_gray, read_style
+from bpr_cli.formats.png_window import Window, read_window
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction
 
 FOREGROUNDS = (1, 255)
 
 
-def foreground_of(values: NDArray[np.generic], path: Path, allowed: tuple[int, ...] = FOREGROUNDS) -> int | None:
-    """The value of the foreground of a binary mask; None for a mask without foreground.
+def read_mask(path: Path, allowed: Collection[int]) -> tuple[Mask, int | None]:
+    """A binary mask, and the value of its foreground, None for a mask without foreground.
+
+    Args:
+        path: the PNG file.
+        allowed: values of the foreground.
 
     Raises:
-        BprError: there are other values than 0 and one of those allowed.
+        BprError: as ``read_gray``, or there are other values than 0 and one of those allowed.
     """
-    largest = int(values.max())
+    window = read_window(path)
+    return Mask.from_array(window.values, window.offset, window.size), _foreground_of(window, path, allowed)
+
+
+def _foreground_of(window: Window, path: Path, allowed: Collection[int]) -> int | None:
+    values = window.values
+    largest = int(values.max(initial=0))
     if largest == 0:
         return None
     if largest in allowed and np.all((values == 0) | (values == largest)):
         return largest
+    found = {*np.unique(values).tolist(), *([] if values.shape == window.size else [0])}
     raise BprError(
-        f"{path} holds the values {join_names(np.unique(values), limit=5)}, expected a binary mask of 0 and 255 or "
+        f"{path} holds the values {join_names(sorted(found), limit=5)}, expected a binary mask of 0 and 255 or "
         "0 and 1; if these are class labels, use --format labels"
     )
 
@@ -50,9 +62,8 @@ class MaskSet(PngFolder):
 
     def read(self, item: Item) -> Prediction:
         """The mask of one image."""
-        values = read_gray(self.path(item))
-        self._foregrounds[item.name] = foreground_of(values, self.path(item))
-        return (Mask.from_array(values),)
+        mask, self._foregrounds[item.name] = read_mask(self.path(item), FOREGROUNDS)
+        return (mask,)
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
         """The refined mask with the foreground value and mode of the source."""

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
-from bpr_cli.formats.binary import encode_mask, foreground_of
+from bpr_cli.formats.binary import encode_mask, read_mask
 from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
-from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction, Size
 
-_ANY_VALUE = tuple(range(1, 2**16))  # the benchmark takes every value but 0 as foreground
+_ANY_VALUE = range(1, 2**16)  # the benchmark takes every value but 0 as foreground
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,8 @@ class CityscapesSet(PredictionSet):
         return masks
 
     def _read_mask(self, mask: Path) -> Mask:
-        path = self._root / mask
-        values = read_gray(path)
-        self._foregrounds[mask] = foreground_of(values, path, allowed=_ANY_VALUE)
-        return Mask.from_array(values)
+        read, self._foregrounds[mask] = read_mask(self._root / mask, _ANY_VALUE)
+        return read
 
     def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:
         """The PNG files with the refined masks of an item, by relative path."""

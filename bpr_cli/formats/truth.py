@@ -22,7 +22,9 @@ INSTANCE_IDS = "_instanceIds"
 LABEL_IDS = "_labelIds"
 TRAIN_IDS = "_labelTrainIds"
 
-_FIRST_INSTANCE = 1000
+FIRST_INSTANCE = 1000
+"""Ids of instances are label id x 1000 + number; smaller ones are labels: of areas without instances, or of groups."""
+
 _WITH_INSTANCES = frozenset(label.id for label in labels if label.hasInstances)
 
 
@@ -45,7 +47,7 @@ class InstanceIdSet(PngFolder):
         raise TypeError("ground truth is only read")
 
 
-def instance_records(ids: NDArray[np.int32]) -> tuple[SegmentRecord, ...]:
+def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
     """What a map of Cityscapes instance ids says of its segments, by rising id.
 
     Ids from 1000 on are label x 1000 + number. Smaller ones are labels: of an area without instances, or, for a class
@@ -53,8 +55,8 @@ def instance_records(ids: NDArray[np.int32]) -> tuple[SegmentRecord, ...]:
     """
     records = []
     for number in np.unique(ids).tolist():
-        label = number // _FIRST_INSTANCE if number >= _FIRST_INSTANCE else number
-        group = number < _FIRST_INSTANCE and label in _WITH_INSTANCES
+        label = number // FIRST_INSTANCE if number >= FIRST_INSTANCE else number
+        group = number < FIRST_INSTANCE and label in _WITH_INSTANCES
         records.append(SegmentRecord(label, crowd=group, id=number))
     return tuple(records)
 

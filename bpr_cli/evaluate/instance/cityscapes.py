@@ -26,7 +26,6 @@ from cityscapesscripts.helpers.labels import labels
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.instance.boundary_f import (
     TOLERANCE,
     BoundaryFTable,
@@ -37,7 +36,9 @@ from bpr_cli.evaluate.instance.boundary_f import (
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Outcome, Outcomes, Partners
 from bpr_cli.evaluate.instance.overlaps import Bools, Floats, Ints
 from bpr_cli.evaluate.instance.segments import ImageKey, ScoredMask, check_segments
+from bpr_cli.formats.truth import FIRST_INSTANCE
 from bpr_cli.masks import Mask
+from bpr_cli.stretches import Stretches, weigh
 
 IdMap = NDArray[np.integer]
 
@@ -50,7 +51,6 @@ OVERLAPS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).tolist())
 MIN_REGION = 100
 """Smallest instance that counts, in pixels."""
 
-_FIRST_INSTANCE = 1000  # smaller ids are labels: of areas without instances, or of groups
 _KNOWN_LABELS = frozenset(label.id for label in labels)
 _VOID = np.array([label.id for label in labels if label.ignoreInEval])
 
@@ -136,7 +136,8 @@ def update_frame(
         BprError: see ``check_frame``.
     """
     check_frame(image, predictions, instance_ids)
-    frame = _Frame.of(image, instance_ids)
+    frame = InstanceMap.of(instance_ids)
+    frame.check(image)
     found = [segment for segment in predictions if segment.category in CLASSES and segment.mask.crop.size]
     shape = (len(CLASSES), len(OVERLAPS))
     truths, f_sums, f_pairs = np.zeros(shape[0], np.int64), np.zeros(shape), np.zeros(shape, np.int64)
@@ -148,7 +149,7 @@ def update_frame(
         if not at:
             continue
         outcomes[at], pairs = _match_class([found[d] for d in at], frame, instances)
-        true = {g: frame.mask_of(instances.ids[g]) for g in np.unique(pairs[pairs != NO_PARTNER]).tolist()}
+        true = {g: frame.mask_of(int(instances.ids[g])) for g in np.unique(pairs[pairs != NO_PARTNER]).tolist()}
         f_sums[k], f_pairs[k] = sum_boundary_f([found[d].mask for d in at], true, pairs, tolerance)
     categories = np.array([segment.category for segment in found], dtype=np.int64)
     scores = np.array([segment.score for segment in found], dtype=np.float64)
@@ -178,61 +179,68 @@ class _Instances:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """The ground truth of one image.
+class InstanceMap:
+    """The ground truth of one image; V values occur in it.
 
     Attributes:
         instance_ids: (H, W).
-        ids: all ids that occur, rising.
-        areas: their pixels.
+        ids: int64, (V,), the values, rising.
+        areas: int64, (V,), their pixels.
+        boxes: int64, (V, 4), their bounding boxes.
     """
 
     instance_ids: IdMap
     ids: Ints
     areas: Ints
+    boxes: Ints
 
     @classmethod
-    def of(cls, image: ImageKey, instance_ids: IdMap) -> _Frame:
-        ids, areas = _count_values(instance_ids)
-        label_ids = _labels_of(ids)
-        unknown = ids[~np.isin(label_ids, list(_KNOWN_LABELS))]
+    def of(cls, instance_ids: IdMap) -> InstanceMap:
+        """The ground truth in an (H, W) map of ids."""
+        stretches = Stretches.of(instance_ids)
+        ids, numbers = np.unique(stretches.values[0], return_inverse=True)
+        areas = weigh(numbers, stretches.lengths, len(ids))
+        return cls(instance_ids, ids.astype(np.int64), areas, stretches.boxes(numbers, len(ids)))
+
+    def check(self, image: ImageKey) -> None:
+        """Check that all values are ids of Cityscapes.
+
+        Raises:
+            BprError: one is not.
+        """
+        unknown = self.ids[~np.isin(_labels_of(self.ids), list(_KNOWN_LABELS))]
         if unknown.size:
             raise BprError(
                 f"image {image!r}: instance_ids holds {unknown[0]}, expected Cityscapes label ids, or label id x 1000 "
                 "+ number; is it a file …_gtFine_instanceIds.png?"
             )
-        return cls(instance_ids, ids, areas)
 
     def instances_of(self, label: int) -> _Instances:
         """The instances and groups of a class."""
         chosen = _labels_of(self.ids) == label
         ids, areas = self.ids[chosen], self.areas[chosen]
-        return _Instances(ids, areas, ids < _FIRST_INSTANCE, areas < MIN_REGION)
+        return _Instances(ids, areas, ids < FIRST_INSTANCE, areas < MIN_REGION)
 
-    def mask_of(self, instance_id: np.int64) -> Mask:
-        """The mask of one instance."""
-        return Mask.from_array(self.instance_ids == instance_id)
+    def mask_of(self, instance_id: int) -> Mask:
+        """The mask of one of the values."""
+        x0, y0, x1, y1 = self.boxes[np.searchsorted(self.ids, instance_id)].tolist()
+        size = self.instance_ids.shape[0], self.instance_ids.shape[1]
+        return Mask(size, (x0, y0, x1, y1), self.instance_ids[y0:y1, x0:x1] == instance_id)
 
     def ids_under(self, mask: Mask) -> tuple[Ints, Ints]:
-        """The ids that occur under a mask, and how many pixels of it each has."""
+        """The ids that occur under a mask that is not empty, and how many pixels of it each has."""
         x0, y0, x1, y1 = mask.box
-        return _count_values(self.instance_ids[y0:y1, x0:x1][mask.crop])
-
-
-def _count_values(values: IdMap) -> tuple[Ints, Ints]:
-    """The values that occur, rising, and how often."""
-    if values.size == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    stretches = Stretches.of(values)
-    found, place = np.unique(stretches.values[0], return_inverse=True)
-    return found.astype(np.int64), weigh(place, stretches.lengths, len(found))
+        stretches = Stretches.of(self.instance_ids[y0:y1, x0:x1], mask.crop)
+        inside = np.flatnonzero(stretches.values[1])
+        ids, numbers = np.unique(stretches.values[0][inside], return_inverse=True)
+        return ids.astype(np.int64), weigh(numbers, stretches.lengths[inside], len(ids))
 
 
 def _labels_of(ids: Ints) -> Ints:
-    return np.where(ids < _FIRST_INSTANCE, ids, ids // 1000)
+    return np.where(ids < FIRST_INSTANCE, ids, ids // FIRST_INSTANCE)
 
 
-def _match_class(found: Sequence[ScoredMask], frame: _Frame, instances: _Instances) -> tuple[Outcomes, Partners]:
+def _match_class(found: Sequence[ScoredMask], frame: InstanceMap, instances: _Instances) -> tuple[Outcomes, Partners]:
     """Outcomes of the predictions of one class, (D, T), and the instances of those that are right."""
     shared, void = _intersections(found, frame, instances)
     areas = np.array([segment.mask.area for segment in found], dtype=np.int64)
@@ -254,7 +262,7 @@ def _match_class(found: Sequence[ScoredMask], frame: _Frame, instances: _Instanc
     return outcomes, partners
 
 
-def _intersections(found: Sequence[ScoredMask], frame: _Frame, instances: _Instances) -> tuple[Ints, Ints]:
+def _intersections(found: Sequence[ScoredMask], frame: InstanceMap, instances: _Instances) -> tuple[Ints, Ints]:
     """Pixels that predictions share with instances, (D, G), and with void, (D,)."""
     shared = np.zeros((len(found), len(instances.ids)), dtype=np.int64)
     void = np.zeros(len(found), dtype=np.int64)

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.instance import CityscapesRecord, ScoredMask, TruthMask, cityscapes_figures, update_frame
-from bpr_cli.evaluate.instance.cityscapes import CLASSES
+from bpr_cli.evaluate.instance.cityscapes import CLASSES, InstanceMap
 from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import best_overlaps, draw, layer_of, oracle_masks, read_scored
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.formats.truth import instance_records
-from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.masks import LabelMap
 
 IdMap = NDArray[np.int32]
 
@@ -82,8 +82,9 @@ class CityscapesKind(Kind[list[ScoredMask], IdMap, list[CityscapesRecord]]):
 
 def instances_of(ids: IdMap) -> list[TruthMask]:
     """The instances of a map of ids, by rising id, those of other classes and groups left out."""
+    frame = InstanceMap.of(ids)
     return [
-        TruthMask(Mask.from_array(ids == record.id), record.category)
-        for record in instance_records(ids)
+        TruthMask(frame.mask_of(number), record.category)
+        for number, record in zip(frame.ids.tolist(), instance_records(frame.ids), strict=True)
         if not record.crowd and record.category in CLASSES
     ]

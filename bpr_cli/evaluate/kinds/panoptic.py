@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import near_boundary
 from bpr_cli.evaluate.panoptic import (
@@ -28,6 +27,7 @@ from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.formats.panoptic import VOID
 from bpr_cli.masks import LabelMap
+from bpr_cli.stretches import Stretches, weigh
 
 _ID_BITS = 24  # ids are three bytes
 

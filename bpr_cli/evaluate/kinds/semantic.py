@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import Stretches, weigh
 from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import oracle_labels
 from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
@@ -15,6 +14,7 @@ from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.label_sets import LabelSet
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import LabelMap
+from bpr_cli.stretches import Stretches, weigh
 
 Labels = NDArray[np.int32]
 
