@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import typer
 from rich.console import Console as RichConsole
@@ -19,17 +20,24 @@ PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal."""
 
 
-Advance = Callable[[], None]
-"""Tells a progress display that one more image is done."""
+class Advance(Protocol):
+    """Tells a progress display that one more item is done, and what is to be said of it."""
+
+    def __call__(self, remark: str = "") -> None:
+        """Count an item; ``remark`` stands beside the count until the next one."""
 
 
 class RateColumn(ProgressColumn):
-    """Images a second."""
+    """Items a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
 
     def render(self, task: Task) -> Text:
         """Show the speed of the last seconds, or nothing before it is known."""
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} images/s" if speed else "", style="progress.data.speed")
+        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
 
 
 class Console:
@@ -64,32 +72,41 @@ class Console:
         self._messages.print(table)
 
     @contextmanager
-    def progress(self, title: str, total: int) -> Iterator[Advance]:
-        """Show progress over ``total`` images: a bar on a terminal, a line now and then elsewhere."""
+    def progress(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+        """Show progress over ``total`` items: a bar on a terminal, a line now and then elsewhere.
+
+        Args:
+            title: what is being done.
+            total: number of items.
+            unit: what the items are.
+            done: how many of them were done before.
+        """
         if self._messages.is_interactive:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn())
-            with Progress(*columns, TimeRemainingColumn(), console=self._messages) as bar:
-                task = bar.add_task(title, total=total)
-                yield lambda: bar.advance(task)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(unit))
+            remark = TextColumn("{task.fields[remark]}")
+            with Progress(*columns, TimeRemainingColumn(), remark, console=self._messages) as bar:
+                task = bar.add_task(title, total=total, completed=done, remark="")
+                yield lambda remark="": bar.update(task, advance=1, remark=remark)
         else:
-            yield PlainProgress(self, title, total)
+            yield PlainProgress(self, title, total, unit, done)
 
 
 class PlainProgress:
     """Progress as lines of text."""
 
-    def __init__(self, console: Console, title: str, total: int) -> None:
-        self._console, self._title, self._total = console, title, total
-        self._done = 0
+    def __init__(self, console: Console, title: str, total: int, unit: str, done: int) -> None:
+        self._console, self._title, self._total, self._unit = console, title, total, unit
+        self._before = self._done = done
         self._began = self._shown = time.monotonic()
 
-    def __call__(self) -> None:
-        """Count an image; every few seconds, and at the end, print a line."""
+    def __call__(self, remark: str = "") -> None:
+        """Count an item; every few seconds, and at the end, print a line."""
         self._done += 1
         now = time.monotonic()
         if now - self._shown < PLAIN_INTERVAL and self._done < self._total:
             return
         self._shown = now
-        rate = self._done / max(now - self._began, 1e-9)
+        rate = (self._done - self._before) / max(now - self._began, 1e-9)
         left = (self._total - self._done) / rate
-        self._console.note(f"{self._title} {self._done}/{self._total}, {rate:.1f} images/s, {left:.0f} s left")
+        parts = [f"{self._title} {self._done}/{self._total}", f"{rate:.1f} {self._unit}/s", f"{left:.0f} s left"]
+        self._console.note(", ".join([*parts, remark] if remark else parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -110,6 +111,11 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise BprError(f"{option} is {text!r}, expected numbers such as 2,1") from None
 
 
-def refine_settings(**given: object) -> RefineSettings:
-    """The library's defaults, changed by what the user set (what is None was not set)."""
-    return replace(DEFAULTS, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+def given(values: Mapping[str, object]) -> dict[str, object]:
+    """What the user set; what is None was not set."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def refine_settings(**values: object) -> RefineSettings:
+    """The library's defaults, changed by what the user set."""
+    return replace(DEFAULTS, **given(values))  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+"""Batches do not depend on who makes them."""
+
+import numpy as np
+import pytest
+import torch
+from train_cases import small_recipe, toy_set
+
+from bpr_cli.train.augment import Augmentation
+from bpr_cli.train.batches import Batch, Share, StepBatches, load
+from bpr_cli.train.held_out import whole
+from bpr_cli.train.order import Order
+from bpr_cli.train.sizes import Sizes
+
+
+@pytest.fixture
+def batches(tmp_path):
+    parts = [whole(toy_set(tmp_path / "a", 10)), whole(toy_set(tmp_path / "b", 6, first=50))]
+
+    def make(first=0, size=4, seed=0) -> StepBatches:
+        order = Order([10, 6], "patches", seed)
+        return StepBatches(parts, order, Augmentation(small_recipe(), Sizes(16, 8, 32)), seed, Share(first, size, 4))
+
+    return make
+
+
+def same(first: Batch, second: Batch) -> bool:
+    return all(torch.equal(*planes) for planes in zip(first, second, strict=True))
+
+
+def test_shapes(batches):
+    batch = batches()[0]
+    assert [plane.dtype for plane in batch] == [torch.uint8] * 3
+    assert [tuple(plane.shape) for plane in batch] == [(4, 32, 32, 3), (4, 32, 32), (4, 32, 32)]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_nothing(workers, batches):
+    alone = list(load(batches(), range(7), 0, pinned=False))
+    together = list(load(batches(), range(7), workers, pinned=False))
+    assert len(alone) == 7
+    assert all(map(same, alone, together))
+
+
+def test_a_training_that_goes_on_gets_the_same_batches(batches):
+    whole_way = list(load(batches(), range(6), 0, pinned=False))
+    later = list(load(batches(), range(4, 6), 0, pinned=False))
+    assert all(map(same, whole_way[4:], later))
+
+
+def test_processes_share_the_batch_of_a_single_one(batches):
+    for step in (0, 5):
+        one = batches()[step]
+        shares = [batches(first, 2)[step] for first in (0, 2)]
+        assert same(one, Batch(*(torch.cat(planes) for planes in zip(*shares, strict=True))))
+
+
+def test_the_seed_changes_everything_and_a_patch_never_comes_twice_alike(batches):
+    assert not same(batches()[0], batches(seed=1)[0])
+    shown = [image.numpy().tobytes() for step in range(16) for image in batches()[step].image]
+    assert len(set(shown)) == len(shown)
+
+
+def test_split():
+    batch = Batch(*(torch.arange(6 * size).view(6, -1) for size in (3, 1, 2)))
+    parts = batch.split(3)
+    assert len(parts) == 3
+    np.testing.assert_array_equal(torch.cat([part.truth for part in parts]), batch.truth)

@@ -1,0 +1,11 @@
+"""``bpr`` with networks so small that training them is a matter of milliseconds, for tests that need a process."""
+
+from train_learners import Tiny, TinyNorm
+
+from bpr_cli.cli.main import main
+from bpr_cli.networks.registry import NETWORKS
+
+NETWORKS.update({"tiny": Tiny, "tiny-norm": TinyNorm})
+
+if __name__ == "__main__":
+    main()
