@@ -1,4 +1,4 @@
-"""Reads ``.pth`` and ``.pt`` checkpoints, those of MMSegmentation above all, without running what they may carry.
+"""Checkpoints (``.pth`` and ``.pt``) in the way of MMSegmentation: written, and read without running what they carry.
 
 Such a file is a Python pickle, which can run code when it is opened. It is only ever opened by torch's reader for
 plain tensors (``weights_only``).
@@ -6,11 +6,14 @@ plain tensors (``weights_only``).
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +22,10 @@ from torch import Tensor, nn
 from bpr_cli.errors import BprError
 
 NESTS = ("state_dict", "model")
+META = "meta"
+MMSEGMENTATION_META = {"CLASSES": ("bg", "fg"), "PALETTE": [[0, 0, 0], [255, 255, 255]]}
+"""What MMSegmentation asks a checkpoint for beside the weights."""
+
 PARALLEL_PREFIX = "module."
 AUXILIARY_PREFIX = "auxiliary_head."
 """A second head of MMSegmentation: it adds a loss in training and decides nothing."""
@@ -30,22 +37,52 @@ LARGEST_FILE = 4 << 30
 """Bytes; with optimiser state, checkpoints of the largest networks here have less than a quarter."""
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint, freed of what programs wrap around it and of heads that only training needs.
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is in a checkpoint.
+
+    Attributes:
+        tensors: the state dict.
+        metadata: the texts beside it, by name.
+    """
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, and free its state dict of what programs wrap around it and of heads that only training needs.
 
     Raises:
         BprError: damaged, unsafe or without a state dict; the sentence's subject is the file, not named.
     """
     _check_torch()
     _check_size(path)
-    content = _unwrapped(_load(path))
-    if not isinstance(content, Mapping) or not content:
+    content = _load(path)
+    state = _unwrapped(content)
+    if not isinstance(state, Mapping) or not state:
         raise BprError("it holds no state dict (parameter names with tensors)")
-    for name, value in content.items():
+    for name, value in state.items():
         if not (isinstance(name, str) and _is_plain(value)):
             raise BprError(f"it holds no state dict: {str(name)[:80]!r} is no plain tensor but {type(value).__name__}")
-    state = _without_prefix(content)
-    return {name: tensor for name, tensor in state.items() if not name.startswith(AUXILIARY_PREFIX)}
+    plain = _without_prefix(state)
+    tensors = {name: tensor for name, tensor in plain.items() if not name.startswith(AUXILIARY_PREFIX)}
+    return Checkpoint(tensors, _texts(content))
+
+
+def checkpoint_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A checkpoint as MMSegmentation reads it; equal content makes equal bytes."""
+    buffer = io.BytesIO()
+    torch.save({META: {**MMSEGMENTATION_META, **metadata}, "state_dict": OrderedDict(tensors)}, buffer)
+    return buffer.getvalue()
+
+
+def _texts(content: object) -> dict[str, str]:
+    """The texts in the ``meta`` of a checkpoint."""
+    meta = content.get(META) if isinstance(content, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return {}
+    return {name: text for name, text in meta.items() if isinstance(name, str) and isinstance(text, str)}
 
 
 def _check_torch() -> None:

@@ -14,7 +14,7 @@ from torch import nn
 from bpr_cli.errors import BprError
 from bpr_cli.files import write_atomically
 from bpr_cli.networks.card import WeightsCard
-from bpr_cli.networks.checkpoint import read_checkpoint
+from bpr_cli.networks.checkpoint import checkpoint_bytes, read_checkpoint
 from bpr_cli.networks.fit import check_layout, check_values, fill, layout_of, recognise
 from bpr_cli.networks.registry import build_network
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS, shipped_weights
@@ -52,9 +52,9 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
 
     Args:
         name_or_path: a name in ``shipped_weights()``, a ``.safetensors`` file that ``save_weights`` wrote, or a
-            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. A checkpoint has no settings: its
-            network is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128, or
-            256 for ``hrnet48``, ImageNet normalisation).
+            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. Theirs have no settings: the network
+            is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128, or 256 for
+            ``hrnet48``, ImageNet normalisation).
 
     Raises:
         BprError: no such weights, or a file that cannot be used; the sentence names it and says why.
@@ -74,15 +74,15 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     """Write the network and its card as one file, which appears under its name only when complete.
 
     Args:
-        path: ends in ``.safetensors``; its folder is made where missing, a file of that name is replaced.
+        path: ends in ``.safetensors``, or in ``.pth`` or ``.pt`` for a checkpoint in the authors' MMSegmentation
+            layout; its folder is made where missing, a file of that name is replaced.
         network: of the kind that ``card.network`` names, on any device.
         card: travels in the file's metadata.
 
     Raises:
         BprError: ``load_weights`` would refuse the file, or it cannot be written.
     """
-    if path.suffix.lower() != OWN_SUFFIX:
-        raise BprError(f"the weights {path} cannot be written: the name must end in {OWN_SUFFIX}")
+    check_suffix(path)
     tensors = {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in network.state_dict().items()
@@ -90,11 +90,26 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     try:
         check_layout(card.network, build_network(card.network), layout_of(tensors))
         check_values(network)
-        write_atomically(path, save(tensors, metadata={METADATA_KEY: card.to_json()}))
+        metadata = {METADATA_KEY: card.to_json()}
+        own = path.suffix.lower() == OWN_SUFFIX
+        write_atomically(path, save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata))
     except BprError as error:
         raise BprError(f"the weights {path} were not written: {error}") from None
     except OSError as error:
         raise BprError(f"the weights {path} cannot be written: {error.strerror or error}") from None
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a name for new weights that does not tell their format.
+
+    Raises:
+        BprError: it has another ending than those of weights.
+    """
+    if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
+        raise BprError(
+            f"the weights {path} cannot be written: the name must end in {OWN_SUFFIX}, or in "
+            f"{' or '.join(CHECKPOINT_SUFFIXES)} for a checkpoint"
+        )
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -143,13 +158,16 @@ def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
 
 
 def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Network and assumed card of an authors' checkpoint."""
-    tensors = read_checkpoint(path)
-    layout = layout_of(tensors)
-    card = _assumed_card(path, recognise(layout))
+    """Network and card of a checkpoint; a card is assumed where ``save_weights`` left none."""
+    checkpoint = read_checkpoint(path)
+    layout = layout_of(checkpoint.tensors)
+    if METADATA_KEY in checkpoint.metadata:
+        card = _card_from(checkpoint.metadata)
+    else:
+        card = _assumed_card(path, recognise(layout))
     network = build_network(card.network)
     check_layout(card.network, network, layout)
-    fill(network, tensors)
+    fill(network, checkpoint.tensors)
     return network, card
 
 

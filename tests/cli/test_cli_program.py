@@ -30,6 +30,13 @@ HELP = {
         "--debug",
     ],
     ("demo", "--help"): ["Usage: bpr demo [OPTIONS]", "  bpr demo --out demo/", "--weights"],
+    ("weights", "--help"): ["Usage: bpr weights [OPTIONS] COMMAND", "list", "show", "convert", "check"],
+    ("weights", "convert", "--help"): [
+        "Usage: bpr weights convert [OPTIONS]",
+        "  bpr weights convert trained.safetensors trained.pth",
+        "--overwrite",
+        "--input-size",
+    ],
     ("--version",): [f"bpr {__version__}"],
 }
 

@@ -190,8 +190,8 @@ def test_integers_are_no_weights(saved, card):
 
 
 def test_save_refuses_what_load_would_refuse(tiny, card, tmp_path):
-    with pytest.raises(BprError, match=r"must end in \.safetensors"):
-        save_weights(tmp_path / "mine.pth", tiny, card)
+    with pytest.raises(BprError, match=r"must end in \.safetensors, or in \.pth or \.pt for a checkpoint"):
+        save_weights(tmp_path / "mine.onnx", tiny, card)
     with pytest.raises(BprError, match="do not fit the network hrnet18s"):
         save_weights(tmp_path / "mine.safetensors", tiny, WeightsCard("mine", "hrnet18s"))
     tiny.conv.bias.data[0] = float("nan")
