@@ -6,8 +6,8 @@
 The parameters of a method are chosen for each kind of data (objects, street, cells) by the sum of the gains of IoU and
 boundary F on a seeded choice of images of the train part; nothing is tuned on ``dice``, which takes those of objects.
 Then the val part is refined once. IoU, boundary F and AP are gains in points: over all non-empty masks of ``objects``
-(AP of ``yolo``), over the matched masks of ``cells``; mIoU and AF of ``street``. Seconds are those of one image
-without reading and writing, on one core if the program is given one; for BPR, with them.
+(AP of ``yolo``), over the matched masks of ``cells``; mIoU and AF of ``street``. Seconds are CPU seconds of one image,
+without reading and writing; for BPR, with them.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def run_bpr(source: Source, data: Path, refiner: Refiner, limit: int | None) -> 
     """The program itself on the val part."""
     refined = refine_and_measure(source, data, refiner, limit)
     gains = gains_of(source, refined.figures)
-    return Row(source.name, "BPR", refiner.settings.weights, *gains, refined.seconds / refined.images)
+    return Row(source.name, "BPR", refiner.settings.weights, *gains, refined.cpu_seconds / refined.images)
 
 
 def gains_of(source: Source, figures: Figures) -> tuple[float | None, float | None, float | None]:

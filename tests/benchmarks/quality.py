@@ -11,7 +11,8 @@ card describes them. Every set is refined once as ``bpr refine`` does it, to fil
 - matched IoU, matched boundary F: over the coarse masks whose IoU with a true mask is above 0.5.
 - videos of ``objects``: over the coarse masks that touch the true one; classes of ``street``: as in the evaluation.
 
-Seconds are wall time; those of the network are its part of them, by which the cost of two networks is compared.
+Seconds are wall time, those of the network are its part of them. CPU seconds are those of all threads of the program:
+they compare the cost of two networks also where other programs run beside.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import ast
 import json
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -162,6 +164,7 @@ class Refined:
     patches: int
     seconds: float
     network_seconds: float
+    cpu_seconds: float
     figures: Figures
 
     def to_json(self) -> dict[str, Any]:
@@ -217,11 +220,12 @@ def refine_and_measure(source: Source, data: Path, refiner: Refiner, limit: int 
     predictions.items = spread(predictions.items, limit)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / Path(source.predictions).stem
+        began = time.process_time()
         result = refine_predictions(refiner, predictions, predictions.writer(out))
+        cpu_seconds = time.process_time() - began
         figures = measure(source, data, out, part=limit is not None)
-    return Refined(
-        source.name, result.written, result.movement.patches, result.elapsed, result.seconds["network"], figures
-    )
+    patches, network_seconds = result.movement.patches, result.seconds["network"]
+    return Refined(source.name, result.written, patches, result.elapsed, network_seconds, cpu_seconds, figures)
 
 
 def spread(items: list[Any], limit: int | None) -> list[Any]:
@@ -329,9 +333,10 @@ def show(measured: Sequence[Refined]) -> None:
             kept = "NO" if name in one.figures.losses else "yes"
             parts.add_row(one.name, name, *numbers(overlap), *numbers(boundary), kept)
         parts.add_section()
-    costs = new_table("cost", "set", "images", "patches", "seconds", "network seconds")
+    costs = new_table("cost", "set", "images", "patches", "seconds", "network seconds", "CPU seconds")
     for one in measured:
-        costs.add_row(one.name, str(one.images), str(one.patches), number(one.seconds), number(one.network_seconds))
+        seconds = [number(value, ".1f") for value in (one.seconds, one.network_seconds, one.cpu_seconds)]
+        costs.add_row(one.name, str(one.images), str(one.patches), *seconds)
     console.print(figures, parts, costs)
 
 
