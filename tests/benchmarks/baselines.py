@@ -32,9 +32,11 @@ from bpr_cli.formats import PredictionSet
 from bpr_cli.formats.images import read_image
 
 METHODS: dict[str, list[Method]] = {
-    "GrabCut": [GrabCut(band, iterations) for band in (6, 12, 20) for iterations in (1, 3)],
-    "guided filter": [GuidedFilter(radius, eps) for radius in (4, 8, 16) for eps in (1e-5, 1e-4, 1e-3)],
-    "dense CRF": [DenseCrf(band, 16, colour, weight) for band in (8, 16) for colour in (8, 16) for weight in (4, 12)],
+    "GrabCut": [GrabCut(band, iterations) for band in (3, 6, 12, 20) for iterations in (1, 3)],
+    "guided filter": [GuidedFilter(radius, eps) for radius in (2, 4, 8, 16, 24) for eps in (1e-4, 1e-3, 1e-2)],
+    "dense CRF": [
+        DenseCrf(band, 16, colour, weight) for band in (4, 8, 16) for colour in (4, 8, 16) for weight in (4, 12, 36)
+    ],
 }
 """The grid of every method."""
 
