@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bpr_cli.cli import demo, evaluate, options, refine, train, weights
+from bpr_cli.cli import demo, evaluate, extract, options, refine, train, weights
 from bpr_cli.cli.console import Console
 from bpr_cli.errors import BprError
 from bpr_cli.version import __version__
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command(epilog=refine.EXAMPLES)(refine.refine)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(epilog=extract.EXAMPLES)(extract.extract)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 app.add_typer(weights.app, name="weights")

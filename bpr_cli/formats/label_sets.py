@@ -19,6 +19,9 @@ from bpr_cli.masks import LabelMap
 
 LABEL_IDS_SET, TRAIN_IDS_SET = "labelIds", "trainIds"
 VOID = 255
+CITYSCAPES_VOID = frozenset(label.id for label in cityscapes_labels if label.ignoreInEval and label.id >= 0)
+"""The labelIds of Cityscapes that are no class."""
+
 _SAMPLE = 8
 
 
@@ -76,8 +79,7 @@ def _of_names(items: Iterable[Item]) -> str | None:
 
 def _label_ids() -> LabelSet:
     classes = {label.id: label.name for label in cityscapes_labels if not label.ignoreInEval}
-    void = {label.id for label in cityscapes_labels if label.ignoreInEval and label.id >= 0}
-    return LabelSet(LABEL_IDS_SET, classes, frozenset({*void, VOID}))
+    return LabelSet(LABEL_IDS_SET, classes, CITYSCAPES_VOID | {VOID})
 
 
 def _train_ids() -> LabelSet:

@@ -94,3 +94,17 @@ def check_report_folder(out: Path, read: Sequence[Path]) -> None:
         if source.is_dir() and source.resolve() == out.resolve():
             raise BprError(f"the output {out} is a folder that is read; give another --out")
     check_folder(out, out)
+
+
+def check_folder_apart(out: Path, read: Sequence[Path]) -> None:
+    """Refuse a folder for new files that cannot be written, or that is, or lies in, a folder that is read.
+
+    Raises:
+        BprError: so it is.
+    """
+    if out.is_file():
+        raise BprError(f"the output {out} is a file, expected a folder; give another --out")
+    for source in read:
+        if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
+            raise BprError(f"the output {out} lies inside {source}, which is read; give another --out")
+    check_folder(out, out)

@@ -103,6 +103,31 @@ def open_truth(
     return open_source(source, NamesOnly(), replace(options, format=predictions.format, task=None))
 
 
+def open_truth_alone(path: Path, options: ReadOptions, ending: str | None = None) -> PredictionSet:
+    """Open ground truth without predictions to go by: its form is recognised like that of predictions.
+
+    A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task asked for is semantic, if
+    an ending is given, or if there is nothing else.
+
+    Args:
+        path: a file or a directory.
+        options: what to force instead of recognising it.
+        ending: of the label maps to take from a ``gtFine`` folder, see ``open_truth``.
+
+    Raises:
+        BprError: missing, or no ground truth.
+    """
+    kind = "ground truth"
+    source = Source(path, kind=kind)
+    maps = options.task is Task.SEMANTIC or options.format == "labels" or ending is not None
+    if options.format == "cityscapes" or (not maps and _has(source, INSTANCE_IDS)):
+        return _open_instance_ids(source)
+    chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
+    if chosen:
+        source, options = Source(path, chosen, kind), replace(options, format="labels")
+    return open_source(source, NamesOnly(), options)
+
+
 _WANTED = "a PNG file for every image; check --ground-truth"
 
 

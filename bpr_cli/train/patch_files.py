@@ -1,7 +1,7 @@
 """The files of a patch set and what ``set.json`` says of them.
 
 ======================  =============================================================================================
-``set.json``            version, settings, counts, and size and SHA-256 of every other file; written last
+``set.json``            version, settings, sources, counts, and size and SHA-256 of every other file; written last
 ``items.json``          the images of the set: a list of ``[source, name, image id]``
 ``index.npy``           where each patch lies and comes from: a NumPy file of ``INDEX_TYPE`` records, without pickle
 ``patches-00000.bin``   the records of the patches, one after the other, see ``patch_record.py``; and so on
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import IO
 
@@ -51,6 +51,58 @@ _HASHED_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
+class Counts:
+    """What was seen of one source of coarse masks, or of one of its images.
+
+    Attributes:
+        images: images read.
+        failed: images that could not be used.
+        segments: coarse masks.
+        matched: those with a true counterpart.
+        patches: useful patches cut along them, of which ``max_patches`` may have kept a part.
+        dropped: patches left out, because nothing is known of them or they are inferior.
+    """
+
+    images: int = 0
+    failed: int = 0
+    segments: int = 0
+    matched: int = 0
+    patches: int = 0
+    dropped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True)
+class PatchSource:
+    """A source of coarse masks; paths are as the user gave them.
+
+    Attributes:
+        name: the predictions; ``simulated from`` the ground truth where there were none.
+        format: of the predictions.
+        images: the folder of the images.
+        truth: the ground truth.
+        counts: what was seen of it.
+    """
+
+    name: str
+    format: str
+    images: str
+    truth: str
+    counts: Counts = Counts()
+
+    @classmethod
+    def from_json(cls, content: Json) -> PatchSource:
+        """Read what ``asdict`` gave.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        return cls(**{**content, "counts": Counts(**content["counts"])})
+
+
+@dataclass(frozen=True)
 class SetFile:
     """What ``set.json`` says of another file."""
 
@@ -81,6 +133,7 @@ class SetDocument:
     """The content of ``set.json``."""
 
     settings: PatchSetSettings
+    sources: tuple[PatchSource, ...]
     patches: int
     images: int
     items: SetFile
@@ -94,9 +147,8 @@ class SetDocument:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the settings and the digests of all files."""
-        content = [asdict(self.settings), [[file.name, file.bytes, file.sha256] for file in self.files]]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 over all that the document says, which includes the digests of all files."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write the file, atomically."""
@@ -137,13 +189,19 @@ class SetDocument:
         if not isinstance(shards, list):
             raise BprError("it lists no shards")
         return cls(
-            PatchSetSettings(**settings),
+            _parse_settings(settings),
+            tuple(PatchSource.from_json(source) for source in content["sources"]),
             _count(content["patches"]),
             _count(content["images"]),
             _parse_file(content["items"], ITEMS),
             _parse_file(content["index"], INDEX),
             tuple(_parse_file(shard, shard_name(number)) for number, shard in enumerate(shards)),
         )
+
+
+def _parse_settings(content: dict[str, Json]) -> PatchSetSettings:
+    labels = content["ignore_labels"]
+    return PatchSetSettings(**{**content, "ignore_labels": None if labels is None else tuple(labels)})
 
 
 def _count(value: Json) -> int:
@@ -192,6 +250,33 @@ def reading(path: Path) -> IO[bytes]:
         return path.open("rb")
     except OSError as error:
         raise BprError(f"{path} cannot be read: {error.strerror or error}; copy the patch set again") from error
+
+
+def remove_set(folder: Path) -> None:
+    """Remove the files of a set from a folder, ``set.json`` first, so that no set is ever there in part.
+
+    Raises:
+        BprError: they cannot be removed.
+    """
+    try:
+        for path in (folder / DOCUMENT, folder / ITEMS, folder / INDEX, *folder.glob("patches-*.bin")):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BprError(f"{folder} cannot be written: {error.strerror or error}") from error
+
+
+def move_set(source: Path, target: Path) -> None:
+    """Move the files of a set to another folder of the same disk, ``set.json`` last.
+
+    Raises:
+        BprError: they cannot be moved.
+    """
+    remove_set(target)
+    try:
+        for name in (ITEMS, INDEX, *(path.name for path in source.glob("patches-*.bin")), DOCUMENT):
+            (source / name).replace(target / name)
+    except OSError as error:
+        raise BprError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _hash(file: IO[bytes]) -> str:

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,8 @@ from bpr_cli.train.patch_files import (
     INDEX_TYPE,
     ITEMS,
     NO_CATEGORY,
+    Counts,
+    PatchSource,
     SetDocument,
     SetFile,
     read_index,
@@ -37,12 +39,14 @@ from bpr_cli.train.patch_settings import PatchSetSettings
 
 __all__ = [
     "VOID",
+    "Counts",
     "PatchItem",
     "PatchOrigin",
     "PatchSample",
     "PatchSet",
     "PatchSetSettings",
     "PatchSetWriter",
+    "PatchSource",
 ]
 
 SHARD_BYTES = 256 * 2**20
@@ -93,6 +97,7 @@ class PatchSet:
     Attributes:
         path: the directory.
         settings: how it was made.
+        sources: what it was extracted from.
         digest: SHA-256 of all its content as hex digits.
     """
 
@@ -100,6 +105,7 @@ class PatchSet:
         """See ``open``."""
         self.path = path
         self.settings = document.settings
+        self.sources = document.sources
         self.digest = document.digest
         self._document = document
         self._index = read_index(path, document)
@@ -167,6 +173,11 @@ class PatchSet:
     def item_numbers(self) -> NDArray[np.int64]:
         """int64, (P,): the place in ``items`` of the image of every patch, to split or balance a set by."""
         return self._index["item"].astype(np.int64)
+
+    @property
+    def bytes(self) -> int:
+        """Size of the set on the disk."""
+        return sum(file.bytes for file in self._document.files)
 
     def verify(self) -> None:
         """Read everything and compare it with the digest.
@@ -254,8 +265,11 @@ class PatchSetWriter:
         if shard.bytes >= self._shard_bytes:
             self._finish_shard()
 
-    def close(self) -> PatchSet:
+    def close(self, sources: Sequence[PatchSource] = ()) -> PatchSet:
         """Finish the set and open it.
+
+        Args:
+            sources: what is to be said of the sources of its patches.
 
         Raises:
             BprError: the disk is full.
@@ -266,6 +280,7 @@ class PatchSetWriter:
         items = json.dumps([astuple(item) for item in self._items]).encode()
         document = SetDocument(
             self._settings,
+            tuple(sources),
             patches=len(self._rows) // INDEX_TYPE.itemsize,
             images=len(self._items),
             items=_written(self._path, ITEMS, items),

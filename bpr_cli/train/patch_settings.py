@@ -25,6 +25,9 @@ class PatchSetSettings:
         seed: of the draw and of simulated masks.
         simulate: simulated coarse masks of every true segment, 0 for none.
         jpeg: quality of the images, 1 to 100; None stores them without loss.
+        label_set: classes of label maps: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name
+            a line, or None: as the names of files say, or else all labels.
+        ignore_labels: labels that are void, beside those of the label set; None takes 255.
     """
 
     patch_size: int = 64
@@ -37,6 +40,8 @@ class PatchSetSettings:
     seed: int = 0
     simulate: int = 0
     jpeg: int | None = None
+    label_set: str | None = None
+    ignore_labels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check types and ranges.
@@ -60,6 +65,10 @@ class PatchSetSettings:
                 raise BprError(f"{name} is {value!r}; expected a number from 0 up to, not including, 1")
         if type(self.keep_inferior) is not bool:
             raise BprError(f"keep_inferior is {self.keep_inferior!r}; expected true or false")
+        if not isinstance(self.label_set, str | None):
+            raise BprError(f"label_set is {self.label_set!r}; expected a name or a path")
+        if self.ignore_labels is not None and not all(type(label) is int for label in self.ignore_labels):
+            raise BprError(f"ignore_labels is {self.ignore_labels!r}; expected whole numbers")
 
     def _check_whole(self, name: str, lowest: int, highest: int) -> None:
         value = getattr(self, name)

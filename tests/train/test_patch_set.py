@@ -278,9 +278,8 @@ def forge(folder, name, content):
     document = json.loads(path.read_text())
     entry = {"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     document[name.split(".")[0]] = entry
-    files = [[file["name"], file["bytes"], file["sha256"]] for file in (document["items"], document["index"])]
-    files += [[file["name"], file["bytes"], file["sha256"]] for file in document["shards"]]
-    digest = json.dumps([document["settings"], files], sort_keys=True)
+    said = {key: value for key, value in document.items() if key not in ("kind", "version", "digest")}
+    digest = json.dumps(said, sort_keys=True)
     path.write_text(json.dumps({**document, "digest": hashlib.sha256(digest.encode()).hexdigest()}))
 
 

@@ -1,0 +1,268 @@
+"""``bpr extract``: a patch set to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bpr_cli.cli import options
+from bpr_cli.cli.console import Console
+from bpr_cli.cli.options import INPUT
+from bpr_cli.errors import BprError
+from bpr_cli.formats.output import check_folder_apart
+from bpr_cli.train.patch_settings import PatchSetSettings
+
+if TYPE_CHECKING:
+    from bpr_cli.train.extract import Extraction, ExtractResult, ExtractSettings
+    from bpr_cli.train.sources import SourceInput
+
+DEFAULTS = PatchSetSettings()
+PATCHES, SIMULATION = "Patches", "Simulated masks"
+
+SHOWN = 20
+"""How many failures are told in full."""
+
+NAME_WIDTH = 36
+"""Characters of a source's name in the closing table."""
+
+EXAMPLES = """
+Examples:
+
+  bpr extract results.json --images train2017/ \\
+      --ground-truth instances_train2017.json --out patches/
+
+  bpr extract preds_a/ preds_b/ --images images/ \\
+      --ground-truth labels/ --max-patches 100000 --out patches/
+
+  bpr extract --simulate --images images/ \\
+      --ground-truth masks/ --out patches/
+"""
+
+
+def extract(
+    images: Annotated[
+        list[Path],
+        typer.Option("--images", "-i", help="Directory of the images; one for all PREDICTIONS, or one for each."),
+    ],
+    ground_truth: Annotated[
+        list[Path],
+        typer.Option(
+            "--ground-truth", "-g", help="Ground truth in the form of the predictions, or gtFine; one for all, or each."
+        ),
+    ],
+    out: options.Out,
+    predictions: Annotated[
+        list[Path] | None, typer.Argument(help="Predictions of one or several models: directories or JSON files.")
+    ] = None,
+    format_: options.FormatName = None,
+    task: options.TaskName = None,
+    label_set: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of label maps: labelIds, trainIds, or a file of one name a line (default: as found).",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    ignore_label: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Label of label maps that is void; may be repeated (default: 255 and the label set's).",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    min_iou: Annotated[
+        float | None,
+        typer.Option(
+            help=f"IoU with a true mask that a coarse mask must exceed (default: {DEFAULTS.min_iou}).",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    patch_size: Annotated[
+        int | None,
+        typer.Option(help=f"Side of the patches in pixels (default: {DEFAULTS.patch_size}).", rich_help_panel=PATCHES),
+    ] = None,
+    padding: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Context around the patches in pixels (default: {DEFAULTS.padding}).", rich_help_panel=PATCHES
+        ),
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            help="Where patches lie: dense along the boundary, grid, or instance: one around each mask "
+            f"(default: {DEFAULTS.scheme}).",
+            rich_help_panel=PATCHES,
+        ),
+    ] = None,
+    nms_threshold: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Overlap of patches of the scheme dense (default: {DEFAULTS.nms_threshold}).", rich_help_panel=PATCHES
+        ),
+    ] = None,
+    keep_inferior: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-inferior",
+            help="Keep patches of label maps that hold one class only away from their border.",
+            rich_help_panel=PATCHES,
+        ),
+    ] = None,
+    max_patches: Annotated[
+        int | None,
+        typer.Option(
+            "--max-patches",
+            "--sample",
+            help="Draw so many patches of all at random, without replacement (default: keep all).",
+            rich_help_panel=PATCHES,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help=f"Of the draw and of simulated masks (default: {DEFAULTS.seed}).", rich_help_panel=PATCHES),
+    ] = None,
+    jpeg: Annotated[
+        int | None,
+        typer.Option(
+            help="Store images as JPEG of this quality, for a set to be carried over a network (default: PNG).",
+            rich_help_panel=PATCHES,
+        ),
+    ] = None,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Make coarse masks from the ground truth too.", rich_help_panel=SIMULATION),
+    ] = False,
+    simulations: Annotated[
+        int | None,
+        typer.Option(
+            help="Simulated masks of every true one (default with --simulate: 1).", rich_help_panel=SIMULATION
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Images at a time (default: the cores, 4 at most).")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove a patch set that is there already.")] = False,
+    json: options.Json = False,
+    _debug: options.Debug = False,
+) -> None:
+    """Make a patch set for training out of predictions and ground truth.
+
+    Cuts patches along the boundaries of coarse masks, each with what is true
+    of it. Started again after an interruption, it goes on where it was.
+    Without predictions, --simulate makes coarse masks from the ground truth.
+    """
+    # OpenCV and the readers take a while to import, and help texts must not wait for them.
+    from bpr_cli.train.extract import Extraction, ExtractSettings  # noqa: PLC0415
+
+    given = {
+        "patch_size": patch_size,
+        "padding": padding,
+        "scheme": scheme,
+        "nms_threshold": nms_threshold,
+        "min_iou": min_iou,
+        "keep_inferior": keep_inferior,
+        "max_patches": max_patches,
+        "seed": seed,
+        "simulate": simulations if simulations is not None else int(simulate),
+        "jpeg": jpeg,
+        "label_set": label_set,
+        "ignore_labels": None if ignore_label is None else tuple(ignore_label),
+    }
+    settings = replace(DEFAULTS, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    sources = pair_paths(predictions or [], images, ground_truth, settings)
+    check_folder_apart(out, [path for source in sources for path in source.paths])
+    how = ExtractSettings(overwrite=overwrite) if workers is None else ExtractSettings(workers, overwrite)
+    raise typer.Exit(run(Extraction(sources, settings, format_, task), how, out, json))
+
+
+def pair_paths(
+    predictions: Sequence[Path], images: Sequence[Path], truths: Sequence[Path], settings: PatchSetSettings
+) -> list[SourceInput]:
+    """The sources: predictions, or else ground truth, each with its images.
+
+    Raises:
+        BprError: the numbers of paths do not fit, or there is nothing to cut patches along.
+    """
+    from bpr_cli.train.sources import SourceInput  # noqa: PLC0415
+
+    if not predictions and not settings.simulate:
+        raise BprError(
+            "there are no predictions; give some, or make coarse masks from the ground truth with --simulate"
+        )
+    named: Sequence[Path | None] = predictions or [None] * len(truths)
+    return [
+        SourceInput(*paths)
+        for paths in zip(
+            named,
+            for_each(images, len(named), "--images"),
+            for_each(truths, len(named), "--ground-truth"),
+            strict=True,
+        )
+    ]
+
+
+def for_each(paths: Sequence[Path], count: int, option: str) -> Sequence[Path]:
+    """A path for each of ``count`` sources: the one given for all, or as many as there are.
+
+    Raises:
+        BprError: it is another number.
+    """
+    if len(paths) not in (1, count):
+        raise BprError(f"{option} is given {len(paths)} times for {count} predictions; give it once, or once for each")
+    return list(paths) * count if len(paths) == 1 else paths
+
+
+def run(extraction: Extraction, how: ExtractSettings, out: Path, json: bool) -> int:
+    """Extract, show what was done, and return the exit code."""
+    console = Console()
+    with console.progress("extracting", extraction.images) as advance:
+        result = extraction.run(out, how, advance)
+    for failure in result.failures[:SHOWN]:
+        console.error(failure.reason)
+    if len(result.failures) > SHOWN:
+        console.error(f"and {len(result.failures) - SHOWN} more; --json names them all")
+    show(console, result)
+    if json:
+        console.result(summary(result))
+    return 1 if result.failures else 0
+
+
+def show(console: Console, result: ExtractResult) -> None:
+    """The closing table."""
+    patch_set = result.patch_set
+    if result.resumed:
+        console.note(f"{result.resumed} images were done before; --overwrite starts afresh")
+    rows = [
+        (
+            shortened(source.name),
+            *(f"{count}" for count in (seen.images, seen.segments, seen.matched, seen.patches, seen.dropped)),
+        )
+        for source in patch_set.sources
+        for seen in [source.counts]
+    ]
+    columns = ("source", "images", "masks", "matched", "patches", "dropped")
+    console.table(f"{len(patch_set)} patches in {patch_set.path}, {patch_set.bytes / 1e6:.1f} MB", columns, rows)
+
+
+def shortened(name: str) -> str:
+    """The end of a long path, which tells more than its beginning."""
+    return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
+
+
+def summary(result: ExtractResult) -> dict[str, object]:
+    """What ``--json`` prints."""
+    patch_set = result.patch_set
+    return {
+        "out": str(patch_set.path),
+        "digest": patch_set.digest,
+        "patches": len(patch_set),
+        "bytes": patch_set.bytes,
+        "settings": asdict(patch_set.settings),
+        "sources": [asdict(source) for source in patch_set.sources],
+        "resumed_images": result.resumed,
+        "failures": [asdict(failure) for failure in result.failures],
+        "elapsed": round(result.elapsed, 3),
+    }

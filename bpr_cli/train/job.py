@@ -1,0 +1,61 @@
+"""What an extraction is told, as JSON, so that it can be compared with what an earlier one was told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.documents import Json
+from bpr_cli.train.patch_set import PatchSetSettings, PatchSource
+from bpr_cli.train.sources import Source
+
+
+def told(settings: PatchSetSettings, sources: Sequence[PatchSource]) -> dict[str, Json]:
+    """What decides on the content of a set beside the content of its input, as JSON."""
+    paths = [[source.name, source.format, source.images, source.truth] for source in sources]
+    content: dict[str, Json] = json.loads(json.dumps({"settings": asdict(settings), "sources": paths}))
+    return content
+
+
+def difference(found: dict[str, Json], wanted: dict[str, Json]) -> str:
+    """The first thing in which another extraction was told something else."""
+    for name, value in wanted["settings"].items():
+        if found["settings"].get(name) != value:
+            return f"made with {name} {found['settings'].get(name)}, expected {value}"
+    if found["sources"] != wanted["sources"]:
+        names = [", ".join(source[0] for source in sides["sources"]) for sides in (found, wanted)]
+        if names[0] != names[1]:
+            return f"made from {names[0]}, expected {names[1]}"
+        return "made with other images or ground truth"
+    return "made when its input files were others"
+
+
+def digest_inputs(sources: Iterable[Source]) -> str:
+    """SHA-256 over names, sizes and times of change of all files that are read.
+
+    Raises:
+        BprError: one of them is gone.
+    """
+    digest = hashlib.sha256()
+    for path in _inputs(sources):
+        try:
+            known = path.stat()
+        except OSError as error:
+            raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+        digest.update(f"{path.name}\0{known.st_size}\0{known.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _inputs(sources: Iterable[Source]) -> Iterable[Path]:
+    for source in sources:
+        sides = (source.sets.predictions, source.sets.truth)
+        for side in sides:
+            yield from side.shared_files()
+        for work in source.works:
+            yield work.image
+            for side, item in zip(sides, (work.pair.prediction, work.pair.truth), strict=True):
+                yield from side.files(item) if item else ()
