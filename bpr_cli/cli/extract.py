@@ -171,7 +171,7 @@ def extract(
         "label_set": label_set,
         "ignore_labels": None if ignore_label is None else tuple(ignore_label),
     }
-    settings = replace(DEFAULTS, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    settings = replace(DEFAULTS, **options.given(given))  # type: ignore[arg-type]
     sources = pair_paths(predictions or [], images, ground_truth, settings)
     check_folder_apart(out, [path for source in sources for path in source.paths])
     how = ExtractSettings(overwrite=overwrite) if workers is None else ExtractSettings(workers, overwrite)
