@@ -11,6 +11,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.deeplab import DeepLabV3Plus
 from bpr_cli.networks.fast_scnn import FastSCNN
 from bpr_cli.networks.hrnet import W18, W18_SMALL, W48, HRNet
+from bpr_cli.networks.lite_unet import LiteUNet
 from bpr_cli.networks.resnet import RESNET18, RESNET50, ResNetFCN
 from bpr_cli.networks.unet import UNet
 
@@ -22,6 +23,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet50": partial(ResNetFCN, RESNET50),
     "deeplabv3plus-r50": partial(DeepLabV3Plus, RESNET50),
     "fast-scnn": FastSCNN,
+    "lite-unet": LiteUNet,
     "unet-s": UNet,
 }
 """Every network maps float (P, 4, T, T) to logits (P, 2, T, T); see ``EncoderDecoder.forward`` for the channels."""

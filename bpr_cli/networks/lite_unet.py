@@ -1,0 +1,152 @@
+"""An encoder-decoder that decides at full patch resolution and knows the look of things from ImageNet.
+
+The encoder is EfficientNet-Lite0 (Tan and Le, ICML 2019; its Lite variant, 2020: no squeeze-and-excitation, ReLU6) up
+to 1/16 of the patch's resolution, so weights trained on ImageNet can start it. The mask enters as in the paper: by a
+stem convolution of its own, added to the image's before the first batch norm. Two short paths bring image and
+mask undiminished to the decoder, at half and at full resolution.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from bpr_cli.networks.unet import CLASSES, INPUT_CHANNELS, ConvBlock, ResidualBlock
+
+STEM_CHANNELS = 32
+
+
+class Stage(NamedTuple):
+    """A run of inverted bottlenecks; the first one has the stride and changes the channels."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+)
+"""EfficientNet-Lite0 without its last two stages, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the patch's resolution."""
+
+SKIPS = (0, 1, 2, 4)
+"""The stages whose features the decoder sees: the last one at each resolution."""
+
+WIDTHS = (16, 32, 48, 64, 96, 128)
+"""Channels of the decoder at 1, 1/2, 1/4, 1/8, 1/16 and 1/32 of the patch's resolution."""
+
+
+class LiteUNet(nn.Module):
+    """EfficientNet-Lite0 encoder with two stems, U-Net decoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_stem = SameConv2d(INPUT_CHANNELS - 1, STEM_CHANNELS, 3, stride=2)
+        self.mask_stem = SameConv2d(1, STEM_CHANNELS, 3, stride=2)
+        self.stem_norm = _norm(STEM_CHANNELS)
+        entering = (STEM_CHANNELS, *(stage.channels for stage in STAGES))
+        self.encoder = nn.ModuleList(_stage(before, stage) for before, stage in zip(entering, STAGES, strict=False))
+        self.deepest = nn.Sequential(
+            ConvBlock(STAGES[-1].channels, WIDTHS[-1], stride=2), *(ResidualBlock(WIDTHS[-1]) for _ in range(2))
+        )
+        steps = list(zip(WIDTHS[:1:-1], WIDTHS[-2:0:-1], reversed(SKIPS), strict=True))
+        self.narrow = nn.ModuleList(nn.Conv2d(below, width, 1) for below, width, _ in steps)
+        self.skip = nn.ModuleList(nn.Conv2d(STAGES[index].channels, width, 1) for _, width, index in steps)
+        self.up = nn.ModuleList(ResidualBlock(width) for _, width, _ in steps)
+        self.half_view = ConvBlock(4 * INPUT_CHANNELS, WIDTHS[1])
+        self.full_view = ConvBlock(INPUT_CHANNELS, WIDTHS[0])
+        self.last_narrow = nn.Conv2d(WIDTHS[1], WIDTHS[0], 1)
+        self.finish = ConvBlock(2 * WIDTHS[0], WIDTHS[0])
+        self.classify = nn.Conv2d(WIDTHS[0], CLASSES, 3, 1, 1)
+        nn.init.normal_(self.mask_stem.weight, std=0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Decide patches.
+
+        Args:
+            x: float, (P, 4, T, T): normalised RGB and the coarse mask as -1 / +1; T a multiple of 32.
+
+        Returns:
+            Logits of background and foreground, (P, 2, T, T).
+        """
+        # A half-resolution view of every pixel joins the decoder's last step but one.
+        extra = [0.0, 0.0, 0.0, self.half_view(F.pixel_unshuffle(x, 2))]
+        features = self.encode(x)
+        deep = self.deepest(features[-1])
+        for narrow, skip, block, index, more in zip(
+            self.narrow, self.skip, self.up, reversed(SKIPS), extra, strict=True
+        ):
+            deep = block(F.relu(_doubled(narrow(deep)) + skip(features[index]) + more))
+        full = torch.cat([_doubled(self.last_narrow(deep)), self.full_view(x)], dim=1)
+        logits: Tensor = self.classify(self.finish(full))
+        return logits
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features of every stage of the encoder, (P, C, h, w) each."""
+        deep = F.relu6(self.stem_norm(self.image_stem(x[:, :3]) + self.mask_stem(x[:, 3:])))
+        features = []
+        for stage in self.encoder:
+            deep = stage(deep)
+            features.append(deep)
+        return features
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution without bias that pads as TensorFlow's ``SAME`` does, for an even input.
+
+    With a stride the padding is not symmetric; weights trained with it expect just that.
+    """
+
+    def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
+        both = before if before == after else 0
+        super().__init__(entering, leaving, kernel, stride, padding=both, groups=groups, bias=False)
+        self.margins = (before, after) * 2 if before != after else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(P, C, h, w) to (P, C', h / stride, w / stride)."""
+        return super().forward(F.pad(x, self.margins) if self.margins else x)
+
+
+class InvertedBottleneck(nn.Module):
+    """Widen, filter every channel alone, narrow (Sandler et al., CVPR 2018); with a shortcut where shapes allow."""
+
+    def __init__(self, entering: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        inner, leaving = entering * stage.expansion, stage.channels
+        self.widen = nn.Sequential(nn.Conv2d(entering, inner, 1, bias=False), _norm(inner), nn.ReLU6(inplace=True))
+        if stage.expansion == 1:
+            self.widen = nn.Sequential()
+        self.filter = nn.Sequential(
+            SameConv2d(inner, inner, stage.kernel, stride, groups=inner), _norm(inner), nn.ReLU6(inplace=True)
+        )
+        self.narrow = nn.Sequential(nn.Conv2d(inner, leaving, 1, bias=False), _norm(leaving))
+        self.shortcut = entering == leaving and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(P, C, h, w) to (P, C', h / stride, w / stride)."""
+        out: Tensor = self.narrow(self.filter(self.widen(x)))
+        return x + out if self.shortcut else out
+
+
+def _stage(entering: int, stage: Stage) -> nn.Sequential:
+    first = InvertedBottleneck(entering, stage, stage.stride)
+    return nn.Sequential(first, *(InvertedBottleneck(stage.channels, stage, 1) for _ in range(stage.blocks - 1)))
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    """Batch norm as EfficientNet has it, but for a slower average: it is fine-tuned with small batches."""
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
