@@ -26,6 +26,13 @@ Examples:
   bpr weights convert trained.safetensors trained.pth
 """
 
+START_EXAMPLES = """
+Examples:
+
+  bpr weights start efficientnet-lite0.pth start.safetensors
+  bpr train patches/ --init start.safetensors --out run/
+"""
+
 app = typer.Typer(no_args_is_help=True, help="List, show, convert and check weights.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file.")]
@@ -123,6 +130,24 @@ def convert(
     changes = {key: value for key, value in given.items() if value is not None}
     converted = convert_weights(name, out, overwrite=overwrite, **changes)
     Console().note(f"{converted.card.network} as {converted.card.name}: {converted.path}, SHA-256 {converted.digest}")
+
+
+@app.command(epilog=START_EXAMPLES)
+def start(
+    checkpoint: Annotated[Path, typer.Argument(help="EfficientNet-Lite0 trained on ImageNet, as .pth.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new .safetensors file.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the new file where it is there.")] = False,
+    seed: Annotated[int, typer.Option(help="Of the weights that are random.")] = 0,
+    _debug: options.Debug = False,
+) -> None:
+    """Make a lite-unet to train, with an encoder that knows ImageNet."""
+    from bpr_cli.networks.imagenet import CARD as START_CARD  # noqa: PLC0415
+    from bpr_cli.networks.imagenet import start_from_imagenet  # noqa: PLC0415
+    from bpr_cli.networks.weights import check_new, save_weights  # noqa: PLC0415
+
+    check_new(out, overwrite)
+    save_weights(out, start_from_imagenet(checkpoint, seed), START_CARD)
+    Console().note(f"{START_CARD.network}, to be trained with bpr train --init {out}")
 
 
 @app.command()

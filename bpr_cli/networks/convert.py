@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bpr_cli.errors import BprError
-from bpr_cli.networks.weights import LoadedWeights, check_suffix, load_weights, save_weights
+from bpr_cli.networks.weights import LoadedWeights, check_new, load_weights, save_weights
 
 
 def convert_weights(
@@ -28,9 +27,7 @@ def convert_weights(
     Raises:
         BprError: the source cannot be used, a value is not sane, or ``out`` is there or cannot be written.
     """
-    check_suffix(out)
-    if out.exists() and not overwrite:
-        raise BprError(f"the weights {out} are there already; give --overwrite to replace them, or another name")
+    check_new(out, overwrite)
     loaded = load_weights(source)
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
     save_weights(out, loaded.network, card)

@@ -112,6 +112,17 @@ def check_suffix(path: Path) -> None:
         )
 
 
+def check_new(path: Path, overwrite: bool) -> None:
+    """Refuse to write new weights under a name that is taken or tells no format.
+
+    Raises:
+        BprError: see ``check_suffix``, or the file is there and not to be overwritten.
+    """
+    check_suffix(path)
+    if path.exists() and not overwrite:
+        raise BprError(f"the weights {path} are there already; give --overwrite to replace them, or another name")
+
+
 def _find(name_or_path: str | Path) -> Path:
     """The file that is meant, with a suffix that can be read."""
     shipped = shipped_weights()
