@@ -84,7 +84,8 @@ def evaluate(
     max_detections: Annotated[
         int | None,
         typer.Option(
-            help="Predictions taken of an image and category (default: 100; 300: LVIS).", rich_help_panel=MEASURES
+            help="Predictions taken of an image and category (default: 100; LVIS: 300 of an image).",
+            rich_help_panel=MEASURES,
         ),
     ] = None,
     oracle: Annotated[

@@ -9,7 +9,7 @@ from bpr_cli.evaluate.report import Figure, OracleRow, Report, Row
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Summary, groups, sizes, classes and head-room."""
+    """Summary, groups, sizes, classes, head-room and notes."""
     images = f"{report.images} {'image' if report.images == 1 else 'images'}"
     failed = f", {len(report.failures)} left out" if report.failures else ""
     console.table(f"{report.task}: {images}{failed}, figures in percent", *summary_table(report))
@@ -20,6 +20,8 @@ def show_report(console: Console, report: Report) -> None:
     if report.oracle:
         title = "head-room: if all pixels that near to the predicted boundary were right, percent (in brackets: gain)"
         console.table(title, *oracle_table(report.oracle))
+    for note in report.notes:
+        console.note(f"note: {note}")
 
 
 def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

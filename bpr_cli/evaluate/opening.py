@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,15 @@ from bpr_cli.evaluate.kinds.panoptic import PanopticKind
 from bpr_cli.evaluate.kinds.semantic import SemanticKind
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.image_index import ImageIndex
 from bpr_cli.formats.label_sets import check_labels, choose_label_set, ending_of
 from bpr_cli.formats.pairing import Pair, Sets, pair_sets
 from bpr_cli.formats.truth import open_truth, open_without_images
+
+COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
+"""Most predictions that count: of a category in an image for COCO, of an image for LVIS."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +90,18 @@ def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
     truth = open_truth(inputs.truth, predictions, options, ending_of(settings.label_set))
     sets = Sets(predictions, truth, baseline)
     pairs, problems = pair_sets(sets, settings.allow_missing)
+    settings = _with_limit(settings, truth)
     kind, label_set = _kind(sets, pairs, settings)
     images = ImageIndex.scan(inputs.images) if inputs.images else None
     return Opened(inputs, settings, sets, kind, pairs, problems, images, label_set)
+
+
+def _with_limit(settings: EvaluateSettings, truth: PredictionSet) -> EvaluateSettings:
+    """The settings with the limit on detections of the benchmark at hand, where none was asked for."""
+    if settings.max_detections is not None:
+        return settings
+    federated = isinstance(truth, CocoSet) and truth.images and truth.images.is_federated
+    return replace(settings, max_detections=LVIS_DETECTIONS if federated else COCO_DETECTIONS)
 
 
 def _open_baseline(inputs: Inputs, predictions: PredictionSet, options: ReadOptions) -> PredictionSet | None:

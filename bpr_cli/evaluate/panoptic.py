@@ -67,6 +67,11 @@ class PanopticSettings:
             raise BprError("there is no category to evaluate, expected at least one")
         _check_distinct([category.id for category in self.categories], "the categories list the id")
 
+    @property
+    def mark(self) -> int:
+        """The segment id that the slip of boundary-iou-api is about."""
+        return max(category.id for category in self.categories) + 1
+
 
 @dataclass(frozen=True, eq=False)
 class PanopticSums:
@@ -177,7 +182,7 @@ def _bands(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettin
     if settings.dilation_ratio is None:
         return ()
     width = band_width(settings.dilation_ratio, (truth.ids.shape[0], truth.ids.shape[1]))
-    mark = max(category.id for category in settings.categories) + 1 if settings.as_reference else None
+    mark = settings.mark if settings.as_reference else None
     return BandMap.of(prediction, width, mark), BandMap.of(truth, width, mark)
 
 

@@ -175,6 +175,7 @@ class Report:
         curves: precision over recall; empty but for instances.
         oracle: head-room, in the order asked for; empty when not asked for.
         failures: items that could not be measured, and why.
+        notes: sentences that whoever reads the figures should know.
     """
 
     task: str
@@ -195,6 +196,7 @@ class Report:
     curves: tuple[Curve, ...] = ()
     oracle: tuple[OracleRow, ...] = ()
     failures: tuple[Failure, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def has_baseline(self) -> bool:

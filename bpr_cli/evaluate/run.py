@@ -173,7 +173,14 @@ def _report(opened: Opened, collected: _Collected, tables: Sequence[Tables], ela
             for distance, table in zip(opened.settings.oracle, oracles, strict=True)
         ),
         failures=tuple(collected.failures),
+        notes=_notes(after, before),
     )
+
+
+def _notes(after: Tables, before: Tables | None) -> tuple[str, ...]:
+    """Those of the predictions, and those of the baseline that are others."""
+    others = [note for note in before.notes if note not in after.notes] if before else []
+    return (*after.notes, *(f"baseline: {note}" for note in others))
 
 
 def _settings(opened: Opened) -> dict[str, Any]:

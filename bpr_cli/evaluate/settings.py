@@ -24,7 +24,8 @@ class EvaluateSettings:
         label_set: classes of label maps: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name
             a line, or None: Cityscapes where file names say so, else all labels that occur in the ground truth.
         ignore_labels: labels that are void, beside those of the label set; None takes 255.
-        max_detections: predictions of a category that are taken of one image, the best first; for LVIS, 300.
+        max_detections: predictions of a category that are taken of one image, the best first; where the ground truth
+            says which categories were looked for (LVIS), of all categories together. None takes 100, for LVIS 300.
         allow_missing: leave out what does not match instead of refusing everything.
         workers: images measured at a time; None takes the cores, ``MAX_WORKERS`` at most.
     """
@@ -34,7 +35,7 @@ class EvaluateSettings:
     oracle: tuple[int, ...] = ()
     label_set: str | None = None
     ignore_labels: tuple[int, ...] | None = None
-    max_detections: int = 100
+    max_detections: int | None = None
     allow_missing: bool = False
     workers: int | None = None
 
@@ -43,7 +44,7 @@ class EvaluateSettings:
         wrong = [distance for distance in self.oracle if not 1 <= distance <= 1000]
         if wrong:
             raise BprError(f"the oracle distance is {wrong[0]}, expected whole pixels from 1 to 1000")
-        if self.max_detections < 1:
+        if self.max_detections is not None and self.max_detections < 1:
             raise BprError(f"the number of detections is {self.max_detections}, expected 1 or more")
         if self.workers is not None and self.workers < 1:
             raise BprError(f"the number of workers is {self.workers}, expected 1 or more")

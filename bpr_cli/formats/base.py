@@ -63,11 +63,19 @@ class SegmentRecord:
 
 @dataclass(frozen=True)
 class CategoryRecord:
-    """A category that a set names; ``thing`` is False for stuff."""
+    """A category that a set names.
+
+    Attributes:
+        id: as records refer to it.
+        name: as people call it.
+        thing: False for stuff.
+        frequency: ``r``, ``c`` or ``f`` for rare, common and frequent ones in LVIS, else empty.
+    """
 
     id: int
     name: str
     thing: bool = True
+    frequency: str = ""
 
 
 @dataclass(frozen=True)

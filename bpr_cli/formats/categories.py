@@ -23,8 +23,13 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
             raise BprError(f"{path}: category {number} has the id {category_id!r}, expected a whole number")
         if category_id in found:
             raise BprError(f"{path}: category {number} has the id {category_id}, which another category has already")
-        name, thing = record.get("name"), record.get("isthing", 1)
-        found[category_id] = CategoryRecord(category_id, str(category_id if name is None else name), bool(thing))
+        name, thing, frequency = record.get("name"), record.get("isthing", 1), record.get("frequency")
+        found[category_id] = CategoryRecord(
+            category_id,
+            str(category_id if name is None else name),
+            bool(thing),
+            frequency if isinstance(frequency, str) else "",
+        )
     return tuple(found.values())
 
 

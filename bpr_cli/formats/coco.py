@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
@@ -121,6 +123,9 @@ class CocoSet(PredictionSet):
 
     def read(self, item: Item) -> Prediction:
         """The masks of one image, in the order of its records."""
+        return self._masks(item)
+
+    def _masks(self, item: Item) -> tuple[Mask, ...]:
         group = self._groups[item.name]
         size = self._polygon_size(item, group)
         return tuple(self._mask(index, record, size) for index, record in group.records.items())
@@ -197,6 +202,21 @@ class CocoSet(PredictionSet):
     def writer(self, out: Path) -> Writer:
         """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""
         return _CocoWriter(self, output_file(out, self.path.name))
+
+
+class CocoUnion(CocoSet):
+    """COCO annotations as binary masks: of every image the union of its annotations, groups of objects among them."""
+
+    format = "masks"
+
+    def read(self, item: Item) -> Prediction:
+        """The union of the masks of one image."""
+        masks = self._masks(item)
+        union = np.zeros(masks[0].size, dtype=bool)
+        for mask in masks:
+            x0, y0, x1, y1 = mask.box
+            union[y0:y1, x0:x1] |= mask.crop
+        return (Mask.from_array(union),)
 
 
 def _image_table(document: Json, options: ReadOptions) -> ImageTable | None:

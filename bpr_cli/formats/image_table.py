@@ -14,11 +14,31 @@ _COCO_DIGITS = 12
 
 
 @dataclass(frozen=True)
+class Searched:
+    """Which categories were looked for in an image whose annotations do not cover all categories, as in LVIS.
+
+    Attributes:
+        absent: ids of the categories that were looked for and are not there.
+        incomplete: ids of the categories of which some are annotated, but not all that are there.
+    """
+
+    absent: frozenset[int]
+    incomplete: frozenset[int]
+
+
+@dataclass(frozen=True)
 class ImageRecord:
-    """What a JSON file says of an image; ``size`` is (H, W) where it is stated."""
+    """What a JSON file says of an image.
+
+    Attributes:
+        file_name: of the image.
+        size: (H, W) where it is stated.
+        searched: which categories were looked for; None for all.
+    """
 
     file_name: str
     size: Size | None
+    searched: Searched | None = None
 
 
 class ImageTable:
@@ -30,8 +50,9 @@ class ImageTable:
         self._plain: dict[str, ImageRecord] = {}
         self._ids: dict[str, int | str] = {}
         for record in records:
-            if isinstance(record, dict) and is_id(record.get("id")) and isinstance(record.get("file_name"), str):
-                image = ImageRecord(record["file_name"], _size_of(record))
+            name = _name_of(record) if isinstance(record, dict) and is_id(record.get("id")) else None
+            if name is not None:
+                image = ImageRecord(name, _size_of(record), _searched_of(record))
                 self._exact[str(record["id"])] = image
                 self._ids[str(record["id"])] = record["id"]
                 self._plain[plain_id(record["id"])] = image
@@ -57,6 +78,11 @@ class ImageTable:
 
     def __bool__(self) -> bool:
         return bool(self._exact)
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether not all categories were looked for in every image."""
+        return any(record.searched for record in self._exact.values())
 
     def items(self) -> list[tuple[int | str, ImageRecord]]:
         """Ids, as the file has them, and their records, in its order."""
@@ -85,6 +111,22 @@ def plain_id(image_id: int | str) -> str:
     """The id as text without the zeros that COCO's file names put before it."""
     text = str(image_id)
     return text.lstrip("0") or "0" if text.isdecimal() else text
+
+
+def _name_of(record: Record) -> str | None:
+    """The file name; LVIS gives only the address that the image once had."""
+    name = record.get("file_name")
+    address = record.get("coco_url")
+    if isinstance(name, str):
+        return name
+    return address.rsplit("/", 1)[-1] if isinstance(address, str) else None
+
+
+def _searched_of(record: Record) -> Searched | None:
+    absent, incomplete = record.get("neg_category_ids"), record.get("not_exhaustive_category_ids")
+    if not isinstance(absent, list) and not isinstance(incomplete, list):
+        return None
+    return Searched(*(frozenset(ids if isinstance(ids, list) else []) for ids in (absent, incomplete)))
 
 
 def _size_of(record: Record) -> Size | None:

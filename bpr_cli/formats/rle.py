@@ -161,8 +161,13 @@ def _mask_of_runs(size: Size, runs: Runs) -> Mask:
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
     edges = np.concatenate(([left * height], np.stack([starts, stops], axis=1).ravel(), [right * height]))
     inside = np.arange(edges.size - 1) % 2 == 1
-    band = np.repeat(inside, np.diff(edges)).reshape(right - left, height).T
-    return Mask.from_array(band, offset=(left, 0), size=size)
+    columns = np.repeat(inside, np.diff(edges)).reshape(right - left, height)
+    first_rows = starts % height
+    last_rows = first_rows + (stops - starts)
+    # A run that goes on in the next column covers the last and the first row.
+    goes_on = bool((last_rows > height).any())
+    top, bottom = (0, height) if goes_on else (int(first_rows.min()), int(last_rows.max()))
+    return Mask(size, (left, top, right, bottom), np.ascontiguousarray(columns[:, top:bottom].T))
 
 
 def _decode_polygons(polygons: list[list[float]], size: Size) -> Mask:

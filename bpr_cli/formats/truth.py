@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task
+from bpr_cli.formats.coco import CocoUnion
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_index import ImageIndex, NamesOnly
 from bpr_cli.formats.png import read_gray
@@ -78,8 +79,9 @@ def open_truth(
 ) -> PredictionSet:
     """Open the ground truth for a set of predictions, in the format that can be compared with them.
 
-    Label maps are compared with label maps, masks with masks, COCO results with COCO annotations (or results),
-    panoptic results with panoptic annotations, and Cityscapes results with ``…_instanceIds.png`` files.
+    Label maps are compared with label maps, masks with masks or with the unions of COCO annotations, COCO results with
+    COCO annotations (or results), panoptic results with panoptic annotations, and Cityscapes results with
+    ``…_instanceIds.png`` files.
 
     Args:
         path: a file or a directory.
@@ -95,6 +97,14 @@ def open_truth(
     source = Source(path, kind=kind)
     if predictions.format == "cityscapes":
         return _open_instance_ids(source)
+    if predictions.format == "masks" and source.documents and not source.pngs:
+        return CocoUnion(source, NamesOnly(), options)
+    if predictions.format == "coco" and source.pngs and not source.documents:
+        raise BprError(
+            f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
+            "predictions as Cityscapes results (a …_pred.txt an image and a PNG file a mask) to compare them with "
+            f"…{INSTANCE_IDS}.png files"
+        )
     if predictions.format in ("labels", "masks"):
         chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), "")
         source = Source(path, chosen, kind)

@@ -6,8 +6,12 @@ merged by putting them into one list, in any order.
 
 AP is pycocotools' on the same segments (Lin et al., ECCV 2014). Boundary AP is the same with the smaller of mask IoU
 and boundary IoU in place of mask IoU (Cheng et al., CVPR 2021, boundary-iou-api), crowds excepted, which keep the
-mask's. Annotations in the manner of LVIS are measured the same way, as pycocotools would; what LVIS says of categories
-that were not looked for in an image is not read.
+mask's.
+
+Where annotations say which categories were looked for in an image (Gupta et al., LVIS, CVPR 2019), the rules are those
+of lvis-api: predictions of a category that is neither annotated nor known to be absent are left out, those of one that
+is not annotated completely count only when they find something, and the limit on predictions is one on the image, not
+on the category.
 
 Shape letters: K categories, D predicted and G true masks of one image and category, V measures (mask, boundary), A size
 ranges, T IoU thresholds, R recall steps.
@@ -27,6 +31,7 @@ from bpr_cli.evaluate.instance.boundary_f import TOLERANCE, sum_boundary_f
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Outcome, Outcomes, match, outcomes_of
 from bpr_cli.evaluate.instance.overlaps import Bools, Floats, Ints, iou, overlaps
 from bpr_cli.evaluate.instance.segments import ImageKey, ScoredMask, TruthMask, check_segments, check_truths
+from bpr_cli.formats.image_table import Searched
 from bpr_cli.masks import Mask
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -44,7 +49,8 @@ class CocoSettings:
 
     Attributes:
         categories: ids of the categories that count; segments of others are left out, as pycocotools does.
-        max_detections: how many predictions of a category are taken of one image, the best first.
+        max_detections: how many predictions of a category are taken of one image, the best first; of all categories
+            together where not all of them were looked for.
         dilation_ratio: width of the boundary for boundary AP, as a share of the image's diagonal.
         tolerance: of AF, in pixels; below 1 a fraction of the image's diagonal.
         thresholds: overlaps, rising.
@@ -101,7 +107,11 @@ def check_image(image: ImageKey, predictions: Sequence[ScoredMask], truths: Sequ
 
 
 def update_image(
-    image: ImageKey, predictions: Sequence[ScoredMask], truths: Sequence[TruthMask], settings: CocoSettings
+    image: ImageKey,
+    predictions: Sequence[ScoredMask],
+    truths: Sequence[TruthMask],
+    settings: CocoSettings,
+    searched: Searched | None = None,
 ) -> CocoRecord:
     """The record of one image.
 
@@ -110,32 +120,48 @@ def update_image(
         predictions: in the order of the file, which decides between equal scores.
         truths: its ground truth.
         settings: the same for all images.
+        searched: which categories were looked for in the image, None for all.
 
     Raises:
         BprError: the segments are not fit for measuring, see ``check_image``.
     """
     check_image(image, predictions, truths)
+    if searched:
+        known = searched.absent.union(segment.category for segment in truths)
+        predictions = [segment for segment in _best(predictions, settings) if segment.category in known]
+    incomplete = searched.incomplete if searched else frozenset()
     parts = []
     for category in settings.categories:
         found = [segment for segment in predictions if segment.category == category]
         true = [segment for segment in truths if segment.category == category]
         if found or true:
-            parts.append(_record_category(image, found, true, settings))
+            parts.append(_record_category(image, found, true, settings, complete=category not in incomplete))
     return _join(image, parts, settings)
 
 
-def _record_category(
-    image: ImageKey, predictions: Sequence[ScoredMask], truths: Sequence[TruthMask], settings: CocoSettings
-) -> CocoRecord:
-    """The record of the segments of one category."""
+def _best(predictions: Sequence[ScoredMask], settings: CocoSettings) -> list[ScoredMask]:
+    """So many predictions as are taken, the best first."""
     # Sorting keeps the order of equal scores.
-    best = sorted(predictions, key=lambda segment: -segment.score)[: settings.max_detections]
+    return sorted(predictions, key=lambda segment: -segment.score)[: settings.max_detections]
+
+
+def _record_category(
+    image: ImageKey,
+    predictions: Sequence[ScoredMask],
+    truths: Sequence[TruthMask],
+    settings: CocoSettings,
+    *,
+    complete: bool,
+) -> CocoRecord:
+    """The record of the segments of one category, of which all that are there are annotated or not."""
+    best = _best(predictions, settings)
     found, true = [segment.mask for segment in best], [segment.mask for segment in truths]
     sides = _Sides.of(best, truths)
     by_mask = overlaps(found, true, sides.crowd, min(settings.thresholds))
     by_boundary = _with_boundaries(by_mask, found, true, sides.crowd, settings)
     partners = [match(measure, sides.crowd, sides.ignored, settings.thresholds) for measure in (by_mask, by_boundary)]
-    outcomes = np.stack([outcomes_of(chosen, sides.ignored, sides.outside) for chosen in partners], axis=1)
+    excused = sides.outside if complete else np.ones_like(sides.outside)
+    outcomes = np.stack([outcomes_of(chosen, sides.ignored, excused) for chosen in partners], axis=1)
     pairs = np.where(outcomes[:, 0, 0] == Outcome.TRUE, partners[0][:, 0], NO_PARTNER)
     sums, counts = sum_boundary_f(found, true, pairs, settings.tolerance)
     known = slice(0, 1 if truths else 0)

@@ -49,10 +49,14 @@ def match(overlaps: Floats, crowd: Bools, ignored: Bools, thresholds: Sequence[f
         int64, (D, A, T): index of the true mask, or ``NO_PARTNER``.
     """
     partners = np.full((overlaps.shape[0], len(ignored), len(thresholds)), NO_PARTNER, dtype=np.int64)
-    candidates = _candidates(overlaps, min(thresholds))
-    rows = list(candidates)
-    if not rows:
+    least = np.minimum(thresholds, _ALMOST_ONE)
+    rows, columns = np.nonzero(overlaps >= least.min())
+    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):
+        # Nobody has a choice, so size ranges and order do not matter.
+        reached = overlaps[rows, columns][:, None] >= least
+        partners[rows] = np.where(reached, columns[:, None], NO_PARTNER)[:, None]
         return partners
+    candidates = _candidates(overlaps, rows, columns)
     known: dict[bytes, int] = {}
     for a, row in enumerate(ignored):
         same = known.setdefault(row.tobytes(), a)
@@ -60,24 +64,23 @@ def match(overlaps: Floats, crowd: Bools, ignored: Bools, thresholds: Sequence[f
             partners[:, a] = partners[:, same]
             continue
         flags = crowd.tolist(), row.tolist()
-        partners[rows, a] = np.transpose([_match_once(candidates, *flags, threshold) for threshold in thresholds])
+        partners[list(candidates), a] = np.transpose([_match_once(candidates, *flags, each) for each in least.tolist()])
     return partners
 
 
 _Candidates = dict[int, list[tuple[int, float]]]
 
 
-def _candidates(overlaps: Floats, threshold: float) -> _Candidates:
-    """For every predicted mask that reaches the threshold anywhere: index and overlap of the true masks."""
+def _candidates(overlaps: Floats, rows: Partners, columns: Partners) -> _Candidates:
+    """For every predicted mask that has any: index and overlap of the true masks it may find."""
     candidates: _Candidates = {}
-    for d, g in np.argwhere(overlaps >= min(threshold, _ALMOST_ONE)).tolist():
+    for d, g in zip(rows.tolist(), columns.tolist(), strict=True):
         candidates.setdefault(d, []).append((g, float(overlaps[d, g])))
     return candidates
 
 
-def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], threshold: float) -> list[int]:
+def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], least: float) -> list[int]:
     """The true mask that every predicted mask with candidates finds, in their order."""
-    least = min(threshold, _ALMOST_ONE)
     partners = []
     taken: set[int] = set()
     for options in candidates.values():
@@ -95,7 +98,7 @@ def outcomes_of(partners: Partners, ignored: Bools, outside: Bools) -> Outcomes:
     Args:
         partners: (D, A, T), as ``match`` gives them.
         ignored: (A, G), the true masks that do not count.
-        outside: (A, D), the predicted masks of another size; those that find nothing do not count either.
+        outside: (A, D), the predicted masks, such as those of another size, that do not count if they find nothing.
 
     Returns:
         ``Outcome`` values as uint8, (D, A, T).

@@ -44,6 +44,7 @@ class Tables:
         groups: things and stuff.
         sizes: small, medium, large.
         curves: precision by name of the curve, at recall 0, 0.01 .. 1.
+        notes: sentences that whoever reads the figures should know.
     """
 
     summary: Figures
@@ -51,6 +52,7 @@ class Tables:
     groups: list[TableRow] = field(default_factory=list)
     sizes: list[TableRow] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 class Kind(ABC, Generic[Content, Truth, Sums]):

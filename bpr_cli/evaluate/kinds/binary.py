@@ -36,7 +36,9 @@ class BinaryKind(Kind[BoolArray, BoolArray, BinarySums]):
         return masks[0].to_array()
 
     def read_truth(self, truth: PredictionSet, pair: Pair) -> BoolArray:
-        """The true mask of an image: bool, (H, W)."""
+        """The true mask of an image: bool, (H, W); empty for an image that COCO annotations list without any."""
+        if pair.truth is None and pair.size is not None:
+            return np.zeros(pair.size, dtype=bool)
         return self.read(truth, pair.truth, pair)
 
     def measure(self, pair: Pair, content: BoolArray, truth: BoolArray) -> BinarySums:  # noqa: ARG002

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from bpr_cli.evaluate.instance import (
     coco_figures,
     update_image,
 )
+from bpr_cli.evaluate.instance.boundary_f import mean_of_defined
 from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import (
     best_overlaps,
@@ -28,19 +30,29 @@ from bpr_cli.evaluate.kinds.instances import (
 )
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.coco import CocoSet
+from bpr_cli.formats.image_table import Searched
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import Size
 
 _SIZES = {"small": "ap_small", "medium": "ap_medium", "large": "ap_large"}
+_FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # as LVIS marks categories
 _CURVES = (0.5, 0.75, 0.9)
 
 
 @dataclass(frozen=True)
 class Instances:
-    """The true masks of an image of (H, W) pixels."""
+    """The true masks of an image.
+
+    Attributes:
+        size: (H, W) of the image.
+        masks: in the order of the file.
+        searched: which categories were looked for, None for all.
+    """
 
     size: Size
     masks: list[TruthMask]
+    searched: Searched | None = None
 
 
 class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
@@ -48,8 +60,16 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
 
     def __init__(self, settings: EvaluateSettings, categories: tuple[CategoryRecord, ...]) -> None:
         self._names = {category.id: category.name for category in categories}
+        listed = {
+            name: [category.id for category in categories if category.frequency == letter]
+            for letter, name in _FREQUENCIES.items()
+        }
+        self._groups = {name: ids for name, ids in listed.items() if ids}
         self._settings = CocoSettings(
-            tuple(sorted(self._names)), settings.max_detections, settings.dilation_ratio, settings.tolerance
+            tuple(sorted(self._names)),
+            settings.max_detections or CocoSettings.max_detections,
+            settings.dilation_ratio,
+            settings.tolerance,
         )
 
     def read(self, scored: PredictionSet, item: Item | None, pair: Pair) -> list[ScoredMask]:  # noqa: ARG002
@@ -59,11 +79,12 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
     def read_truth(self, truth: PredictionSet, pair: Pair) -> Instances:
         """The true masks of an image."""
         masks = read_true(truth, pair.truth)
-        return Instances(size_of(pair.size, masks), masks)
+        record = truth.images.get(pair.key) if isinstance(truth, CocoSet) and truth.images else None
+        return Instances(size_of(pair.size, masks), masks, record.searched if record else None)
 
     def measure(self, pair: Pair, content: list[ScoredMask], truth: Instances) -> list[CocoRecord]:
         """The record of one image."""
-        return [update_image(pair.key, content, truth.masks, self._settings)]
+        return [update_image(pair.key, content, truth.masks, self._settings, truth.searched)]
 
     def add(self, total: list[CocoRecord], sums: list[CocoRecord]) -> list[CocoRecord]:
         """The records of both, in the first list."""
@@ -96,12 +117,14 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
             TableRow(name, {"AP": getattr(mask, field), "boundary AP": getattr(boundary, field)})
             for name, field in _SIZES.items()
         ]
-        classes = [
-            TableRow(name, _of_category(figures.mask, figures.boundary, contour.per_category, category))
-            for category, name in sorted(self._names.items())
-        ]
+        rows = {
+            category: _of_category(figures.mask, figures.boundary, contour.per_category, category)
+            for category in sorted(self._names)
+        }
+        classes = [TableRow(self._names[category], row) for category, row in rows.items()]
+        groups = [TableRow(name, _mean([rows[category] for category in ids])) for name, ids in self._groups.items()]
         curves = {"": figures.mask, "boundary ": figures.boundary}
-        return Tables(summary, classes, [], sizes, self._curves(curves))
+        return Tables(summary, classes, groups, sizes, self._curves(curves))
 
     def _curves(self, tables: dict[str, ApTable]) -> dict[str, list[float]]:
         """Mean precision of the categories with ground truth at every recall."""
@@ -132,3 +155,8 @@ def _of_category(mask: ApTable, boundary: ApTable, contour: dict[int, float], ca
         "boundary AP": bands.ap,
         "AF": contour[category],
     }
+
+
+def _mean(rows: Sequence[Figures]) -> Figures:
+    """The means of one or more rows of figures, over those that are defined."""
+    return {name: mean_of_defined(np.array([row[name] for row in rows])) for name in rows[0]}

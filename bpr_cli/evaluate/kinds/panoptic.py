@@ -108,7 +108,16 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
             for number in figures.mask.per_class
         ]
         groups = [TableRow("things", _of_group(figures, "things")), TableRow("stuff", _of_group(figures, "stuff"))]
-        return Tables(_of_group(figures, "all"), classes, groups)
+        return Tables(_of_group(figures, "all"), classes, groups, notes=self._notes(total))
+
+    def _notes(self, total: PanopticSums) -> tuple[str, ...]:
+        if not total.slips:
+            return ()
+        return (
+            f"boundary PQ: in {total.slips} of {total.images} images a segment has the id {self._settings.mark}, the "
+            "number that boundary-iou-api writes over the inside of all segments; the figures repeat that, to equal "
+            "this tool's, and are not those of the paper there (segment ids above the number avoid it)",
+        )
 
     def layer(self, content: PanopticMap, truth: PanopticMap) -> NDArray[np.int32]:
         """Segments with the number of their true counterpart, so that both look alike; others come after them."""

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import pickle
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from instance_cases import CATEGORIES, cases, reference
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import boundary_f
 from bpr_cli.evaluate.instance import CocoSettings, ScoredMask, TruthMask, check_image, coco_figures, update_image
 from bpr_cli.formats import rle
+from bpr_cli.formats.image_table import Searched
 from bpr_cli.masks import Mask
 
 ALL_THRESHOLDS = CocoSettings(CATEGORIES).thresholds
@@ -231,3 +236,43 @@ def test_figures_of_many_small_masks(shared_fixtures):
     predictions, truths, chosen = segments_of(shared_fixtures.parent / "data", *files)
     figures = coco_figures([update_image(key, predictions[key], truths[key], chosen) for key in truths], chosen)
     assert [figures.mask.overall.ap, figures.mask.overall.ap50] == pytest.approx([0.110, 0.270], abs=5e-4)
+
+
+def lvis_rules(case, searched):
+    """What is left of a case under the rules of lvis-api: predictions that count, and those that may only find."""
+    kept, lenient = {}, set()
+    for image, found in case.predictions.items():
+        ranked = sorted(range(len(found)), key=lambda number: (-found[number].score, number))[: case.max_detections]
+        annotated = {segment.category for segment in case.truths[image]}
+        kept[image] = [
+            found[number] for number in ranked if found[number].category in annotated | searched[image].absent
+        ]
+        lenient |= {(image, category) for category in searched[image].incomplete}
+    return kept, lenient
+
+
+def lvis_precision(case, searched):
+    """Precision by plain loops over pycocotools' matches: those of lvis-api, but for predictions that it excuses."""
+    kept, lenient = lvis_rules(case, searched)
+    evaluator = reference(replace(case, predictions=kept, max_detections=1000))
+    for result in evaluator.evalImgs:
+        if result is not None and (result["image_id"], result["category_id"]) in lenient:
+            result["dtIgnore"] |= result["dtMatches"] == 0
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator.accumulate()
+    return evaluator.eval["precision"]
+
+
+some_categories = st.frozensets(st.sampled_from((*CATEGORIES, 9)))
+
+
+@generated
+@given(case=cases(), data=st.data())
+def test_federated_ap_follows_the_rules_of_lvis(case, data):
+    searched = {image: Searched(data.draw(some_categories), data.draw(some_categories)) for image in case.truths}
+    chosen = CocoSettings(CATEGORIES, max_detections=case.max_detections)
+    records = [
+        update_image(image, case.predictions[image], case.truths[image], chosen, searched[image])
+        for image in case.truths
+    ]
+    assert_equal_tables(coco_figures(records, chosen).mask, lvis_precision(case, searched))
