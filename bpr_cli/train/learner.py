@@ -107,7 +107,7 @@ class Learner:
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         if self.average:
-            self.average.update(self.network, step)
+            self.average.update(step)
         return loss
 
     def _backward(self, batch: Batch, last: bool) -> Tensor:

@@ -98,7 +98,7 @@ def test_the_average_against_a_loop():
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=0.1)
         network(torch.randn(2, 4, 8, 8))
-        average.update(network, step)
+        average.update(step)
         decay = min(0.8, (1 + step) / (10 + step))
         for index, new in enumerate(network.state_dict().values()):
             mixed = decay * expected[index] + (1 - decay) * new
@@ -155,6 +155,18 @@ def test_a_damaged_state_is_refused(harm):
     }[harm]
     with pytest.raises(BprError, match="it is damaged"):
         unpack(damaged, each)
+
+
+def test_float16_scales_its_gradients_and_the_scale_is_saved():
+    recipe = small_recipe()
+    each, other = (Learner(Tiny(), CARD, recipe, Arithmetic("float16", 1, 0), ALONE) for _ in range(2))
+    before = deepcopy(each.network)
+    each.step(0, some_batch(0))
+    assert not torch.equal(before.last.weight, each.network.last.weight)
+    scale = each.scaler.state_dict()
+    assert scale["scale"] > 1
+    unpack(pack(each, Standing(scaler={**scale, "scale": 1024.0})), other)
+    assert other.scaler.state_dict()["scale"] == 1024.0
 
 
 def test_bfloat16_learns_the_same_within_its_precision():
