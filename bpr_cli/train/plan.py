@@ -83,7 +83,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         mean=init.card.mean if init else IMAGENET_MEAN,
         std=init.card.std if init else IMAGENET_STD,
         mask_patch=settings.mask_patch,
-        training_data="; ".join(map(described, training)),
+        training_data="; ".join([*map(described, training), *_before(init)]),
         licence=settings.licence,
         description="trained with bpr train",
         recipe="; ".join(f"{key} = {json.dumps(value)}" for key, value in values_of(settings.recipe).items()),
@@ -98,6 +98,11 @@ def described(part: Part) -> str:
     sources = sorted({item.source for item in items})
     images = len({item.name for item in items})
     return f"{len(part)} patches of {images} images, coarse masks of {', '.join(sources)}"
+
+
+def _before(init: LoadedWeights | None) -> list[str]:
+    """What the first weights were trained on, which those to come owe something to."""
+    return [f"begun with {init.card.name}: {init.card.training_data or 'unknown'}"] if init else []
 
 
 def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> Sizes:

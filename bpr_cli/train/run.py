@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.output import check_report_folder
+from bpr_cli.formats.output import check_folder_apart
 from bpr_cli.networks.registry import build_network
 from bpr_cli.networks.weights import LoadedWeights, load_weights
 from bpr_cli.train.augment import Augmentation
@@ -119,7 +119,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
         init = load_weights(settings.init) if settings.init else None
         plan = make_plan(open_sets([*patches, *settings.validation]), settings, init, out.resolve().name)
         network = _first_network(plan, settings.seed, init)
-        check_report_folder(out, [*patches, *settings.validation])
+        check_folder_apart(out, [*patches, *settings.validation])
         folder = RunFolder(out)
         with folder.locked() if processes.leads else nullcontext():
             if processes.leads:

@@ -27,6 +27,7 @@ class RunFolder:
     ``state.safetensors``   what a training needs to go on: weights, average, optimiser, step
     ``log.csv``             loss, learning rate and validation by step
     ``tensorboard``         the same for TensorBoard, if asked for
+    ``lock``                held by the training that runs
     ======================  ============================================================================
     """
 

@@ -117,7 +117,7 @@ def test_a_recipe_file_and_its_errors(train, world):
             "batch_size is 4, which 1 process with 3 passes each cannot share evenly; ",
         ),
         (("--input-size", "33"), "the recipe modern cannot be used: input_size is 33, expected a multiple of 32 up to"),
-        (("--out", "patches"), "the output patches is a folder that is read; give another --out"),
+        (("--out", "patches"), "the output patches lies inside patches, which is read; give another --out"),
         (("--out", "images/a.png"), "the output images/a.png is a file, expected a folder"),
         (("--name", "a\nb"), "name is 'a\\nb', expected 1 to 200 printable characters"),
     ],

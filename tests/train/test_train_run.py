@@ -206,6 +206,8 @@ def test_initial_weights(patches, tmp_path):
     )
     summary = train(patches, tmp_path / "second", settings)
     assert summary.network == "tiny-norm"
+    card = load_weights(tmp_path / "second/last.safetensors").card
+    assert card.training_data.endswith("; begun with first: 36 patches of 9 images, coarse masks of preds")
     begun, ended = load_weights(start).network, load_weights(tmp_path / "second/last.safetensors").network
     torch.testing.assert_close(list(begun.parameters()), list(ended.parameters()), atol=1e-6, rtol=0)
     said = refusal(patches, tmp_path / "third", settings_of(init=str(start), network="unet-s"))
@@ -257,7 +259,7 @@ def test_sets_that_do_not_fit_together(patches, tmp_path):
     for second, said in ((other, "has patches of 32 px, but"), (empty, f"the patch set {empty} is empty")):
         with pytest.raises(BprError, match=said), open_training([patches, second], tmp_path / "run", settings_of()):
             pass
-    assert f"the output {patches} is a folder that is read" in refusal(patches, patches, settings_of())
+    assert f"the output {patches} lies inside {patches}, which is read" in refusal(patches, patches, settings_of())
 
 
 @pytest.mark.parametrize("changes", [{"accumulate": 0}, {"seed": -1}, {"validation_share": 1.0}, {"precision": "half"}])
