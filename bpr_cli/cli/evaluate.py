@@ -37,7 +37,8 @@ Examples:
 def evaluate(
     predictions: options.Predictions,
     ground_truth: Annotated[
-        Path, typer.Option("--ground-truth", "-g", help="Ground truth in the form of the predictions, or gtFine.")
+        Path,
+        typer.Option("--ground-truth", "-g", help="Ground truth like the predictions, gtFine, or COCO annotations."),
     ],
     baseline: Annotated[
         Path | None, typer.Option("--baseline", "-b", help="Predictions to compare with, such as those not refined.")
