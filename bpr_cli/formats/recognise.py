@@ -130,15 +130,16 @@ def _content(source: Source) -> str:
 def _recognise_pngs(source: Source, task: Task | None) -> str:
     values: set[int] = set()
     errors: list[BprError] = []
+    colours: list[BprError] = []
     sample = _spread(value_files(source))
     for file in sample:
         try:
             values.update(np.unique(read_gray(source.root / file)).tolist())
         except BprError as error:
+            if isinstance(error, ColourError) and not colours and _is_panoptic_folder(source):
+                return "panoptic"
             errors.append(error)
-    colours = [error for error in errors if isinstance(error, ColourError)]
-    if colours and _is_panoptic_folder(source):
-        return "panoptic"
+            colours += [error] if isinstance(error, ColourError) else []
     # Broken files become failures of their items, unless nothing else is there.
     if len(errors) == len(sample):
         raise colours[0] if colours else errors[0]
