@@ -66,7 +66,8 @@ class Console:
         self._messages.print(Text(printable(title), "bold"))
         table = Table()
         for index, column in enumerate(columns):
-            table.add_column(column, justify="left" if index == 0 else "right")
+            # Folded where the terminal is narrow: a number that is cut off would be another number.
+            table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._messages.print(table)
