@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[*USED_FOR], default=[*USED_FOR], metavar="SET")
     parser.add_argument("--methods", nargs="*", choices=[*METHODS], default=[*METHODS], metavar="NAME")
     parser.add_argument("--limit", type=int, help="so many images of every val set, evenly spread")
-    parser.add_argument("--tune-images", type=int, default=4, help="images of every train set to choose parameters on")
+    parser.add_argument("--tune-images", type=int, default=8, help="images of every train set to choose parameters on")
     parser.add_argument("--json", type=Path, help="write all lines to this file")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)

@@ -337,7 +337,9 @@ def show(measured: Sequence[Refined]) -> None:
     for one in measured:
         seconds = [number(value, ".1f") for value in (one.seconds, one.network_seconds, one.cpu_seconds)]
         costs.add_row(one.name, str(one.images), str(one.patches), *seconds)
-    console.print(figures, parts, costs)
+    for table in (figures, parts, costs):
+        if table.row_count:
+            console.print(table)
 
 
 def new_table(title: str, *columns: str) -> Table:
