@@ -14,6 +14,8 @@ from bpr_cli.patches.boundary import BoundaryPixels
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
 
+NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
+
 Scheme = Literal["dense", "grid", "instance"]
 
 ENLARGEMENT = 0.25

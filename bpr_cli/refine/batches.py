@@ -70,15 +70,17 @@ class Batch:
         return [share.job for share in self.shares if share.job.done]
 
 
-def fill_batches(jobs: Iterable[Job], batch_size: int) -> Iterator[Batch]:
+def fill_batches(jobs: Iterable[Job], batch_size: int) -> Iterator[Batch | Job]:
     """Fill batches with the patches of successive jobs; only the last batch may be smaller than ``batch_size``.
 
-    Every job must have at least one patch.
+    A job without patches has nothing to wait for and is handed through at once.
     """
     shares: list[Share] = []
     room = batch_size
     for job in jobs:
         start, total = 0, len(job.cut_image.patches)
+        if total == 0:
+            yield job
         while start < total:
             share = Share(job, start, min(total, start + room))
             shares.append(share)

@@ -91,9 +91,9 @@ class Pipeline:
         """Push all items through; stops early only on a bug or an interrupt."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            jobs = self._jobs(pool, ((item, pool.submit(self._cut, item)) for item in self.predictions.items))
+            jobs = self._jobs((item, pool.submit(self._cut, item)) for item in self.predictions.items)
             for number in range(1, len(self.refiner.rounds)):
-                jobs = self._jobs(pool, self._cut_again(pool, jobs, number))
+                jobs = self._jobs(self._cut_again(pool, jobs, number))
             for job in self._decided(jobs):
                 self._submit_writing(pool, job)
             self._collect(until=0)
@@ -105,13 +105,16 @@ class Pipeline:
 
     def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """Send jobs through the network."""
-        for batch in fill_batches(jobs, self.refiner.batch_size):
+        for each in fill_batches(jobs, self.refiner.batch_size):
+            if isinstance(each, Job):
+                yield each
+                continue
             with self.stopwatch("network"):
-                probabilities = self.refiner.decide(batch.patches)
-            yield from batch.hand_back(probabilities)
+                probabilities = self.refiner.decide(each.patches)
+            yield from each.hand_back(probabilities)
 
-    def _jobs(self, pool: ThreadPoolExecutor, submitted: Iterator[Submitted]) -> Iterator[Job]:
-        """Jobs of one round in their order; those without any patch go straight on to be written.
+    def _jobs(self, submitted: Iterator[Submitted]) -> Iterator[Job]:
+        """Jobs of one round in their order.
 
         ``submitted`` is asked for more only as far ahead as there may be images in memory.
         """
@@ -119,19 +122,16 @@ class Pipeline:
         for each in submitted:
             ahead.append(each)
             if len(ahead) > self._look_ahead:
-                yield from self._next_job(pool, ahead)
+                yield from self._next_job(ahead)
         while ahead:
-            yield from self._next_job(pool, ahead)
+            yield from self._next_job(ahead)
 
-    def _next_job(self, pool: ThreadPoolExecutor, ahead: deque[Submitted]) -> Iterator[Job]:
+    def _next_job(self, ahead: deque[Submitted]) -> Iterator[Job]:
         item, future = ahead.popleft()
         try:
             job = Job(item, future.result())
         except BprError as error:
             self._fail(item, error)
-            return
-        if job.done:
-            self._submit_writing(pool, job)
         else:
             yield job
 

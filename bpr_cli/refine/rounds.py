@@ -17,22 +17,27 @@ class Round:
         padding: context around each box in pixels.
         input_size: side T that patch and context are resized to.
         nms_threshold: overlap of patches, see ``RefineSettings``.
+        preliminary: another round follows, and only segments that larger patches are safe for take part in this one:
+            see ``stages.takes_part``.
     """
 
     patch_size: int
     padding: int
     input_size: int
     nms_threshold: float
+    preliminary: bool = False
 
 
 def rounds_of(card: WeightsCard, settings: RefineSettings) -> tuple[Round, ...]:
     """The rounds that settings ask for, or else the weights."""
+    scales = settings.scales or card.scales
     return tuple(
         Round(
             patch_size=max(1, round(card.patch_size * scale)),
             padding=round(card.padding * scale),
             input_size=card.input_size,
             nms_threshold=settings.nms_threshold,
+            preliminary=number < len(scales),
         )
-        for scale in settings.scales or card.scales
+        for number, scale in enumerate(scales, start=1)
     )

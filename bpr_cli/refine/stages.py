@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks import LabelMap, Mask, Prediction, Size
-from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patches.boxes import Boxes, dense_boxes
+from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Prediction, Size
+from bpr_cli.patches.boundary import boundary_pixels, grow
+from bpr_cli.patches.boxes import NO_BOXES, Boxes, dense_boxes
 from bpr_cli.patches.crop import Patches, crop_patches
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
 from bpr_cli.refine.rounds import Round
@@ -121,7 +121,8 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
         check_size(image, plane.size)
     labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
     masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
-    segments = tuple(make_segment(mask, how.patch_size, how.nms_threshold) for mask in masks)
+    others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
+    segments = tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
     cropped = [crop_patches(image, each.mask, each.boxes, how.padding, how.input_size) for each in segments]
     patches = joined(cropped, how.input_size)
     origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
@@ -149,10 +150,30 @@ def check_size(image: NDArray[np.uint8], size: Size) -> None:
         )
 
 
-def make_segment(mask: Mask, patch_size: int, nms_threshold: float) -> Segment:
-    """Find the boundary of a mask and the boxes along it."""
+def takes_part(mask: Mask, others: list[Box], how: Round) -> bool:
+    """Whether a round may refine a segment; the last one refines all.
+
+    Before it, patches may be larger than what they are to show. A segment smaller than a patch is easily lost to its
+    surroundings, and one beside other objects easily grows into them, unless, in a label map, these hold against it.
+
+    Args:
+        mask: the segment.
+        others: bounding boxes of all masks of the image that do not compete for pixels, its own among them.
+        how: the round.
+    """
+    if not how.preliminary:
+        return True
+    x0, y0, x1, y1 = grow(mask.box, how.patch_size // 2, mask.size)
+    near = sum(box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for box in others)
+    return mask.area >= how.patch_size**2 and near <= 1
+
+
+def make_segment(mask: Mask, how: Round, taking_part: bool) -> Segment:
+    """Find the boundary of a mask and the boxes along it; a segment that takes no part in the round has no boxes."""
     pixels = boundary_pixels(mask)
-    return Segment(mask, dense_boxes(pixels, mask.size, patch_size, nms_threshold), len(pixels) / 2)
+    if not taking_part:
+        return Segment(mask, NO_BOXES, len(pixels) / 2)
+    return Segment(mask, dense_boxes(pixels, mask.size, how.patch_size, how.nms_threshold), len(pixels) / 2)
 
 
 def joined(parts: list[Patches], input_size: int) -> Patches:

@@ -46,6 +46,14 @@ def test_every_job_gets_its_own_decisions_back_and_is_done_once(counts, batch_si
         np.testing.assert_array_equal(np.concatenate(job.parts), job.cut_image.patches.mask)
 
 
+def test_a_job_without_patches_waits_for_no_batch():
+    jobs = jobs_of([2, 0, 0, 1])
+    first, second, batch = fill_batches(jobs, 4)
+    assert first is jobs[1]
+    assert second is jobs[2]
+    assert [share.job.item.name for share in batch.shares] == ["0", "3"]
+
+
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=12), st.integers(1, 16))
 def test_jobs_are_taken_only_when_a_batch_needs_them(counts, batch_size):
     taken = []

@@ -136,6 +136,46 @@ def decisions_up_to(cut_image: CutImage, column: int) -> np.ndarray:
     return np.stack(decided).astype(np.uint8)
 
 
+def rectangle(x0: int, y0: int, x1: int, y1: int) -> Mask:
+    plane = np.zeros((60, 60), bool)
+    plane[y0:y1, x0:x1] = True
+    return Mask.from_array(plane)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (None, True),
+        ((0, 0, 0, 0), True),
+        ((32, 20, 50, 40), True),
+        ((31, 20, 50, 40), False),
+        ((15, 15, 20, 20), False),
+    ],
+)
+def test_a_preliminary_round_leaves_segments_with_near_neighbours_alone(other, expected):
+    """A patch of 8 pixels reaches 4 beyond the boundary at 28."""
+    masks = (rectangle(10, 10, 28, 28), *([rectangle(*other)] if other else []))
+    image = picture((60, 60))
+    first = cut(image, masks, replace(ROUND, preliminary=True))
+    assert (len(first.segments[0].boxes) > 0) == expected
+    if not expected:
+        pasted = paste(first, np.zeros((len(first.patches), 8, 8), np.uint8))
+        np.testing.assert_array_equal(pasted.prediction[0].to_array(), masks[0].to_array())
+    assert len(cut(image, masks, ROUND).segments[0].boxes) > 0
+
+
+@pytest.mark.parametrize(("side", "expected"), [(7, False), (8, True)])
+def test_a_preliminary_round_leaves_segments_smaller_than_a_patch_alone(side, expected):
+    segment = cut(picture((60, 60)), (rectangle(10, 10, 10 + side, 18),), replace(ROUND, preliminary=True)).segments[0]
+    assert (len(segment.boxes) > 0) == expected
+
+
+def test_labels_hold_against_each_other_in_every_round():
+    labels = LabelMap(np.kron(np.arange(9).reshape(3, 3), np.ones((20, 20))).astype(np.int32), frozenset())
+    segments = cut(picture((60, 60)), labels, replace(ROUND, preliminary=True)).segments
+    assert all(len(segment.boxes) for segment in segments)
+
+
 def test_decisions_on_larger_patches_are_brought_to_their_size():
     """A round of doubled patches is decided at half the resolution, so to a pixel and a half."""
     plane = np.zeros((48, 48), bool)
