@@ -52,6 +52,13 @@ def refine(
             help=f"Overlap of patches: more is slower, and 0.55 the paper's best (default: {DEFAULTS.nms_threshold})."
         ),
     ] = None,
+    scheme: Annotated[
+        str | None,
+        typer.Option(
+            help="Where patches lie, for comparison: dense along the boundary, grid, or instance: one around each mask "
+            f"(default: {DEFAULTS.scheme})."
+        ),
+    ] = None,
     weights: options.Weights = None,
     scales: options.Scales = None,
     flip: options.Flip = None,
@@ -71,6 +78,7 @@ def refine(
     settings = options.refine_settings(
         weights=weights,
         nms_threshold=nms_threshold,
+        scheme=scheme,
         scales=options.numbers("--scales", scales),
         flip=flip,
         device=device,

@@ -148,6 +148,11 @@ def suppression_stamp(patch_size: int, nms_threshold: float) -> NDArray[np.uint8
     return stamp
 
 
+def side_of(boxes: Boxes, otherwise: int) -> int:
+    """Side in pixels of boxes that are squares of one size; ``otherwise`` where there are none."""
+    return int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else otherwise
+
+
 def move_inside(boxes: Boxes, size: Size) -> Boxes:
     """Shift boxes into an image of ``size`` (H, W); along an axis where the image is smaller they start at 0."""
     height, width = size

@@ -52,6 +52,11 @@ def crop_patches(image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: in
     return Patches(images, masks)
 
 
+def padding_around(side: int, patch_size: int, padding: int) -> int:
+    """Context of a box of any side in pixels: as large in proportion as ``padding`` is for a box of ``patch_size``."""
+    return round(padding * side / patch_size)
+
+
 Range = slice | NDArray[np.int64]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
-from bpr_cli.patches.boxes import Boxes
+from bpr_cli.patches.boxes import Boxes, side_of
 
 CERTAIN = 255
 
@@ -26,7 +26,7 @@ def to_box_size(probabilities: NDArray[np.uint8], boxes: Boxes) -> NDArray[np.ui
         probabilities: in units of 1/255.
         boxes: int64, (P, 4), squares of one size.
     """
-    side = int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else probabilities.shape[-1]
+    side = side_of(boxes, probabilities.shape[-1])
     if side == probabilities.shape[-1]:
         return probabilities
     return np.stack([cv2.resize(patch, (side, side), interpolation=cv2.INTER_LINEAR) for patch in probabilities])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bpr_cli.networks.card import WeightsCard
+from bpr_cli.patches.boxes import Scheme
 from bpr_cli.refine.settings import RefineSettings
 
 
@@ -13,10 +14,11 @@ class Round:
     """How the patches of one round are cut.
 
     Attributes:
-        patch_size: side of the boxes in pixels.
-        padding: context around each box in pixels.
+        patch_size: side of the boxes in pixels; those of the scheme ``instance`` have the sizes of their masks.
+        padding: context around each box of that side in pixels; around others it is as large in proportion.
         input_size: side T that patch and context are resized to.
         nms_threshold: overlap of patches, see ``RefineSettings``.
+        scheme: where the boxes lie, see ``patches/boxes.py``.
         preliminary: another round follows, and only segments that larger patches are safe for take part in this one:
             see ``stages.takes_part``.
     """
@@ -25,6 +27,7 @@ class Round:
     padding: int
     input_size: int
     nms_threshold: float
+    scheme: Scheme = "dense"
     preliminary: bool = False
 
 
@@ -37,6 +40,7 @@ def rounds_of(card: WeightsCard, settings: RefineSettings) -> tuple[Round, ...]:
             padding=round(card.padding * scale),
             input_size=card.input_size,
             nms_threshold=settings.nms_threshold,
+            scheme=settings.scheme,
             preliminary=number < len(scales),
         )
         for number, scale in enumerate(scales, start=1)

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from bpr_cli.errors import BprError
 from bpr_cli.networks.card import check_scales
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
+from bpr_cli.patches.boxes import Scheme
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -26,6 +27,8 @@ class RefineSettings:
         weights: a shipped name or a path to a weights file.
         nms_threshold: overlap (IoU) up to which neighbouring patches are kept, 0..1. More overlap is better and slower:
             0.25 is the default of the paper, 0.55 its best.
+        scheme: where patches lie (paper, Table 4): ``dense`` along the boundary, on a fixed ``grid``, or one around
+            each whole mask (``instance``), whatever its size. The last two are for comparison, without overlap.
         scales: rounds of refinement and how many times as large as the weights' own their patches are; None takes what
             the weights are best with. ``(2.0, 1.0)`` looks from further away first.
         flip: decide every patch and its mirror image and average, at twice the time; None takes what the weights say.
@@ -38,6 +41,7 @@ class RefineSettings:
 
     weights: str = DEFAULT_WEIGHTS
     nms_threshold: float = 0.25
+    scheme: Scheme = "dense"
     scales: tuple[float, ...] | None = None
     flip: bool | None = None
     device: str = "auto"
@@ -53,6 +57,8 @@ class RefineSettings:
         """
         if not 0 <= self.nms_threshold < 1:
             raise BprError(f"nms_threshold is {self.nms_threshold}; expected a number from 0 up to, not including, 1")
+        if self.scheme not in get_args(Scheme):
+            raise BprError(f"scheme is {self.scheme!r}; expected one of {', '.join(get_args(Scheme))}")
         if self.scales is not None:
             check_scales(self.scales)
         if self.precision not in get_args(Precision):

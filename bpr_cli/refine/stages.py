@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Prediction, Size
 from bpr_cli.patches.boundary import boundary_pixels, grow
-from bpr_cli.patches.boxes import NO_BOXES, Boxes, dense_boxes
-from bpr_cli.patches.crop import Patches, crop_patches
+from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
+from bpr_cli.patches.crop import Patches, crop_patches, padding_around
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
 from bpr_cli.refine.rounds import Round
 
@@ -111,7 +111,7 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
     Args:
         image: uint8, (H, W, 3), RGB.
         prediction: masks or label map of the same size.
-        how: sizes and overlap of the patches.
+        how: places and sizes of the patches.
         origin: what the round before started from; None in the first round.
 
     Raises:
@@ -123,8 +123,7 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
     masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
     others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
     segments = tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
-    cropped = [crop_patches(image, each.mask, each.boxes, how.padding, how.input_size) for each in segments]
-    patches = joined(cropped, how.input_size)
+    patches = joined([crop_segment(image, segment, how) for segment in segments], how.input_size)
     origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
     origin = replace(origin, patches=origin.patches + len(patches))
     return CutImage(image, origin, prediction, segments, labels, patches)
@@ -173,7 +172,14 @@ def make_segment(mask: Mask, how: Round, taking_part: bool) -> Segment:
     pixels = boundary_pixels(mask)
     if not taking_part:
         return Segment(mask, NO_BOXES, len(pixels) / 2)
-    return Segment(mask, dense_boxes(pixels, mask.size, how.patch_size, how.nms_threshold), len(pixels) / 2)
+    boxes = boxes_along(mask, pixels, how.scheme, how.patch_size, how.nms_threshold)
+    return Segment(mask, boxes, len(pixels) / 2)
+
+
+def crop_segment(image: NDArray[np.uint8], segment: Segment, how: Round) -> Patches:
+    """Cut the boxes of a segment, with context in proportion to their size."""
+    padding = padding_around(side_of(segment.boxes, how.patch_size), how.patch_size, how.padding)
+    return crop_patches(image, segment.mask, segment.boxes, padding, how.input_size)
 
 
 def joined(parts: list[Patches], input_size: int) -> Patches:

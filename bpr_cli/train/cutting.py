@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from bpr_cli.masks import Box, Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import boxes_along
-from bpr_cli.patches.crop import cut, cut_mask, reflected_range, resize
+from bpr_cli.patches.crop import cut, cut_mask, padding_around, reflected_range, resize
 from bpr_cli.train.patch_record import VOID, PatchSample
 from bpr_cli.train.patch_settings import PatchSetSettings
 from bpr_cli.train.segments import Matched
@@ -38,7 +38,7 @@ def cut_patch(image: Image, matched: Matched, box: Box, settings: PatchSetSettin
         settings: sizes.
     """
     x0, y0, x1, y1 = box
-    padding = round(settings.padding * (x1 - x0) / settings.patch_size)
+    padding = padding_around(x1 - x0, settings.patch_size, settings.padding)
     rows = reflected_range(y0 - padding, y1 + padding, image.shape[0])
     columns = reflected_range(x0 - padding, x1 + padding, image.shape[1])
     coarse, true, void = (

@@ -227,6 +227,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
     assert summary["settings"] == {
         "weights": str(random_weights),
         "nms_threshold": 0.25,
+        "scheme": "dense",
         "scales": None,
         "flip": None,
         "device": "cpu",
@@ -243,6 +244,8 @@ def test_settings_reach_the_refinement(world, refine):
     )
     assert few["settings"]["nms_threshold"] == 0
     assert few["patches"] < many["patches"]
+    whole = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", "--scheme", "instance").out)
+    assert (whole["settings"]["scheme"], whole["patches"]) == ("instance", whole["segments"])
     more = ("--scales", "2,1", "--flip")
     rounds = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", *more).out)
     assert (rounds["settings"]["scales"], rounds["settings"]["flip"]) == ([2, 1], True)

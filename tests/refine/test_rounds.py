@@ -13,5 +13,5 @@ def test_rounds_are_those_of_the_weights():
 
 
 def test_settings_may_ask_for_others():
-    (only,) = rounds_of(CARD, RefineSettings(scales=(0.5,)))
-    assert only == Round(patch_size=16, padding=8, input_size=128, nms_threshold=0.25, preliminary=False)
+    (only,) = rounds_of(CARD, RefineSettings(scales=(0.5,), scheme="grid"))
+    assert only == Round(16, padding=8, input_size=128, nms_threshold=0.25, scheme="grid", preliminary=False)

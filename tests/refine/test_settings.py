@@ -15,6 +15,7 @@ def test_thresholds_in_range(threshold):
         ("nms_threshold", -0.1),
         ("nms_threshold", 1),
         ("nms_threshold", float("nan")),
+        ("scheme", "all"),
         ("scales", ()),
         ("scales", (1.0, 0.1)),
         ("precision", "float64"),

@@ -188,6 +188,36 @@ def test_decisions_on_larger_patches_are_brought_to_their_size():
     assert all(refined[y, x] == (x < 20) for y, x in covered if abs(x - 19.5) > 1.5)
 
 
+def test_patches_on_a_grid_do_not_overlap():
+    masks = (Mask.from_array(blob((48, 48))),)
+    cut_image = cut(picture((48, 48)), masks, replace(ROUND, scheme="grid"))
+    boxes = cut_image.segments[0].boxes
+    assert len(boxes) > 1
+    assert (boxes[:, :2] % 8 == 0).all()
+    decided = np.full((len(boxes), 8, 8), 255, np.uint8)
+    refined = paste(cut_image, decided).prediction[0].to_array()
+    expected = masks[0].to_array()
+    for x0, y0, x1, y1 in boxes:
+        expected[y0:y1, x0:x1] = True
+    np.testing.assert_array_equal(refined, expected)
+
+
+@pytest.mark.parametrize("side", [6, 16, 32])
+def test_a_whole_mask_is_shown_with_context_in_proportion_and_decided_at_its_size(side):
+    """Boxes are a quarter larger than their masks, and here context is as wide as a quarter of its box."""
+    mask = rectangle(8, 8, 8 + side, 8 + side)
+    cut_image = cut(picture((60, 60)), (mask,), replace(ROUND, scheme="instance"))
+    (box,) = cut_image.segments[0].boxes.tolist()
+    assert box[2] - box[0] == np.ceil(1.25 * side)
+    shown = (1 + 2 / 4) * 1.25 * side
+    assert cut_image.patches.mask[0].mean() == pytest.approx((side / shown) ** 2, rel=0.15)
+    decided = np.tile(np.arange(8) < 4, (1, 8, 1)).astype(np.uint8) * 255
+    refined = paste(cut_image, decided).prediction[0].to_array()
+    expected = np.zeros((60, 60), bool)
+    expected[box[1] : box[3], box[0] : (box[0] + box[2]) // 2] = True
+    assert (refined != expected).sum() <= box[3] - box[1]
+
+
 def test_movements_add_up():
     total = Movement(1, 2, 30, 40.0) + Movement(5, 6, 70, 60.0)
     assert total == Movement(6, 8, 100, 100.0)
