@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-DEFAULT_WEIGHTS = "default"
+DEFAULT_WEIGHTS = "fast"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

@@ -18,7 +18,7 @@ def mine(world, random_weights):
 @pytest.fixture
 def shipped(world, mine, monkeypatch):
     """The same weights as if they were shipped, under two names."""
-    ship = {"default": mine, "fine": mine}
+    ship = {"fast": mine, "fine": mine}
     for module in ("bpr_cli.cli.weights", "bpr_cli.networks.weights"):
         monkeypatch.setattr(f"{module}.shipped_weights", lambda: ship)
 
@@ -29,12 +29,12 @@ def digest(path):
 
 LISTED = """\
 shipped weights (* is the default)
-┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┓
-┃           ┃ network ┃ parameters ┃    size ┃ licence ┃
-┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━┩
-│ default * │  unet-s │  2,744,354 │ 11.0 MB │         │
-│ fine      │  unet-s │  2,744,354 │ 11.0 MB │         │
-└───────────┴─────────┴────────────┴─────────┴─────────┘
+┏━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┓
+┃        ┃ network ┃ parameters ┃    size ┃ licence ┃
+┡━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━┩
+│ fast * │  unet-s │  2,744,354 │ 11.0 MB │         │
+│ fine   │  unet-s │  2,744,354 │ 11.0 MB │         │
+└────────┴─────────┴────────────┴─────────┴─────────┘
 """
 
 
@@ -47,14 +47,14 @@ def test_shipped_weights_are_listed_for_programs(shipped, mine, bpr):
     outcome = bpr("weights", "list", "--json")
     assert (outcome.code, outcome.err) == (0, LISTED)
     listed = json.loads(outcome.out)
-    assert [(entry["name"], entry["default"]) for entry in listed] == [("default", True), ("fine", False)]
+    assert [(entry["name"], entry["default"]) for entry in listed] == [("fast", True), ("fine", False)]
     assert {entry["digest"] for entry in listed} == {digest(mine)}
     assert listed[0]["card"]["name"] == "small unet"
 
 
 def test_the_real_shipped_weights_can_be_used(bpr):
     listed = json.loads(bpr("weights", "list", "--json").out)
-    assert [entry["name"] for entry in listed if entry["default"]] == ["default"]
+    assert [entry["name"] for entry in listed if entry["default"]] == ["fast"]
     for entry in listed:
         assert bpr("weights", "check", entry["name"]).code == 0
 
@@ -150,7 +150,7 @@ def test_a_check_tells_what_was_found(mine, bpr):
         (
             "coarse",
             None,
-            "there are no weights 'coarse': there is no such file, and the shipped ones are default, fine",
+            "there are no weights 'coarse': there is no such file, and the shipped ones are fast, fine",
         ),
         ("model.onnx", b"", "the weights model.onnx cannot be used: expected a name that ends in .safetensors"),
         ("cut.safetensors", "cut", "the weights cut.safetensors cannot be used: it is not a whole safetensors file"),
