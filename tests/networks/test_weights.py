@@ -61,9 +61,9 @@ def _halved(tensor):
 
 
 def test_a_shipped_name_is_found(saved, monkeypatch):
-    monkeypatch.setattr(weights, "shipped_weights", lambda: {"default": saved})
+    monkeypatch.setattr(weights, "shipped_weights", lambda: {"fast": saved})
     assert load_weights().path == saved
-    assert load_weights("default").path == saved
+    assert load_weights("fast").path == saved
 
 
 def test_an_unknown_name_is_answered_with_the_shipped_ones(saved, monkeypatch):
