@@ -2,7 +2,7 @@
 
     python tests/benchmarks/ablation.py DATA --work DIR [--only TABLE ...] [--weights NAME] [--report FILE]
                                              [--steps N] [--batch-size N] [--patches N] [--images N]
-                                             [--network-steps N] [--network-batch-size N]
+                                             [--network-steps N] [--network-batch-size N] [--seed N]
 
 Every line of a table changes one thing of one base: ``unet-s`` on patches of 64 px, shown as they are, without
 context, along the boundary with overlap 0.25, trained by the recipe ``modern`` on the train part of ``objects`` (yolo
@@ -87,14 +87,16 @@ class Budget:
         network_batch_size: patches a step there.
         patches: most patches of a patch set.
         images: of every val set, evenly spread.
+        seed: of the trainings; another one shows how much of a difference is chance.
     """
 
-    steps: int = 200
+    steps: int = 300
     batch_size: int = 16
-    network_steps: int = 50
+    network_steps: int = 30
     network_batch_size: int = 8
-    patches: int = 4000
-    images: int = 16
+    patches: int = 4800
+    images: int = 24
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,7 @@ class Bench:
             padding=line.padding,
             mask_patch=line.mask_patch,
             validation_patches=VALIDATION_PATCHES,
+            seed=self.budget.seed,
             device="cpu",
             workers=0,
             save_every=max(1, steps // 4),
@@ -319,7 +322,7 @@ class Bench:
         hidden = "" if line.mask_patch else "-hidden"
         steps, batch_size = self._steps(line)
         shown = f"{line.padding}-{line.input_size}"
-        return f"{self._set_name(line)}-{shown}-{line.network}{hidden}-{steps}x{batch_size}"
+        return f"{self._set_name(line)}-{shown}-{line.network}{hidden}-{steps}x{batch_size}-{self.budget.seed}"
 
     def _name(self, line: Config, source: str) -> str:
         """Tells apart what is measured."""
