@@ -88,7 +88,8 @@ def extract(
     padding: Annotated[
         int | None,
         typer.Option(
-            help=f"Context around the patches in pixels (default: {DEFAULTS.padding}).", rich_help_panel=PATCHES
+            help=f"Context around the patches in pixels, with room to vary them (default: {DEFAULTS.padding}).",
+            rich_help_panel=PATCHES,
         ),
     ] = None,
     scheme: Annotated[

@@ -75,7 +75,9 @@ def train(
     ] = None,
     padding: Annotated[
         int | None,
-        typer.Option(help="Pixels of context to feed (default: all that the sets have).", rich_help_panel=ENGINE),
+        typer.Option(
+            help="Pixels of context to feed (default: the recipe's, or all there is).", rich_help_panel=ENGINE
+        ),
     ] = None,
     mask_patch: Annotated[
         bool | None,

@@ -8,6 +8,8 @@ mask undiminished to the decoder, at half and at full resolution.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -89,6 +91,10 @@ class LiteUNet(nn.Module):
         full = torch.cat([_doubled(self.last_narrow(deep)), self.full_view(x)], dim=1)
         logits: Tensor = self.classify(self.finish(full))
         return logits
+
+    def pretrained_parameters(self) -> Iterator[nn.Parameter]:
+        """The weights that ImageNet can start: those of the encoder, but for the mask's stem."""
+        return chain.from_iterable(part.parameters() for part in (self.image_stem, self.stem_norm, self.encoder))
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features of every stage of the encoder, (P, C, h, w) each."""

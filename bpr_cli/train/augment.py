@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from bpr_cli.train.coarse import vary_coarse
+from bpr_cli.train.composite import composite
 from bpr_cli.train.geometry import vary_cut
 from bpr_cli.train.patch_record import PatchSample
 from bpr_cli.train.photometric import vary_image
 from bpr_cli.train.recipe import Recipe
 from bpr_cli.train.sizes import Sizes, resized
 
+Draw = Callable[[np.random.Generator], PatchSample]
+"""Draws a stored patch."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Cut, image and coarse mask, varied by chance as a recipe says; a pure function of patch and random numbers."""
+    """All that is varied by chance, as a recipe says; a pure function of patches and random numbers."""
 
     recipe: Recipe
     sizes: Sizes
 
-    def __call__(self, sample: PatchSample, random: np.random.Generator) -> PatchSample:
-        """Vary a stored patch: ``sizes.input_size`` pixels a side."""
+    def __call__(self, sample: PatchSample, another: Draw, random: np.random.Generator) -> PatchSample:
+        """Vary a stored patch.
+
+        Args:
+            sample: as stored.
+            another: draws a second stored patch, if one is needed.
+            random: drawn from in an order that depends on nothing else.
+
+        Returns:
+            ``sizes.input_size`` pixels a side.
+        """
+        if random.random() < self.recipe.composite:
+            sample = composite(sample, another(random), self.sizes, self.recipe.geometry, random)
         cut = vary_cut(sample, self.sizes.side, self.recipe.geometry, random)
         coarse = vary_coarse(cut.coarse, cut.truth, self.recipe.coarse, random)
         image = vary_image(cut.image, self.recipe.image, random)

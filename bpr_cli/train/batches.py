@@ -99,7 +99,11 @@ class StepBatches(Dataset[Batch]):
     def _sample(self, position: int) -> PatchSample:
         part, index = self._order.at(position)
         random = np.random.default_rng([self._seed, AUGMENTING, position])
-        return self._augmentation(self._parts[part][index], random)
+        return self._augmentation(self._parts[part][index], self._another, random)
+
+    def _another(self, random: np.random.Generator) -> PatchSample:
+        part, index = self._order.any(random)
+        return self._parts[part][index]
 
 
 def load(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iterator[Batch]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +17,10 @@ Plane = NDArray[np.uint8]
 
 GREATEST_SHIFT = 3
 LARGEST_ELEMENT = 5
-WOBBLE_GRID = (6, 28)
-WOBBLE_REACH = (0.7, 2.5)
-"""In pixels: distance of the points that are moved independently, and how far they are moved (standard deviation)."""
+WOBBLE_GRID = (8, 60)
+WOBBLE_REACH = (0.5, 5)
+"""In pixels: distance of the points that are moved independently, and how far they are moved (standard deviation), the
+latter on a logarithmic scale."""
 
 
 def vary_coarse(coarse: Plane, truth: Plane, settings: CoarseSettings, random: Random) -> Plane:
@@ -63,7 +66,8 @@ def wobbled(coarse: Plane, random: Random) -> Plane:
     """Bent by a smooth random field of displacements."""
     height, width = coarse.shape
     points = 1 + max(1, round(max(height, width) / random.uniform(*WOBBLE_GRID)))
-    field = random.standard_normal((points, points, 2), dtype=np.float32) * np.float32(random.uniform(*WOBBLE_REACH))
+    reach = math.exp(random.uniform(*np.log(WOBBLE_REACH)))
+    field = random.standard_normal((points, points, 2), dtype=np.float32) * np.float32(reach)
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
     x = np.arange(width, dtype=np.float32) + field[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + field[..., 1]

@@ -14,8 +14,8 @@ from bpr_cli.refine.decider import DTYPES, PatchModel
 from bpr_cli.refine.settings import Precision
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.batches import Batch
-from bpr_cli.train.loss import patch_loss, pixel_weights
-from bpr_cli.train.optimiser import build_optimiser
+from bpr_cli.train.loss import patch_loss
+from bpr_cli.train.optimiser import RATE_FACTOR, build_optimiser
 from bpr_cli.train.processes import Processes
 from bpr_cli.train.recipe import Recipe
 from bpr_cli.train.schedule import rate_at
@@ -80,7 +80,7 @@ class Learner:
         return self.average.network if self.average else self.network
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
+        """The learning rate of a step, counted from 0, of all but pretrained weights."""
         return rate_at(step, self._recipe.steps, self._recipe.optimiser.learning_rate, self._recipe.schedule)
 
     def step(self, step: int, batch: Batch) -> Tensor:
@@ -97,7 +97,7 @@ class Learner:
         torch.manual_seed(self._arithmetic.seed * 1_000_003 + step * self._processes.count + self._processes.rank)
         self.network.train()
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(step)
+            group["lr"] = group[RATE_FACTOR] * self.rate(step)
         parts = batch.split(self._arithmetic.accumulate)
         loss = torch.stack([self._backward(part, part is parts[-1]) for part in parts]).sum()
         self.scaler.unscale_(self.optimiser)
@@ -117,7 +117,6 @@ class Learner:
         with wait:
             with torch.autocast(part.image.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
                 logits = self._called(self._input(part.image, part.coarse))
-            weights = pixel_weights(part.truth, self._ring, self._recipe.loss)
-            loss = patch_loss(logits, part.truth, weights) / self._arithmetic.accumulate
+            loss = patch_loss(logits, part.truth, self._ring, self._recipe.loss) / self._arithmetic.accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()

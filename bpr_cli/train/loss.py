@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy of every pixel, weighted by how much the pixel matters."""
+"""What is minimised: cross-entropy of every pixel, weighted by how much it matters, and what IoU a patch lacks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ from torch.nn import functional as F  # noqa: N812
 from bpr_cli.train.patch_record import VOID
 from bpr_cli.train.recipe import LossSettings
 
+SMOOTHING = 1.0
+"""Pixels added to intersection and union, so that a handful of true pixels does not weigh as much as a whole object."""
 
-def patch_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+
+def patch_loss(logits: Tensor, truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
+    """The loss of some patches: the mean of theirs, so a batch may be split over passes and processes in any way.
+
+    Args:
+        logits: float, (P, 2, T, T): background and foreground.
+        truth: uint8, (P, T, T): 0, 1 or ``VOID``.
+        ring: width of the context in pixels of the network's input.
+        settings: factors of pixels and of the Jaccard term.
+    """
+    loss = cross_entropy(logits, truth, pixel_weights(truth, ring, settings))
+    return loss + settings.jaccard * jaccard_loss(logits, truth, ring) if settings.jaccard else loss
+
+
+def cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     """Mean weighted cross-entropy over all pixels; void ones count as zero, not as missing (as in MMSegmentation).
-
-    So the loss of a batch is the mean of the losses of its parts, however it is split over passes and processes.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
@@ -21,6 +35,27 @@ def patch_loss(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     """
     losses = F.cross_entropy(logits.float(), (truth == 1).long(), reduction="none")
     return (losses * weights).mean()
+
+
+def jaccard_loss(logits: Tensor, truth: Tensor, ring: int) -> Tensor:
+    """Mean over all patches of 1 - soft IoU (Rahman and Wang, ISVC 2016), which is what refinement is measured by.
+
+    Cross-entropy alone gives up what is thin: its few pixels weigh little in the sum. Void and the context ring are
+    left out; patches without true foreground count as zero.
+
+    Args:
+        logits: float, (P, 2, T, T): background and foreground.
+        truth: uint8, (P, T, T): 0, 1 or ``VOID``.
+        ring: width of the context in pixels of the network's input.
+    """
+    inside = (..., slice(ring, truth.shape[-2] - ring), slice(ring, truth.shape[-1] - ring))
+    known = (truth[inside] != VOID).float()
+    true = (truth[inside] == 1).float()
+    found = logits[inside].float().softmax(1)[:, 1] * known
+    shared = (found * true).sum((1, 2))
+    either = found.sum((1, 2)) + true.sum((1, 2)) - shared
+    lacking = 1 - (shared + SMOOTHING) / (either + SMOOTHING)
+    return (lacking * true.any(2).any(1)).mean()
 
 
 def pixel_weights(truth: Tensor, ring: int, settings: LossSettings) -> Tensor:

@@ -36,7 +36,15 @@ class Order:
     def at(self, position: int) -> tuple[int, int]:
         """The part and the index in it of the patch at a position, counted from 0."""
         turn, stream = divmod(position, len(self._streams))
-        drawn = self._draw(stream, turn)
+        return self._place(stream, self._draw(stream, turn))
+
+    def any(self, random: np.random.Generator) -> tuple[int, int]:
+        """The part and the index in it of some patch, drawn with the same balance but apart from the sequence."""
+        stream = int(random.integers(len(self._streams)))
+        return self._place(stream, int(random.integers(self._streams[stream])))
+
+    def _place(self, stream: int, drawn: int) -> tuple[int, int]:
+        """The part and the index in it of the patch of that number in a stream."""
         if self._balance == "sets":
             return stream, drawn
         part = int(np.searchsorted(self._ends, drawn, side="right"))

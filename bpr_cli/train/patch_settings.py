@@ -14,9 +14,10 @@ class PatchSetSettings:
     """How the patches of a set were chosen and stored.
 
     Attributes:
-        patch_size: side of the boxes in image pixels, 4 to 2048.
-        padding: context around each box in image pixels, 0 to 1024. More than a network is to see leaves room for
-            shifts and zooms while training.
+        patch_size: side of the boxes in image pixels, 4 to 2048; the scheme ``instance`` resizes its boxes to it. The
+            default is what the recipe ``modern`` shows twice as large.
+        padding: context around each box in image pixels, 0 to 1024. More than a network is to see, as by default,
+            leaves room for shifts and zooms while training.
         scheme: where the boxes lie, see ``patches/boxes.py``.
         nms_threshold: overlap (IoU) of the boxes of the scheme ``dense``, 0 up to, not including, 1.
         min_iou: a coarse mask of an instance is taken where its IoU with a true mask exceeds this, 0..1 (paper: 0.5).
@@ -30,8 +31,8 @@ class PatchSetSettings:
         ignore_labels: labels that are void, beside those of the label set; None takes 255.
     """
 
-    patch_size: int = 64
-    padding: int = 16
+    patch_size: int = 32
+    padding: int = 32
     scheme: Scheme = "dense"
     nms_threshold: float = 0.25
     min_iou: float = 0.5

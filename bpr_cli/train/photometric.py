@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,10 @@ BRIGHTNESS_DELTA, HUE_DELTA = 32, 18
 CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
 """Of MMSegmentation's PhotoMetricDistortion, which the authors' configuration uses with its defaults."""
 
+LOG_GAMMA_RANGE = (-0.8, 0.9)
+DARKNESS_RANGE = (0.15, 0.8)
+"""From the deepest shadow in which noise leaves anything to be seen, to a cloudy day."""
+
 HUES = 180
 """OpenCV gives hues of 8-bit images in steps of two degrees."""
 
@@ -29,6 +35,10 @@ def vary_image(image: Image, settings: ImageSettings, random: Random) -> Image:
         image = distort(image, random)
     if random.random() < settings.colour:
         image = recolour(image, random)
+    if random.random() < settings.gamma:
+        image = curve(image, math.exp(random.uniform(*LOG_GAMMA_RANGE)))
+    if random.random() < settings.darken:
+        image = _linear(image, random.uniform(*DARKNESS_RANGE), 0)
     if random.random() < settings.blur:
         image = _pixels(cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 1.3)))
     if random.random() < settings.noise:
@@ -78,6 +88,12 @@ def recolour(image: Image, random: Random) -> Image:
     middle = float(image.mean())
     matrix = np.column_stack([gains[:, None] * contrast * mix, gains * (1 - contrast) * middle])
     return _pixels(cv2.transform(image, matrix))
+
+
+def curve(image: Image, gamma: float) -> Image:
+    """Every value, as a share of 255, raised to the power ``gamma``: above 1 shadows close, below they open."""
+    values = 255 * (np.arange(256) / 255) ** gamma
+    return _pixels(cv2.LUT(image, values.astype(np.uint8)))
 
 
 def add_noise(image: Image, random: Random) -> Image:

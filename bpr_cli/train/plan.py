@@ -108,7 +108,7 @@ def _before(init: LoadedWeights | None) -> list[str]:
 def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> Sizes:
     """What the network is shown."""
     least = min(sets, key=lambda patches: patches.settings.padding)
-    padding = least.settings.padding if settings.padding is None else settings.padding
+    padding = min(settings.recipe.padding, least.settings.padding) if settings.padding is None else settings.padding
     if padding > least.settings.padding:
         raise BprError(
             f"padding is {padding}, but the patch set {least.path} has {least.settings.padding} px of context; "

@@ -23,8 +23,8 @@ class TrainSettings:
         recipe: optimiser, schedule, loss and augmentation.
         network: a name in the registry; None takes that of ``init``, or else the recipe's.
         init: weights to begin with, see ``load_weights``; None begins at random.
-        padding: context that is fed, in image pixels; None takes what all patch sets have. With less than they have,
-            zooming out and shifting have room.
+        padding: context that is fed, in image pixels; None takes the recipe's, or what all patch sets have where that
+            is less. With less than they have, zooming out and shifting have room.
         mask_patch: whether the network is shown the coarse mask (False: the paper's ablation, Table 2).
         validation: patch sets to validate on; where there are none, a share of the patches is held out by image.
         validation_share: that share of the images.

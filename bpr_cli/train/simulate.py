@@ -76,16 +76,16 @@ def mask_head(soft: Soft, rng: np.random.Generator) -> Soft:
 
 
 def low_resolution(soft: Soft, rng: np.random.Generator) -> Soft:
-    """Sample the mask at a stride of 3 to 16 pixels, smooth it, and take another threshold than one half."""
+    """Sample the mask at a stride of 2 to 18 pixels, smooth it, and take another threshold than one half."""
     height, width = soft.shape
-    stride = min(rng.uniform(3, 16), max(1.0, _extent(soft) / 4))
+    stride = min(_log_uniform(2, 18, rng), max(1.0, _extent(soft) / 4))
     small = cv2.resize(
         soft, (max(2, round(width / stride)), max(2, round(height / stride))), interpolation=cv2.INTER_AREA
     )
     small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.9))
     small = small + rng.uniform(0.0, 0.2) * _smooth_noise(small.shape, 4, rng)
     large = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return _hardened(large, rng.uniform(0.35, 0.65))
+    return _hardened(large, rng.uniform(0.3, 0.7))
 
 
 def polygon(soft: Soft, rng: np.random.Generator) -> Soft:
@@ -103,9 +103,9 @@ def polygon(soft: Soft, rng: np.random.Generator) -> Soft:
 
 
 def wobble(soft: Soft, rng: np.random.Generator) -> Soft:
-    """Shift every pixel by a smooth field of 1 to 6 pixels that turns every 10 to 50."""
+    """Shift every pixel by a smooth field of 0.5 to 9 pixels that turns every 8 to 60."""
     height, width = soft.shape
-    spacing, reach = rng.uniform(10, 50), min(rng.uniform(1, 6), max(1.0, 0.1 * _extent(soft)))
+    spacing, reach = rng.uniform(8, 60), min(_log_uniform(0.5, 9, rng), max(1.0, 0.1 * _extent(soft)))
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     shift = [reach * _smooth_noise(soft.shape, spacing, rng) for _ in range(2)]
     moved = cv2.remap(soft, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -120,7 +120,7 @@ def blobs(soft: Soft, rng: np.random.Generator) -> Soft:
         return soft
     for _ in range(rng.integers(1, 4)):
         y, x = boundary[rng.integers(len(boundary))].tolist()
-        radii = np.maximum(1, np.rint(_extent(soft) * rng.uniform(0.04, 0.18, 2))).astype(int).tolist()
+        radii = np.maximum(1, np.rint(_extent(soft) * rng.uniform(0.03, 0.25, 2))).astype(int).tolist()
         value = int(rng.random() < 0.5)
         cv2.ellipse(mask, (x, y), radii, rng.uniform(0, 180), 0, 360, value, -1)
     return mask.astype(np.float32)
@@ -132,6 +132,11 @@ def thickness(soft: Soft, rng: np.random.Generator) -> Soft:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     change = cv2.dilate if rng.random() < 0.5 else cv2.erode
     return change(soft, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+
+
+def _log_uniform(lowest: float, highest: float, rng: np.random.Generator) -> float:
+    """A number from a range of which every octave is as likely as the others."""
+    return float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
 
 
 def _extent(soft: Soft) -> float:

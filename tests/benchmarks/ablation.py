@@ -49,8 +49,16 @@ from bpr_cli.train.sources import SourceInput
 STORED_PADDING = 16
 """Context that patch sets have, so that one serves several paddings."""
 
-STILL = {"geometry.zoom": 0, "geometry.shift": 0}
-"""Changes of the recipe: they would use context that is stored and not fed, of which some lines have none left."""
+PLAIN = {
+    "geometry.zoom": 0,
+    "geometry.shift": 0,
+    "composite": 0,
+    "loss.jaccard": 0,
+    "image.gamma": 0,
+    "image.darken": 0,
+}
+"""Changes of the recipe: what uses context that is stored and not fed, of which some lines have none left, and what a
+short training does not pay for."""
 
 VALIDATION_PATCHES = 64
 """Few: the figures of the tables are taken of whole images."""
@@ -292,7 +300,7 @@ class Bench:
         steps, batch_size = self._steps(line)
         own = {"steps": steps, "batch_size": batch_size, "input_size": line.input_size, "validate_every": steps}
         return TrainSettings(
-            load_recipe("modern", own | STILL),
+            load_recipe("modern", own | PLAIN),
             network=line.network,
             padding=line.padding,
             mask_patch=line.mask_patch,

@@ -165,7 +165,7 @@ def test_other_settings_are_refused_and_overwrite_starts_afresh(bpr, place):
     outcome = bpr("extract", "after", *GIVEN, "--padding", 0)
     assert outcome.code == 2
     assert outcome.errors == [
-        "set holds a patch set already, made with padding 16, expected 0; give another --out, or --overwrite"
+        "set holds a patch set already, made with padding 32, expected 0; give another --out, or --overwrite"
     ]
     assert tree(place) == before
     assert bpr("extract", "after", *GIVEN, "--padding", 0, "--overwrite").code == 0

@@ -13,7 +13,20 @@ from worlds import tree
 from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.networks.weights import load_weights
 
-SHORT = ("--network", "tiny", "--steps", "20", "--batch-size", "4", "--padding", "8", "--workers", "0")
+SHORT = (
+    "--network",
+    "tiny",
+    "--steps",
+    "20",
+    "--batch-size",
+    "4",
+    "--padding",
+    "8",
+    "--workers",
+    "0",
+    "--input-size",
+    "0",
+)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from bpr_cli.networks.imagenet import _names
 from bpr_cli.networks.lite_unet import LiteUNet, SameConv2d
 
 # Tan and Le, EfficientNet, Table 1 (B0), which Lite0 shares: kernel, stride, expansion, channels, blocks.
@@ -44,6 +45,13 @@ def test_the_encoder_is_that_of_the_paper(network):
                 [(inner, entering, 1, 1)] if expansion > 1 else []
             )
             entering = channels
+
+
+def test_what_imagenet_can_start_is_what_it_starts(network):
+    """All tensors that ``bpr weights start`` fills, but for the statistics of batch norms, which do not learn."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    filled = {own for own, _ in _names() if "running" not in own}
+    assert {names[id(each)] for each in network.pretrained_parameters()} == filled
 
 
 @pytest.mark.parametrize("side", [32, 96, 128])

@@ -16,9 +16,10 @@ from bpr_cli.train.sizes import Sizes
 def batches(tmp_path):
     parts = [whole(toy_set(tmp_path / "a", 10)), whole(toy_set(tmp_path / "b", 6, first=50))]
 
-    def make(first=0, size=4, seed=0) -> StepBatches:
+    def make(first=0, size=4, seed=0, **changes) -> StepBatches:
         order = Order([10, 6], "patches", seed)
-        return StepBatches(parts, order, Augmentation(small_recipe(), Sizes(16, 8, 32)), seed, Share(first, size, 4))
+        augmentation = Augmentation(small_recipe(**changes), Sizes(16, 8, 32))
+        return StepBatches(parts, order, augmentation, seed, Share(first, size, 4))
 
     return make
 
@@ -58,6 +59,13 @@ def test_the_seed_changes_everything_and_a_patch_never_comes_twice_alike(batches
     assert not same(batches()[0], batches(seed=1)[0])
     shown = [image.numpy().tobytes() for step in range(16) for image in batches()[step].image]
     assert len(set(shown)) == len(shown)
+
+
+def test_composites_are_made_of_other_patches_and_depend_on_seed_and_step_alone(batches):
+    first, later = (list(load(batches(composite=1), steps, 0, pinned=False)) for steps in (range(6), range(3, 6)))
+    assert all(map(same, first[3:], later))
+    plain = list(load(batches(composite=0), range(6), 0, pinned=False))
+    assert not any(map(same, first, plain))
 
 
 def test_split():

@@ -10,12 +10,22 @@ from train_cases import small_recipe
 from train_learners import ALONE, CARD, Tiny, TinyNorm, assert_equal, learner, some_batch
 
 from bpr_cli.errors import BprError
+from bpr_cli.networks.registry import build_network
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.learner import Arithmetic, Learner
 from bpr_cli.train.optimiser import build_optimiser
 from bpr_cli.train.state import Standing, Validation, pack, unpack
 
 SGD = {"optimiser.name": "sgd", "optimiser.momentum": 0.5, "ema_decay": 0}
+
+
+class BegunTiny(Tiny):
+    """Its first convolution may come from another training."""
+
+    def pretrained_parameters(self):
+        return self.first.parameters()
+
+
 CARDS = [CARD, replace(CARD, mask_patch=False)]
 RECIPES = [small_recipe(), small_recipe(**SGD), small_recipe(ema_decay=0)]
 
@@ -29,7 +39,8 @@ def test_the_loss_falls(recipe):
 
 def test_a_step_of_sgd_is_the_step_of_the_books():
     """One step from fresh momentum: w - rate * (gradient + decay * w)."""
-    recipe = small_recipe(**{**SGD, "optimiser.clip": 0, "schedule.warmup": 0.5, "optimiser.weight_decay": 0.1})
+    plain = {**SGD, "optimiser.clip": 0, "optimiser.weight_decay": 0.1, "loss.jaccard": 0}
+    recipe = small_recipe(**{**plain, "schedule.warmup": 0.5})
     network = Tiny()
     each = learner(recipe, deepcopy(network))
     batch = some_batch(0)
@@ -75,9 +86,38 @@ def test_what_is_decayed():
     some, rest = build_optimiser(network, replace(settings, decay_all=False)).param_groups
     assert [each.ndim for each in some["params"]] == [4, 4]
     assert (some["weight_decay"], rest["weight_decay"]) == (0.02, 0)
-    every, none = build_optimiser(network, replace(settings, decay_all=True)).param_groups
-    assert (len(every["params"]), len(none["params"])) == (6, 0)
+    (every,) = build_optimiser(network, replace(settings, decay_all=True)).param_groups
+    assert (len(every["params"]), every["weight_decay"]) == (6, 0.02)
     assert every["betas"] == (0.9, 0.999)
+
+
+def test_what_is_pretrained_learns_at_its_own_rate():
+    """A step of plain SGD is as long as the learning rate: the two kinds of weights move by different factors."""
+    changes = {"optimiser.clip": 0, "optimiser.weight_decay": 0, "schedule.warmup": 0}
+    network, moved = BegunTiny(), {}
+    for rate in (1, 0.25, 0):
+        each = learner(small_recipe(**{**SGD, **changes, "optimiser.encoder_rate": rate}), deepcopy(network))
+        before = deepcopy(each.network)
+        each.step(0, some_batch(0))
+        pairs = zip(before.named_parameters(), each.network.parameters(), strict=True)
+        moved[rate] = {name: after - old for (name, old), after in pairs}
+    for name, whole in moved[1].items():
+        factor = 0.25 if name.startswith("first.") else 1
+        torch.testing.assert_close(moved[0.25][name], factor * whole, atol=1e-7, rtol=1e-3)
+        assert (moved[0][name].abs().max() == 0) == name.startswith("first.")
+
+
+def test_every_weight_is_in_one_group_of_the_optimiser():
+    network = build_network("lite-unet")
+    settings = replace(small_recipe().optimiser, encoder_rate=0.25)
+    groups = build_optimiser(network, settings).param_groups
+    grouped = [id(each) for group in groups for each in group["params"]]
+    assert sorted(grouped) == sorted(map(id, network.parameters()))
+    slow = {id(each) for group in groups if group["rate_factor"] == 0.25 for each in group["params"]}
+    names = {name.split(".")[0] for name, each in network.named_parameters() if id(each) in slow}
+    assert names == {"image_stem", "stem_norm", "encoder"}
+    for group in groups:
+        assert {each.ndim > 1 for each in group["params"]} == {group["weight_decay"] > 0}
 
 
 def test_the_gradient_is_clipped():

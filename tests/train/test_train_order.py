@@ -70,6 +70,14 @@ def test_balanced_sets_take_turns_and_each_shows_all_its_patches(sizes, seed):
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
+@pytest.mark.parametrize(("balance", "share"), [("patches", 3 / 4), ("sets", 1 / 2)])
+def test_some_patch_is_drawn_with_the_same_balance(balance, share):
+    order, random = Order([9, 3], balance, 0), np.random.default_rng(1)
+    counts = Counter(order.any(random) for _ in range(6000))
+    assert set(counts) == {(0, index) for index in range(9)} | {(1, index) for index in range(3)}
+    assert sum(counts[0, index] for index in range(9)) / 6000 == pytest.approx(share, abs=0.03)
+
+
 def test_an_order_can_be_entered_anywhere_and_differs_between_epochs():
     order = Order([50, 30], "patches", 4)
     straight = [order.at(position) for position in range(240)]

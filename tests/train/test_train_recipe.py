@@ -22,6 +22,7 @@ def test_the_paper_recipe_is_the_papers():
     assert (optimiser.weight_decay, optimiser.decay_all, optimiser.clip) == (0.0005, True, 0)
     assert (recipe.schedule.name, recipe.schedule.power, recipe.schedule.min_rate) == ("poly", 0.9, 1e-4)
     assert (recipe.loss.boundary_weight, recipe.loss.context_weight, recipe.ema_decay) == (1, 1, 0)
+    assert (recipe.loss.jaccard, recipe.composite, optimiser.encoder_rate, recipe.padding) == (0, 0, 1, 0)
     assert (recipe.geometry.flip, recipe.geometry.zoom, recipe.image.distort, recipe.image.jpeg) == (0.5, 0, 1, 0)
 
 
@@ -64,7 +65,12 @@ def test_a_hash_in_quotes_is_no_comment(tmp_path):
         ("[optimiser]", "dotted keys, such as loss.boundary_weight = 2"),
         ("steps = five", "expected a number, true, false, a list of numbers or a text in"),
         ("steps = 5\nsteps = 6", "wrong line 3, 'steps = 6': steps stands there twice"),
-        ("step = 5", "there is no key 'step'; the keys are network, input_size, steps, "),
+        ("step = 5", "there is no key 'step'; the keys are network, input_size, padding, steps, "),
+        ("padding = -1", "padding is -1, expected a number from 0 to 1024"),
+        ("composite = 2", "composite is 2.0, expected a number from 0 to 1"),
+        ("loss.jaccard = -1", "loss.jaccard is -1.0, expected a number from 0 to 1000"),
+        ("optimiser.encoder_rate = -1", "optimiser.encoder_rate is -1.0, expected a number from 0 to 100"),
+        ("image.gamma = 7", "image.gamma is 7.0, expected a number from 0 to 1"),
         ("optimiser.lr = 5", "there is no key 'optimiser.lr'; the keys are "),
         ("steps = 5.5", "steps is 5.5, expected a whole number"),
         ("steps = true", "steps is True, expected a whole number"),
@@ -102,7 +108,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "base").write_text('base = "other"')
     assert "base is 'other', expected one of modern, paper" in refusal(load_recipe, str(tmp_path / "base"))
     (tmp_path / "short").write_text("steps = 5")
-    assert "network, input_size, batch_size, balance, ema_decay missing; name all keys" in refusal(
+    assert "network, input_size, padding, batch_size, balance missing; name all keys" in refusal(
         load_recipe, str(tmp_path / "short")
     )
 

@@ -24,6 +24,7 @@ from bpr_cli.train.settings import TrainSettings
 
 TRAIN = Path(__file__).resolve().parent
 FILES = ["best.safetensors", "last.safetensors", "log.csv", "run.json", "state.safetensors"]
+FED = ["--padding", "8", "--input-size", "0"]
 
 
 class Breaks(Tiny):
@@ -126,7 +127,7 @@ def test_a_training_that_is_asked_to_stop_goes_on_as_if_it_had_not_been(number, 
 
 def test_a_killed_training_goes_on_as_if_it_had_not_been(patches, tmp_path):
     steps = {"steps": 150, "validate_every": 50}
-    arguments = ["train", patches, "--out", tmp_path / "killed", "--network", "tiny-norm", "--padding", "8"]
+    arguments = ["train", patches, "--out", tmp_path / "killed", "--network", "tiny-norm", *FED]
     arguments += ["--workers", "1", "--save-every", "7", "--name", "same", "--set", "ema_decay=0.9"]
     arguments += ["--steps", "150", "--validate-every", "50", "--batch-size", "4", "--lr", "0.003"]
     environment = {**os.environ, "PYTHONPATH": f"{TRAIN}:{TRAIN.parents[1]}"}
@@ -234,6 +235,15 @@ def test_several_sets_and_sets_of_ones_own_to_validate(patches, tmp_path):
     assert (summary.patches, summary.coarse.patches) == (50, 6)
 
 
+@pytest.mark.parametrize(("given", "recipes", "fed"), [(None, 16, 12), (None, 4, 4), (9, 4, 9)])
+def test_the_context_that_is_fed(given, recipes, fed, patches, tmp_path):
+    """That of the user, of the recipe, or all that the set (12 px) has."""
+    settings = settings_of({"padding": recipes, "input_size": 64}, padding=given)
+    with open_training([patches], tmp_path / "run", settings) as training:
+        assert (training.plan.sizes.padding, training.plan.card.padding) == (fed, fed)
+        assert training.plan.sizes.input_size == 64
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
@@ -301,7 +311,7 @@ def run_together(count: int, *arguments) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(patches, tmp_path):
-    common = ["--network", "tiny", "--padding", "8", "--steps", "20", "--batch-size", "8", "--validate-every", "10"]
+    common = ["--network", "tiny", *FED, "--steps", "20", "--batch-size", "8", "--validate-every", "10"]
     common += ["--set", "ema_decay=0.9", "--workers", "1", "--name", "same"]
     done = run_together(2, "train", patches, "--out", tmp_path / "two", *common, "--json", "--accumulate", "2")
     assert done.returncode == 0, done.stderr
@@ -323,7 +333,7 @@ def test_two_processes_train_as_one(patches, tmp_path):
 
 @pytest.mark.slow
 def test_processes_that_are_stopped_together_go_on_together(patches, tmp_path):
-    common = ["--network", "tiny-norm", "--padding", "8", "--batch-size", "8", "--validate-every", "100"]
+    common = ["--network", "tiny-norm", *FED, "--batch-size", "8", "--validate-every", "100"]
     common += ["--steps", "200", "--set", "ema_decay=0.9", "--workers", "0", "--name", "same"]
     straight = run_together(2, "train", patches, "--out", tmp_path / "straight", *common)
     assert straight.returncode == 0, straight.stderr

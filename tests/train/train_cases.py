@@ -13,6 +13,7 @@ TOY = PatchSetSettings(patch_size=16, padding=12)
 """40 pixels are stored; 32 of them can be fed with a padding of 8."""
 
 SMALL = {
+    "input_size": 0,
     "steps": 12,
     "batch_size": 4,
     "validate_every": 6,
@@ -58,6 +59,6 @@ def small_recipe(**changes: object) -> Recipe:
 def still(recipe: Recipe) -> Recipe:
     """The recipe without any augmentation."""
     paper = load_recipe("paper")
-    return replace(
-        recipe, image=replace(paper.image, distort=0), geometry=replace(paper.geometry, flip=0), coarse=paper.coarse
-    )
+    geometry = replace(paper.geometry, flip=0)
+    image = replace(paper.image, distort=0)
+    return replace(recipe, composite=0, image=image, geometry=geometry, coarse=paper.coarse)
