@@ -56,9 +56,10 @@ PLAIN = {
     "loss.jaccard": 0,
     "image.gamma": 0,
     "image.darken": 0,
+    "optimiser.encoder_rate": 1,
 }
-"""Changes of the recipe: what uses context that is stored and not fed, of which some lines have none left, and what a
-short training does not pay for."""
+"""Changes of the recipe: what uses context that is stored and not fed, of which some lines have none left, what a
+short training does not pay for, and the slow rate of pretrained encoders, as all networks begin at random."""
 
 VALIDATION_PATCHES = 64
 """Few: the figures of the tables are taken of whole images."""
