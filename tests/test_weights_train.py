@@ -117,10 +117,10 @@ def test_batches_are_what_the_network_expects_and_repeat(number, script, data, m
 
 
 def test_a_window_has_half_pixel_centres(script):
-    """Enlarged twice, every second pair of pixels is one pixel of the image."""
+    """Enlarged twice, every pixel of the image is a square of four; a place is where four pixels meet."""
     plane = np.arange(40 * 40, dtype=np.int16).reshape(40, 40)
-    found = script.warped(plane, np.array([20.5, 20.5]), 2.0, 16, cv2.INTER_NEAREST)
-    np.testing.assert_array_equal(found, np.kron(plane[17:25, 17:25], np.ones((2, 2), np.int16)))
+    found = script.warped(plane, np.array([20, 20]), 2.0, 16, cv2.INTER_NEAREST)
+    np.testing.assert_array_equal(found, np.kron(plane[16:24, 16:24], np.ones((2, 2), np.int16)))
 
 
 def test_chances_of_zooms(script):
