@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -127,7 +128,22 @@ def load(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iter
             prefetch_factor=WAITING if workers else None,
             worker_init_fn=_begin_worker if workers else None,
         )
-        return iter(loader)
+        with _opencv_threads_stopped():
+            return iter(loader)
+
+
+@contextmanager
+def _opencv_threads_stopped() -> Iterator[None]:
+    """Stop OpenCV's threads while workers are forked.
+
+    A worker inherits the record of them but not the threads, and would wait for them forever.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _begin_worker(_number: int) -> None:

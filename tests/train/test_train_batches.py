@@ -1,5 +1,6 @@
 """Batches do not depend on who makes them."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -40,6 +41,18 @@ def test_workers_change_nothing(workers, batches):
     together = list(load(batches(), range(7), workers, pinned=False))
     assert len(alone) == 7
     assert all(map(same, alone, together))
+
+
+@pytest.mark.timeout(60)
+def test_workers_start_in_a_program_whose_opencv_is_at_work(batches):
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(4)
+        cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (0, 0), 3)
+        assert len(list(load(batches(), range(3), 1, pinned=False))) == 3
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_a_training_that_goes_on_gets_the_same_batches(batches):
