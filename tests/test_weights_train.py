@@ -164,7 +164,7 @@ def test_two_steps_give_weights(data, tmp_path):
     encoder = LiteUNet().state_dict()
     torch.save({theirs: encoder[own] for own, theirs in _names()}, tmp_path / "lite0.pth")
     arguments = ["--data", data, "--imagenet", tmp_path / "lite0.pth", "--out", tmp_path / "fast.safetensors"]
-    command = [sys.executable, SCRIPT, *arguments, "--minutes-a-stage", "0"]
+    command = [sys.executable, SCRIPT, *arguments, "--time-factor", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*map(str, command)], env=environment, capture_output=True, text=True, timeout=300, check=False

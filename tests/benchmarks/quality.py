@@ -178,7 +178,9 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", help="shipped name or file")
     parser.add_argument("--nms-threshold", type=float)
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="any other field of RefineSettings")
+    parser.add_argument(
+        "--set", nargs="*", action="extend", default=[], metavar="FIELD=VALUE", help="any other field of RefineSettings"
+    )
     parser.add_argument("--only", nargs="*", choices=[*TARGETS], default=[*TARGETS], metavar="SET")
     parser.add_argument("--limit", type=int, help="so many images of every set, evenly spread, for a quick look")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
