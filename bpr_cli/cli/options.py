@@ -15,7 +15,7 @@ from bpr_cli.formats.base import Task
 from bpr_cli.refine.settings import RefineSettings
 
 DEFAULTS = RefineSettings()
-INPUT, ENGINE = "Input", "Network and device"
+INPUT, ENGINE, BOUNDS = "Input", "Network and device", "Bounds"
 """Panels of the help text."""
 
 

@@ -10,7 +10,7 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import DEFAULTS, INPUT
+from bpr_cli.cli.options import BOUNDS, DEFAULTS, INPUT
 from bpr_cli.formats import ReadOptions, open_predictions
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output import check_output, check_overwriting
@@ -59,6 +59,20 @@ def refine(
             f"(default: {DEFAULTS.scheme})."
         ),
     ] = None,
+    max_area_change: Annotated[
+        float | None,
+        typer.Option(
+            help="A segment whose area changes by more than this fraction of it, such as 0.5, keeps its coarse mask.",
+            rich_help_panel=BOUNDS,
+        ),
+    ] = None,
+    min_iou_with_coarse: Annotated[
+        float | None,
+        typer.Option(
+            help="A segment whose IoU with its coarse mask is below this, such as 0.5, keeps its coarse mask.",
+            rich_help_panel=BOUNDS,
+        ),
+    ] = None,
     weights: options.Weights = None,
     scales: options.Scales = None,
     flip: options.Flip = None,
@@ -83,6 +97,8 @@ def refine(
         flip=flip,
         device=device,
         precision=precision,
+        max_area_change=max_area_change,
+        min_iou_with_coarse=min_iou_with_coarse,
         batch_size=batch_size,
         workers=workers,
     )
@@ -122,6 +138,7 @@ def show(console: Console, summary: RefineSummary) -> None:
         ("segments", f"{summary.segments}"),
         ("patches", f"{summary.patches}"),
         ("boundaries moved by, mean", f"{summary.boundary_movement:.2f} px"),
+        *([("kept coarse by a bound", f"{summary.kept_coarse}")] if summary.settings.bounds.given else []),
         *((f"{stage}, busy", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
         ("in all", f"{summary.elapsed:.1f} s"),
     ]

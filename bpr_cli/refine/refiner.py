@@ -114,7 +114,7 @@ class Refiner:
 
     def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
         """Third stage: the refined prediction. See ``stages.paste``."""
-        return paste(cut_image, probabilities)
+        return paste(cut_image, probabilities, self.settings.bounds)
 
     def cut_again(self, cut_image: CutImage, refined: Prediction, number: int) -> CutImage:
         """First stage of round ``number`` (0 is the first): patches of what the round before made of an image."""

@@ -10,6 +10,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.card import check_scales
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
 from bpr_cli.patches.boxes import Scheme
+from bpr_cli.refine.bounds import Bounds
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -34,6 +35,10 @@ class RefineSettings:
         flip: decide every patch and its mirror image and average, at twice the time; None takes what the weights say.
         device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
         precision: arithmetic of the network.
+        max_area_change: a segment whose area changes by more than this fraction of it keeps its coarse mask; None sets
+            no bound. See ``bounds.py``, also for what this means for labels.
+        min_iou_with_coarse: a segment whose IoU with its coarse mask is below this, 0..1, keeps its coarse mask; None
+            sets no bound.
         batch_size: patches that go through the network together; halved by itself when memory does not suffice. On a
             CPU results do not depend on it (see ``Decider``); GPUs may differ in a pixel whose probability is one half.
         workers: threads that read, cut, paste and write beside the network.
@@ -46,6 +51,8 @@ class RefineSettings:
     flip: bool | None = None
     device: str = "auto"
     precision: Precision = "float32"
+    max_area_change: float | None = None
+    min_iou_with_coarse: float | None = None
     batch_size: int = 64
     workers: int = default_workers()
 
@@ -63,6 +70,15 @@ class RefineSettings:
             check_scales(self.scales)
         if self.precision not in get_args(Precision):
             raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
+        if self.max_area_change is not None and not self.max_area_change >= 0:
+            raise BprError(f"max_area_change is {self.max_area_change}; expected a fraction of 0 or more, such as 0.5")
+        if self.min_iou_with_coarse is not None and not 0 <= self.min_iou_with_coarse <= 1:
+            raise BprError(f"min_iou_with_coarse is {self.min_iou_with_coarse}; expected a number from 0 to 1")
         for name in ("batch_size", "workers"):
             if getattr(self, name) < 1:
                 raise BprError(f"{name} is {getattr(self, name)}; expected 1 or more")
+
+    @property
+    def bounds(self) -> Bounds:
+        """The bounds to what refinement may do to a segment."""
+        return Bounds(self.max_area_change, self.min_iou_with_coarse)

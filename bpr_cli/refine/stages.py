@@ -13,6 +13,7 @@ from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
 from bpr_cli.patches.crop import Patches, crop_patches, padding_around
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
+from bpr_cli.refine.bounds import Bounded, Bounds, bound
 from bpr_cli.refine.rounds import Round
 
 
@@ -76,12 +77,14 @@ class Movement:
         patches: number of patches.
         changed: pixels that changed side, summed over segments.
         boundary_length: summed length of the coarse boundaries in pixels.
+        kept_coarse: number of segments that keep their coarse masks because of a bound.
     """
 
     segments: int = 0
     patches: int = 0
     changed: int = 0
     boundary_length: float = 0.0
+    kept_coarse: int = 0
 
     @property
     def pixels(self) -> float:
@@ -94,6 +97,7 @@ class Movement:
             self.patches + other.patches,
             self.changed + other.changed,
             self.boundary_length + other.boundary_length,
+            self.kept_coarse + other.kept_coarse,
         )
 
 
@@ -189,39 +193,48 @@ def joined(parts: list[Patches], input_size: int) -> Patches:
     return Patches(images, masks)
 
 
-def paste(cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
-    """Make the refined prediction from decided patches.
+def paste(
+    cut_image: CutImage,
+    probabilities: NDArray[np.uint8],
+    bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+) -> PastedImage:
+    """Make the refined prediction from decided patches, within the bounds around what was before the first round.
 
     Args:
         cut_image: what ``cut`` gave.
         probabilities: uint8, (P, S, S), foreground probability of every patch in units of 1/255; S need not be the
             side of the boxes.
+        bounds: what segments must have in common with their coarse masks.
     """
+    bounded = bound(cut_image.origin.prediction, pasted(cut_image, probabilities), bounds)
+    return PastedImage(bounded.prediction, movement(cut_image, bounded))
+
+
+def pasted(cut_image: CutImage, probabilities: NDArray[np.uint8]) -> Prediction:
+    """The refined prediction, however far it went; see ``paste``."""
     ends = np.cumsum([len(segment.boxes) for segment in cut_image.segments])
     split = np.split(probabilities, ends[:-1]) if len(ends) else []
     decided = [to_box_size(part, each.boxes) for part, each in zip(split, cut_image.segments, strict=True)]
     if isinstance(cut_image.prediction, LabelMap):
         return paste_labels(cut_image, cut_image.prediction, decided)
     coarse = cut_image.segments
-    refined = tuple(reassemble(each.mask, each.boxes, part) for each, part in zip(coarse, decided, strict=True))
-    return PastedImage(refined, movement(cut_image, refined))
+    return tuple(reassemble(each.mask, each.boxes, part) for each, part in zip(coarse, decided, strict=True))
 
 
-def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np.uint8]]) -> PastedImage:
+def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np.uint8]]) -> LabelMap:
     """Let the refined labels compete for the pixels."""
     entries = (
         RefinedLabel(label, average(segment.boxes, part, coarse.size))
         for label, segment, part in zip(cut_image.labels, cut_image.segments, decided, strict=True)
     )
-    refined = fuse(coarse, entries)
-    return PastedImage(refined, movement(cut_image, refined))
+    return fuse(coarse, entries)
 
 
-def movement(cut_image: CutImage, refined: Prediction) -> Movement:
+def movement(cut_image: CutImage, refined: Bounded) -> Movement:
     """What all rounds up to this one did to an image's segments."""
     origin = cut_image.origin
-    changed = changed_pixels(origin.prediction, refined)
-    return Movement(len(cut_image.segments), origin.patches, changed, origin.boundary_length)
+    changed = changed_pixels(origin.prediction, refined.prediction)
+    return Movement(len(cut_image.segments), origin.patches, changed, origin.boundary_length, refined.kept)
 
 
 def changed_pixels(coarse: Prediction, refined: Prediction) -> int:

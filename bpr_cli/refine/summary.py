@@ -37,6 +37,7 @@ class RefineSummary:
         segments: number of masks in them.
         patches: number of patches decided.
         boundary_movement: mean distance that boundaries moved, in pixels.
+        kept_coarse: number of segments that keep their coarse masks because of a bound.
         seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
         devices: where the network ran.
@@ -53,6 +54,7 @@ class RefineSummary:
     segments: int
     patches: int
     boundary_movement: float
+    kept_coarse: int
     seconds: dict[str, float]
     elapsed: float
     devices: list[str]
@@ -73,6 +75,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         segments=result.movement.segments,
         patches=result.movement.patches,
         boundary_movement=round(result.movement.pixels, 4),
+        kept_coarse=result.movement.kept_coarse,
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         devices=refiner.devices,

@@ -202,6 +202,7 @@ SUMMARY = {
     "segments",
     "patches",
     "boundary_movement",
+    "kept_coarse",
     "seconds",
     "elapsed",
     "devices",
@@ -232,6 +233,8 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
         "flip": None,
         "device": "cpu",
         "precision": "float32",
+        "max_area_change": None,
+        "min_iou_with_coarse": None,
         "batch_size": 64,
         "workers": 1,
     }
@@ -250,6 +253,17 @@ def test_settings_reach_the_refinement(world, refine):
     rounds = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", *more).out)
     assert (rounds["settings"]["scales"], rounds["settings"]["flip"]) == ([2, 1], True)
     assert rounds["patches"] > few["patches"]
+
+
+def test_a_bound_that_nothing_can_keep_leaves_every_mask_as_it_is(world, refine):
+    bound = ("--min-iou-with-coarse", "1", "--max-area-change", "0.5")
+    outcome = refine("masks", "--images", "images", "--out", "out", "--json", *bound)
+    summary = json.loads(outcome.out)
+    assert (outcome.code, summary["kept_coarse"], summary["boundary_movement"]) == (0, 3, 0)
+    assert (summary["settings"]["min_iou_with_coarse"], summary["settings"]["max_area_change"]) == (1, 0.5)
+    assert "│ kept coarse by a bound" in outcome.err
+    for name in "abc":
+        assert np.array_equal(pixels(world / f"out/{name}.png"), pixels(world / f"masks/{name}.png"))
 
 
 def test_the_closing_table(world, refine):
