@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks.card import WeightsCard
+from bpr_cli.networks.fold import folded
 from bpr_cli.networks.weights import LoadedWeights
 from bpr_cli.patches.crop import Patches
 from bpr_cli.patches.reassemble import CERTAIN
@@ -96,7 +97,8 @@ class Decider:
         self.pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
         self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
         self._patch_size = weights.card.patch_size
-        network = weights.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = folded(weights.network) if self.devices[0] == CPU else weights.network
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         flip = weights.card.flip if settings.flip is None else settings.flip
         model = PatchModel(network, weights.card, DTYPES[settings.precision], flip).eval().to(self.devices[0])
         self._model = nn.DataParallel(model, self.devices) if len(self.devices) > 1 else model
