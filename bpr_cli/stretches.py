@@ -66,6 +66,13 @@ class Stretches:
         return boxes
 
 
+def values_of(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The values of an array, ascending: those of ``np.unique``, from the last pixels of its stretches only."""
+    flat = array.ravel()
+    last = np.append(flat[1:] != flat[:-1], True)[: flat.size]
+    return np.unique(flat[last])
+
+
 def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) -> NDArray[np.int64]:
     """Sum of the whole-number weights of every code in 0 .. count - 1: int64, (count,)."""
     # bincount sums in float64, exact up to 2**53 pixels.

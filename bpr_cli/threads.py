@@ -34,3 +34,16 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
         finally:
             for future in pending:
                 future.cancel()
+
+
+def one_ahead(function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:
+    """Results in the order of what is given; a thread computes the next one while the last one is used."""
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[Done] | None = None
+        for one in given:
+            following = pool.submit(function, one)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()

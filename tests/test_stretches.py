@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.stretches import Stretches, values_of, weigh
 
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, max_side=9)
 pairs = SHAPES.flatmap(
@@ -31,3 +31,8 @@ def test_areas_and_boxes(maps):
         rows, columns = np.nonzero(array == number)
         assert areas[number] == rows.size
         assert box == ([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if rows.size else [0, 0, 0, 0])
+
+
+@given(npst.arrays(np.int32, npst.array_shapes(max_dims=2, min_side=0, max_side=9), elements=st.integers(-2, 3)))
+def test_values(array):
+    assert np.array_equal(values_of(array), np.unique(array))

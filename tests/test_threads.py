@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.threads import in_order
+from bpr_cli.threads import in_order, one_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -47,3 +47,30 @@ def test_an_error_stops_the_pass(workers: int) -> None:
     with pytest.raises(BprError, match="broken"):
         list(in_order(fail_at_three, range(1000), workers))
     assert len(done) < 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_one_is_computed_ahead_of_what_is_used(count: int) -> None:
+    taken = []
+
+    def given():
+        for number in range(count):
+            taken.append(number)
+            yield number
+
+    for place, result in enumerate(one_ahead(lambda number: number * number, given())):
+        assert result == place * place
+        assert len(taken) == min(place + 2, count)
+    assert taken == list(range(count))
+
+
+def test_an_error_ahead_reaches_whoever_asks_for_it() -> None:
+    def fail_at_one(number: int) -> int:
+        if number == 1:
+            raise BprError("one")
+        return number
+
+    results = one_ahead(fail_at_one, range(3))
+    assert next(results) == 0
+    with pytest.raises(BprError, match="one"):
+        next(results)

@@ -52,10 +52,12 @@ def boundary_pixels(mask: Mask) -> BoundaryPixels:
     """Find the boundary pixels of a mask, looking only at the surroundings of its bounding box."""
     window = grow(mask.box, 2, mask.size)
     score = boundary_score(mask.window(window))
-    y, x = np.nonzero(score)
-    found = score[y, x]
+    # On a flat array of bool, numpy looks for what is not zero many times as fast.
+    places = np.flatnonzero(score != 0)
+    found = score.ravel()[places]
     order = np.argsort(4 - found, kind="stable")
-    return BoundaryPixels(x[order] + window[0], y[order] + window[1], found[order])
+    y, x = np.divmod(places[order], score.shape[1])
+    return BoundaryPixels(x + window[0], y + window[1], found[order])
 
 
 def grow(box: Box, margin: int, size: Size) -> Box:

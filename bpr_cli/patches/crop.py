@@ -24,8 +24,18 @@ class Patches:
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
 
+    @classmethod
+    def empty(cls, count: int, input_size: int) -> Patches:
+        """Room for ``count`` patches of side ``input_size``, to be filled."""
+        side = (count, input_size, input_size)
+        return cls(np.empty((*side, 3), dtype=np.uint8), np.empty(side, dtype=np.uint8))
+
     def __len__(self) -> int:
         return len(self.image)
+
+    def __getitem__(self, part: slice) -> Patches:
+        """Some of the patches, as a view."""
+        return Patches(self.image[part], self.mask[part])
 
 
 def crop_patches(image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: int, input_size: int) -> Patches:
@@ -41,15 +51,19 @@ def crop_patches(image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: in
         padding: context around each box in pixels.
         input_size: side T of the result.
     """
-    images = np.empty((len(boxes), input_size, input_size, 3), dtype=np.uint8)
-    masks = np.empty((len(boxes), input_size, input_size), dtype=np.uint8)
+    patches = Patches.empty(len(boxes), input_size)
+    crop_into(patches, image, mask, boxes, padding)
+    return patches
+
+
+def crop_into(patches: Patches, image: NDArray[np.uint8], mask: Mask, boxes: Boxes, padding: int) -> None:
+    """Fill patches that have room for as many as there are boxes; see ``crop_patches``."""
     for index, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
         rows = reflected_range(y0 - padding, y1 + padding, mask.size[0])
         columns = reflected_range(x0 - padding, x1 + padding, mask.size[1])
-        images[index] = resize(cut(image, rows, columns), input_size, cv2.INTER_LINEAR)
+        resize_into(patches.image[index], cut(image, rows, columns), cv2.INTER_LINEAR)
         # INTER_NEAREST would take corners for centres.
-        masks[index] = resize(cut_mask(mask, rows, columns), input_size, cv2.INTER_NEAREST_EXACT)
-    return Patches(images, masks)
+        resize_into(patches.mask[index], cut_mask(mask, rows, columns), cv2.INTER_NEAREST_EXACT)
 
 
 def padding_around(side: int, patch_size: int, padding: int) -> int:
@@ -100,6 +114,14 @@ def resize(patch: NDArray[np.uint8], side: int, interpolation: int) -> NDArray[n
     """Resize a square patch to ``side`` pixels; half-pixel centres."""
     if patch.shape[0] == side:
         return patch
-    return cv2.resize(np.ascontiguousarray(patch), (side, side), interpolation=interpolation).astype(
-        np.uint8, copy=False
-    )
+    out = np.empty((side, side, *patch.shape[2:]), dtype=np.uint8)
+    resize_into(out, np.ascontiguousarray(patch), interpolation)
+    return out
+
+
+def resize_into(out: NDArray[np.uint8], patch: NDArray[np.uint8], interpolation: int) -> None:
+    """Resize a square patch to fill ``out``, uint8 (T, T, ...); half-pixel centres."""
+    if patch.shape == out.shape:
+        out[...] = patch
+    else:
+        cv2.resize(patch, out.shape[:2], dst=out, interpolation=interpolation)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
 from bpr_cli.patches.boxes import Boxes, side_of
+from bpr_cli.stretches import values_of
 
 CERTAIN = 255
 
@@ -157,8 +158,9 @@ def _claim(entry: RefinedLabel, width: int, contested: NDArray[np.bool_]) -> _Cl
     """The claim of a label in a map of ``width`` columns; ``contested`` (H * W) is false where nobody may claim."""
     x0, y0, x1, _ = entry.field.box
     total, count = entry.field.total.ravel(), entry.field.count.ravel()
-    covered = np.flatnonzero(count)
-    pixels = (covered // max(x1 - x0, 1) + y0) * width + covered % max(x1 - x0, 1) + x0
+    covered = np.flatnonzero(count != 0)
+    rows = covered // max(x1 - x0, 1)
+    pixels = covered + rows * (width - (x1 - x0)) + (y0 * width + x0)
     allowed = contested[pixels]
     pixels, covered = pixels[allowed], covered[allowed]
     return _Claim(entry.label, pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32))
@@ -167,6 +169,6 @@ def _claim(entry: RefinedLabel, width: int, contested: NDArray[np.bool_]) -> _Cl
 def _restore_vanished(labels: NDArray[np.int32], coarse: NDArray[np.int32]) -> None:
     """Bring back labels without any pixel, both maps flattened."""
     # A label may live on only where another is restored, so look again until none is missing.
-    while (vanished := np.setdiff1d(coarse[labels != coarse], labels)).size:
+    while (vanished := np.setdiff1d(coarse[labels != coarse], values_of(labels))).size:
         restored = np.isin(coarse, vanished)
         labels[restored] = coarse[restored]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.formats.base import Item
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.stages import CutImage, joined
+from bpr_cli.refine.stages import CutImage
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether every patch is decided."""
-        return sum(map(len, self.parts)) == len(self.cut_image.patches)
+        return sum(map(len, self.parts)) == len(self.cut_image)
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,6 @@ class Share:
     def __len__(self) -> int:
         return self.stop - self.start
 
-    @property
-    def patches(self) -> Patches:
-        """The patches of the run."""
-        whole = self.job.cut_image.patches
-        return Patches(whole.image[self.start : self.stop], whole.mask[self.start : self.stop])
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -57,10 +51,14 @@ class Batch:
 
     shares: tuple[Share, ...]
 
-    @property
-    def patches(self) -> Patches:
-        """All patches, share after share."""
-        return joined([share.patches for share in self.shares], self.shares[0].patches.mask.shape[-1])
+    def cut(self) -> Patches:
+        """Cut out all patches, share after share."""
+        patches = Patches.empty(sum(map(len, self.shares)), self.shares[0].job.cut_image.how.input_size)
+        filled = 0
+        for share in self.shares:
+            share.job.cut_image.crop_into(patches[filled : filled + len(share)], share.start)
+            filled += len(share)
+        return patches
 
     def hand_back(self, probabilities: NDArray[np.uint8]) -> list[Job]:
         """Give every job its part of the decisions, uint8 (P, S, S), and tell which jobs are done with it."""
@@ -78,7 +76,7 @@ def fill_batches(jobs: Iterable[Job], batch_size: int) -> Iterator[Batch | Job]:
     shares: list[Share] = []
     room = batch_size
     for job in jobs:
-        start, total = 0, len(job.cut_image.patches)
+        start, total = 0, len(job.cut_image)
         if total == 0:
             yield job
         while start < total:

@@ -17,10 +17,12 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import read_image
-from bpr_cli.refine.batches import Job, fill_batches
+from bpr_cli.patches.crop import Patches
+from bpr_cli.refine.batches import Batch, Job, fill_batches
 from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.stages import CutImage, Movement, PastedImage
 from bpr_cli.refine.stopwatch import Stopwatch
+from bpr_cli.threads import one_ahead
 
 LOOK_AHEAD = 2
 """Images a thread may be ahead of the network: enough to hide uneven images, few enough to stay small."""
@@ -105,13 +107,21 @@ class Pipeline:
 
     def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """Send jobs through the network."""
-        for each in fill_batches(jobs, self.refiner.batch_size):
+        for each in one_ahead(self._cut_out, fill_batches(jobs, self.refiner.batch_size)):
             if isinstance(each, Job):
                 yield each
                 continue
+            batch, patches = each
             with self.stopwatch("network"):
-                probabilities = self.refiner.decide(each.patches)
-            yield from each.hand_back(probabilities)
+                probabilities = self.refiner.decide(patches)
+            yield from batch.hand_back(probabilities)
+
+    def _cut_out(self, each: Batch | Job) -> tuple[Batch, Patches] | Job:
+        """The patches of a batch; a job without patches goes on as it is."""
+        if isinstance(each, Job):
+            return each
+        with self.stopwatch("cut"):
+            return each, each.cut()
 
     def _jobs(self, submitted: Iterator[Submitted]) -> Iterator[Job]:
         """Jobs of one round in their order.

@@ -11,10 +11,11 @@ from bpr_cli.errors import BprError
 from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Prediction, Size
 from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
-from bpr_cli.patches.crop import Patches, crop_patches, padding_around
+from bpr_cli.patches.crop import Patches, crop_into, padding_around
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
 from bpr_cli.refine.bounds import Bounded, Bounds, bound
 from bpr_cli.refine.rounds import Round
+from bpr_cli.stretches import values_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class CutImage:
-    """An image's predictions, cut into patches: those of all segments, one after the other.
+    """An image's predictions with the boxes of all patches.
+
+    Patches are many times as large as the image they are cut from, so they are cut out only a batch at a time.
 
     Attributes:
         image: uint8, (H, W, 3), RGB.
@@ -57,7 +60,7 @@ class CutImage:
         prediction: what was cut.
         segments: the masks; for a label map one a label, in the order of ``labels``.
         labels: the label of each segment of a label map, else empty.
-        patches: P patches.
+        how: places and sizes of the patches.
     """
 
     image: NDArray[np.uint8]
@@ -65,7 +68,27 @@ class CutImage:
     prediction: Prediction
     segments: tuple[Segment, ...]
     labels: tuple[int, ...]
-    patches: Patches
+    how: Round
+
+    def __len__(self) -> int:
+        """P, the number of patches."""
+        return sum(len(segment.boxes) for segment in self.segments)
+
+    @property
+    def patches(self) -> Patches:
+        """All patches, those of all segments one after the other."""
+        patches = Patches.empty(len(self), self.how.input_size)
+        self.crop_into(patches, 0)
+        return patches
+
+    def crop_into(self, patches: Patches, start: int) -> None:
+        """Fill ``patches`` with as many of this image's, from number ``start`` on."""
+        filled = 0
+        for segment in self.segments:
+            boxes = segment.boxes[start : start + len(patches) - filled]
+            crop_segment(patches[filled : filled + len(boxes)], self.image, replace(segment, boxes=boxes), self.how)
+            filled += len(boxes)
+            start = max(start - len(segment.boxes), 0)
 
 
 @dataclass(frozen=True)
@@ -127,15 +150,14 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
     masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
     others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
     segments = tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
-    patches = joined([crop_segment(image, segment, how) for segment in segments], how.input_size)
     origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
-    origin = replace(origin, patches=origin.patches + len(patches))
-    return CutImage(image, origin, prediction, segments, labels, patches)
+    cut_image = CutImage(image, origin, prediction, segments, labels, how)
+    return replace(cut_image, origin=replace(origin, patches=origin.patches + len(cut_image)))
 
 
 def labels_of(label_map: LabelMap) -> tuple[int, ...]:
     """The labels to refine, ascending."""
-    return tuple(label for label in np.unique(label_map.labels).tolist() if label not in label_map.void)
+    return tuple(label for label in values_of(label_map.labels).tolist() if label not in label_map.void)
 
 
 def masks_of(label_map: LabelMap, labels: tuple[int, ...]) -> tuple[Mask, ...]:
@@ -180,17 +202,10 @@ def make_segment(mask: Mask, how: Round, taking_part: bool) -> Segment:
     return Segment(mask, boxes, len(pixels) / 2)
 
 
-def crop_segment(image: NDArray[np.uint8], segment: Segment, how: Round) -> Patches:
-    """Cut the boxes of a segment, with context in proportion to their size."""
+def crop_segment(patches: Patches, image: NDArray[np.uint8], segment: Segment, how: Round) -> None:
+    """Fill patches with the boxes of a segment, with context in proportion to their size."""
     padding = padding_around(side_of(segment.boxes, how.patch_size), how.patch_size, how.padding)
-    return crop_patches(image, segment.mask, segment.boxes, padding, how.input_size)
-
-
-def joined(parts: list[Patches], input_size: int) -> Patches:
-    """Patches of several segments or images as one."""
-    images = np.concatenate([np.zeros((0, input_size, input_size, 3), np.uint8), *(part.image for part in parts)])
-    masks = np.concatenate([np.zeros((0, input_size, input_size), np.uint8), *(part.mask for part in parts)])
-    return Patches(images, masks)
+    crop_into(patches, image, segment.mask, segment.boxes, padding)
 
 
 def paste(

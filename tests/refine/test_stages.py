@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.rounds import Round
-from bpr_cli.refine.stages import CutImage, Movement, changed_pixels, cut, joined, paste
+from bpr_cli.refine.stages import CutImage, Movement, changed_pixels, cut, paste
 
 ROUND = Round(patch_size=8, padding=2, input_size=32, nms_threshold=0.25)
 
@@ -233,5 +234,14 @@ def test_changed_pixels_count_both_sides():
     assert changed_pixels((Mask.from_array(np.zeros((6, 6))),), (Mask.from_array(after),)) == 16
 
 
-def test_joining_nothing_gives_no_patches():
-    assert joined([], 32).mask.shape == (0, 32, 32)
+@given(scenes(), st.data())
+@settings(max_examples=60)
+def test_any_run_of_patches_is_a_part_of_all_of_them(scene, data):
+    image, coarse, _ = scene
+    cut_image = cut(image, coarse, ROUND)
+    start = data.draw(st.integers(0, len(cut_image)))
+    stop = data.draw(st.integers(start, len(cut_image)))
+    part = Patches.empty(stop - start, ROUND.input_size)
+    cut_image.crop_into(part, start)
+    np.testing.assert_array_equal(part.image, cut_image.patches.image[start:stop])
+    np.testing.assert_array_equal(part.mask, cut_image.patches.mask[start:stop])
