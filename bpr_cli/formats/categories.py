@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeGuard
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import CategoryRecord, SegmentRecord
-from bpr_cli.formats.documents import Json, Record
+from bpr_cli.formats.documents import Json, Record, shorten
+
+_LARGEST = 1e100
+"""The product of two such numbers is still finite."""
 
 
 def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
@@ -19,8 +23,8 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
     found: dict[int, CategoryRecord] = {}
     for number, record in enumerate(listed if isinstance(listed, list) else []):
         category_id = record.get("id") if isinstance(record, dict) else None
-        if type(category_id) is not int:
-            raise BprError(f"{path}: category {number} has the id {category_id!r}, expected a whole number")
+        if not is_category(category_id):
+            raise BprError(f"{path}: category {number} has the id {shorten(category_id)}, expected a whole number")
         if category_id in found:
             raise BprError(f"{path}: category {number} has the id {category_id}, which another category has already")
         name, thing, frequency = record.get("name"), record.get("isthing", 1), record.get("frequency")
@@ -31,6 +35,16 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
             frequency if isinstance(frequency, str) else "",
         )
     return tuple(found.values())
+
+
+def is_category(value: Json) -> TypeGuard[int]:
+    """Whether a JSON value can be the id of a category: a whole number of 64 bits."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def is_finite(value: Json) -> TypeGuard[float]:
+    """Whether a JSON value is a number that can be reckoned with: neither NaN nor infinite, and not absurdly large."""
+    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def read_record(record: Record, where: str) -> SegmentRecord:
@@ -44,18 +58,18 @@ def read_record(record: Record, where: str) -> SegmentRecord:
         BprError: a field is not what it should be.
     """
     category, score, area = record.get("category_id"), record.get("score"), record.get("area")
-    if type(category) is not int:
-        raise BprError(f"{where} has the category_id {category!r}, expected a whole number")
-    if score is not None and type(score) not in (int, float):
-        raise BprError(f"{where} has the score {score!r}, expected a number")
-    if area is not None and type(area) not in (int, float):
-        raise BprError(f"{where} has the area {area!r}, expected a number of pixels")
+    if not is_category(category):
+        raise BprError(f"{where} has the category_id {shorten(category)}, expected a whole number")
+    if score is not None and not is_finite(score):
+        raise BprError(f"{where} has the score {shorten(score)}, expected a number")
+    if area is not None and not is_finite(area):
+        raise BprError(f"{where} has the area {shorten(area)}, expected a number of pixels")
     return SegmentRecord(category, score, bool(record.get("iscrowd", 0)), area, record.get("id"))
 
 
 def box_area(record: Record) -> float | None:
     """Area of the bounding box of a record in pixels, None where it has no box."""
     box = record.get("bbox")
-    if not (isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box)):
+    if not (isinstance(box, list) and len(box) == 4 and all(is_finite(side) for side in box)):
         return None
     return float(box[2] * box[3])

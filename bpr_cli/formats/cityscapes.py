@@ -8,6 +8,8 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
 from bpr_cli.formats.binary import encode_mask, read_mask
+from bpr_cli.formats.categories import is_category, is_finite
+from bpr_cli.formats.documents import shorten
 from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
@@ -95,7 +97,7 @@ class CityscapesSet(PredictionSet):
     def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
         """Masks of a result file, relative to the root and in the order of its lines, and what is said of them."""
         masks = []
-        for number, line in enumerate(_decode(read_bytes(self._root / file)).splitlines(), start=1):
+        for number, line in enumerate(_decode(read_bytes(self._root / file)).split("\n"), start=1):
             if not line.strip():
                 continue
             try:
@@ -108,6 +110,10 @@ class CityscapesSet(PredictionSet):
         result = _parse_line(line)
         if result is None:
             raise BprError(f"found {line.strip()[:80]!r}, expected 'mask.png labelID score'")
+        if not (is_category(result.label) and is_finite(result.score)):
+            raise BprError(
+                f"found the label {shorten(result.label)} and the score {result.score}, expected finite numbers"
+            )
         mask = path_inside(self._root, file.parent, result.mask)
         if not (self._root / mask).is_file():
             raise BprError(f"the mask {self._root / mask} does not exist")

@@ -11,15 +11,17 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
-from bpr_cli.formats.categories import box_area, read_categories, read_record
+from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
 from bpr_cli.formats.documents import Json, Record, describe, write_json
 from bpr_cli.formats.files import output_file
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
-from bpr_cli.formats.images import image_size
 from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.source import Source
 from bpr_cli.masks import Mask, Prediction, Size
+
+MOST_UNPACKED = 2**32
+"""Bytes that the masks of an image may take together, each cut to the box that holds it."""
 
 
 def is_coco(document: Json) -> bool:
@@ -71,7 +73,8 @@ class CocoSet(PredictionSet):
                 f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
                 "image_id, category_id, segmentation and score"
             )
-        self._table = _image_table(self.document, options)
+        self._index = index
+        self._table = _image_table(self.document, self.path, options)
         self._groups: dict[str, _Group] = {}
         orphans = self._group_records()
         entries = {min(group.records): self._entry(name, group) for name, group in self._groups.items()}
@@ -98,6 +101,8 @@ class CocoSet(PredictionSet):
             if "segmentation" not in record:
                 raise BprError("it has no segmentation, expected run lengths or polygons")
             rle.form_of(record["segmentation"])
+            if isinstance(record.get("score"), float) and not is_finite(record["score"]):
+                raise BprError(f"its score is {record['score']}, expected a finite number")
         except BprError as error:
             return self._sentence(index, record, error)
         return None
@@ -128,7 +133,18 @@ class CocoSet(PredictionSet):
     def _masks(self, item: Item) -> tuple[Mask, ...]:
         group = self._groups[item.name]
         size = self._polygon_size(item, group)
-        return tuple(self._mask(index, record, size) for index, record in group.records.items())
+        masks = []
+        unpacked = 0
+        for index, record in group.records.items():
+            masks.append(self._mask(index, record, size))
+            unpacked += masks[-1].crop.size
+            # A few letters can stand for a mask of a whole frame, and many such masks for all the memory there is.
+            if unpacked > MOST_UNPACKED:
+                raise BprError(
+                    f"{self.path}: the masks of image {item.name} unpack to more than {MOST_UNPACKED >> 20} MiB, "
+                    "expected less; leave out those of little use"
+                )
+        return tuple(masks)
 
     def _polygon_size(self, item: Item, group: _Group) -> Size:
         """Size of the image's masks: polygons do not state it, so other masks, the list of images or the file does."""
@@ -137,7 +153,7 @@ class CocoSet(PredictionSet):
             if stated:
                 return stated
         known = self._table.get(group.image_id) if self._table else None
-        return known.size if known and known.size else image_size(item.image)
+        return known.size if known and known.size else self._index.size(item.image)
 
     def _mask(self, index: int, record: Record, size: Size) -> Mask:
         try:
@@ -219,11 +235,11 @@ class CocoUnion(CocoSet):
         return (Mask.from_array(union),)
 
 
-def _image_table(document: Json, options: ReadOptions) -> ImageTable | None:
+def _image_table(document: Json, path: Path, options: ReadOptions) -> ImageTable | None:
     if options.image_info is not None:
         return ImageTable.read(options.image_info)
     images = document.get("images") if isinstance(document, dict) else None
-    return ImageTable(images) if isinstance(images, list) else None
+    return ImageTable(images, path) if isinstance(images, list) else None
 
 
 class _CocoWriter(Writer):

@@ -30,6 +30,8 @@ def read_json(path: Path) -> Json:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise BprError(f"{path} is not valid JSON ({error}); it may have been cut short, write it again") from error
+    except MemoryError as error:
+        raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
 
 
 def write_json(path: Path, document: Json) -> None:
@@ -59,6 +61,12 @@ def _describe_list(records: list[Json]) -> str:
 
 def _fields(record: Record) -> str:
     return f"the fields {join_names(sorted(map(str, record)), limit=8)}" if record else "no fields"
+
+
+def shorten(value: Json, longest: int = 40) -> str:
+    """A JSON value for a message, cut to what a line can hold."""
+    text = repr(value)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def join_names(names: Iterable[object], limit: int = 3) -> str:

@@ -55,7 +55,8 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
     Raises:
         BprError: the name is absolute, or it leads out of ``root``, by itself or through a symbolic link.
     """
-    if not name or "\0" in name:
+    name = system_name(name)
+    if not name or "\0" in name or not _has_bytes(name):
         raise BprError(f"{name!r} is not a file name")
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
         raise BprError(f"{name!r} is an absolute path, expected one inside the prediction directory {root}")
@@ -66,12 +67,43 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
     return inside
 
 
+def system_name(name: str) -> str:
+    """A file name out of a text of UTF-8, as the system lists it.
+
+    The two differ where Python takes the names of files for another encoding, such as ASCII in the locale ``C``. A
+    name that no file can have is left as it is.
+    """
+    try:
+        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    except UnicodeError:
+        return name
+
+
+def _has_bytes(name: str) -> bool:
+    """Whether the system can be asked for a file of that name."""
+    try:
+        return bool(os.fsencode(name))
+    except UnicodeError:
+        return False
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what would never end, or keep waiting, when it is read: pipes, sockets and devices.
+
+    Raises:
+        BprError: so it is; folders, and what is not there, are left to those who open files.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise BprError(f"{path} is a pipe, socket or device, expected a file; remove it")
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
         BprError: it cannot be read.
     """
+    check_regular(path)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -10,7 +10,9 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item
 from bpr_cli.formats.documents import join_names
-from bpr_cli.formats.files import list_files
+from bpr_cli.formats.files import list_files, system_name
+from bpr_cli.formats.images import image_size
+from bpr_cli.masks import Size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
@@ -83,7 +85,7 @@ class ImageIndex:
         Raises:
             BprError: no such image, or several.
         """
-        for name in names:
+        for name in map(system_name, names):
             if name in self._paths:
                 return self.root / self._paths[name]
             matches = self._matches(Path(name).name)
@@ -91,6 +93,14 @@ class ImageIndex:
                 return self.root / self._choose(name, matches)
         where = self.lone or self.root
         raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
+
+    def size(self, image: Path) -> Size:
+        """(H, W) of an image that was found.
+
+        Raises:
+            BprError: it is broken.
+        """
+        return image_size(image)
 
     def _matches(self, name: str) -> list[Path]:
         stems = stems_of(name)
@@ -123,6 +133,12 @@ class NamesOnly(ImageIndex):
     def find(self, names: Sequence[str]) -> Path:
         """The first of the names, as a path that need not exist."""
         return Path(names[0])
+
+    def size(self, image: Path) -> Size:
+        """Not known: the name comes from a prediction, so what it leads to is never opened."""
+        raise BprError(
+            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
+        )
 
 
 def image_stem(name: Path) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.documents import Json, Record, describe, read_json
+from bpr_cli.formats.documents import Json, Record, describe, read_json, shorten
 from bpr_cli.masks import Size
 
 _COCO_DIGITS = 12
@@ -44,8 +44,16 @@ class ImageRecord:
 class ImageTable:
     """Image records by id; 42, "42" and, where nothing has exactly that id, "000000000042" are the same."""
 
-    def __init__(self, records: Iterable[Json]) -> None:
-        """Take what is usable of the records; an id without a usable record is unknown."""
+    def __init__(self, records: Iterable[Json], path: Path) -> None:
+        """Take what is usable of the records; an id without a usable record is unknown.
+
+        Args:
+            records: the ``images`` list.
+            path: of the file that holds it, for messages.
+
+        Raises:
+            BprError: two different images have one id.
+        """
         self._exact: dict[str, ImageRecord] = {}
         self._plain: dict[str, ImageRecord] = {}
         self._ids: dict[str, int | str] = {}
@@ -53,6 +61,12 @@ class ImageTable:
             name = _name_of(record) if isinstance(record, dict) and is_id(record.get("id")) else None
             if name is not None:
                 image = ImageRecord(name, _size_of(record), _searched_of(record))
+                known = self._exact.get(str(record["id"]), image)
+                if known != image:
+                    raise BprError(
+                        f"{path} has two images with the id {shorten(record['id'])}, {known.file_name} and {name}, "
+                        "expected an id of its own for each"
+                    )
                 self._exact[str(record["id"])] = image
                 self._ids[str(record["id"])] = record["id"]
                 self._plain[plain_id(record["id"])] = image
@@ -68,7 +82,7 @@ class ImageTable:
             raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
         document = read_json(path)
         images = document.get("images") if isinstance(document, dict) else None
-        table = cls(images if isinstance(images, list) else [])
+        table = cls(images if isinstance(images, list) else [], path)
         if not table:
             raise BprError(
                 f"{path} holds {describe(document)}, expected an object with an 'images' list of id and file_name; "
@@ -126,7 +140,12 @@ def _searched_of(record: Record) -> Searched | None:
     absent, incomplete = record.get("neg_category_ids"), record.get("not_exhaustive_category_ids")
     if not isinstance(absent, list) and not isinstance(incomplete, list):
         return None
-    return Searched(*(frozenset(ids if isinstance(ids, list) else []) for ids in (absent, incomplete)))
+    return Searched(*(_whole_numbers(ids) for ids in (absent, incomplete)))
+
+
+def _whole_numbers(ids: Json) -> frozenset[int]:
+    """The ids of categories in a list of them; anything else is the id of no category."""
+    return frozenset(number for number in ids if type(number) is int) if isinstance(ids, list) else frozenset()
 
 
 def _size_of(record: Record) -> Size | None:

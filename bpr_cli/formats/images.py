@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.files import check_regular
 from bpr_cli.masks import Size
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+_ANIMATED = ("PNG", "WEBP")
+"""Formats whose further pictures come after the first in time; those of TIFF and JPEG are smaller copies of it."""
 
 
 def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
@@ -26,14 +29,20 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
     Raises:
         BprError: missing, unreadable, truncated or not such a file.
     """
+    check_regular(path)
     try:
         with Image.open(path, formats=formats) as image:
+            frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
             image.load()
             decoded: Image.Image = image
-            return decoded
     except Exception as error:
         # Decoders raise almost anything on broken bytes (SyntaxError, IndexError, zlib.error): all mean the same here.
         raise BprError(_explain(path, kind, error)) from error
+    if frames > 1:
+        raise BprError(
+            f"{path} is animated ({frames} frames), expected {kind} with one picture; save the one that is meant"
+        )
+    return decoded
 
 
 def image_size(path: Path) -> Size:
@@ -42,6 +51,7 @@ def image_size(path: Path) -> Size:
     Raises:
         BprError: missing, unreadable or not an image.
     """
+    check_regular(path)
     try:
         with Image.open(path, formats=_PILLOW_FORMATS) as image:
             return image.height, image.width

@@ -101,7 +101,7 @@ class PanopticSet(PredictionSet):
         if options.image_info is not None:
             return ImageTable.read(options.image_info)
         images = self.document.get("images")
-        return ImageTable(images if isinstance(images, list) else [])
+        return ImageTable(images if isinstance(images, list) else [], self.layout.document)
 
     def _entry(self, number: int, annotation: Json) -> Entry:
         try:

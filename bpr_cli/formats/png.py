@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.files import read_bytes
+from bpr_cli.formats.files import check_regular, read_bytes
 from bpr_cli.formats.images import load_pillow
 from bpr_cli.formats.png_stream import RGB, RGBA, PngStream
 
@@ -160,6 +160,7 @@ def _decode_colours(path: Path) -> NDArray[np.uint8] | None:
 
     None for other and for broken files, which are left to Pillow.
     """
+    check_regular(path)
     try:
         content = path.read_bytes()
     except OSError:

@@ -17,6 +17,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
+from bpr_cli.formats.files import check_regular
 from bpr_cli.formats.png import Gray, read_gray
 from bpr_cli.formats.png_stream import GRAY, PALETTE, PngStream
 from bpr_cli.masks import Size
@@ -45,6 +46,7 @@ def read_window(path: Path) -> Window:
     Raises:
         BprError: as ``read_gray``.
     """
+    check_regular(path)
     content = b""
     # What cannot be read, or is not as expected, is left to read_gray, which says what is wrong with it.
     with contextlib.suppress(OSError):

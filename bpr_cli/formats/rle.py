@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.documents import Json, Record
+from bpr_cli.formats.documents import Json, Record, shorten
 from bpr_cli.masks import EMPTY_BOX, Mask, Size
 
 MAX_PIXELS = 2**28
 """Largest frame that is unpacked; anything above is a broken size."""
 
 Runs = NDArray[np.int64]
+
+LONGEST_OUTLINE = 2**22
+"""Most pixels that the outlines of a mask's polygons may pass; rasterising takes about a hundred bytes for each."""
 
 _LOWEST, _HIGHEST = ord("0"), ord("0") + 63
 _LONGEST_RUN_TEXT = 7  # five bits a character
@@ -65,9 +68,19 @@ def _form_of_counts(counts: Json) -> Form:
 
 def _check_size(size: Json) -> None:
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
-        raise BprError(f"its size is {_shorten(size)}, expected [height, width] in whole pixels")
-    if size[0] * size[1] > MAX_PIXELS:
-        raise BprError(f"its size is {_shorten(size)}, more than the {MAX_PIXELS} pixels that are processed safely")
+        raise BprError(f"its size is {shorten(size)}, expected [height, width] in whole pixels")
+    check_pixels(size[0], size[1])
+
+
+def check_pixels(height: int, width: int) -> None:
+    """Refuse a frame that would take more memory than any image needs.
+
+    Raises:
+        BprError: it has more than ``MAX_PIXELS``; the sentence does not name the record.
+    """
+    if height * width > MAX_PIXELS:
+        size = shorten([height, width])
+        raise BprError(f"its size is {size}, more than the {MAX_PIXELS} pixels that are processed safely")
 
 
 def _check_polygons(polygons: list[Json]) -> None:
@@ -75,14 +88,9 @@ def _check_polygons(polygons: list[Json]) -> None:
         raise BprError("its segmentation is an empty list, expected polygons or run lengths")
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise BprError(f"its polygon {_shorten(polygon)} is not a list of three or more x, y pairs")
+            raise BprError(f"its polygon {shorten(polygon)} is not a list of three or more x, y pairs")
         if not all(type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in polygon):
-            raise BprError(f"its polygon {_shorten(polygon)} holds something that is not a pixel position")
-
-
-def _shorten(value: Json) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+            raise BprError(f"its polygon {shorten(polygon)} holds something that is not a pixel position")
 
 
 def size_of(segmentation: Json) -> Size | None:
@@ -172,10 +180,13 @@ def _mask_of_runs(size: Size, runs: Runs) -> Mask:
 
 def _decode_polygons(polygons: list[list[float]], size: Size) -> Mask:
     height, width = size
+    check_pixels(height, width)
     # Rasterising takes memory by the length of the outline, whatever the size of the image.
     length = sum(_outline_length(polygon) for polygon in polygons)
-    if length > 4 * (height + 1) * (width + 1):
-        raise BprError(f"its polygons lie far outside the image of {height} x {width} pixels")
+    if length > min(4 * (height + 1) * (width + 1), LONGEST_OUTLINE):
+        raise BprError(
+            f"its polygons are {length:.0f} pixels long, so they lie far outside the image of {height} x {width} pixels"
+        )
     merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     return _mask_of_runs(size, _runs_of_text(merged["counts"].decode("ascii"), Form.COMPRESSED))
 

@@ -52,7 +52,7 @@ class CsvLog:
         content = io.StringIO()
         csv.writer(content, lineterminator="\n").writerows([COLUMNS, *kept])
         write_atomically(path, content.getvalue().encode())
-        self._file = path.open("a", newline="")
+        self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._file, lineterminator="\n")
 
     def add(self, row: LogRow) -> None:
@@ -69,9 +69,10 @@ def _rows(path: Path) -> list[list[str]]:
     """The whole lines of a log; a kill may have cut the last one short."""
     if not path.is_file():
         return []
-    text = path.read_text()
+    # Whatever is no line of ours is dropped, so it may be read as what it is not.
+    text = path.read_text(encoding="utf-8", errors="replace")
     lines = csv.reader(text[: text.rfind("\n") + 1].splitlines())
-    return [row for row in list(lines)[1:] if len(row) == len(COLUMNS) and row[0].isdigit()]
+    return [row for row in list(lines)[1:] if len(row) == len(COLUMNS) and row[0].isascii() and row[0].isdigit()]
 
 
 class TensorBoardLog:

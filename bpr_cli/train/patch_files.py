@@ -224,7 +224,8 @@ def read_index(folder: Path, document: SetDocument) -> NDArray[np.void]:
     try:
         # Mapped, so that no memory is taken for more than the file holds.
         index = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:
+        # NumPy reads the header as Python source, so broken bytes raise almost anything.
         raise BprError(f"{path} is not a NumPy file ({error}); extract the patch set again") from error
     if index.dtype != INDEX_TYPE or index.shape != (document.patches,):
         raise BprError(f"{path} is not the index of {document.patches} patches; extract the patch set again")

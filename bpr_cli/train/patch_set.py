@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.documents import read_json
 from bpr_cli.formats.files import write_bytes
+from bpr_cli.formats.image_table import is_id
 from bpr_cli.masks import Box
 from bpr_cli.train.patch_files import (
     DOCUMENT,
@@ -195,6 +196,10 @@ def _parse_items(path: Path, count: int) -> tuple[PatchItem, ...]:
         items = tuple(PatchItem(source, name, image_id) for source, name, image_id in content)
     except (TypeError, ValueError) as error:
         raise BprError(f"{path} is not a list of images ({error}); extract the patch set again") from error
+    if not all(isinstance(value, str) for item in items for value in (item.source, item.name)) or not all(
+        item.image_id is None or is_id(item.image_id) for item in items
+    ):
+        raise BprError(f"{path} lists images whose names are no texts; extract the patch set again")
     if len(items) != count:
         raise BprError(f"{path} lists {len(items)} images, expected {count}; extract the patch set again")
     return items

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.documents import shorten
 from bpr_cli.train.recipe import Recipe
 
 RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -48,8 +49,10 @@ def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any]
     values = _read(_find(name_or_path))
     base = values.pop(BASE, None)
     if base is not None:
-        if base not in shipped_recipes():
-            raise BprError(f"the recipe {name_or_path}: {BASE} is {base!r}, expected {_one_of(shipped_recipes())}")
+        if not isinstance(base, str) or base not in shipped_recipes():
+            raise BprError(
+                f"the recipe {name_or_path}: {BASE} is {shorten(base)}, expected {_one_of(shipped_recipes())}"
+            )
         values = {**_read(shipped_recipes()[base]), **values}
     try:
         return recipe_of({**values, **(overrides or {})})
@@ -98,7 +101,7 @@ def parse_overrides(texts: Sequence[str]) -> Values:
             raise BprError(f"--set is {text!r}, expected key=value such as optimiser.learning_rate=0.001")
         try:
             values[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[key] = value
     return values
 
@@ -118,7 +121,10 @@ def _read(path: Path) -> Values:
     """Values by key, as the file says them."""
     try:
         with path.open("rb") as file:
-            text = file.read(LARGEST_FILE).decode()
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise BprError(f"the recipe {path} has more than {LARGEST_FILE} bytes, expected a few lines of text")
+        text = content.decode()
     except OSError as error:
         raise BprError(f"the recipe {path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -182,19 +188,22 @@ def _checked(key: str, value: Any, hint: Any) -> Any:  # noqa: ANN401 - what a f
     """The value in the type of its key."""
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
-            raise BprError(f"{key} is {value!r}, expected {_one_of(typing.get_args(hint))}")
+            raise BprError(f"{key} is {shorten(value)}, expected {_one_of(typing.get_args(hint))}")
         return value
     if typing.get_origin(hint) is tuple:
         count = len(typing.get_args(hint))
         if not isinstance(value, list) or len(value) != count:
-            raise BprError(f"{key} is {value!r}, expected a list of {count} numbers such as [0.5, 2]")
+            raise BprError(f"{key} is {shorten(value)}, expected a list of {count} numbers such as [0.5, 2]")
         return tuple(_checked(key, each, float) for each in value)
     # A whole number is a number, but a truth value is not, though Python says so.
     accepted = (int, float) if hint is float else (hint,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         names = {float: "a number", int: "a whole number", bool: "true or false", str: "a text"}
-        raise BprError(f"{key} is {value!r}, expected {names[hint]}")
-    return float(value) if hint is float else value
+        raise BprError(f"{key} is {shorten(value)}, expected {names[hint]}")
+    try:
+        return float(value) if hint is float else value
+    except OverflowError:
+        raise BprError(f"{key} is {shorten(value)}, which no computer's numbers hold") from None
 
 
 def _one_of(names: typing.Iterable[str]) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.files import read_bytes
 from bpr_cli.formats.output import check_folder_apart
 from bpr_cli.networks.registry import build_network
 from bpr_cli.networks.weights import LoadedWeights, load_weights
@@ -176,12 +177,10 @@ def _circumstances(settings: TrainSettings, processes: Processes) -> dict[str, A
 
 def _resume(folder: RunFolder, learner: Learner, processes: Processes) -> Standing:
     """Bring the learner to the saved state; process 0 reads it for all, as others may not see its disk."""
+    found = read_bytes(folder.state) if processes.leads and folder.state.exists() else b""
+    content = processes.from_leader(found)
     try:
-        found = folder.state.read_bytes() if processes.leads and folder.state.exists() else b""
-        content = processes.from_leader(found)
         return unpack(content, learner) if content else Standing()
-    except OSError as error:
-        raise BprError(f"{folder.state} cannot be read: {error.strerror or error}") from error
     except BprError as error:
         raise BprError(f"{folder.state} cannot be used: {error}; start afresh with --overwrite") from None
 

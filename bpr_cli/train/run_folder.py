@@ -11,6 +11,7 @@ from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.files import write_atomically
+from bpr_cli.formats.files import read_bytes
 
 RUN_VERSION = 1
 Json = Any
@@ -87,9 +88,9 @@ class RunFolder:
     def _compare(self, settings: Mapping[str, Json]) -> None:
         """Refuse to go on with settings that are not those of the start."""
         try:
-            content = json.loads(self.document.read_bytes())
+            content = json.loads(read_bytes(self.document))
             started = dict(content["settings"]) if content["version"] == RUN_VERSION else {}
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             started = {}
         if not started:
             raise BprError(f"{self.document} is not that of a run of this version; give another --out or --overwrite")

@@ -93,14 +93,27 @@ def unpack(content: bytes, learner: Learner) -> Standing:
         _fill_optimiser(learner, tensors)
         learner.scaler.load_state_dict(values["scaler"])
         return _standing(values)
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except (
+        SafetensorError,
+        LookupError,
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+    ) as error:
         raise BprError(f"it is damaged ({str(error)[:120]})") from error
 
 
 def _standing(values: Mapping[str, object]) -> Standing:
     """The standing that JSON tells of."""
     named = {name: Validation(**values[name]) if values[name] else None for name in ("best", "last")}  # type: ignore[arg-type]
-    return Standing(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
+    standing = Standing(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
+    validations = [number for found in named.values() if found for number in (found.step, found.iou, found.boundary_f)]
+    numbers = (standing.step, *standing.losses, *standing.scaler.values(), *validations)
+    if type(standing.step) is not int or not all(type(number) in (int, float) for number in numbers):
+        raise ValueError("its standing is not made of numbers")
+    return standing
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

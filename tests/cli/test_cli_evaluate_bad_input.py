@@ -163,6 +163,33 @@ BAD = [
         change("after.json", lambda records: first(records, category_id="disc")),
     ),
     Bad(
+        "a category of too many digits",
+        "coco",
+        f"after.json: record 0 of image 1 has the category_id 1{'0' * 36}..., expected a whole number",
+        change("after.json", lambda records: first(records, category_id=10**400)),
+    ),
+    Bad(
+        "a score of too many digits",
+        "coco",
+        f"after.json: record 0 of image 1 has the score 1{'0' * 36}..., expected a number",
+        change("after.json", lambda records: first(records, score=10**400)),
+    ),
+    Bad(
+        "an infinite score",
+        "coco",
+        "[..]record 0 of image 1 is broken: its score is inf, expected a finite number" + ALSO,
+        change("after.json", lambda records: first(records, score=float("inf"))),
+    ),
+    Bad(
+        "two images of one id",
+        "coco",
+        "truth.json has two images with the id 1, a.png and z.png, expected an id of its own for each",
+        change(
+            "truth.json",
+            lambda truth: truth | {"images": [*truth["images"], {**truth["images"][0], "file_name": "z.png"}]},
+        ),
+    ),
+    Bad(
         "no score",
         "coco",
         "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
@@ -177,7 +204,7 @@ BAD = [
     Bad(
         "a score that is no number",
         "coco",
-        "after.json: [..]score[..]",
+        "after.json: record 0 of image 1 is broken: its score is nan, expected a finite number" + ALSO,
         change("after.json", lambda records: first(records, score=float("nan"))),
     ),
     Bad(

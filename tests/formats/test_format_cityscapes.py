@@ -20,7 +20,7 @@ def results(tmp_path):
     root = tmp_path / "preds"
     mask_file(root / "frankfurt/masks/f_000_0.png")
     mask_file(root / "frankfurt/masks/f 000 1.png", disc(radius=3), foreground=1)
-    text = "masks/f_000_0.png 24 0.97\n\nmasks/f 000 1.png 26 nan\r\n"
+    text = "masks/f_000_0.png 24 0.97\n\nmasks/f 000 1.png 26 0.2\r\n"
     (root / "frankfurt/f_000_leftImg8bit_pred.txt").write_bytes(text.encode())
     (root / "munster").mkdir()
     (root / "munster/m_000_pred.txt").touch()
@@ -88,6 +88,9 @@ def test_text_files_need_not_be_called_pred(tmp_path):
         ("../images/good.png 24 0.5", ["leads out of the prediction directory"]),
         ("/images/good.png 24 0.5", ["absolute path"]),
         ("link/good.png 24 0.5", ["leads out of the prediction directory"]),
+        ("bad_0.png 24 nan", ["line 2: found the label 24 and the score nan, expected finite numbers"]),
+        ("bad_0.png 24 -inf", ["expected finite numbers"]),
+        (f"bad_0.png {10**30} 0.5", ["expected finite numbers"]),
         ("good_0.png 24 0.5", ["good_0.png belongs to a_good_pred.txt already"]),
     ],
 )
@@ -139,3 +142,11 @@ def test_a_forced_format_without_result_files(tmp_path):
     mask_file(tmp_path / "preds/x_0.png")
     with pytest.raises(BprError, match=r"no Cityscapes result file.*_pred\.txt"):
         open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"), ReadOptions(format="cityscapes"))
+
+
+@pytest.mark.parametrize("name", ["x\u2028y", "x\x85y", "x\x0cy", "ä ネコ", "\udcff"])
+def test_only_line_feeds_end_a_line(tmp_path, name):
+    mask_file(tmp_path / f"preds/{name}.png")
+    (tmp_path / "preds/x_pred.txt").write_bytes(f"{name}.png 24 0.5\n".encode("utf-8", "surrogateescape"))
+    opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
+    assert opened.read(opened.items[0])[0].area == disc().sum()

@@ -1,7 +1,6 @@
 """COCO instance results and annotations."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.formats.truth import open_without_images
 from bpr_cli.masks import Mask
 
 POLYGON = [[2.5, 3.0, 20.0, 3.0, 20.5, 18.0, 2.5, 18.0]]
@@ -31,7 +31,7 @@ def every_form():
     return [
         record(2, compressed(mask), score=0.5, note="kept", nested={"a": [1, None]}),
         record(1, uncompressed(mask), score=1),
-        record(2, {"size": list(SIZE), "counts": str(text["counts"])}, score=math.nan),
+        record(2, {"size": list(SIZE), "counts": str(text["counts"])}),
         record(1, POLYGON, score=0.25, iscrowd=0),
         record(2, compressed(np.zeros(SIZE, bool))),
     ]
@@ -60,7 +60,6 @@ def test_unchanged_masks_are_written_in_their_form_and_order(tmp_path):
     assert written[0] == source[0]
     assert written[1] == source[1]
     assert written[4] == source[4]
-    assert math.isnan(written[2]["score"])
     assert written[2]["segmentation"] == source[0]["segmentation"]
     assert written[3]["segmentation"]["size"] == list(SIZE)
     assert isinstance(written[3]["segmentation"]["counts"], str)
@@ -266,3 +265,50 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
     path = tmp_path / "r.json"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps([record(1)]).encode())
     assert len(open_predictions(path, images_at(tmp_path, "1.png")).items) == 1
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1e308])
+def test_a_score_that_is_not_finite_fails_its_image_only(tmp_path, score):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2, score=score)]), images)
+    assert [item.name for item in opened.items] == ["1"]
+    assert f"record 1 of image 2 is broken: its score is {score}, expected a finite number" in opened.failures[0].reason
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    images = images_at(tmp_path, "a.png", "b.png")
+    predictions = save(tmp_path / "r.json", [record(-1)])
+    one, other = ({"id": -1, "file_name": name} for name in ("a.png", "b.png"))
+    info = save(tmp_path / "info.json", {"images": [one, one, other]})
+    with pytest.raises(BprError, match=r"info\.json has two images with the id -1, a\.png and b\.png"):
+        open_predictions(predictions, images, ReadOptions(image_info=info))
+    save(info, {"images": [one, one]})
+    assert open_predictions(predictions, images, ReadOptions(image_info=info)).items[0].image == images / "a.png"
+
+
+def test_many_whole_frames_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("bpr_cli.formats.coco.MOST_UNPACKED", 3 * SIZE[0] * SIZE[1])
+    whole = {"size": list(SIZE), "counts": [0, SIZE[0] * SIZE[1]]}
+    images = images_at(tmp_path, "1.png", "2.png")
+    records = [record(1, whole) for _ in range(3)] + [record(2, whole) for _ in range(4)]
+    opened = open_predictions(save(tmp_path / "r.json", records), images)
+    assert len(opened.read(opened.items[0])) == 3
+    with pytest.raises(BprError, match=r"r\.json: the masks of image 2 unpack to more than"):
+        opened.read(opened.items[1])
+
+
+def test_polygons_in_an_image_said_to_be_huge(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png", "height": 10**9, "width": 10**9}]})
+    predictions = save(tmp_path / "r.json", [record(1, POLYGON)])
+    opened = open_predictions(predictions, images, ReadOptions(image_info=info))
+    with pytest.raises(BprError, match=r"its size is \[1000000000, 1000000000\], more than"):
+        opened.read(opened.items[0])
+
+
+def test_without_images_no_name_in_a_file_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "7.png").rename(tmp_path / "7")
+    opened = open_without_images(save(tmp_path / "r.json", [record(7, POLYGON)]), ReadOptions())
+    with pytest.raises(BprError, match="the size of the image '7' is not stated"):
+        opened.read(opened.items[0])

@@ -1,12 +1,17 @@
 """Listings, names that stay inside, and writes that are whole or not there."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.files import list_files, output_file, path_inside, write_bytes
+from bpr_cli.formats import image_size, read_image
+from bpr_cli.formats.documents import read_json
+from bpr_cli.formats.files import list_files, output_file, path_inside, read_bytes, write_bytes
+from bpr_cli.formats.png import read_gray, read_ids
+from bpr_cli.formats.png_window import read_window
 
 
 def test_listings_are_sorted_by_folder(tmp_path):
@@ -69,3 +74,48 @@ def test_output_names(tmp_path):
     assert output_file(tmp_path / "v1.0", "x.json") == tmp_path / "v1.0/x.json"
     (tmp_path / "z.json").mkdir()
     assert output_file(tmp_path / "z.json", "x.json") == tmp_path / "z.json/x.json"
+
+
+@pytest.mark.parametrize("name", ["\ud800.png", "a\ud800", "\udfff"])
+def test_a_name_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(BprError, match="is not a file name"):
+        path_inside(tmp_path, Path(), name)
+
+
+@pytest.mark.parametrize("name", ["a b.png", "a\nb.png", "ä ネコ.png", "\udcff.png", "a.b..png", "-rf.png", "CON.png"])
+def test_odd_names_are_names(tmp_path, name):
+    (tmp_path / name).touch()
+    assert path_inside(tmp_path, Path(), name) == Path(name)
+    assert [name] == [path.name for path in list_files(tmp_path, (".png",))]
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    for read in (read_bytes, read_image, image_size, read_gray, read_ids, read_window):
+        with pytest.raises(BprError, match=r"a\.png is a pipe, socket or device, expected a file"):
+            read(tmp_path / "a.png")
+
+
+def test_json_that_is_nested_without_end(tmp_path):
+    path = tmp_path / "a.json"
+    for letter in ("[", '{"a":'):
+        path.write_text(letter * 200_000)
+        with pytest.raises(BprError, match=r"a\.json is not valid JSON"):
+            read_json(path)
+
+
+def test_json_of_a_number_that_never_ends(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(f"[{'9' * 100_000}]")
+    with pytest.raises(BprError, match=r"a\.json is not valid JSON"):
+        read_json(path)
+
+
+def test_json_that_memory_does_not_hold(tmp_path, monkeypatch):
+    def full(content):
+        raise MemoryError
+
+    (tmp_path / "a.json").write_text("[]")
+    monkeypatch.setattr("json.loads", full)
+    with pytest.raises(BprError, match=r"a\.json has 0 MiB, more than the memory holds"):
+        read_json(tmp_path / "a.json")

@@ -1,6 +1,9 @@
 """Decoding images and finding the one that belongs to a prediction."""
 
 import contextlib
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -227,3 +230,36 @@ def test_a_lone_image_belongs_to_a_lone_entry_only(tmp_path):
     items, failures = match_images([Entry("other", ("other",)), Entry("photo", ("photo",))], index)
     assert [item.name for item in items] == ["photo"]
     assert [failure.name for failure in failures] == ["other"]
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_animations_are_refused(tmp_path, suffix):
+    frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (0, 90, 200)]
+    path = tmp_path / f"film.{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    with pytest.raises(BprError, match=rf"film\.{suffix} is animated \(3 frames\).*save the one that is meant"):
+        read_image(path)
+    frames[0].save(path, save_all=True)
+    assert read_image(path).max() == 0
+
+
+def test_further_pages_of_a_tiff_are_no_animation(tmp_path):
+    pages = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (9, 200)]
+    pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
+    assert read_image(tmp_path / "pages.tif").max() == 9
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_bomb_in_the_texts_of_an_image(tmp_path, kind):
+    """64 MiB of zeros, packed to some kilobytes, where a PNG file may hold text or a profile."""
+    content = photo(tmp_path / "a.png").read_bytes()
+    data = b"a\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"\0") + zlib.compress(bytes(2**26), 9)
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(BprError):
+            assert read_image(tmp_path / "a.png").shape == (*SIZE, 3)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()

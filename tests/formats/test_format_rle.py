@@ -91,6 +91,7 @@ BROKEN = {
     "nan in polygon": ([[1, 2, 3, 4, 5, float("nan")]], "not a pixel position"),
     "infinity in polygon": ([[1, 2, 3, 4, 5, float("inf")]], "not a pixel position"),
     "far polygon": ([[1, 2, 3, 4, 1e8, 6]], "far outside the image"),
+    "wild polygon": ([[0, 0, 9000, 9000] * 300], "far outside the image"),
     "no size": ({"counts": GOOD["counts"]}, "its size is None"),
     "one side": ({"size": [24], "counts": GOOD["counts"]}, "expected [height, width]"),
     "zero side": ({"size": [0, 32], "counts": GOOD["counts"]}, "expected [height, width]"),
@@ -141,3 +142,8 @@ def test_a_huge_frame_with_a_small_mask_takes_no_time():
     assert mask.area == 5
     assert rle.encode(mask, rle.Form.COUNTS)["counts"] == [1000, 5, 16000 * 16000 - 1005]
     assert time.perf_counter() - start < 1
+
+
+def test_an_outline_of_more_pixels_than_can_be_drawn():
+    with pytest.raises(BprError, match="its polygons are 9588000 pixels long"):
+        rle.decode([[0, 0, 15980, 15980] * 300], (16000, 16000))

@@ -290,6 +290,13 @@ def test_an_index_with_a_pickle_inside_is_not_unpickled(copy, tmp_path):
         PatchSet.open(copy)
 
 
+@pytest.mark.parametrize("harm", [(b"{'descr'", b"{'descr"), (b"{", b"("), (b"}", b"\n"), (b"NUMPY", b"NUMPI")])
+def test_an_index_whose_header_is_no_python_gets_a_sentence(copy, harm):
+    forge(copy, "index.npy", (copy / "index.npy").read_bytes().replace(*harm, 1))
+    with pytest.raises(BprError, match=r"index\.npy is not a NumPy file"):
+        PatchSet.open(copy)
+
+
 def test_an_index_that_claims_to_be_huge_takes_no_memory(copy):
     content = (copy / "index.npy").read_bytes()
     forge(copy, "index.npy", content.replace(b"(9,)", b"(9" + b"0" * 12 + b",)").replace(b" " * 12, b"", 1))
@@ -307,6 +314,14 @@ def test_an_index_that_points_outside_is_refused(copy, field, value):
     forge(copy, "index.npy", (copy / "forged.npy").read_bytes())
     with pytest.raises(BprError, match="points outside"):
         PatchSet.open(copy)
+
+
+@pytest.mark.parametrize("items", ['[[[], "b", 1]]', '[["a", {}, 1]]', '[["a", "b", []]]'])
+def test_a_list_of_images_without_names_is_refused(tmp_path, items):
+    write_set(tmp_path / "set", count=1)
+    forge(tmp_path / "set", "items.json", items.encode())
+    with pytest.raises(BprError, match=r"items\.json lists images whose names are no texts"):
+        PatchSet.open(tmp_path / "set").origin(0)
 
 
 @pytest.mark.parametrize("items", ["{}", "[]", "[1]", '[["a", "b", 1, 2]]', "null"])

@@ -107,6 +107,13 @@ def test_a_log_goes_on_after_the_saved_step(tmp_path):
     assert path.read_text().splitlines() == lines
 
 
+def test_a_log_of_something_else_is_begun_anew(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"\xff\n" + "²,,,,\n".encode() + b"5,0.5,0.1,,\n")
+    CsvLog(path, 10).close()
+    assert path.read_text().splitlines() == [",".join(COLUMNS), "5,0.5,0.1,,"]
+
+
 def test_tensorboard_is_asked_for_by_name_when_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert "install it with pip install 'bpr-cli[tensorboard]'" in refusal(TensorBoardLog, tmp_path, 0)

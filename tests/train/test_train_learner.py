@@ -1,10 +1,12 @@
 """A step of learning: schedule, decay, accumulation, average and the saved state."""
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load, save
 from torch import nn
 from train_cases import small_recipe
 from train_learners import ALONE, CARD, Tiny, TinyNorm, assert_equal, learner, some_batch
@@ -14,7 +16,7 @@ from bpr_cli.networks.registry import build_network
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.learner import Arithmetic, Learner
 from bpr_cli.train.optimiser import build_optimiser
-from bpr_cli.train.state import Standing, Validation, pack, unpack
+from bpr_cli.train.state import STANDING, Standing, Validation, pack, unpack
 
 SGD = {"optimiser.name": "sgd", "optimiser.momentum": 0.5, "ema_decay": 0}
 
@@ -195,6 +197,35 @@ def test_a_damaged_state_is_refused(harm):
     }[harm]
     with pytest.raises(BprError, match="it is damaged"):
         unpack(damaged, each)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda standing: [],
+        lambda standing: {**standing, "step": "5"},
+        lambda standing: {**standing, "losses": ["high"]},
+        lambda standing: {**standing, "best": {**standing["best"], "iou": None}},
+        lambda standing: {**standing, "best": [1]},
+        lambda standing: {**standing, "scaler": None},
+        lambda standing: {**standing, "more": 1},
+    ],
+)
+def test_a_forged_standing_gets_a_sentence(change):
+    each = learner(small_recipe())
+    tensors = load(pack(each, Standing(5, (0.5,), Validation(5, 0.5, 0.5))))
+    forged = json.dumps(change(json.loads(tensors[STANDING].numpy().tobytes()))).encode()
+    tensors[STANDING] = torch.frombuffer(bytearray(forged), dtype=torch.uint8)
+    with pytest.raises(BprError, match="it is damaged"):
+        unpack(save(tensors), each)
+
+
+@pytest.mark.parametrize("name", ["optimiser.99.exp_avg", "optimiser.-99.exp_avg", "optimiser.x", "network.more"])
+def test_a_forged_tensor_gets_a_sentence(name):
+    each = learner(small_recipe())
+    tensors = {**load(pack(each, Standing())), name: torch.zeros(1)}
+    with pytest.raises(BprError, match="it is damaged"):
+        unpack(save(tensors), each)
 
 
 def test_float16_scales_its_gradients_and_the_scale_is_saved():

@@ -87,6 +87,8 @@ def test_a_hash_in_quotes_is_no_comment(tmp_path):
         ("geometry.zoom_range = [2, 1]", "geometry.zoom_range is [2.0, 1.0], expected the smaller number first"),
         ("geometry.zoom_range = [1, 20]", "geometry.zoom_range is 20.0, expected a number from 0.1 to 10"),
         ("coarse.truth = 1.1", "coarse.truth is 1.1, expected a number from 0 to 1"),
+        (f"loss.jaccard = {'9' * 400}", "loss.jaccard is 999"),
+        (f"steps = {'[' * 5000}", "expected a number, true, false, a list"),
         ("image.blur = -0.1", "image.blur is -0.1, expected a number from 0 to 1"),
     ],
 )
@@ -107,6 +109,10 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "is no text file" in refusal(load_recipe, str(tmp_path / "binary"))
     (tmp_path / "base").write_text('base = "other"')
     assert "base is 'other', expected one of modern, paper" in refusal(load_recipe, str(tmp_path / "base"))
+    (tmp_path / "base").write_text("base = [1]")
+    assert "base is [1], expected one of modern, paper" in refusal(load_recipe, str(tmp_path / "base"))
+    (tmp_path / "long").write_text('base = "modern"\n' + "# endless\n" * 200_000)
+    assert "has more than 1048576 bytes" in refusal(load_recipe, str(tmp_path / "long"))
     (tmp_path / "short").write_text("steps = 5")
     assert "network, input_size, padding, batch_size, balance missing; name all keys" in refusal(
         load_recipe, str(tmp_path / "short")
@@ -124,6 +130,10 @@ def test_overrides():
 @pytest.mark.parametrize("text", ["steps", "=5", "steps="])
 def test_an_override_without_key_or_value(text):
     assert f"--set is {text!r}, expected key=value" in refusal(parse_overrides, [text])
+
+
+def test_an_override_that_is_nested_without_end():
+    assert "steps is '[[[" in refusal(load_recipe, "modern", parse_overrides([f"steps={'[' * 5000}"]))
 
 
 def test_an_override_with_an_unknown_key():
