@@ -1,0 +1,29 @@
+"""Photographs."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from format_builders import photo
+from fuzzing import Reader
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats import image_size, read_image
+from bpr_cli.formats.image_index import ImageIndex
+
+
+def make(folder: Path) -> None:
+    for suffix in ("png", "jpg", "tif", "webp"):
+        photo(folder / f"{suffix}.{suffix}", (12, 14))
+    photo(folder / "packed.tif", (12, 14), compression="tiff_lzw")
+
+
+def read(folder: Path) -> None:
+    index = ImageIndex.scan(folder)
+    for stem in ("png", "jpg", "tif", "webp", "packed"):
+        with suppress(BprError):
+            path = index.find([stem])
+            image_size(path)
+            assert read_image(path).shape[2] == 3
+
+
+READER = Reader("images", make, read)

@@ -1,0 +1,22 @@
+"""What is done with every set of predictions: all that refining asks of it."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats import ReadOptions, open_predictions
+from bpr_cli.formats.output import check_output, check_overwriting
+
+
+def refine_nothing(predictions: Path, images: Path, out: Path, **options: object) -> None:
+    """Open predictions, read all of every item, and write it back as it is."""
+    check_output(predictions, images, out)
+    opened = open_predictions(predictions, images, ReadOptions(**options))
+    check_overwriting(opened, out)
+    writer = opened.writer(out)
+    for item in opened.items:
+        with suppress(BprError):
+            opened.size(item)
+        with suppress(BprError):
+            writer.write(item, opened.read(item))
+    writer.close()
