@@ -67,9 +67,9 @@ def read_record(record: Record, where: str) -> SegmentRecord:
     return SegmentRecord(category, score, bool(record.get("iscrowd", 0)), area, record.get("id"))
 
 
-def box_area(record: Record) -> float | None:
+def box_area(record: Json) -> float | None:
     """Area of the bounding box of a record in pixels, None where it has no box."""
-    box = record.get("bbox")
+    box = record.get("bbox") if isinstance(record, dict) else None
     if not (isinstance(box, list) and len(box) == 4 and all(is_finite(side) for side in box)):
         return None
     return float(box[2] * box[3])

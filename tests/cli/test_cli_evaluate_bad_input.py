@@ -190,6 +190,19 @@ BAD = [
         ),
     ),
     Bad(
+        "a record that is none",
+        "coco",
+        f"after.json: record 0 has no image_id, expected a number or a text{ALSO}",
+        change("after.json", lambda records: ["x", *records]),
+    ),
+    Bad(
+        "a record that is none, left out",
+        "coco",
+        "after.json: record 1 of image 1 has the score 'high', expected a number",
+        change("after.json", lambda records: ["x", *first(records, score="high")]),
+        "--allow-missing",
+    ),
+    Bad(
         "no score",
         "coco",
         "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
