@@ -184,6 +184,20 @@ class MatchSums:
         )
 
 
+def alike(pairs: Pairs, found: Side, expected: Side) -> BoolArray:
+    """The pairs of a predicted and a true segment of one category, void left out: bool, (Q,)."""
+    same: BoolArray = expected.category[pairs.truth] == found.category[pairs.prediction]
+    return same & (pairs.truth > 0) & (pairs.prediction > 0)
+
+
+def best_iou(iou: FloatArray, pairs: Pairs, found: Side, expected: Side) -> FloatArray:
+    """Largest IoU of every true segment with a predicted one of its category, 0 without any: float64, (G + 1,)."""
+    best = np.zeros(len(expected.category))
+    chosen = alike(pairs, found, expected)
+    np.maximum.at(best, pairs.truth[chosen], iou[chosen])
+    return best
+
+
 def match(iou: FloatArray, masks: Overlaps, found: Side, expected: Side) -> MatchSums:
     """Match the segments of one image and count what is left over.
 
@@ -195,8 +209,7 @@ def match(iou: FloatArray, masks: Overlaps, found: Side, expected: Side) -> Matc
     """
     truth, prediction, count = masks.pairs.truth, masks.pairs.prediction, expected.categories
     category = expected.category[truth]
-    alike = (category == found.category[prediction]) & (truth > 0) & (prediction > 0)
-    matched = (iou > 0.5) & alike & ~expected.crowd[truth]
+    matched = (iou > 0.5) & alike(masks.pairs, found, expected) & ~expected.crowd[truth]
     missed, wrong = ~expected.crowd, ~_ignored(masks, found, expected)
     missed[truth[matched]] = wrong[prediction[matched]] = False
     scores = np.bincount(category, weights=np.where(matched, iou, 0.0), minlength=count + 1)

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.kinds.base import Kind
+from bpr_cli.evaluate.kinds.base import Kind, Segments
 from bpr_cli.evaluate.opening import Opened
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.files import read_bytes
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.threads import in_order
-
-Segments = list[tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -60,16 +58,17 @@ def _measure_image(opened: Opened, pair: Pair) -> Measured:
     kind, sets = opened.kind, opened.sets
     with _Naming(sets.truth, pair.truth):
         truth = kind.read_truth(sets.truth, pair)
-    sums, segments, contents = [], [], []
+    compared, contents = [], []
     for scored, item in zip(sets.scored, (pair.prediction, pair.baseline), strict=False):
         with _Naming(scored, item):
             contents.append(kind.read(scored, item, pair))
-            sums.append(kind.measure(pair, contents[-1], truth))
-            segments.append(kind.segments(contents[-1], truth))
+            compared.append(kind.measure(pair, contents[-1], truth))
+    segments = tuple(each.segments for each in compared)
     for distance in opened.settings.oracle:
-        sums.append(kind.measure(pair, kind.oracle(contents[0], truth, distance), truth))
+        compared.append(kind.measure(pair, kind.oracle(contents[0], truth, distance), truth))
     sides = zip((sets.truth, *sets.scored), (pair.truth, pair.prediction, pair.baseline), strict=False)
-    return Measured(pair, tuple(sums), tuple(segments), tuple(_digest(side, item) for side, item in sides))
+    sums = tuple(each.sums for each in compared)
+    return Measured(pair, sums, segments, tuple(_digest(side, item) for side, item in sides))
 
 
 class _Naming:

@@ -21,7 +21,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width
 from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_sizes
-from bpr_cli.evaluate.matching import ID_LIMIT, FloatArray, MatchSums, Side, mask_overlaps, match
+from bpr_cli.evaluate.matching import ID_LIMIT, FloatArray, MatchSums, Side, best_iou, mask_overlaps, match
 from bpr_cli.evaluate.segment_bands import BandMap, band_overlaps
 from bpr_cli.evaluate.segments import Category, PanopticMap, SegmentInfo
 from bpr_cli.formats.documents import join_names
@@ -40,6 +40,7 @@ __all__ = [
     "QualityTable",
     "SegmentInfo",
     "check_panoptic",
+    "compare_panoptic",
     "panoptic_figures",
     "panoptic_sums",
 ]
@@ -151,7 +152,22 @@ def check_panoptic(prediction: PanopticMap, truth: PanopticMap, settings: Panopt
 
 
 def panoptic_sums(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings) -> PanopticSums:
+    """The sums of one image.
+
+    Raises:
+        BprError: as ``compare_panoptic``.
+    """
+    return compare_panoptic(prediction, truth, settings)[0]
+
+
+def compare_panoptic(
+    prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings
+) -> tuple[PanopticSums, FloatArray]:
     """Compare the segmentations of one image.
+
+    Returns:
+        The sums, and the IoU of every true segment with its best prediction of the same category (0 without any):
+        float64, in the order of the segments.
 
     Raises:
         BprError: as ``check_panoptic``, or ids and segments disagree.
@@ -163,12 +179,13 @@ def panoptic_sums(prediction: PanopticMap, truth: PanopticMap, settings: Panopti
     found = Side.of(pixels.values[0], prediction, places, "the prediction")
     expected = Side.of(pixels.values[1], truth, places, "the ground truth")
     masks = mask_overlaps(found, expected, pixels.lengths)
-    by_mask = match(masks.iou, masks, found, expected)
+    iou = masks.iou
+    by_mask, best = match(iou, masks, found, expected), best_iou(iou, masks.pairs, found, expected)[1:]
     if not bands:
-        return PanopticSums(1, by_mask, MatchSums.zero(len(places)))
+        return PanopticSums(1, by_mask, MatchSums.zero(len(places))), best
     boundary_iou = band_overlaps(masks.pairs, (found, bands[0]), (expected, bands[1]), pixels).iou
-    by_boundary = match(np.minimum(masks.iou, boundary_iou), masks, found, expected)
-    return PanopticSums(1, by_mask, by_boundary, int(any(each.marked is not None for each in bands)))
+    by_boundary = match(np.minimum(iou, boundary_iou), masks, found, expected)
+    return PanopticSums(1, by_mask, by_boundary, int(any(each.marked is not None for each in bands))), best
 
 
 def panoptic_figures(sums: PanopticSums, settings: PanopticSettings) -> PanopticFigures:

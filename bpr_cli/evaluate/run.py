@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.kinds.base import Figures, TableRow, Tables
-from bpr_cli.evaluate.measuring import Measured, Segments, Totals, digest_files, measure_all
+from bpr_cli.evaluate.kinds.base import Figures, Segments, TableRow, Tables
+from bpr_cli.evaluate.measuring import Measured, Totals, digest_files, measure_all
 from bpr_cli.evaluate.opening import Opened
 from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet

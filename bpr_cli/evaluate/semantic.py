@@ -155,13 +155,17 @@ def semantic_sums(prediction: IntegerArray, truth: IntegerArray, settings: Seman
     return SemanticSums(1, confusion, np.array(scores), shared, union)
 
 
-def semantic_figures(sums: SemanticSums) -> SemanticFigures:
-    """The figures of all images that went into the sums."""
+def class_iou(sums: SemanticSums) -> NDArray[np.float64]:
+    """IoU of every class over all pixels, NaN for one that is nowhere: float64, (K,)."""
     shared = np.diagonal(sums.confusion)
     # The truth's other labels have no row, so that they add nothing to a class's false positives.
-    union = sums.confusion.sum(axis=1) + sums.confusion[:, :-1].sum(axis=0) - shared
-    iou, boundary_iou = _ratio(shared, union), _ratio(sums.band_shared, sums.band_union)
-    boundary_f = _ratio(sums.boundary_f, np.full(len(shared), sums.images))
+    return _ratio(shared, sums.confusion.sum(axis=1) + sums.confusion[:, :-1].sum(axis=0) - shared)
+
+
+def semantic_figures(sums: SemanticSums) -> SemanticFigures:
+    """The figures of all images that went into the sums."""
+    iou, boundary_iou = class_iou(sums), _ratio(sums.band_shared, sums.band_union)
+    boundary_f = _ratio(sums.boundary_f, np.full(len(iou), sums.images))
     return SemanticFigures(
         tuple(iou.tolist()),
         _mean(iou),

@@ -74,7 +74,7 @@ def test_segments_of_label_maps_leave_void_out() -> None:
     truth[:, 6:] = 1
     truth[0] = 255
     found[:, 4:] = 4
-    assert semantic().segments(found, truth) == [("sky", pytest.approx(36 / 54)), ("road", 0.0)]
+    assert semantic().measure(None, found, truth).segments == [("sky", pytest.approx(36 / 54)), ("road", 0.0)]
 
 
 def test_label_layers_begin_at_one() -> None:
@@ -95,7 +95,10 @@ def test_segments_of_panoptic_maps() -> None:
     true[:, :4], true[0] = 6, 0
     found[:, :6] = 70000
     truth, content = panoptic_map(true, s5=2, s6=1), panoptic_map(found, s9=2, s70000=1)
-    assert panoptic().segments(content, truth) == [("road", pytest.approx(54 / 72)), ("car", pytest.approx(36 / 54))]
+    assert panoptic().measure(None, content, truth).segments == [
+        ("road", pytest.approx(54 / 72)),
+        ("car", pytest.approx(36 / 54)),
+    ]
 
 
 def test_the_oracle_of_panoptic_maps_moves_the_boundary() -> None:
@@ -105,7 +108,7 @@ def test_the_oracle_of_panoptic_maps_moves_the_boundary() -> None:
     truth, content = panoptic_map(true, s5=2, s6=1), panoptic_map(found, s9=2, s70000=1)
     assert (panoptic().oracle(content, truth, 1).ids == 70000).sum() == 50
     exact = panoptic().oracle(content, truth, 2)
-    assert [segment for _, segment in panoptic().segments(exact, truth)] == [1.0, 1.0]
+    assert [segment for _, segment in panoptic().measure(None, exact, truth).segments] == [1.0, 1.0]
     assert (content.ids == 70000).sum() == 60
 
 
@@ -115,4 +118,4 @@ def test_the_oracle_drops_segments_without_pixels() -> None:
     truth, content = panoptic_map(true, s5=2), panoptic_map(found, s9=2, s3=1)
     exact = panoptic().oracle(content, truth, 1)
     assert [segment.id for segment in exact.segments] == [9]
-    assert panoptic().measure(None, exact, truth).mask.wrong.tolist() == [0, 0]
+    assert panoptic().measure(None, exact, truth).sums.mask.wrong.tolist() == [0, 0]

@@ -21,8 +21,24 @@ Truth = TypeVar("Truth")
 Sums = TypeVar("Sums")
 """What one image, or several, add to the figures."""
 
+Segments = list[tuple[str, float]]
+"""Category and IoU of every true segment with its best prediction of the same category; see ``SegmentPair``."""
+
 Figures = dict[str, float]
 """Shares from 0 to 1 by name, NaN where there is nothing to measure."""
+
+
+@dataclass(frozen=True)
+class Compared(Generic[Sums]):
+    """One image, measured.
+
+    Attributes:
+        sums: what it adds to the figures.
+        segments: its true segments.
+    """
+
+    sums: Sums
+    segments: Segments
 
 
 @dataclass(frozen=True)
@@ -67,16 +83,12 @@ class Kind(ABC, Generic[Content, Truth, Sums]):
         """The ground truth of one image."""
 
     @abstractmethod
-    def measure(self, pair: Pair, content: Content, truth: Truth) -> Sums:
+    def measure(self, pair: Pair, content: Content, truth: Truth) -> Compared[Sums]:
         """Compare one image."""
 
     @abstractmethod
     def add(self, total: Sums, sums: Sums) -> Sums:
         """The sums of both, which may be ``total`` itself, changed."""
-
-    @abstractmethod
-    def segments(self, content: Content, truth: Truth) -> list[tuple[str, float]]:
-        """Category and IoU of every true segment with its best prediction of the same category; see ``SegmentPair``."""
 
     @abstractmethod
     def oracle(self, content: Content, truth: Truth, distance: int) -> Content:

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.binary import BinarySettings, BinarySums, binary_figures, binary_sums
-from bpr_cli.evaluate.boundary import iou
-from bpr_cli.evaluate.kinds.base import Kind, Tables
+from bpr_cli.evaluate.kinds.base import Compared, Kind, Tables
 from bpr_cli.evaluate.oracle import oracle_mask
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
@@ -41,17 +40,14 @@ class BinaryKind(Kind[BoolArray, BoolArray, BinarySums]):
             return np.zeros(pair.size, dtype=bool)
         return self.read(truth, pair.truth, pair)
 
-    def measure(self, pair: Pair, content: BoolArray, truth: BoolArray) -> BinarySums:  # noqa: ARG002
-        """The sums of one image."""
-        return binary_sums(content, truth, self._settings)
+    def measure(self, pair: Pair, content: BoolArray, truth: BoolArray) -> Compared[BinarySums]:  # noqa: ARG002
+        """The sums of one image; the mask is the only segment, and so is an empty one."""
+        sums = binary_sums(content, truth, self._settings)
+        return Compared(sums, [("mask", sums.iou)])
 
     def add(self, total: BinarySums, sums: BinarySums) -> BinarySums:
         """The sums of both."""
         return total + sums
-
-    def segments(self, content: BoolArray, truth: BoolArray) -> list[tuple[str, float]]:
-        """The mask is the only segment, and so is an empty one."""
-        return [("mask", iou(content, truth))]
 
     def oracle(self, content: BoolArray, truth: BoolArray, distance: int) -> BoolArray:
         """The mask, right near its boundary."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.instance import CityscapesRecord, ScoredMask, TruthMask, cityscapes_figures, update_frame
 from bpr_cli.evaluate.instance.cityscapes import CLASSES, InstanceMap
-from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
+from bpr_cli.evaluate.kinds.base import Compared, Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import best_overlaps, draw, layer_of, oracle_masks, read_scored
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
@@ -36,18 +36,15 @@ class CityscapesKind(Kind[list[ScoredMask], IdMap, list[CityscapesRecord]]):
             raise BprError(f"{pair.name} has no map of instance ids")
         return read.labels
 
-    def measure(self, pair: Pair, content: list[ScoredMask], truth: IdMap) -> list[CityscapesRecord]:
-        """The record of one image."""
-        return [update_frame(pair.key, content, truth, self._tolerance)]
+    def measure(self, pair: Pair, content: list[ScoredMask], truth: IdMap) -> Compared[list[CityscapesRecord]]:
+        """The record of one image, and every instance of the classes that are measured."""
+        record = update_frame(pair.key, content, truth, self._tolerance)
+        return Compared([record], best_overlaps(content, instances_of(truth), CLASSES))
 
     def add(self, total: list[CityscapesRecord], sums: list[CityscapesRecord]) -> list[CityscapesRecord]:
         """The records of both, in the first list."""
         total += sums
         return total
-
-    def segments(self, content: list[ScoredMask], truth: IdMap) -> list[tuple[str, float]]:
-        """Every instance of the classes that are measured."""
-        return best_overlaps(content, instances_of(truth), CLASSES)
 
     def oracle(self, content: list[ScoredMask], truth: IdMap, distance: int) -> list[ScoredMask]:
         """The masks, right near their boundaries."""

@@ -18,7 +18,7 @@ from bpr_cli.evaluate.instance import (
     update_image,
 )
 from bpr_cli.evaluate.instance.boundary_f import mean_of_defined
-from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
+from bpr_cli.evaluate.kinds.base import Compared, Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import (
     best_overlaps,
     draw,
@@ -82,18 +82,15 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
         record = truth.images.get(pair.key) if isinstance(truth, CocoSet) and truth.images else None
         return Instances(size_of(pair.size, masks), masks, record.searched if record else None)
 
-    def measure(self, pair: Pair, content: list[ScoredMask], truth: Instances) -> list[CocoRecord]:
-        """The record of one image."""
-        return [update_image(pair.key, content, truth.masks, self._settings, truth.searched)]
+    def measure(self, pair: Pair, content: list[ScoredMask], truth: Instances) -> Compared[list[CocoRecord]]:
+        """The record of one image, and every true mask but crowds."""
+        record = update_image(pair.key, content, truth.masks, self._settings, truth.searched)
+        return Compared([record], best_overlaps(content, truth.masks, self._names))
 
     def add(self, total: list[CocoRecord], sums: list[CocoRecord]) -> list[CocoRecord]:
         """The records of both, in the first list."""
         total += sums
         return total
-
-    def segments(self, content: list[ScoredMask], truth: Instances) -> list[tuple[str, float]]:
-        """Every true mask but crowds."""
-        return best_overlaps(content, truth.masks, self._names)
 
     def oracle(self, content: list[ScoredMask], truth: Instances, distance: int) -> list[ScoredMask]:
         """The masks, right near their boundaries."""

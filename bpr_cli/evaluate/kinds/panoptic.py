@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.kinds.base import Figures, Kind, TableRow, Tables
+from bpr_cli.evaluate.kinds.base import Compared, Figures, Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import near_boundary
 from bpr_cli.evaluate.panoptic import (
     Category,
@@ -19,8 +19,8 @@ from bpr_cli.evaluate.panoptic import (
     Quality,
     QualityTable,
     SegmentInfo,
+    compare_panoptic,
     panoptic_figures,
-    panoptic_sums,
 )
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
@@ -62,27 +62,15 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
         """The true segments of an image."""
         return self.read(truth, pair.truth, pair)
 
-    def measure(self, pair: Pair, content: PanopticMap, truth: PanopticMap) -> PanopticSums:  # noqa: ARG002
-        """The sums of one image."""
-        return panoptic_sums(content, truth, self._settings)
+    def measure(self, pair: Pair, content: PanopticMap, truth: PanopticMap) -> Compared[PanopticSums]:  # noqa: ARG002
+        """The sums of one image, and every true segment but crowds."""
+        sums, best = compare_panoptic(content, truth, self._settings)
+        scores = zip(truth.segments, best.tolist(), strict=True)
+        return Compared(sums, [(self._names[each.category], iou) for each, iou in scores if not each.crowd])
 
     def add(self, total: PanopticSums, sums: PanopticSums) -> PanopticSums:
         """The sums of both."""
         return total + sums
-
-    def segments(self, content: PanopticMap, truth: PanopticMap) -> list[tuple[str, float]]:
-        """Every true segment but crowds; predicted pixels on void count in no union."""
-        shared = _shared(content, truth)
-        areas, void = _areas(shared)
-        best: dict[int, float] = {}
-        category = {segment.id: segment.category for segment in content.segments}
-        expected = {segment.id: segment.category for segment in truth.segments}
-        for (found, true), pixels in shared.items():
-            if VOID not in (found, true) and category[found] == expected[true]:
-                union = areas[0][found] - void.get(found, 0) + areas[1][true] - pixels
-                best[true] = max(best.get(true, 0.0), pixels / union)
-        counted = [segment for segment in truth.segments if not segment.crowd]
-        return [(self._names[segment.category], best.get(segment.id, 0.0)) for segment in counted]
 
     def oracle(self, content: PanopticMap, truth: PanopticMap, distance: int) -> PanopticMap:
         """The map, right near its boundaries wherever a true segment has a predicted counterpart.
@@ -141,18 +129,6 @@ def _shared(content: PanopticMap, truth: PanopticMap) -> Shared:
     pixels = weigh(place, stretches.lengths, len(codes))
     pairs = zip((codes >> _ID_BITS).tolist(), (codes & (1 << _ID_BITS) - 1).tolist(), strict=True)
     return dict(zip(pairs, pixels.tolist(), strict=True))
-
-
-def _areas(shared: Shared) -> tuple[tuple[dict[int, int], dict[int, int]], dict[int, int]]:
-    """Areas of predicted and true segments by id, and the pixels of predicted ones on void."""
-    areas: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    void: dict[int, int] = {}
-    for (found, true), pixels in shared.items():
-        areas[0][found] = areas[0].get(found, 0) + pixels
-        areas[1][true] = areas[1].get(true, 0) + pixels
-        if true == VOID:
-            void[found] = pixels
-    return areas, void
 
 
 def _counterparts(content: PanopticMap, truth: PanopticMap) -> dict[int, int]:

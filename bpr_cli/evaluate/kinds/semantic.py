@@ -6,15 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.kinds.base import Kind, TableRow, Tables
+from bpr_cli.evaluate.kinds.base import Compared, Kind, TableRow, Tables
 from bpr_cli.evaluate.oracle import oracle_labels
-from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
+from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, class_iou, semantic_figures, semantic_sums
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.label_sets import LabelSet
 from bpr_cli.formats.pairing import Pair
 from bpr_cli.masks import LabelMap
-from bpr_cli.stretches import Stretches, weigh
 
 Labels = NDArray[np.int32]
 
@@ -41,27 +40,16 @@ class SemanticKind(Kind[Labels, Labels, SemanticSums]):
         """The true labels of an image: int32, (H, W)."""
         return self.read(truth, pair.truth, pair)
 
-    def measure(self, pair: Pair, content: Labels, truth: Labels) -> SemanticSums:  # noqa: ARG002
-        """The sums of one image."""
-        return semantic_sums(content, truth, self._settings)
+    def measure(self, pair: Pair, content: Labels, truth: Labels) -> Compared[SemanticSums]:  # noqa: ARG002
+        """The sums of one image, and every class that its truth holds; void pixels are left out."""
+        sums = semantic_sums(content, truth, self._settings)
+        names, shares = list(self._labels.names.values()), class_iou(sums)
+        held = np.flatnonzero(sums.confusion.sum(axis=1)).tolist()
+        return Compared(sums, [(names[number], float(shares[number])) for number in held])
 
     def add(self, total: SemanticSums, sums: SemanticSums) -> SemanticSums:
         """The sums of both."""
         return total + sums
-
-    def segments(self, content: Labels, truth: Labels) -> list[tuple[str, float]]:
-        """Every class that the truth holds; void pixels are left out."""
-        stretches = Stretches.of(content, truth)
-        found, expected = (values.astype(np.int64) for values in stretches.values)
-        lengths = stretches.lengths * ~np.isin(expected, list(self._labels.ignore))
-        count = int(max(found.max(), expected.max())) + 1
-        true_areas = weigh(expected, lengths, count)
-        shared = weigh(expected, lengths * (found == expected), count)
-        union = true_areas + weigh(found, lengths, count) - shared
-        return [
-            (self._labels.names[label], float(shared[label] / union[label]))
-            for label in np.flatnonzero(true_areas).tolist()
-        ]
 
     def oracle(self, content: Labels, truth: Labels, distance: int) -> Labels:
         """The labels, right near their boundaries."""
