@@ -14,7 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from bpr_cli.formats.base import Failure
 from bpr_cli.text import printable
+
+SHOWN = 20
+"""How many failures are told in full."""
 
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines where there is no terminal."""
@@ -54,6 +58,13 @@ class Console:
     def error(self, message: str) -> None:
         """Say what went wrong, in one line."""
         self._messages.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
+
+    def failures(self, failures: Sequence[Failure], elsewhere: str) -> None:
+        """Say why items failed, a line each; of more than ``SHOWN`` how many are left, and what names them all."""
+        for failure in failures[:SHOWN]:
+            self.error(failure.reason)
+        if len(failures) > SHOWN:
+            self.error(f"and {len(failures) - SHOWN} more; {elsewhere}")
 
     def result(self, content: object) -> None:
         """Print a machine-readable result, the only thing that goes to standard output."""

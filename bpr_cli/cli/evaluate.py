@@ -11,15 +11,12 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
-from bpr_cli.formats.output import check_report_folder
+from bpr_cli.formats.output import check_folder_apart
 
 if TYPE_CHECKING:
     from bpr_cli.evaluate.opening import Opened
 
 MEASURES = "Measures"
-
-SHOWN = 20
-"""How many failures are told in full."""
 
 EXAMPLES = """
 Examples:
@@ -51,20 +48,8 @@ def evaluate(
     ] = None,
     format_: options.FormatName = None,
     task: options.TaskName = None,
-    label_set: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes of label maps: labelIds, trainIds, or a file of one name a line (default: as found).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    ignore_label: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Label of label maps that is void; may be repeated (default: 255 and the label set's).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
+    label_set: options.LabelSetName = None,
+    ignore_label: options.IgnoreLabels = None,
     allow_missing: Annotated[
         bool,
         typer.Option("--allow-missing", help="Leave out what does not match, or is broken.", rich_help_panel=INPUT),
@@ -96,7 +81,7 @@ def evaluate(
             rich_help_panel=MEASURES,
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Images at a time (default: the cores, 4 at most).")] = None,
+    workers: options.ImageWorkers = None,
     json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
@@ -120,10 +105,10 @@ def evaluate(
         "allow_missing": allow_missing,
         "workers": workers,
     }
-    settings = EvaluateSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    settings = EvaluateSettings(**options.given(given))  # type: ignore[arg-type]
     inputs = Inputs(predictions, ground_truth, baseline, images, format_, task)
     if out is not None:
-        check_report_folder(out, inputs.paths)
+        check_folder_apart(out, inputs.paths)
     raise typer.Exit(run(open_evaluation(inputs, settings), out, json))
 
 
@@ -149,10 +134,7 @@ def run(opened: Opened, out: Path | None, json: bool) -> int:
     evaluation = Evaluation(opened)
     with console.progress("measuring", len(opened.pairs)) as advance:
         report = evaluation.run(advance)
-    for failure in report.failures[:SHOWN]:
-        console.error(failure.reason)
-    if len(report.failures) > SHOWN:
-        console.error(f"and {len(report.failures) - SHOWN} more; --out and --json name them all")
+    console.failures(report.failures, "--out and --json name them all")
     show_report(console, report)
     if out is not None:
         for path in write_report(report, out, evaluation.layers):

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 DEFAULTS = PatchSetSettings()
 PATCHES, SIMULATION = "Patches", "Simulated masks"
 
-SHOWN = 20
-"""How many failures are told in full."""
-
 NAME_WIDTH = 36
 """Characters of a source's name in the closing table."""
 
@@ -60,20 +57,8 @@ def extract(
     ] = None,
     format_: options.FormatName = None,
     task: options.TaskName = None,
-    label_set: Annotated[
-        str | None,
-        typer.Option(
-            help="Classes of label maps: labelIds, trainIds, or a file of one name a line (default: as found).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    ignore_label: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Label of label maps that is void; may be repeated (default: 255 and the label set's).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
+    label_set: options.LabelSetName = None,
+    ignore_label: options.IgnoreLabels = None,
     min_iou: Annotated[
         float | None,
         typer.Option(
@@ -144,7 +129,7 @@ def extract(
             help="Simulated masks of every true one (default with --simulate: 1).", rich_help_panel=SIMULATION
         ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Images at a time (default: the cores, 4 at most).")] = None,
+    workers: options.ImageWorkers = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove a patch set that is there already.")] = False,
     json: options.Json = False,
     _debug: options.Debug = False,
@@ -221,10 +206,7 @@ def run(extraction: Extraction, how: ExtractSettings, out: Path, json: bool) -> 
     console = Console()
     with console.progress("extracting", extraction.images) as advance:
         result = extraction.run(out, how, advance)
-    for failure in result.failures[:SHOWN]:
-        console.error(failure.reason)
-    if len(result.failures) > SHOWN:
-        console.error(f"and {len(result.failures) - SHOWN} more; --json names them all")
+    console.failures(result.failures, "--json names them all")
     show(console, result)
     if json:
         console.result(summary(result))

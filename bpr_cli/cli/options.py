@@ -93,6 +93,21 @@ Workers = Annotated[
         rich_help_panel=ENGINE,
     ),
 ]
+LabelSetName = Annotated[
+    str | None,
+    typer.Option(
+        help="Classes of label maps: labelIds, trainIds, or a file of one name a line (default: as found).",
+        rich_help_panel=INPUT,
+    ),
+]
+IgnoreLabels = Annotated[
+    list[int] | None,
+    typer.Option(
+        help="Label of label maps that is void; may be repeated (default: 255 and the label set's).",
+        rich_help_panel=INPUT,
+    ),
+]
+ImageWorkers = Annotated[int | None, typer.Option(help="Images at a time (default: the cores, 4 at most).")]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where the results go; made when missing.")]
 

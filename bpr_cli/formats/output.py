@@ -82,20 +82,6 @@ def check_overwriting(predictions: PredictionSet, out: Path) -> None:
             raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
 
 
-def check_report_folder(out: Path, read: Sequence[Path]) -> None:
-    """Refuse a folder for new files that cannot be written, or that is one of the inputs; writes nothing.
-
-    Raises:
-        BprError: so it is.
-    """
-    if out.is_file():
-        raise BprError(f"the output {out} is a file, expected a folder for the report; give another --out")
-    for source in read:
-        if source.is_dir() and source.resolve() == out.resolve():
-            raise BprError(f"the output {out} is a folder that is read; give another --out")
-    check_folder(out, out)
-
-
 def check_folder_apart(out: Path, read: Sequence[Path]) -> None:
     """Refuse a folder for new files that cannot be written, or that is, or lies in, a folder that is read.
 

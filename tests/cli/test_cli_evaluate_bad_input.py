@@ -385,13 +385,13 @@ BAD = [
     Bad(
         "the report among the truth",
         "masks",
-        "the output truth is a folder that is read; give another --out",
+        "the output truth lies inside truth, which is read; give another --out",
         more="--out truth",
     ),
     Bad(
         "a report that is a file",
         "masks",
-        "the output images/a.png is a file, expected a folder for the report; give another --out",
+        "the output images/a.png is a file, expected a folder; give another --out",
         more="--out images/a.png",
     ),
     Bad(
