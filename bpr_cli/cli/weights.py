@@ -99,6 +99,14 @@ def convert(
         bool | None,
         typer.Option("--mask-patch/--no-mask-patch", help="Show the coarse mask to the network.", rich_help_panel=CARD),
     ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(help="Rounds by the size of their patches, such as 2,1: the last one is 1.", rich_help_panel=CARD),
+    ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip/--no-flip", help="Decide mirrored patches too and average.", rich_help_panel=CARD),
+    ] = None,
     training_data: Annotated[
         str | None, typer.Option(help="What the weights were trained on.", rich_help_panel=CARD)
     ] = None,
@@ -117,12 +125,14 @@ def convert(
     """
     from bpr_cli.networks.convert import convert_weights  # noqa: PLC0415
 
-    given: dict[str, str | int | bool | None] = {
+    given: dict[str, str | int | bool | tuple[float, ...] | None] = {
         "name": new_name,
         "patch_size": patch_size,
         "padding": padding,
         "input_size": input_size,
         "mask_patch": mask_patch,
+        "scales": options.numbers("--scales", scales),
+        "flip": flip,
         "training_data": training_data,
         "licence": licence,
         "description": description,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bpr_cli.networks.weights import LoadedWeights, check_new, load_weights, save_weights
 
+CardValue = str | int | bool | tuple[float, ...]
+"""What an attribute of a card may be that a conversion changes."""
 
-def convert_weights(
-    source: str | Path, out: Path, *, overwrite: bool = False, **changes: str | int | bool
-) -> LoadedWeights:
+
+def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, **changes: CardValue) -> LoadedWeights:
     """Write weights anew, in the format that the new name tells.
 
     There and back again gives the same file: a checkpoint takes the card along, where MMSegmentation does not look.

@@ -120,9 +120,10 @@ CHANGES = {
 def test_the_card_can_be_changed(world, mine, bpr):
     before = json.loads(bpr("weights", "show", "mine.safetensors", "--json").out)["card"]
     given = [part for name, value in CHANGES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    assert bpr("weights", "convert", "mine.safetensors", "new.safetensors", *given, "--no-mask-patch").code == 0
+    more = ("--no-mask-patch", "--scales", "2,1", "--flip")
+    assert bpr("weights", "convert", "mine.safetensors", "new.safetensors", *given, *more).code == 0
     after = json.loads(bpr("weights", "show", "new.safetensors", "--json").out)["card"]
-    assert after == {**before, **CHANGES, "mask_patch": False}
+    assert after == {**before, **CHANGES, "mask_patch": False, "scales": [2, 1], "flip": True}
 
 
 def test_a_file_is_replaced_only_when_told(world, mine, bpr):
