@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bpr_cli.cli import demo, evaluate, extract, options, refine, train, weights
+from bpr_cli.cli import check, demo, evaluate, extract, options, refine, train, weights
 from bpr_cli.cli.console import Console
 from bpr_cli.errors import BprError
 from bpr_cli.version import __version__
@@ -27,6 +27,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 some items failed and are named, 2 wrong usage or unusable input.",
 )
 app.command(epilog=refine.EXAMPLES)(refine.refine)
+app.command(epilog=check.EXAMPLES)(check.check)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=extract.EXAMPLES)(extract.extract)
 app.command(epilog=train.EXAMPLES)(train.train)

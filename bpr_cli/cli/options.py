@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,7 @@ import typer
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import FORMATS
-from bpr_cli.formats.base import Task
+from bpr_cli.formats.base import Failure, ReadOptions, Task
 from bpr_cli.refine.settings import RefineSettings
 
 DEFAULTS = RefineSettings()
@@ -37,12 +37,35 @@ def switch_debug(context: typer.Context, wanted: bool) -> None:
 
 
 Predictions = Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")]
+Images = Annotated[Path, typer.Option("--images", "-i", help="Directory of the images, or a single image.")]
 FormatName = Annotated[
     str | None,
     typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
 ]
 TaskName = Annotated[
     Task | None, typer.Option("--task", help="Kind of segmentation, if not to be recognised.", rich_help_panel=INPUT)
+]
+ImageInfo = Annotated[
+    Path | None,
+    typer.Option(help="COCO JSON whose images list names the images of the results.", rich_help_panel=INPUT),
+]
+LabelsToLeave = Annotated[
+    list[int] | None,
+    typer.Option(help="Label of a label map to leave as it is; may be repeated (default: 255).", rich_help_panel=INPUT),
+]
+NmsThreshold = Annotated[
+    float | None,
+    typer.Option(
+        help=f"Overlap of patches: more is slower, and 0.55 the paper's best (default: {DEFAULTS.nms_threshold})."
+    ),
+]
+SchemeName = Annotated[
+    str | None,
+    typer.Option(
+        "--scheme",
+        help="Where patches lie, for comparison: dense along the boundary, grid, or instance: one around each mask "
+        f"(default: {DEFAULTS.scheme}).",
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Show the traceback of an error.")]
 Weights = Annotated[
@@ -134,3 +157,23 @@ def given(values: Mapping[str, object]) -> dict[str, object]:
 def refine_settings(**values: object) -> RefineSettings:
     """The library's defaults, changed by what the user set."""
     return replace(DEFAULTS, **given(values))  # type: ignore[arg-type]
+
+
+def read_options(
+    format_: str | None, task: Task | None, image_info: Path | None, ignore_label: list[int] | None
+) -> ReadOptions:
+    """How to open predictions: the library's defaults, changed by what the user set."""
+    values = {
+        "format": format_,
+        "task": task,
+        "image_info": image_info,
+        "ignore_labels": None if ignore_label is None else frozenset(ignore_label),
+    }
+    return replace(ReadOptions(), **given(values))  # type: ignore[arg-type]
+
+
+def exit_code(done: int, failures: Sequence[Failure]) -> int:
+    """0: all items are done; 1: some failed; 2: all did."""
+    if not failures:
+        return 0
+    return 1 if done else 2

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from bpr_cli.cli import options
+from bpr_cli.cli.check import run_check
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import BOUNDS, DEFAULTS, INPUT
-from bpr_cli.formats import ReadOptions, open_predictions
+from bpr_cli.cli.options import BOUNDS
+from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output import check_output, check_overwriting
 from bpr_cli.refine.settings import RefineSettings
@@ -31,34 +32,14 @@ Examples:
 
 def refine(
     predictions: options.Predictions,
-    images: Annotated[Path, typer.Option("--images", "-i", help="Directory of the images, or a single image.")],
+    images: options.Images,
     out: options.Out,
     format_: options.FormatName = None,
     task: options.TaskName = None,
-    image_info: Annotated[
-        Path | None,
-        typer.Option(help="COCO JSON whose images list names the images of the results.", rich_help_panel=INPUT),
-    ] = None,
-    ignore_label: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Label of a label map to leave as it is; may be repeated (default: 255).",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    nms_threshold: Annotated[
-        float | None,
-        typer.Option(
-            help=f"Overlap of patches: more is slower, and 0.55 the paper's best (default: {DEFAULTS.nms_threshold})."
-        ),
-    ] = None,
-    scheme: Annotated[
-        str | None,
-        typer.Option(
-            help="Where patches lie, for comparison: dense along the boundary, grid, or instance: one around each mask "
-            f"(default: {DEFAULTS.scheme})."
-        ),
-    ] = None,
+    image_info: options.ImageInfo = None,
+    ignore_label: options.LabelsToLeave = None,
+    nms_threshold: options.NmsThreshold = None,
+    scheme: options.SchemeName = None,
     max_area_change: Annotated[
         float | None,
         typer.Option(
@@ -80,6 +61,9 @@ def refine(
     precision: options.PrecisionName = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all input, estimate time and memory, and write nothing.")
+    ] = False,
     json: options.Json = False,
     _debug: options.Debug = False,
 ) -> None:
@@ -103,10 +87,9 @@ def refine(
         workers=workers,
     )
     check_output(predictions, images, out)
-    ignored = ReadOptions().ignore_labels if ignore_label is None else frozenset(ignore_label)
-    opened = open_predictions(predictions, images, ReadOptions(format_, task, image_info, ignored))
+    opened = open_predictions(predictions, images, options.read_options(format_, task, image_info, ignore_label))
     check_overwriting(opened, out)
-    raise typer.Exit(run(opened, settings, out, json))
+    raise typer.Exit(run_check(opened, settings, json) if dry_run else run(opened, settings, out, json))
 
 
 def run(predictions: PredictionSet, settings: RefineSettings, out: Path, json: bool) -> int:
@@ -126,9 +109,7 @@ def run(predictions: PredictionSet, settings: RefineSettings, out: Path, json: b
         show(console, summary)
     if json:
         console.result(asdict(summary))
-    if not result.failures:
-        return 0
-    return 1 if result.written else 2
+    return options.exit_code(result.written, result.failures)
 
 
 def show(console: Console, summary: RefineSummary) -> None:

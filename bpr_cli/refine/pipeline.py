@@ -153,7 +153,7 @@ class Pipeline:
             try:
                 return self.refiner.cut(image, prediction)
             except BprError as error:
-                raise BprError(f"the prediction {item.name} does not fit {item.image}: {error}") from error
+                raise misfit(item, error) from error
 
     def _cut_again(self, pool: ThreadPoolExecutor, jobs: Iterator[Job], number: int) -> Iterator[Submitted]:
         """Let the network finish a round and hand its results to the next one, in threads."""
@@ -196,3 +196,8 @@ class Pipeline:
     def _fail(self, item: Item, error: BprError) -> None:
         self.result.failures.append(Failure(item.name, str(error)))
         self.on_item(item)
+
+
+def misfit(item: Item, error: BprError) -> BprError:
+    """What is wrong with an item whose prediction and image are whole but do not belong together."""
+    return BprError(f"the prediction {item.name} does not fit {item.image}: {error}")

@@ -54,6 +54,11 @@ class Refiner:
         """Patches that are best decided together. See ``Decider``."""
         return self._decider.batch_size
 
+    @property
+    def pass_size(self) -> int:
+        """Patches of one forward pass. See ``Decider``."""
+        return self._decider.pass_size
+
     def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
         """Refine one binary mask.
 

@@ -144,15 +144,19 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
     Raises:
         BprError: image and prediction differ in size.
     """
-    for plane in (prediction,) if isinstance(prediction, LabelMap) else prediction:
-        check_size(image, plane.size)
+    check_sizes(prediction, (image.shape[0], image.shape[1]))
     labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
-    masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
-    others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
-    segments = tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
+    segments = find_segments(prediction, labels, how)
     origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
     cut_image = CutImage(image, origin, prediction, segments, labels, how)
     return replace(cut_image, origin=replace(origin, patches=origin.patches + len(cut_image)))
+
+
+def find_segments(prediction: Prediction, labels: tuple[int, ...], how: Round) -> tuple[Segment, ...]:
+    """The masks with the boxes along their boundaries; of a label map, those of its ``labels``."""
+    masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
+    others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
+    return tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
 
 
 def labels_of(label_map: LabelMap) -> tuple[int, ...]:
@@ -165,10 +169,16 @@ def masks_of(label_map: LabelMap, labels: tuple[int, ...]) -> tuple[Mask, ...]:
     return tuple(Mask.from_array(label_map.labels == label) for label in labels)
 
 
-def check_size(image: NDArray[np.uint8], size: Size) -> None:
-    """Refuse a mask or label map of ``size`` (H, W) that does not belong to the image."""
-    height, width = image.shape[:2]
-    if size != (height, width):
+def check_sizes(prediction: Prediction, image: Size) -> None:
+    """Refuse masks or a label map that do not belong to an image of a size, (H, W)."""
+    for plane in (prediction,) if isinstance(prediction, LabelMap) else prediction:
+        check_size(plane.size, image)
+
+
+def check_size(size: Size, image: Size) -> None:
+    """Refuse a mask or label map of ``size`` (H, W) that does not belong to an image of another one."""
+    height, width = image
+    if size != image:
         raise BprError(
             f"the image is {width} x {height} pixels but the mask {size[1]} x {size[0]}; "
             "give the image the prediction was made for, at its full resolution"

@@ -63,9 +63,14 @@ class RefineSummary:
     failures: list[Failure]
 
 
+def weights_used(refiner: Refiner) -> WeightsUsed:
+    """Which weights a refiner has loaded."""
+    weights = refiner.weights
+    return WeightsUsed(weights.card.name, weights.card.network, weights.digest)
+
+
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
     """Put together what is known after a refinement."""
-    weights = refiner.weights
     return RefineSummary(
         version=__version__,
         output=str(out),
@@ -79,7 +84,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         devices=refiner.devices,
-        weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest),
+        weights=weights_used(refiner),
         settings=refiner.settings,
         failures=result.failures,
     )

@@ -70,7 +70,7 @@ def _check_sizes(work: Work, image: Image, segments: Segments) -> None:
     sizes = {segment.mask.size for segment in segments.segments}
     try:
         for size in sizes:
-            check_size(image, size)
+            check_size(size, (image.shape[0], image.shape[1]))
     except BprError as error:
         raise BprError(f"the masks of {work.pair.name} do not fit {work.image}: {error}") from error
 
