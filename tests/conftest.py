@@ -1,5 +1,8 @@
 """Fixtures that tests of several rooms share."""
 
+import multiprocessing
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,24 @@ from hypothesis import settings
 # Seconds on a busy machine say nothing about the code.
 settings.register_profile("bpr", deadline=None)
 settings.load_profile("bpr")
+
+START_METHOD = "BPR_TEST_START_METHOD"
+"""Environment variable with the way in which all tests start workers: ``spawn`` is that of Windows and macOS."""
+
+
+def pytest_configure() -> None:
+    """Start worker processes in the way that is asked for."""
+    if os.environ.get(START_METHOD):
+        multiprocessing.set_start_method(os.environ[START_METHOD], force=True)
+
+
+@pytest.fixture(params=["fork", "spawn"])
+def start_method(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every way of starting worker processes that a system has as its usual one."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(request.param, force=True)
+    yield request.param
+    multiprocessing.set_start_method(before, force=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import BOUNDS
 from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
-from bpr_cli.formats.output import check_output, check_overwriting
+from bpr_cli.formats.output import check_names, check_output, check_overwriting
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.summary import RefineSummary, summarise
 
@@ -89,6 +89,7 @@ def refine(
     check_output(predictions, images, out)
     opened = open_predictions(predictions, images, options.read_options(format_, task, image_info, ignore_label))
     check_overwriting(opened, out)
+    check_names(opened, out)
     raise typer.Exit(run_check(opened, settings, json) if dry_run else run(opened, settings, out, json))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -56,8 +57,8 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
         BprError: the name is absolute, or it leads out of ``root``, by itself or through a symbolic link.
     """
     name = system_name(name)
-    if not name or "\0" in name or not _has_bytes(name):
-        raise BprError(f"{name!r} is not a file name")
+    if not name or not _can_exist(root / folder / name):
+        raise BprError(f"{name[:200]!r} is not a file name")
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
         raise BprError(f"{name!r} is an absolute path, expected one inside the prediction directory {root}")
     inside = Path(os.path.normpath(folder / name))
@@ -79,12 +80,15 @@ def system_name(name: str) -> str:
         return name
 
 
-def _has_bytes(name: str) -> bool:
-    """Whether the system can be asked for a file of that name."""
+def _can_exist(path: Path) -> bool:
+    """Whether the system can be asked for such a file: its name is neither too long nor beyond the encoding."""
     try:
-        return bool(os.fsencode(name))
-    except UnicodeError:
+        os.lstat(path)
+    except ValueError:
         return False
+    except OSError as error:
+        return error.errno not in (errno.ENAMETOOLONG, errno.EINVAL)
+    return True
 
 
 def check_regular(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,6 +81,33 @@ def check_overwriting(predictions: PredictionSet, out: Path) -> None:
     for item in predictions.items:
         if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
             raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
+
+
+def check_names(predictions: PredictionSet, out: Path) -> None:
+    """Refuse predictions that would overwrite each other where they are written.
+
+    Linux keeps ``A.png`` and ``a.png`` apart; the file systems of macOS and Windows, and of most memory cards, do not.
+
+    Raises:
+        BprError: two files differ in case, or in how Unicode composes their letters, and the output ignores that.
+    """
+    names: dict[str, Path] = {}
+    for path in (path for item in predictions.items for path in predictions.files(item)):
+        known = names.setdefault(unicodedata.normalize("NFC", str(path)).casefold(), path)
+        if known != path and ignores_case(out):
+            raise BprError(
+                f"the output {out} is on a file system that takes {known.name} and {path.name} for one file; rename "
+                "one of the predictions"
+            )
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether the file system of a folder, which need not be there yet, takes names for equal that differ in case."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        other = place.parent / place.name.swapcase()
+        if place.exists() and other != place:
+            return other.exists() and other.samefile(place)
+    return False
 
 
 def check_folder_apart(out: Path, read: Sequence[Path]) -> None:

@@ -95,22 +95,25 @@ def _check_torch() -> None:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse what would fill the memory: the current format is a zip file, which may be a bomb."""
+    """Refuse what would fill the memory, or cannot be mapped: the current format is a zip file, which may be a bomb."""
     try:
-        size = _unpacked_size(path)
+        parts = _parts(path)
     # A damaged directory can make the zip reader fail in many ways.
     except (zipfile.BadZipFile, ArithmeticError, LookupError, NotImplementedError, ValueError, struct.error):
         raise BprError("it is a damaged zip file; copy or download it again") from None
+    size = sum(part.file_size for part in parts) or path.stat().st_size
     if size > LARGEST_FILE:
         raise BprError(f"it unpacks to {size >> 20} MiB, more than the {LARGEST_FILE >> 20} MiB of any such checkpoint")
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise BprError("its parts are compressed, which those of a checkpoint never are; save it again with torch.save")
 
 
-def _unpacked_size(path: Path) -> int:
-    """Bytes of all parts of a zip file, or of the file itself."""
+def _parts(path: Path) -> list[zipfile.ZipInfo]:
+    """The parts of a zip file; none of other files."""
     if not zipfile.is_zipfile(path):
-        return path.stat().st_size
+        return []
     with zipfile.ZipFile(path) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
+        return archive.infolist()
 
 
 def _load(path: Path) -> object:
@@ -119,7 +122,9 @@ def _load(path: Path) -> object:
         # torch's warnings speak to those who program with it; what matters to a user comes as an error.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, so that a tensor that claims more bytes than the file holds reaches no other memory, whatever this
+            # torch itself checks.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     # A damaged pickle can make the reader fail in any way at all.
     except Exception as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"[Uu]nsupported class ([\w.]+)", str(error))

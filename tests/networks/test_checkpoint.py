@@ -166,6 +166,30 @@ def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
     assert "unpacks to 3 MiB, more than the 1 MiB" in refusal(tmp_path / "bomb.pth")
 
 
+def test_a_checkpoint_that_was_compressed_is_refused(tiny, tmp_path):
+    torch.save(tiny.state_dict(), tmp_path / "mine.pth")
+    rewrite(tmp_path / "mine.pth", lambda name, content: content, zipfile.ZIP_DEFLATED)
+    assert "its parts are compressed" in refusal(tmp_path / "mine.pth")
+
+
+@pytest.mark.parametrize("claimed", [10_000, 2**31 - 1])
+def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path, claimed):
+    """What lies behind the file in memory is nobody's weights."""
+    torch.save({"state_dict": {"a": torch.zeros(4)}}, tmp_path / "mine.pth")
+    four, more = b"K\x04", b"J" + claimed.to_bytes(4, "little")
+    rewrite(tmp_path / "mine.pth", lambda name, content: content.replace(four, more) if "data.pkl" in name else content)
+    assert "it is damaged" in refusal(tmp_path / "mine.pth")
+
+
+def rewrite(path, change, compression=zipfile.ZIP_STORED):
+    """Change the parts of a checkpoint."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, change(name, content))
+
+
 @pytest.mark.parametrize(
     "content",
     [7, [], {}, "text", torch.zeros(3), {"epoch": 3}, {1: torch.zeros(1)}, {"state_dict": {"conv.weight": [1.0]}}],

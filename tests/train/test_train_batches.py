@@ -36,6 +36,7 @@ def test_shapes(batches):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.usefixtures("start_method")
 def test_workers_change_nothing(workers, batches):
     alone = list(load(batches(), range(7), 0, pinned=False))
     together = list(load(batches(), range(7), workers, pinned=False))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import ReadOptions, open_predictions
-from bpr_cli.formats.output import check_output, check_overwriting
+from bpr_cli.formats.output import check_names, check_output, check_overwriting
 
 
 def refine_nothing(predictions: Path, images: Path, out: Path, **options: object) -> None:
@@ -13,6 +13,7 @@ def refine_nothing(predictions: Path, images: Path, out: Path, **options: object
     check_output(predictions, images, out)
     opened = open_predictions(predictions, images, ReadOptions(**options))
     check_overwriting(opened, out)
+    check_names(opened, out)
     writer = opened.writer(out)
     for item in opened.items:
         with suppress(BprError):

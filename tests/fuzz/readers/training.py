@@ -25,11 +25,12 @@ def make(folder: Path) -> None:
 
 def read(folder: Path) -> None:
     run = RunFolder(folder)
-    run.begin(SETTINGS, {}, overwrite=False)
-    standing = _resume(run, learner(RECIPE), ALONE)
-    log = CsvLog(run.log, standing.step)
-    log.add(LogRow(standing.step + 1))
-    log.close()
+    with run.locked():
+        run.begin(SETTINGS, {}, overwrite=False)
+        standing = _resume(run, learner(RECIPE), ALONE)
+        log = CsvLog(run.log, standing.step)
+        log.add(LogRow(standing.step + 1))
+        log.close()
 
 
 READER = Reader("training", make, read)
