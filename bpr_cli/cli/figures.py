@@ -42,10 +42,10 @@ def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[st
 
 
 def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Columns and rows of the head-room, beginning with the predictions as they are."""
-    columns = ("right within", *(figure.name for figure in rows[0].figures))
-    as_they_are = ("0 px", *(number(figure.baseline) for figure in rows[0].figures))
-    return columns, [as_they_are, *((f"{row.distance} px", *(cell(figure) for figure in row.figures)) for row in rows)]
+    """Columns and rows of the head-room: a figure as it is, then with all pixels right within each distance."""
+    columns = ("right within", "0 px", *(f"{row.distance} px" for row in rows))
+    by_figure = zip(*(row.figures for row in rows), strict=True)
+    return columns, [(same[0].name, number(same[0].baseline), *map(cell, same)) for same in by_figure]
 
 
 def cell(figure: Figure) -> str:

@@ -149,6 +149,7 @@ def _of_category(mask: ApTable, boundary: ApTable, contour: dict[int, float], ca
         "AP": figures.ap,
         "AP50": figures.ap50,
         "AP75": figures.ap75,
+        "AP90": figures.ap90,
         "boundary AP": bands.ap,
         "AF": contour[category],
     }
