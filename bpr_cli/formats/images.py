@@ -90,7 +90,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     try:
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
-        return np.array(image.convert("RGB"))
+        # Pillow would copy what is RGB already.
+        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except ValueError as error:
         raise BprError(f"{path} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
 
