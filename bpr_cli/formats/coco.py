@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -246,19 +247,22 @@ class _CocoWriter(Writer):
     def __init__(self, source: CocoSet, path: Path) -> None:
         self._source = source
         self._path = path
-        self._refined: dict[int, Record] = {}
+        # As text, which takes a third of the memory: all images of a set wait for the end.
+        self._refined: dict[int, str] = {}
         self._lock = Lock()
 
     def write(self, item: Item, refined: Prediction) -> None:
         records = self._source.records_of(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
-        updated = {index: _update(records[index], mask) for index, mask in zip(records, refined, strict=True)}
+        updated = {
+            index: json.dumps(_update(records[index], mask)) for index, mask in zip(records, refined, strict=True)
+        }
         with self._lock:
             self._refined.update(updated)
 
     def close(self) -> None:
-        records = [self._refined[index] for index in sorted(self._refined)]
+        records = [json.loads(self._refined[index]) for index in sorted(self._refined)]
         document = self._source.document
         write_json(self._path, {**document, "annotations": records} if isinstance(document, dict) else records)
 
