@@ -35,7 +35,7 @@ START_UP = 3.0
 """Seconds to the first image."""
 
 
-def end_to_end_rows(data: Path, rounds: int = 3, maps: int = 4) -> list[Row]:
+def end_to_end_rows(data: Path, rounds: int = 2, maps: int = 2) -> list[Row]:
     """Refinement beside its network, for instances and label maps, and start-up."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,8 +106,8 @@ def best(works: list[Callable[[], object]], rounds: int) -> list[tuple[float, fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--maps", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--maps", type=int, default=2)
     options = parser.parse_args()
     show("refinement beside its network", end_to_end_rows(options.data, options.rounds, options.maps))
 
