@@ -75,7 +75,7 @@ class Parts:
         if not self.folder.is_dir() or not list_folder(self.folder):
             return None
         job = read_json(path) if path.is_file() else None
-        if not isinstance(job, dict) or job.get("kind") != KIND:
+        if not isinstance(job, dict) or job.get("kind") != KIND or not _tells(job):
             raise BprError(
                 f"{self.folder} holds no unfinished patch set, but is in the way; move it or give another --out"
             )
@@ -104,7 +104,7 @@ class Parts:
         end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
         try:
             return _parse(json.loads(content[_LENGTH_BYTES:end]), content[end:])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise BprError(f"{path} is damaged ({error}); start afresh with --overwrite") from error
 
     def staging(self) -> Path:
@@ -129,6 +129,14 @@ class Parts:
         return self.folder / f"part-{number:06d}.bin"
 
 
+def _tells(job: dict[str, Json]) -> bool:
+    """Whether a job is made as ``job.told`` makes it."""
+    settings, sources = job.get("settings"), job.get("sources")
+    if not isinstance(settings, dict) or not isinstance(sources, list):
+        return False
+    return all(isinstance(source, list) and source and isinstance(source[0], str) for source in sources)
+
+
 def _described(result: ImageResult) -> Json:
     """A result as JSON, with the lengths of its records instead of themselves."""
     patches = [[patch.key, len(patch.record), asdict(patch.origin)] for patch in result.patches]
@@ -142,6 +150,8 @@ def _parse(header: list[Json], records: bytes) -> list[ImageResult]:
         patches = []
         for key, length, origin in described["patches"]:
             x0, y0, x1, y1 = origin.pop("box")
+            if type(length) is not int or length < 0:
+                raise ValueError(f"a patch of {length!r} bytes")
             record = records[start : start + length]
             patches.append(EncodedPatch(record, PatchOrigin(**origin, box=(x0, y0, x1, y1)), key))
             start += length

@@ -70,6 +70,18 @@ def test_folders_with_spaces(world, refine):
     assert sorted(tree(world / "my out/a b")) == ["a.png", "b.png", "c.png"]
 
 
+@pytest.mark.parametrize(
+    "name", ["a b", "a\nb", "-rf", "CON", CAT, "\udcff", "\x1b[31m", "<script>", "%s{0}$HOME", "x" * 240]
+)
+def test_odd_names_of_files(name, world, refine):
+    for folder in ("masks", "images"):
+        (world / folder / "a.png").rename(world / folder / f"{name}.png")
+    (world / "images/b.png").unlink()
+    outcome = refine("masks", "--images", "images", "--out", "out")
+    assert outcome.code == 1
+    assert sorted(tree(world / "out")) == sorted([f"{name}.png", "c.png"])
+
+
 def test_nothing_is_coloured_without_a_terminal(started):
     outcome = started("refine", "nix", "--images", "images", "--out", "out", TERM="xterm-256color")
     assert outcome.err == "error: nix does not exist, expected a file or directory of predictions; check the path\n"

@@ -1,5 +1,6 @@
 """Extraction from files to the patch set: every format, chance, threads, and kills at any moment."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from bpr_cli.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import dense_boxes
 from bpr_cli.train.extract import Extraction, ExtractSettings
+from bpr_cli.train.parts import KIND, Parts
 from bpr_cli.train.patch_set import VOID, PatchSet, PatchSetSettings
 from bpr_cli.train.sources import SourceInput
 
@@ -433,6 +435,25 @@ def test_an_unfinished_set_with_other_settings_is_refused(unfinished, tmp_path):
         extract(unfinished, tmp_path / "set", replace(SETTINGS, simulate=2))
     fresh = extract(unfinished, tmp_path / "set", overwrite=True)
     assert contents(fresh.patch_set.path) == contents(extract(unfinished, tmp_path / "whole").patch_set.path)
+
+
+@pytest.mark.parametrize("job", ["[]", "{}", '{"settings": [], "sources": []}', '{"settings": {}, "sources": [3]}'])
+def test_an_unfinished_set_of_something_else_is_refused(unfinished, tmp_path, job):
+    document = json.loads(job)
+    path = tmp_path / "set/unfinished/job.json"
+    path.write_text(json.dumps({"kind": KIND, **document} if isinstance(document, dict) else document))
+    with pytest.raises(BprError, match=r"unfinished holds no unfinished patch set, but is in the way"):
+        extract(unfinished, tmp_path / "set", SIMULATED)
+
+
+@pytest.mark.parametrize("header", [[3], [{"patches": [[0, -1, {"box": [0, 0, 1, 1]}]]}], [{"patches": [[0, 1, []]]}]])
+def test_a_damaged_part_is_refused(tmp_path, header):
+    parts = Parts(tmp_path)
+    parts.append([])
+    content = json.dumps(header).encode()
+    (parts.folder / "part-000000.bin").write_bytes(len(content).to_bytes(8, "little") + content)
+    with pytest.raises(BprError, match=r"part-000000\.bin is damaged"):
+        parts.read(0)
 
 
 def test_an_unfinished_set_of_changed_files_is_refused(unfinished, tmp_path):

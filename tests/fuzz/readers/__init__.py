@@ -7,6 +7,7 @@ from readers import (
     cityscapes,
     coco,
     evaluations,
+    extraction,
     images,
     labels,
     masks,
@@ -28,6 +29,7 @@ READERS: tuple[Reader, ...] = (
     weights.READER,
     checkpoint.READER,
     patch_set.READER,
+    extraction.READER,
     recipe.READER,
     training.READER,
 )

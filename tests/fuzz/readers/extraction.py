@@ -1,0 +1,36 @@
+"""Extractions that are gone on with."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from fuzzing import Reader
+from patch_cases import SETTINGS, noise, origin
+
+from bpr_cli.formats.base import Failure
+from bpr_cli.train.job import difference, told
+from bpr_cli.train.parts import EncodedPatch, ImageResult, Parts
+from bpr_cli.train.patch_record import encode_sample
+from bpr_cli.train.patch_set import Counts, PatchSource
+
+SOURCE = PatchSource("preds/", "coco", "images/", "truth.json", Counts(images=1))
+
+
+def make(folder: Path) -> None:
+    parts = Parts(folder)
+    parts.begin({**told(SETTINGS, [SOURCE]), "inputs": "0" * 64})
+    patches = tuple(EncodedPatch(encode_sample(noise(n), None), origin(n), n) for n in range(2))
+    parts.append([ImageResult(0, Counts(patches=2), patches)])
+    parts.append([ImageResult(0, Counts(failed=1), failure=Failure("a.png", "broken"))])
+
+
+def read(folder: Path) -> None:
+    parts = Parts(folder)
+    found, wanted = parts.job(), told(SETTINGS, [SOURCE])
+    if found is not None:
+        difference(found, wanted)
+    for number in range(parts.done):
+        for result in parts.read(number):
+            asdict(result)
+
+
+READER = Reader("extraction", make, read)
