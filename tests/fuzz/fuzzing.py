@@ -24,7 +24,10 @@ import bpr_cli
 from bpr_cli.errors import BprError
 
 SECONDS = 20
-"""What reading a sample of some kilobytes may take on a busy machine."""
+"""Processor time that reading a sample of some kilobytes may take."""
+
+WAITED = 100
+"""Seconds after which it is taken to wait for something that never comes, on however busy a machine."""
 
 MEMORY = 2 << 30
 """Bytes of address space that may be taken beyond those in use before."""
@@ -147,14 +150,17 @@ def _limited() -> Iterator[None]:
         raise TooSlow
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = ((signal.SIGALRM, signal.ITIMER_REAL, WAITED), (signal.SIGPROF, signal.ITIMER_PROF, SECONDS))
+    before = {number: signal.signal(number, stop) for number, _, _ in timers}
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + MEMORY, hard))
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, timer, _ in timers:
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 

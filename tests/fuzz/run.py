@@ -29,7 +29,7 @@ sys.path[:0] = [
 TURN = 10.0
 """Seconds that a reader has before it is another one's turn."""
 
-HANGS = 120
+HANGS = 300
 """Seconds after which foreign code is taken to hang."""
 
 REPORT = 60.0

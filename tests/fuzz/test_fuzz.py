@@ -4,7 +4,7 @@ import pytest
 from fuzzing import Fuzzer, Reader
 from readers import READERS
 
-EXECUTIONS = 15
+EXECUTIONS = 8
 
 
 @pytest.mark.filterwarnings("ignore")
