@@ -80,8 +80,8 @@ def extract(
     scheme: Annotated[
         str | None,
         typer.Option(
-            help="Where patches lie: dense along the boundary, grid, or instance: one around each mask "
-            f"(default: {DEFAULTS.scheme}).",
+            help="Where patches lie: dense along the boundary, cover: fewer of them, grid, or instance: one around "
+            f"each mask (default: {DEFAULTS.scheme}).",
             rich_help_panel=PATCHES,
         ),
     ] = None,

@@ -1,8 +1,8 @@
-"""Where patches are cut: the three schemes that the paper compares (Sect. 3.1 and Table 4)."""
+"""Where patches are cut: the three schemes that the paper compares (Sect. 3.1 and Table 4), and one of ours."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.masks import Box, Mask, Size
 from bpr_cli.patches.boundary import BoundaryPixels
+from bpr_cli.patches.cover import cover
 
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
 
 NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
 
-Scheme = Literal["dense", "grid", "instance"]
+Scheme = Literal["dense", "grid", "instance", "cover"]
 
 ENLARGEMENT = 0.25
 """By how much of its longer side the box of the scheme ``instance`` is larger than the mask's bounding box."""
@@ -28,7 +29,8 @@ def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: 
     Args:
         mask: the coarse mask.
         pixels: its boundary pixels.
-        scheme: ``dense``, ``grid``, or ``instance``, whose box has the size of the mask instead of ``patch_size``.
+        scheme: ``dense``, ``grid``, ``instance``, whose box has the size of the mask instead of ``patch_size``, or
+            ``cover``.
         patch_size: side S of the boxes in pixels.
         nms_threshold: of the scheme ``dense``.
 
@@ -44,7 +46,9 @@ def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: 
         return grid_boxes(pixels, mask.size, patch_size)
     if scheme == "instance":
         return instance_boxes(mask.box, mask.size) if len(pixels) else np.zeros((0, 4), dtype=np.int64)
-    raise BprError(f"scheme is {scheme!r}; expected one of dense, grid, instance")
+    if scheme == "cover":
+        return cover_boxes(pixels, mask.size, patch_size)
+    raise BprError(f"scheme is {scheme!r}; expected one of {', '.join(get_args(Scheme))}")
 
 
 def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
@@ -101,6 +105,22 @@ def instance_boxes(box: Box, size: Size) -> Boxes:
     side = int(np.ceil(max(x1 - x0, y1 - y0) * (1 + ENLARGEMENT)))
     left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
     return move_inside(np.array([[left, top, left + side, top + side]], dtype=np.int64), size)
+
+
+def cover_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
+    """Cover the boundary of a mask with few boxes, leaving out those that would add little; see ``cover``.
+
+    They are then moved inside the image. An image smaller than a patch is overhung at its right and lower edge.
+
+    Args:
+        pixels: boundary pixels of the coarse mask.
+        size: (H, W) of the image.
+        patch_size: side S of the boxes in pixels.
+
+    Returns:
+        int64, (P, 4), most useful first.
+    """
+    return unique_boxes(move_inside(cover(pixels, patch_size), size))
 
 
 def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:

@@ -127,7 +127,7 @@ BAD = [
     (("nowhere",), "nowhere does not exist, expected a file or directory of predictions; check the path"),
     (("after", "-i", "images", "-i", "images"), "--images is given 3 times for 1 predictions; give it once, or once"),
     (("after", "-g", "truth", "-g", "truth"), "--ground-truth is given 3 times for 1 predictions"),
-    (("after", "--scheme", "sparse"), "scheme is 'sparse'; expected one of dense, grid, instance"),
+    (("after", "--scheme", "sparse"), "scheme is 'sparse'; expected one of dense, grid, instance, cover"),
     (("after", "--patch-size", "1"), "patch_size is 1; expected a whole number from 4 to 2048"),
     (("after", "--padding", "-1"), "padding is -1; expected"),
     (("after", "--jpeg", "101"), "jpeg is 101; expected a whole number from 1 to 100"),
