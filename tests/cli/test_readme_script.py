@@ -45,7 +45,8 @@ def script(world):
 
 
 def test_all_is_well(world, script):
-    done = script("masks", "images", "refined dir")
+    # The images of the world show nothing of the masks, so a network may move boundaries anywhere.
+    done = script("masks", "images", "refined dir", MAX_MOVEMENT="100")
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
     assert re.fullmatch(r"3 images, \d+ patches, about [\d.]+ s", first)
