@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename: a kill at any moment leaves the old file or the new one.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written piece by piece, which appears under its name only when the ``with`` statement ends well.
+
+    It is written beside the target, then renamed: a kill at any moment leaves the old file or the new one.
 
     Args:
         path: its folder is made where missing.
-        content: the whole file.
 
     Raises:
         OSError: the folder or the file cannot be written; nothing is left behind.
@@ -22,9 +32,27 @@ def write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file; see ``atomic_file``."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill in the middle of ``atomic_file`` has left below a folder that nobody else writes to."""
+    for path in folder.rglob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether nothing more can be written, whatever the file."""
+    return isinstance(error, OSError) and error.errno in _FULL

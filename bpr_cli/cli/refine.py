@@ -61,6 +61,9 @@ def refine(
     precision: options.PrecisionName = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Refine all again, also what an earlier start has done.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check all input, estimate time and memory, and write nothing.")
     ] = False,
@@ -71,7 +74,8 @@ def refine(
 
     Reads the predictions of any instance, semantic or panoptic model,
     re-decides patches along the predicted boundaries, and writes the refined
-    predictions in the format they came in. Needs no ground truth.
+    predictions in the format they came in. Needs no ground truth. Started
+    again after an interruption, it goes on where it was.
     """
     settings = options.refine_settings(
         weights=weights,
@@ -90,19 +94,21 @@ def refine(
     opened = open_predictions(predictions, images, options.read_options(format_, task, image_info, ignore_label))
     check_overwriting(opened, out)
     check_names(opened, out)
-    raise typer.Exit(run_check(opened, settings, json) if dry_run else run(opened, settings, out, json))
+    raise typer.Exit(run_check(opened, settings, json) if dry_run else run(opened, settings, out, overwrite, json))
 
 
-def run(predictions: PredictionSet, settings: RefineSettings, out: Path, json: bool) -> int:
+def run(predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool, json: bool) -> int:
     """Refine, show what was done, and return the exit code."""
     # PyTorch takes seconds to import: only once all input is checked.
-    from bpr_cli.refine.pipeline import refine_predictions  # noqa: PLC0415
     from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.refine.run import refine_to  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(settings)
     with console.progress("refining", len(predictions.items)) as advance:
-        result = refine_predictions(refiner, predictions, predictions.writer(out), lambda _: advance())
+        result = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
+    if result.resumed:
+        console.note(f"{result.resumed} images were done before; --overwrite starts afresh")
     for failure in result.failures:
         console.error(failure.reason)
     summary = summarise(refiner, predictions, result, out)

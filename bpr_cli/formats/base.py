@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
+from bpr_cli.formats.spool import Place, Spool
 from bpr_cli.masks import Prediction, Size
 
 
@@ -96,6 +99,19 @@ class ReadOptions:
     ignore_labels: frozenset[int] = frozenset({255})
 
 
+@dataclass(frozen=True)
+class Written:
+    """What a writer wrote for one item.
+
+    Attributes:
+        files: SHA-256 of each file, hexadecimal.
+        records: where the records lie that the item adds to the JSON file of all items.
+    """
+
+    files: Mapping[Path, str] = field(default_factory=dict)
+    records: tuple[Place, ...] = ()
+
+
 class Writer(ABC):
     """Writes refined predictions in the format of the set they came from.
 
@@ -104,10 +120,13 @@ class Writer(ABC):
     """
 
     @abstractmethod
-    def write(self, item: Item, refined: Prediction) -> None:
+    def write(self, item: Item, refined: Prediction) -> Written:
         """Write (or keep for ``close``) the refined prediction of one item.
 
         ``refined`` has the form that ``read`` gave for the item: as many masks in the same order, or a label map.
+
+        Raises:
+            BprError: it cannot be written.
         """
 
     def close(self) -> None:  # noqa: B027 (most formats have nothing left to write)
@@ -183,9 +202,23 @@ class PredictionSet(ABC):
         """The categories that the set names, in its order; empty where it names none."""
         return ()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain values by name: what the set was opened with that decides what its items are."""
+        return {"format": self.format, "task": self.task.value}
+
+    @property
+    def one_file(self) -> str | None:
+        """Name of the file that the output consists of or is known by; None where only a directory will do."""
+        return None
+
     @abstractmethod
-    def writer(self, out: Path) -> Writer:
+    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
         """A writer that puts refined predictions under the directory ``out`` with the names of the input.
 
-        For a set opened from one file, ``out`` may also be a file name with the same suffix.
+        Where there is ``one_file``, ``out`` may also be a file name with the same suffix.
+
+        Args:
+            out: the directory or file.
+            spool: keeps records until their document is written; it may hold some of an earlier writer's already.
         """

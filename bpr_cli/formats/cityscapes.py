@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.binary import encode_mask, read_mask
 from bpr_cli.formats.categories import is_category, is_finite
 from bpr_cli.formats.documents import shorten
@@ -14,6 +14,7 @@ from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.spool import Spool
 from bpr_cli.masks import Mask, Prediction, Size
 
 _ANY_VALUE = range(1, 2**16)  # the benchmark takes every value but 0 as foreground
@@ -167,7 +168,7 @@ class CityscapesSet(PredictionSet):
         """Labels and scores, in the order of the result file."""
         return tuple(self._records[item.name])
 
-    def writer(self, out: Path) -> Writer:
+    def writer(self, out: Path, spool: Spool | None = None) -> Writer:  # noqa: ARG002
         """A writer of result files and masks with the relative paths of the input."""
         return _CityscapesWriter(self, out)
 
@@ -177,8 +178,9 @@ class _CityscapesWriter(Writer):
         self._source = source
         self._out = out
 
-    def write(self, item: Item, refined: Prediction) -> None:
-        for path, content in self._source.encode(item, refined).items():
-            write_bytes(self._out / path, content)
+    def write(self, item: Item, refined: Prediction) -> Written:
+        encoded = self._source.encode(item, refined)
+        files = {self._out / path: write_bytes(self._out / path, content) for path, content in encoded.items()}
         # Last, so that a result file never names a mask that is not there.
-        write_bytes(self._out / item.name, self._source.result_text(item))
+        result = self._out / item.name
+        return Written({**files, result: write_bytes(result, self._source.result_text(item))})

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
-from bpr_cli.formats.documents import Json, Record, describe, write_json
+from bpr_cli.formats.documents import Json, Record, describe
 from bpr_cli.formats.files import output_file
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
 from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.spool import Spool
 from bpr_cli.masks import Mask, Prediction, Size
 
 MOST_UNPACKED = 2**32
@@ -216,9 +215,14 @@ class CocoSet(PredictionSet):
         """Use another file's list of images, for the sizes of polygons, where this one has none."""
         self._table = self._table or table
 
-    def writer(self, out: Path) -> Writer:
+    @property
+    def one_file(self) -> str:
+        """Name of the JSON file."""
+        return self.path.name
+
+    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
         """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""
-        return _CocoWriter(self, output_file(out, self.path.name))
+        return _CocoWriter(self, output_file(out, self.path.name), spool or Spool())
 
 
 class CocoUnion(CocoSet):
@@ -244,27 +248,20 @@ def _image_table(document: Json, path: Path, options: ReadOptions) -> ImageTable
 
 
 class _CocoWriter(Writer):
-    def __init__(self, source: CocoSet, path: Path) -> None:
+    def __init__(self, source: CocoSet, path: Path, spool: Spool) -> None:
         self._source = source
         self._path = path
-        # As text, which takes a third of the memory: all images of a set wait for the end.
-        self._refined: dict[int, str] = {}
-        self._lock = Lock()
+        self._spool = spool
 
-    def write(self, item: Item, refined: Prediction) -> None:
+    def write(self, item: Item, refined: Prediction) -> Written:
         records = self._source.records_of(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
-        updated = {
-            index: json.dumps(_update(records[index], mask)) for index, mask in zip(records, refined, strict=True)
-        }
-        with self._lock:
-            self._refined.update(updated)
+        updated = {index: _update(records[index], mask) for index, mask in zip(records, refined, strict=True)}
+        return Written(records=self._spool.add(updated))
 
     def close(self) -> None:
-        records = [json.loads(self._refined[index]) for index in sorted(self._refined)]
-        document = self._source.document
-        write_json(self._path, {**document, "annotations": records} if isinstance(document, dict) else records)
+        self._spool.write_document(self._path, self._source.document)
 
 
 def _update(record: Record, mask: Mask) -> Record:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
@@ -114,8 +115,11 @@ def read_bytes(path: Path) -> bytes:
         raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes) -> str:
     """Write a file, and its folders, so that it appears under its name only when complete.
+
+    Returns:
+        SHA-256 of the content, hexadecimal.
 
     Raises:
         BprError: the folder or the file cannot be written.
@@ -124,6 +128,23 @@ def write_bytes(path: Path, content: bytes) -> None:
         write_atomically(path, content)
     except OSError as error:
         raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
+    return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """SHA-256 over names, sizes and times of change of files, hexadecimal.
+
+    Raises:
+        BprError: one of them is gone.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            known = path.stat()
+        except OSError as error:
+            raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+        digest.update(f"{path.name}\0{known.st_size}\0{known.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def output_file(out: Path, name: str) -> Path:

@@ -6,10 +6,11 @@ from abc import abstractmethod
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, Writer
+from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
 from bpr_cli.formats.files import output_file, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.spool import Spool
 from bpr_cli.masks import Prediction
 
 _COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
@@ -57,7 +58,12 @@ class PngFolder(PredictionSet):
     def encode(self, item: Item, refined: Prediction) -> bytes:
         """The PNG file with the refined prediction of an item, in the style of its source."""
 
-    def writer(self, out: Path) -> Writer:
+    @property
+    def one_file(self) -> str | None:
+        """Name of the file, where the set is one."""
+        return self.items[0].name if self._is_file else None
+
+    def writer(self, out: Path, spool: Spool | None = None) -> Writer:  # noqa: ARG002
         """A writer of PNG files with the relative paths of the input."""
         return _PngWriter(self, out, self._is_file)
 
@@ -68,6 +74,6 @@ class _PngWriter(Writer):
         self._out = out
         self._is_file = is_file
 
-    def write(self, item: Item, refined: Prediction) -> None:
+    def write(self, item: Item, refined: Prediction) -> Written:
         path = output_file(self._out, item.name) if self._is_file else self._out / item.name
-        write_bytes(path, self._source.encode(item, refined))
+        return Written({path: write_bytes(path, self._source.encode(item, refined))})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bpr_cli.formats.base import Item, ReadOptions, Task
@@ -22,6 +24,11 @@ class LabelMapSet(PngFolder):
         """List the files and find their images."""
         super().__init__(source, index)
         self._void = options.ignore_labels
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The ignored labels too."""
+        return {**super().settings, "ignore_labels": sorted(self._void)}
 
     def read(self, item: Item) -> Prediction:
         """The label map of one image."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.categories import read_categories, read_record
-from bpr_cli.formats.documents import Json, Record, describe, join_names, write_json
+from bpr_cli.formats.documents import Json, Record, describe, join_names
 from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
 from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
 from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.spool import Spool
 from bpr_cli.masks import LabelMap, Prediction
 
 VOID = 0
@@ -180,9 +180,14 @@ class PanopticSet(PredictionSet):
         """The categories of the JSON file."""
         return read_categories(self.document, self.layout.document)
 
-    def writer(self, out: Path) -> Writer:
+    @property
+    def one_file(self) -> str:
+        """Name of the JSON file."""
+        return self.layout.document.name
+
+    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
         """A writer of JSON and PNG files with the names and places of the input."""
-        return _PanopticWriter(self, out)
+        return _PanopticWriter(self, out, spool or Spool())
 
 
 def _segment_ids(annotation: Record) -> list[int]:
@@ -209,26 +214,24 @@ def _difference(in_file: set[int], in_json: set[int]) -> str:
 
 
 class _PanopticWriter(Writer):
-    def __init__(self, source: PanopticSet, out: Path) -> None:
+    def __init__(self, source: PanopticSet, out: Path, spool: Spool) -> None:
         self._source = source
+        self._spool = spool
         self._document = output_file(out, source.layout.document.name)
         renamed = self._document.name != source.layout.document.name
         folder_name = self._document.stem if renamed and source.layout.folder_name else source.layout.folder_name
         self._folder = self._document.parent / folder_name
-        self._refined: dict[int, Record] = {}
-        self._lock = Lock()
 
-    def write(self, item: Item, refined: Prediction) -> None:
+    def write(self, item: Item, refined: Prediction) -> Written:
         if not isinstance(refined, LabelMap):
             raise TypeError("expected a label map")
         annotation = _update(self._source.annotation(item), refined.labels)
-        write_bytes(self._folder / item.name, encode_ids(refined.labels))
-        with self._lock:
-            self._refined[self._source.number(item)] = annotation
+        path = self._folder / item.name
+        digest = write_bytes(path, encode_ids(refined.labels))
+        return Written({path: digest}, self._spool.add({self._source.number(item): annotation}))
 
     def close(self) -> None:
-        annotations = [self._refined[number] for number in sorted(self._refined)]
-        write_json(self._document, {**self._source.document, "annotations": annotations})
+        self._spool.write_document(self._document, self._source.document)
 
 
 def _update(annotation: Record, ids: NDArray[np.int32]) -> Record:

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
+from bpr_cli.files import is_disk_full
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.batches import Batch, Job, fill_batches
@@ -33,27 +34,56 @@ Submitted = tuple[Item, "Future[CutImage]"]
 """An item whose patches are being cut."""
 
 
+class Journal:
+    """Takes down what was written, for a refinement that goes on after a stop; this one forgets it."""
+
+    def done(self, item: Item) -> Movement | None:  # noqa: ARG002
+        """What was done to an item whose output is there already and whole, None where it is to be refined."""
+        return None
+
+    def note(self, item: Item, written: Written, movement: Movement) -> None:
+        """Take down that an item is written; called from several threads.
+
+        Raises:
+            BprError: it cannot be taken down.
+        """
+
+
 @dataclass
 class RefineResult:
     """What a refinement did.
 
     Attributes:
-        written: number of images written.
-        movement: segments, patches and how far boundaries moved, over all images written.
+        items: what was done to each image written, by name, in the order of the input.
+        resumed: number of images among them that an earlier start had written.
         failures: items that could not be refined, in the order of the input.
         seconds: busy seconds by stage (``read``, ``cut``, ``network``, ``paste``, ``write``), summed over threads.
         elapsed: seconds from start to end.
     """
 
-    written: int = 0
-    movement: Movement = field(default_factory=Movement)
+    items: dict[str, Movement] = field(default_factory=dict)
+    resumed: int = 0
     failures: list[Failure] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
 
+    @property
+    def written(self) -> int:
+        """Number of images written."""
+        return len(self.items)
+
+    @property
+    def movement(self) -> Movement:
+        """Segments, patches and how far boundaries moved, over all images written."""
+        return sum(self.items.values(), Movement())
+
 
 def refine_predictions(
-    refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem = lambda _: None
+    refiner: Refiner,
+    predictions: PredictionSet,
+    writer: Writer,
+    on_item: OnItem = lambda _: None,
+    journal: Journal = Journal(),  # noqa: B008 - it keeps nothing
 ) -> RefineResult:
     """Refine every item of a prediction set and write it.
 
@@ -63,10 +93,14 @@ def refine_predictions(
         refiner: network and settings.
         predictions: the opened set.
         writer: takes the refined predictions; closed at the end, unless every item failed: then nothing is written.
-        on_item: called in the calling thread after every item, written or failed.
+        on_item: called in the calling thread after every item, written, failed or done before.
+        journal: knows what was done before.
+
+    Raises:
+        BprError: the disk is full, or the network has not enough memory.
     """
     began = time.perf_counter()
-    pipeline = Pipeline(refiner, predictions, writer, on_item)
+    pipeline = Pipeline(refiner, predictions, writer, on_item, journal)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
     if result.written or not result.failures:
@@ -79,11 +113,14 @@ def refine_predictions(
 class Pipeline:
     """One pass over a prediction set; see ``refine_predictions``."""
 
-    def __init__(self, refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem) -> None:
+    def __init__(
+        self, refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem, journal: Journal
+    ) -> None:
         self.refiner = refiner
         self.predictions = predictions
         self.writer = writer
         self.on_item = on_item
+        self.journal = journal
         self.stopwatch = Stopwatch(("read", "cut", "network", "paste", "write"))
         self.result = RefineResult()
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
@@ -93,7 +130,7 @@ class Pipeline:
         """Push all items through; stops early only on a bug or an interrupt."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            jobs = self._jobs((item, pool.submit(self._cut, item)) for item in self.predictions.items)
+            jobs = self._jobs((item, pool.submit(self._cut, item)) for item in self._to_do())
             for number in range(1, len(self.refiner.rounds)):
                 jobs = self._jobs(self._cut_again(pool, jobs, number))
             for job in self._decided(jobs):
@@ -103,7 +140,19 @@ class Pipeline:
             pool.shutdown(cancel_futures=True)
         place = {item.name: index for index, item in enumerate(self.predictions.items)}
         self.result.failures.sort(key=lambda failure: place[failure.name])
+        self.result.items = dict(sorted(self.result.items.items(), key=lambda pair: place[pair[0]]))
         return self.result
+
+    def _to_do(self) -> Iterator[Item]:
+        """The items that are not done already."""
+        for item in self.predictions.items:
+            movement = self.journal.done(item)
+            if movement is None:
+                yield item
+                continue
+            self.result.items[item.name] = movement
+            self.result.resumed += 1
+            self.on_item(item)
 
     def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:
         """Send jobs through the network."""
@@ -178,7 +227,8 @@ class Pipeline:
     def _paste_and_write(self, job: Job) -> Movement:
         pasted = self._paste(job)
         with self.stopwatch("write"):
-            self.writer.write(job.item, pasted.prediction)
+            written = self.writer.write(job.item, pasted.prediction)
+            self.journal.note(job.item, written, pasted.movement)
         return pasted.movement
 
     def _collect(self, until: int) -> None:
@@ -186,11 +236,12 @@ class Pipeline:
         while len(self._writing) > until or (self._writing and self._writing[0][1].done()):
             item, future = self._writing.popleft()
             try:
-                self.result.movement += future.result()
+                self.result.items[item.name] = future.result()
             except BprError as error:
+                if is_disk_full(error.__cause__):
+                    raise BprError(f"{error}; make room, then give the same command again to go on") from error
                 self._fail(item, error)
             else:
-                self.result.written += 1
                 self.on_item(item)
 
     def _fail(self, item: Item, error: BprError) -> None:

@@ -34,6 +34,7 @@ class RefineSummary:
         format: of input and output.
         task: instance, semantic or panoptic.
         images: number of images written.
+        resumed: number of images among them that an earlier start had written.
         segments: number of masks in them.
         patches: number of patches decided.
         boundary_movement: mean distance that boundaries moved, in pixels.
@@ -51,6 +52,7 @@ class RefineSummary:
     format: str
     task: str
     images: int
+    resumed: int
     segments: int
     patches: int
     boundary_movement: float
@@ -77,6 +79,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         format=predictions.format,
         task=predictions.task.value,
         images=result.written,
+        resumed=result.resumed,
         segments=result.movement.segments,
         patches=result.movement.patches,
         boundary_movement=round(result.movement.pixels, 4),

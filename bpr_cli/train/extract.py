@@ -14,6 +14,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Task
 from bpr_cli.formats.documents import Json
+from bpr_cli.lock import sole_writer
 from bpr_cli.refine.settings import default_workers
 from bpr_cli.threads import in_order
 from bpr_cli.train.draw import Draw
@@ -112,8 +113,14 @@ class Extraction:
             on_image: called in the calling thread after every image.
 
         Raises:
-            BprError: the directory holds another set, or nothing could be extracted; no set is written then.
+            BprError: the directory holds another set, or another extraction is in it, or nothing could be extracted;
+                no set is written then.
         """
+        in_use = f"{out} is in use by another extraction; wait for it, stop it, or give another --out"
+        with sole_writer(out, in_use):
+            return self._run(out, how, on_image)
+
+    def _run(self, out: Path, how: ExtractSettings, on_image: Callable[[], None]) -> ExtractResult:
         began = time.monotonic()
         parts = Parts(out)
         if how.overwrite:
@@ -207,8 +214,6 @@ class Extraction:
             kept += len(drawn)
         if kept == 0:
             parts.remove()
-            if not any(out.iterdir()):
-                out.rmdir()
             raise BprError(_nothing(sum(counts, Counts()), failures))
         writer.close(self._described(counts))
         move_set(staging, out)

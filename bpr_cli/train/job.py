@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from bpr_cli.errors import BprError
 from bpr_cli.formats.documents import Json
+from bpr_cli.formats.files import fingerprint
 from bpr_cli.train.patch_set import PatchSetSettings, PatchSource
 from bpr_cli.train.sources import Source
 
@@ -40,14 +39,7 @@ def digest_inputs(sources: Iterable[Source]) -> str:
     Raises:
         BprError: one of them is gone.
     """
-    digest = hashlib.sha256()
-    for path in _inputs(sources):
-        try:
-            known = path.stat()
-        except OSError as error:
-            raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
-        digest.update(f"{path.name}\0{known.st_size}\0{known.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    return fingerprint(_inputs(sources))
 
 
 def _inputs(sources: Iterable[Source]) -> Iterable[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 from bpr_cli.errors import BprError
 from bpr_cli.files import write_atomically
 from bpr_cli.formats.files import read_bytes
+from bpr_cli.lock import locked
 
 RUN_VERSION = 1
 Json = Any
@@ -51,15 +51,11 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self._lock.open("w") as file:
-                # Not flock, which processes that prepare batches would inherit, and outlive this one for seconds.
-                try:
-                    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError:
-                    raise BprError(
-                        f"the run directory {self.path} is in use by another training; wait for it, stop it, or give "
-                        "another --out"
-                    ) from None
+            in_use = (
+                f"the run directory {self.path} is in use by another training; wait for it, stop it, or give another "
+                "--out"
+            )
+            with locked(self._lock, in_use):
                 yield
         except OSError as error:
             raise BprError(f"the run directory {self.path} cannot be written: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from format_builders import load, panoptic_png, pixels, png, save
-from worlds import INFO, MASK, SMALL, record, tree
+from worlds import INFO, MASK, SMALL, record, results, tree
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_each_is_named_once_and_the_others_are_written(broken, refine):
     assert len(outcome.errors) == 4
     for error, sentence in zip(outcome.errors, SENTENCES, strict=True):
         assert error.startswith(sentence)
-    assert list(tree(broken / "out")) == ["d.png"]
+    assert list(results(broken / "out")) == ["d.png"]
     assert "│ images                    │" in outcome.err
     assert "│ failed                    │       4 │" in outcome.err
     assert "Traceback" not in outcome.err
@@ -45,7 +45,7 @@ def test_each_is_named_once_and_the_others_are_written(broken, refine):
 def test_the_good_one_is_as_if_it_were_alone(broken, refine):
     refine("preds", "--images", "images", "--out", "out")
     refine("preds/d.png", "--images", "images/d.png", "--out", "alone")
-    assert tree(broken / "out") == tree(broken / "alone")
+    assert results(broken / "out") == results(broken / "alone")
 
 
 def test_json_lists_them_too(broken, refine):
@@ -96,7 +96,7 @@ def test_a_panoptic_image_with_a_broken_file_is_left_out(world, refine):
         "pan/b.png is empty (0 bytes), expected a PNG file",
     ]
     assert [each["file_name"] for each in load(world / "out/pan.json")["annotations"]] == ["a.png"]
-    assert sorted(tree(world / "out")) == ["pan", "pan.json", "pan/a.png"]
+    assert sorted(results(world / "out")) == ["pan", "pan.json", "pan/a.png"]
 
 
 def test_a_place_that_cannot_be_written(world, refine):
@@ -105,15 +105,15 @@ def test_a_place_that_cannot_be_written(world, refine):
     assert outcome.code == 1
     assert outcome.errors == ["out/b.png cannot be written: Is a directory"]
     assert pixels(world / "out/a.png").shape == MASK.shape
-    assert sorted(tree(world / "out")) == ["a.png", "b.png", "c.png"]
+    assert sorted(results(world / "out")) == ["a.png", "b.png", "c.png"]
 
 
 def test_a_results_file_that_cannot_be_written(world, refine):
     save(world / "r.json", [record(1)])
     save(world / "info.json", INFO)
     (world / "out/r.json").mkdir(parents=True)
-    before = tree(world)
+    before = results(world)
     outcome = refine("r.json", "--images", "images", "--image-info", "info.json", "--out", "out")
     assert outcome.code == 2
     assert outcome.errors == ["out/r.json cannot be written: Is a directory"]
-    assert tree(world) == before
+    assert results(world) == before

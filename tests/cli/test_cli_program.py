@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from worlds import tree
+from worlds import results
 
 from bpr_cli import __version__
 from bpr_cli.cli.console import Console
@@ -81,7 +81,7 @@ def test_a_refinement_as_a_program(world, started, random_weights):
     outcome = started(*arguments, HOME="/nowhere", PYTHONUTF8="1", PYTHONIOENCODING="ascii")
     assert outcome.code == 0
     assert (json.loads(outcome.out)["images"], json.loads(outcome.out)["output"]) == (3, "出")
-    assert sorted(tree(world / "出")) == ["a.png", "b.png", "c.png"]
+    assert sorted(results(world / "出")) == ["a.png", "b.png", "c.png"]
     assert re.search(r"^refining 3/3, [\d.]+ images/s, 0 s left$", outcome.err, re.MULTILINE)
     assert all(letter.isprintable() or letter == "\n" for letter in outcome.err)
 
@@ -98,7 +98,7 @@ def test_a_name_in_no_encoding(world, refine):
     (world / "masks/a.png").rename(world / name)
     outcome = refine(name, "--images", "images/a.png", "--out", "out", "--json")
     assert (outcome.code, json.loads(outcome.out)["output"]) == (0, "out")
-    assert list(tree(world / "out")) == [name]
+    assert list(results(world / "out")) == [name]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_control_c_ends_with_a_sentence(world, many, start, random_weights):
     assert out == ""
     assert err.splitlines()[-1] == "error: interrupted; files that are there are complete, start again for the rest"
     assert "Traceback" not in err
-    written = tree(world / "out")
+    written = results(world / "out")
     assert 0 < len(written) < 400
     assert all(name.endswith(".png") and content.endswith(b"IEND\xaeB`\x82") for name, content in written.items())
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from format_builders import disc, load, panoptic_ids, panoptic_png, photo, pixels, png, save
-from worlds import INFO, MASK, SIZE, record, tree
+from worlds import INFO, MASK, SIZE, record, results, tree
 
 from bpr_cli.formats import ReadOptions, open_predictions
 
@@ -15,7 +15,7 @@ SEGMENTS = np.where(disc(SIZE, (30, 30), 18), 700, np.where(disc(SIZE, (50, 70),
 
 
 def files(folder):
-    return sorted(name for name, content in tree(folder).items() if content is not None)
+    return sorted(name for name, content in results(folder).items() if content is not None)
 
 
 def names(predictions, images, **options):
@@ -116,7 +116,7 @@ def test_panoptic_results(world, refine):
     for given, out in (("pan.json", "out"), ("pan", "other")):
         assert refine(given, "--images", "images", "--out", out).code == 0
     assert files(world / "out") == ["pan.json", "pan/a.png"]
-    assert tree(world / "out") == tree(world / "other")
+    assert results(world / "out") == results(world / "other")
     refined = panoptic_ids(world / "out/pan/a.png")
     assert not np.array_equal(refined, SEGMENTS)
     written = load(world / "out/pan.json")["annotations"][0]["segments_info"]
@@ -175,7 +175,7 @@ def test_equal_files_whatever_the_workers_and_batches(options, world, refine, ev
     for out, chosen in (("first", []), ("again", options.split())):
         assert refine("r.json", "--images", "images", "--image-info", "info.json", "--out", out, *chosen).code == 0
         assert refine("labels", "--images", "images", "--out", f"{out}/labels", *chosen).code == 0
-    assert tree(world / "first") == tree(world / "again")
+    assert results(world / "first") == results(world / "again")
 
 
 def test_the_files_of_an_earlier_run_are_replaced(world, refine):
@@ -199,6 +199,7 @@ SUMMARY = {
     "format",
     "task",
     "images",
+    "resumed",
     "segments",
     "patches",
     "boundary_movement",
@@ -242,15 +243,15 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
 
 def test_settings_reach_the_refinement(world, refine):
     few, many = (
-        json.loads(refine("masks", "--images", "images", "--out", "out", "--json", "--nms-threshold", value).out)
+        json.loads(refine("masks", "--images", "images", "--out", value, "--json", "--nms-threshold", value).out)
         for value in ("0", "0.55")
     )
     assert few["settings"]["nms_threshold"] == 0
     assert few["patches"] < many["patches"]
-    whole = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", "--scheme", "instance").out)
+    whole = json.loads(refine("masks", "--images", "images", "--out", "whole", "--json", "--scheme", "instance").out)
     assert (whole["settings"]["scheme"], whole["patches"]) == ("instance", whole["segments"])
     more = ("--scales", "2,1", "--flip")
-    rounds = json.loads(refine("masks", "--images", "images", "--out", "out", "--json", *more).out)
+    rounds = json.loads(refine("masks", "--images", "images", "--out", "rounds", "--json", *more).out)
     assert (rounds["settings"]["scales"], rounds["settings"]["flip"]) == ([2, 1], True)
     assert rounds["patches"] > few["patches"]
 

@@ -50,6 +50,12 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None for path in paths}
 
 
+def results(folder: Path) -> dict[str, bytes | None]:
+    """The tree without what a refinement writes of itself, and keeps to go on."""
+    own = (".bpr", "run.json")
+    return {name: content for name, content in tree(folder).items() if not set(name.split("/")) & set(own)}
+
+
 def says(sentence: str, pattern: str) -> bool:
     """Whether a sentence is the pattern, in which ``[..]`` stands for what a decoder or the system says."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("[..]"))), sentence) is not None

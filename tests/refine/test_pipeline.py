@@ -8,7 +8,7 @@ from engines import CARDS, blob, picture
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, Task, Writer
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Task, Writer, Written
 from bpr_cli.masks import LabelMap, Mask, Prediction
 from bpr_cli.refine import pipeline as module
 from bpr_cli.refine.pipeline import refine_predictions
@@ -25,11 +25,12 @@ class Kept(Writer):
         self.written: dict[str, Prediction] = {}
         self.closed = 0
 
-    def write(self, item: Item, refined: Prediction) -> None:
+    def write(self, item: Item, refined: Prediction) -> Written:
         self.world.act("write", item)
         with self.world.lock:
             self.written[item.name] = refined
             self.world.in_flight -= 1
+        return Written()
 
     def close(self) -> None:
         self.closed += 1
@@ -68,7 +69,7 @@ class World(PredictionSet):
         self.act("read", item)
         return self.predictions[item.name]
 
-    def writer(self, out: Path) -> Writer:
+    def writer(self, out: Path, spool=None) -> Writer:
         return self.kept
 
 

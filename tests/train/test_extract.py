@@ -486,3 +486,22 @@ def test_stuff_needs_no_overlap_but_things_do(world, tmp_path, isthing, matched)
     strict = Extraction([given, world("masks")], replace(SETTINGS, min_iou=0.99, simulate=1))
     result = strict.run(tmp_path / "set")
     assert result.patch_set.sources[0].counts.matched == matched
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from bpr_cli.lock import sole_writer
+with sole_writer(Path(sys.argv[1]), "in use"):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_extraction_into_a_directory_in_use_is_refused(world, tmp_path):
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "set"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(BprError, match="set is in use by another extraction; wait for it"):
+            extract(world("masks"), tmp_path / "set")
+        process.kill()
+    extract(world("masks"), tmp_path / "set")
