@@ -34,7 +34,7 @@ from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.imagenet import MEAN, STD, start_from_imagenet
 from bpr_cli.networks.weights import save_weights
 from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.refine.decider import PatchModel
+from bpr_cli.refine.patch_model import PatchModel
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.composite import pasted
 from bpr_cli.train.loss import cross_entropy, jaccard_loss, pixel_weights

@@ -102,6 +102,14 @@ PrecisionName = Annotated[
         "--precision", help=f"float32, bfloat16 or float16 (default: {DEFAULTS.precision}).", rich_help_panel=ENGINE
     ),
 ]
+BackendName = Annotated[
+    str | None,
+    typer.Option(
+        "--backend",
+        help=f"What runs the network: pytorch, openvino, or auto: the faster one (default: {DEFAULTS.backend}).",
+        rich_help_panel=ENGINE,
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -59,6 +59,7 @@ def refine(
     flip: options.Flip = None,
     device: options.Device = None,
     precision: options.PrecisionName = None,
+    backend: options.BackendName = None,
     batch_size: options.BatchSize = None,
     workers: options.Workers = None,
     overwrite: Annotated[
@@ -85,6 +86,7 @@ def refine(
         flip=flip,
         device=device,
         precision=precision,
+        backend=backend,
         max_area_change=max_area_change,
         min_iou_with_coarse=min_iou_with_coarse,
         batch_size=batch_size,
@@ -132,5 +134,6 @@ def show(console: Console, summary: RefineSummary) -> None:
     ]
     if summary.failures:
         rows.insert(1, ("failed", f"{len(summary.failures)}"))
-    title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)} -> {summary.output}"
+    where = f"{', '.join(summary.devices)} ({summary.backend})"
+    title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
     console.table(title, ("refined", ""), rows)

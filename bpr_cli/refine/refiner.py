@@ -50,6 +50,11 @@ class Refiner:
         return [str(device) for device in self._decider.devices]
 
     @property
+    def backend(self) -> str:
+        """Name of the program that runs the network."""
+        return self._decider.backend.name
+
+    @property
     def batch_size(self) -> int:
         """Patches that are best decided together. See ``Decider``."""
         return self._decider.batch_size

@@ -88,4 +88,5 @@ def settings_of(refiner: Refiner, predictions: PredictionSet) -> Settings:
         "device": sorted({device.partition(":")[0] for device in refiner.devices}),
         **predictions.settings,
         **chosen,
+        "backend": refiner.backend,
     }

@@ -13,6 +13,7 @@ from bpr_cli.patches.boxes import Scheme
 from bpr_cli.refine.bounds import Bounds
 
 Precision = Literal["float32", "bfloat16", "float16"]
+BackendName = Literal["auto", "pytorch", "openvino"]
 
 
 def default_workers() -> int:
@@ -38,6 +39,8 @@ class RefineSettings:
         flip: decide every patch and its mirror image and average, at twice the time; None takes what the weights say.
         device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
         precision: arithmetic of the network.
+        backend: the program that runs the network: ``pytorch``, or on a CPU ``openvino``; ``auto`` takes the faster one
+            of those that are installed and have the precision.
         max_area_change: a segment whose area changes by more than this fraction of it keeps its coarse mask; None sets
             no bound. See ``bounds.py``, also for what this means for labels.
         min_iou_with_coarse: a segment whose IoU with its coarse mask is below this, 0..1, keeps its coarse mask; None
@@ -54,6 +57,7 @@ class RefineSettings:
     flip: bool | None = None
     device: str = "auto"
     precision: Precision = "float32"
+    backend: BackendName = "auto"
     max_area_change: float | None = None
     min_iou_with_coarse: float | None = None
     batch_size: int = 64
@@ -73,6 +77,8 @@ class RefineSettings:
             check_scales(self.scales)
         if self.precision not in get_args(Precision):
             raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
+        if self.backend not in get_args(BackendName):
+            raise BprError(f"backend is {self.backend!r}; expected one of {', '.join(get_args(BackendName))}")
         if self.max_area_change is not None and not self.max_area_change >= 0:
             raise BprError(f"max_area_change is {self.max_area_change}; expected a fraction of 0 or more, such as 0.5")
         if self.min_iou_with_coarse is not None and not 0 <= self.min_iou_with_coarse <= 1:

@@ -42,6 +42,7 @@ class RefineSummary:
         seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
         devices: where the network ran.
+        backend: what ran it there; its precision is in the settings.
         weights: which weights.
         settings: all settings.
         failures: items that could not be refined, and why.
@@ -60,6 +61,7 @@ class RefineSummary:
     seconds: dict[str, float]
     elapsed: float
     devices: list[str]
+    backend: str
     weights: WeightsUsed
     settings: RefineSettings
     failures: list[Failure]
@@ -87,6 +89,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         devices=refiner.devices,
+        backend=refiner.backend,
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=result.failures,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bpr_cli.networks.card import WeightsCard
-from bpr_cli.refine.decider import DTYPES, PatchModel
+from bpr_cli.refine.patch_model import DTYPES, PatchModel
 from bpr_cli.refine.settings import Precision
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.batches import Batch

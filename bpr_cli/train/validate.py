@@ -13,7 +13,7 @@ from torch import nn
 from bpr_cli.evaluate.boundary import boundary_f, iou
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.patches.reassemble import CERTAIN
-from bpr_cli.refine.decider import DTYPES, PatchModel
+from bpr_cli.refine.patch_model import DTYPES, PatchModel
 from bpr_cli.refine.settings import Precision
 from bpr_cli.train.batches import Batch
 from bpr_cli.train.held_out import Part

@@ -14,9 +14,10 @@ from pathlib import Path
 from end_to_end import end_to_end_rows
 from extraction import extraction_rows
 from memory import memory_rows
+from network import network_rows
 from rows import show
 
-BENCHMARKS = (end_to_end_rows, extraction_rows, memory_rows)
+BENCHMARKS = (network_rows, end_to_end_rows, extraction_rows, memory_rows)
 
 
 def main() -> None:

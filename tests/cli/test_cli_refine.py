@@ -1,6 +1,7 @@
 """``bpr refine`` on every format: the output has the names of the input and can be opened as what it was."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -60,7 +61,9 @@ def test_output_directories_of_all_kinds(out, world, refine):
     outcome = refine("masks", "--images", "images", "--out", out)
     assert (outcome.code, outcome.errors) == (0, [])
     assert {"a.png", "b.png", "c.png"} <= set(files((world / out).resolve()))
-    assert f"masks with small unet on cpu -> {(world / out).relative_to(world)}\n" in outcome.err
+    written = re.search(r"masks with small unet on cpu \((pytorch|openvino)\) -> (.+)\n", outcome.err)
+    assert written
+    assert written[2] == str((world / out).relative_to(world))
 
 
 def test_an_absolute_output_and_everything_from_elsewhere(world, refine, monkeypatch, tmp_path):
@@ -207,6 +210,7 @@ SUMMARY = {
     "seconds",
     "elapsed",
     "devices",
+    "backend",
     "weights",
     "settings",
     "failures",
@@ -224,6 +228,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
     assert summary["boundary_movement"] > 0
     assert set(summary["seconds"]) == {"read", "cut", "network", "paste", "write"}
     assert summary["devices"] == ["cpu"]
+    assert summary["backend"] in ("pytorch", "openvino")
     assert (summary["weights"]["name"], summary["weights"]["network"]) == ("small unet", "unet-s")
     assert len(summary["weights"]["digest"]) == 64
     assert summary["settings"] == {
@@ -234,6 +239,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
         "flip": None,
         "device": "cpu",
         "precision": "float32",
+        "backend": "auto",
         "max_area_change": None,
         "min_iou_with_coarse": None,
         "batch_size": 64,

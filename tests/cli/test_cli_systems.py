@@ -5,7 +5,7 @@ import re
 
 import pytest
 from format_builders import panoptic_png, png, save
-from worlds import MASK, record, tree
+from worlds import MASK, record, results, tree
 
 from bpr_cli.formats.output import ignores_case
 
@@ -47,7 +47,7 @@ def test_any_locale_refines_alike(make, world, refine, started, random_weights):
     outcome = started("refine", *arguments, "--out", "ascii", "--weights", random_weights, **ASCII)
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["output"] == "ascii"
-    assert tree(world / "ascii") == tree(world / "utf-8")
+    assert results(world / "ascii") == results(world / "utf-8")
 
 
 @pytest.mark.parametrize("home", ["/proc", "/nowhere"])
@@ -67,7 +67,7 @@ def test_folders_with_spaces(world, refine):
     for name in ("masks", "images"):
         (world / name).rename(world / f"my {name} (1)")
     assert refine("my masks (1)", "--images", "my images (1)", "--out", "my out/a b").code == 0
-    assert sorted(tree(world / "my out/a b")) == ["a.png", "b.png", "c.png"]
+    assert sorted(results(world / "my out/a b")) == ["a.png", "b.png", "c.png"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_odd_names_of_files(name, world, refine):
     (world / "images/b.png").unlink()
     outcome = refine("masks", "--images", "images", "--out", "out")
     assert outcome.code == 1
-    assert sorted(tree(world / "out")) == sorted([f"{name}.png", "c.png"])
+    assert sorted(results(world / "out")) == sorted([f"{name}.png", "c.png"])
 
 
 def test_nothing_is_coloured_without_a_terminal(started):
@@ -91,7 +91,7 @@ def test_names_that_differ_in_case_alone(world, refine, monkeypatch):
     for folder in ("masks", "images"):
         (world / folder / "A.png").write_bytes((world / folder / "a.png").read_bytes())
     assert refine("masks", "--images", "images", "--out", "out").code == 0
-    assert sorted(tree(world / "out")) == ["A.png", "a.png", "b.png", "c.png"]
+    assert sorted(results(world / "out")) == ["A.png", "a.png", "b.png", "c.png"]
     monkeypatch.setattr("bpr_cli.formats.output.ignores_case", lambda folder: True)
     outcome = refine("masks", "--images", "images", "--out", "other")
     assert outcome.code == 2

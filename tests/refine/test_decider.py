@@ -14,7 +14,8 @@ from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.weights import load_weights
 from bpr_cli.patches.crop import Patches, crop_patches
 from bpr_cli.refine import decider as module
-from bpr_cli.refine.decider import CPU_PASS, Decider, PatchModel, is_out_of_memory
+from bpr_cli.refine.decider import CPU_PASS, Decider, is_out_of_memory
+from bpr_cli.refine.patch_model import PatchModel
 from bpr_cli.refine.settings import RefineSettings
 
 CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
@@ -55,7 +56,7 @@ class Wobbly(Echo):
 
 
 def settings(**changed) -> RefineSettings:
-    return RefineSettings(weights="unused", **{"device": "cpu", **changed})
+    return RefineSettings(weights="unused", **{"device": "cpu", "backend": "pytorch", **changed})
 
 
 def test_the_network_sees_normalised_rgb_and_a_signed_mask():
@@ -238,7 +239,7 @@ def test_precision_holds_in_every_thread(precision):
         decider.decide(random_patches(1))
         # As a replica of DataParallel: not through ``decide``, in a thread that knows nothing of it.
         inputs = [torch.from_numpy(part) for part in (random_patches(1).image, random_patches(1).mask)]
-        thread = threading.Thread(target=lambda: decider._model(*inputs))
+        thread = threading.Thread(target=lambda: decider.backend._model(*inputs))
         thread.start()
         thread.join()
     assert seen == [getattr(torch, precision)] * 2
@@ -271,7 +272,7 @@ def test_several_devices_share_the_passes(monkeypatch):
 
     devices = [torch.device("cpu", 0), torch.device("cpu", 1)]
     monkeypatch.setattr(module, "parse_devices", lambda text: devices if text == "cuda:0,1" else [])
-    monkeypatch.setattr(module.nn, "DataParallel", Split)
+    monkeypatch.setattr(nn, "DataParallel", Split)
     network = Echo()
     patches = random_patches(7)
     decider = Decider(loaded(network), settings(device="cuda:0,1", batch_size=4))

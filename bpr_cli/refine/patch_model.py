@@ -1,0 +1,67 @@
+"""The network with all that turns patches into probabilities."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from bpr_cli.networks.card import WeightsCard
+from bpr_cli.patches.reassemble import CERTAIN
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class PatchModel(nn.Module):
+    """Normalise, decide, resize and cut: uint8 patches to uint8 probabilities, so that little crosses to a GPU."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32, flip: bool = False
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = dtype
+        self.flip = flip
+        self.mask_patch = card.mask_patch
+        self.padding = card.padding
+        self.context_size = card.patch_size + 2 * card.padding
+        self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Decide patches.
+
+        Args:
+            image: uint8, (P, T, T, 3), RGB.
+            mask: uint8, (P, T, T), 0 or 1.
+
+        Returns:
+            Foreground probability of the patch without its context, in units of 1/255: uint8, (P, S, S).
+        """
+        x = self.network_input(image, mask)
+        foreground = self.foreground(x)
+        if self.flip:
+            foreground = (foreground + self.foreground(x.flip(-1)).flip(-1)) / 2
+        end = self.context_size - self.padding
+        return (foreground[:, self.padding : end, self.padding : end] * CERTAIN).round().to(torch.uint8)
+
+    def foreground(self, x: Tensor) -> Tensor:
+        """Foreground probability of patch and context, float32, (P, C, C), of network input (P, 4, T, T)."""
+        # Here and not around the call: the threads of DataParallel do not inherit the dtype.
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            logits: Tensor = self.network(x)
+        logits = logits.float()
+        if logits.shape[-1] != self.context_size:
+            logits = F.interpolate(logits, size=(self.context_size, self.context_size), mode="bilinear")
+        return logits.softmax(dim=1)[:, 1]
+
+    def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
+        """RGB by mean and standard deviation, the mask as -1 / +1 or hidden: float32, (P, 4, T, T), channels last."""
+        rgb = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        signed = mask.unsqueeze(1).float() * 2 - 1
+        if not self.mask_patch:
+            signed = torch.zeros_like(signed)
+        return torch.cat([rgb, signed], dim=1).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,120 @@
+"""How fast each backend and precision runs the network on this CPU, beside PyTorch as it comes.
+
+    python tests/benchmarks/network.py [DATA] [--weights NAME] [--rounds N]
+
+Beside everything stands the network in eager float32, channels first, batch norms as they are, on the same patches in
+passes of the same size. All are run in turn, and the best of some rounds counts. DATA is not needed: patches are made.
+What is said of results is the largest difference of a probability, in units of 1/255.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rows import Row, show
+
+from bpr_cli.networks.weights import load_weights
+from bpr_cli.patches.crop import Patches
+from bpr_cli.refine.backends import openvino_precisions
+from bpr_cli.refine.decider import CPU_PASS, Decider
+from bpr_cli.refine.patch_model import PatchModel
+from bpr_cli.refine.settings import RefineSettings
+
+ASKED = 3.0
+"""Times as fast as PyTorch as it comes."""
+
+PATCHES = 8 * CPU_PASS
+
+Decide = Callable[[Patches], NDArray[np.uint8]]
+
+
+def network_rows(_: Path | None = None, weights: str = "fast", rounds: int = 5) -> list[Row]:
+    """Milliseconds a patch of every backend and precision that is there, beside PyTorch as it comes."""
+    patches = smooth_patches(load_weights(weights).card.input_size)
+    plain = as_it_comes(weights)
+    others = {f"{name}, {precision}": decider(weights, name, precision) for name, precision in offered()}
+    expected = plain(patches).astype(int)
+    worst = {name: int(np.abs(decide(patches) - expected).max()) for name, decide in others.items()}
+    best = fastest({"plain": plain, **others}, patches, rounds)
+    return [
+        Row(
+            f"{name}, a patch (probabilities within {worst[name]}/255)",
+            best[name],
+            "eager float32, channels first",
+            best["plain"],
+            "ms",
+            f"1/{ASKED:g}",
+            best["plain"] >= ASKED * best[name],
+        )
+        for name in others
+    ]
+
+
+def offered() -> list[tuple[str, str]]:
+    """Backends with the precisions they have on this CPU."""
+    pytorch = [("pytorch", precision) for precision in ("float32", "bfloat16")]
+    return [*pytorch, *(("openvino", precision) for precision in openvino_precisions())]
+
+
+def decider(weights: str, backend: str, precision: str) -> Decide:
+    settings = RefineSettings(weights=weights, device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
+    return Decider(load_weights(weights), settings).decide
+
+
+def as_it_comes(weights: str) -> Decide:
+    """The network in passes of the same size, without anything that makes it faster."""
+    loaded = load_weights(weights)
+    network = loaded.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model = ChannelsFirst(network, loaded.card, flip=loaded.card.flip).eval()
+
+    @torch.inference_mode()
+    def decide(patches: Patches) -> NDArray[np.uint8]:
+        starts = range(0, len(patches), CPU_PASS)
+        parts = [[torch.from_numpy(part[s : s + CPU_PASS]) for part in (patches.image, patches.mask)] for s in starts]
+        return np.concatenate([model(*part).numpy() for part in parts])
+
+    return decide
+
+
+class ChannelsFirst(PatchModel):
+    def network_input(self, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return super().network_input(image, mask).contiguous(memory_format=torch.contiguous_format)
+
+
+def smooth_patches(side: int) -> Patches:
+    """Patches that are as smooth as photographs and masks are, so that probabilities are not all alike."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (PATCHES, 12, 12, 4)).astype(np.uint8)
+    large = np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in coarse])
+    return Patches(np.ascontiguousarray(large[..., :3]), (large[..., 3] > 127).astype(np.uint8))
+
+
+def fastest(deciders: dict[str, Decide], patches: Patches, rounds: int) -> dict[str, float]:
+    """Milliseconds a patch, the best of some rounds in which all take turns."""
+    best = dict.fromkeys(deciders, float("inf"))
+    for _ in range(rounds):
+        for name, decide in deciders.items():
+            began = time.perf_counter()
+            decide(patches)
+            best[name] = min(best[name], 1000 * (time.perf_counter() - began) / len(patches))
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--weights", default="fast")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    show("the network on the CPU", network_rows(arguments.data, arguments.weights, arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()
