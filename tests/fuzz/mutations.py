@@ -262,7 +262,8 @@ def _other_header(header: bytes, rng: random.Random) -> bytes:
 
 def _other_rows(data: bytes, rng: random.Random) -> bytes:
     try:
-        rows = zlib.decompress(data)
+        # No more of them than honest samples have, as these may be a bomb that was planted before.
+        rows = zlib.decompressobj().decompress(data, 2**16)
     except zlib.error:
         return BOMB
     return rng.choice((BOMB, zlib.compress(mutate_bytes(rows, rng)), zlib.compress(rows + bytes(100)), data[:-4]))
