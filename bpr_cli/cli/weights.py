@@ -13,6 +13,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 if TYPE_CHECKING:
+    from bpr_cli.networks.convert import CardValue
     from bpr_cli.networks.examine import WeightsSummary
 
 CARD = "Card"
@@ -125,7 +126,7 @@ def convert(
     """
     from bpr_cli.networks.convert import convert_weights  # noqa: PLC0415
 
-    given: dict[str, str | int | bool | tuple[float, ...] | None] = {
+    given: dict[str, CardValue | None] = {
         "name": new_name,
         "patch_size": patch_size,
         "padding": padding,

@@ -63,12 +63,6 @@ def _fields(record: Record) -> str:
     return f"the fields {join_names(sorted(map(str, record)), limit=8)}" if record else "no fields"
 
 
-def shorten(value: Json, longest: int = 40) -> str:
-    """A JSON value for a message, cut to what a line can hold."""
-    text = repr(value)
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
-
-
 def join_names(names: Iterable[object], limit: int = 3) -> str:
     """The first ``limit`` names for a message, and how many more there are."""
     every = [str(name) for name in names]

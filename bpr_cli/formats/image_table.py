@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.documents import Json, Record, describe, read_json, shorten
+from bpr_cli.formats.documents import Json, Record, describe, read_json
 from bpr_cli.masks import Size
+from bpr_cli.text import shorten
 
 _COCO_DIGITS = 12
 

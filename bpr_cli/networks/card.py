@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bpr_cli.errors import BprError
+from bpr_cli.text import shorten
 
 CARD_VERSION = 1
 """Raised when a reader of the version before would misunderstand a card."""
@@ -176,9 +177,5 @@ def _is_number(value: object, lowest: float, highest: float) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value for an error message, cut to a length that a line can hold."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an int of more digits than Python prints, lists in lists in lists
-        return "a huge value"
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value for an error message."""
+    return shorten(value, longest=60)

@@ -38,15 +38,9 @@ NOT_IN_ONNX = ("fast-scnn",)
 
 
 class Backend(Protocol):
-    """Runs a ``PatchModel``.
-
-    Attributes:
-        name: how settings and reports call it.
-        precision: arithmetic of the network.
-    """
+    """Runs a ``PatchModel``; ``name`` is how settings and reports call it."""
 
     name: str
-    precision: str
 
     def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Decide the patches of one pass; see ``PatchModel.forward``, here with arrays."""
@@ -58,7 +52,6 @@ class PyTorchBackend:
     name = "pytorch"
 
     def __init__(self, weights: LoadedWeights, settings: RefineSettings, devices: list[torch.device], _: int) -> None:
-        self.precision: str = settings.precision
         self._device = devices[0]
         network = folded(weights.network) if self._device == CPU else weights.network
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -75,24 +68,15 @@ class PyTorchBackend:
 
 
 class OpenVINOBackend:
-    """OpenVINO on the CPU, with as many threads as PyTorch would take.
+    """OpenVINO on the CPU, with as many threads as PyTorch would take; it must be there, see ``check_openvino``.
 
     Raises:
-        BprError: it is not installed, or cannot run the network in this precision here.
+        BprError: it cannot run the network.
     """
 
     name = "openvino"
 
-    def __init__(
-        self, weights: LoadedWeights, settings: RefineSettings, devices: list[torch.device], pass_size: int
-    ) -> None:
-        if devices != [CPU]:
-            raise BprError(
-                f"the backend openvino runs on the CPU only, and the device is {devices[0]}; use --device cpu"
-            )
-        check_openvino(settings.precision)
-        openvino = import_openvino()
-        self.precision: str = settings.precision
+    def __init__(self, weights: LoadedWeights, settings: RefineSettings, _: list[torch.device], pass_size: int) -> None:
         options = {
             "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[settings.precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -104,7 +88,7 @@ class OpenVINOBackend:
         example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
         flip = flips(weights, settings)
         try:
-            core = openvino.Core()
+            core = import_openvino().Core()
             graph = core.read_model(onnx_bytes(PatchModel(weights.network, weights.card, flip=flip), example), b"")
             self._request = core.compile_model(graph, "CPU", options).create_infer_request()
         except RuntimeError as error:
@@ -143,6 +127,8 @@ def make_backend(
     if wanted == "auto":
         fits = devices == [CPU] and weights.card.network not in NOT_IN_ONNX
         wanted = "openvino" if fits and settings.precision in openvino_precisions() else "pytorch"
+    elif wanted == "openvino":
+        check_openvino(settings.precision, devices)
     return MAKERS[wanted](weights, settings, devices, pass_size)
 
 
@@ -181,12 +167,14 @@ def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
         return out.read_bytes()
 
 
-def check_openvino(precision: str) -> None:
-    """Refuse to go on where OpenVINO is not installed or would silently take another precision.
+def check_openvino(precision: str, devices: list[torch.device]) -> None:
+    """Refuse to go on where OpenVINO cannot run, is not installed, or would silently take another precision.
 
     Raises:
-        BprError: one of both.
+        BprError: one of these.
     """
+    if devices != [CPU]:
+        raise BprError(f"the backend openvino runs on the CPU only, and the device is {devices[0]}; use --device cpu")
     there = openvino_precisions()
     if not there:
         raise BprError(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,6 +19,7 @@ from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.stages import check_sizes, find_segments, labels_of
 from bpr_cli.refine.summary import WeightsUsed, weights_used
+from bpr_cli.threads import in_order
 from bpr_cli.version import __version__
 
 PASSES = 3
@@ -101,7 +100,8 @@ def check_predictions(refiner: Refiner, predictions: PredictionSet, on_item: OnI
     """
     failures = list(predictions.failures)
     workloads = []
-    for item, found in zip(predictions.items, _examine_all(refiner, predictions), strict=True):
+    examined = in_order(lambda item: _examine(refiner, predictions, item), predictions.items, refiner.settings.workers)
+    for item, found in zip(predictions.items, examined, strict=True):
         if isinstance(found, Workload):
             workloads.append(found)
         else:
@@ -122,16 +122,8 @@ def check_predictions(refiner: Refiner, predictions: PredictionSet, on_item: OnI
     )
 
 
-def _examine_all(refiner: Refiner, predictions: PredictionSet) -> Iterator[Workload | Failure]:
-    """What every item takes, or what is wrong with it, in their order; in threads."""
-    pool = ThreadPoolExecutor(refiner.settings.workers, thread_name_prefix="bpr-check")
-    try:
-        yield from pool.map(lambda item: _examine(refiner, predictions, item), predictions.items)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Workload | Failure:
+    """What an item takes, or what is wrong with it."""
     try:
         prediction = predictions.read(item)
         size = check_image_file(item.image)
@@ -146,15 +138,15 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
 
 def workload(refiner: Refiner, prediction: Prediction, size: Size) -> Workload:
     """What refining the predictions of an image of ``size`` (H, W) takes."""
-    labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
-    rounds = [(how, find_segments(prediction, labels, how)) for how in refiner.rounds]
-    patches = [sum(len(segment.boxes) for segment in segments) for _, segments in rounds]
-    pixels = sum(segment.mask.crop.nbytes for segment in rounds[0][1])
+    labels = labels_of(prediction)
+    rounds = [find_segments(prediction, labels, how) for how in refiner.rounds]
+    patches = [sum(len(segment.boxes) for segment in segments) for segments in rounds]
+    pixels = sum(segment.mask.crop.nbytes for segment in rounds[0])
     if isinstance(prediction, LabelMap):
         # The map, its refined counterpart and, while labels compete, the confidence of every pixel.
         pixels += 3 * prediction.labels.nbytes
     decided = max(patches) * refiner.weights.card.patch_size**2
-    return Workload(len(rounds[0][1]), sum(patches), 3 * size[0] * size[1] + pixels + decided)
+    return Workload(len(rounds[0]), sum(patches), 3 * size[0] * size[1] + pixels + decided)
 
 
 def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:

@@ -38,8 +38,8 @@ class Decider:
         self.devices = parse_devices(settings.device)
         self.pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
         self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
-        self.backend = make_backend(weights, settings, self.devices, self.pass_size)
-        self._remake = partial(make_backend, weights, settings, self.devices)
+        self._make_backend = partial(make_backend, weights, settings, self.devices)
+        self.backend = self._make_backend(self.pass_size)
         self._patch_size = weights.card.patch_size
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:
@@ -70,7 +70,7 @@ class Decider:
                 f"{self.devices[0]} has not enough memory for one patch; close other programs, or use --device cpu"
             ) from error
         self.pass_size //= 2
-        self.backend = self._remake(self.pass_size)
+        self.backend = self._make_backend(self.pass_size)
 
 
 def filled_up(array: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:

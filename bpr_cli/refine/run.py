@@ -20,8 +20,9 @@ from bpr_cli.version import __version__
 MANIFEST, RECORDS = "manifest.jsonl", "records.json"
 FOLDER = ".bpr"
 
-NOT_IN_RESULT = ("weights", "device", "batch_size", "workers")
-"""Settings that only change speed or names; of the weights their digest counts, of the device its kind."""
+NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
+"""Settings that only change speed or names; of the weights their digest counts, of the device its kind, and of the
+backends the one that ran."""
 
 
 def refine_to(
@@ -86,7 +87,7 @@ def settings_of(refiner: Refiner, predictions: PredictionSet) -> Settings:
         "bpr": __version__,
         "weights": refiner.weights.digest,
         "device": sorted({device.partition(":")[0] for device in refiner.devices}),
+        "backend": refiner.backend,
         **predictions.settings,
         **chosen,
-        "backend": refiner.backend,
     }

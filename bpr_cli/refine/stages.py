@@ -145,7 +145,7 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
         BprError: image and prediction differ in size.
     """
     check_sizes(prediction, (image.shape[0], image.shape[1]))
-    labels = labels_of(prediction) if isinstance(prediction, LabelMap) else ()
+    labels = labels_of(prediction)
     segments = find_segments(prediction, labels, how)
     origin = origin or Origin(prediction, sum(segment.boundary_length for segment in segments), 0)
     cut_image = CutImage(image, origin, prediction, segments, labels, how)
@@ -159,9 +159,11 @@ def find_segments(prediction: Prediction, labels: tuple[int, ...], how: Round) -
     return tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
 
 
-def labels_of(label_map: LabelMap) -> tuple[int, ...]:
-    """The labels to refine, ascending."""
-    return tuple(label for label in values_of(label_map.labels).tolist() if label not in label_map.void)
+def labels_of(prediction: Prediction) -> tuple[int, ...]:
+    """The labels to refine, ascending; masks have none."""
+    if not isinstance(prediction, LabelMap):
+        return ()
+    return tuple(label for label in values_of(prediction.labels).tolist() if label not in prediction.void)
 
 
 def masks_of(label_map: LabelMap, labels: tuple[int, ...]) -> tuple[Mask, ...]:

@@ -75,6 +75,7 @@ def weights_used(refiner: Refiner) -> WeightsUsed:
 
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
     """Put together what is known after a refinement."""
+    movement = result.movement
     return RefineSummary(
         version=__version__,
         output=str(out),
@@ -82,10 +83,10 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         task=predictions.task.value,
         images=result.written,
         resumed=result.resumed,
-        segments=result.movement.segments,
-        patches=result.movement.patches,
-        boundary_movement=round(result.movement.pixels, 4),
-        kept_coarse=result.movement.kept_coarse,
+        segments=movement.segments,
+        patches=movement.patches,
+        boundary_movement=round(movement.pixels, 4),
+        kept_coarse=movement.kept_coarse,
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         devices=refiner.devices,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from quality import SOURCES, Refined, parse_value, refine_and_measure
+from quality import SOURCES, Refined, add_settings, refine_and_measure, refine_settings
 from rich.console import Console
 from rich.table import Table
 
@@ -67,14 +67,12 @@ class Curves:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--weights", default=RefineSettings.weights, help="shipped name or file")
-    parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="any other field of RefineSettings")
+    add_settings(parser)
     parser.add_argument("--only", nargs="*", choices=[*FIGURES], default=[*FIGURES], metavar="SET")
     parser.add_argument("--limit", type=int, help="so many images of every set, evenly spread, for a quick look")
     parser.add_argument("--picture", type=Path, help="draw the curves to this file: PNG, SVG or PDF")
     arguments = parser.parse_args()
-    fields = {name: parse_value(value) for name, _, value in (pair.partition("=") for pair in arguments.set)}
-    settings = RefineSettings(weights=arguments.weights, **fields)
+    settings = refine_settings(arguments)
     measured = [curves_of(name, arguments.data, settings, arguments.limit) for name in arguments.only]
     show(measured)
     if arguments.picture:

@@ -176,11 +176,8 @@ class Refined:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--weights", help="shipped name or file")
+    add_settings(parser)
     parser.add_argument("--nms-threshold", type=float)
-    parser.add_argument(
-        "--set", nargs="*", action="extend", default=[], metavar="FIELD=VALUE", help="any other field of RefineSettings"
-    )
     parser.add_argument("--only", nargs="*", choices=[*TARGETS], default=[*TARGETS], metavar="SET")
     parser.add_argument("--limit", type=int, help="so many images of every set, evenly spread, for a quick look")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -198,9 +195,22 @@ def main() -> None:
         arguments.json.write_text(json.dumps(document, indent=2) + "\n")
 
 
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Let settings be given; see ``refine_settings``."""
+    parser.add_argument("--weights", help="shipped name or file")
+    parser.add_argument(
+        "--set",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any other field of RefineSettings",
+    )
+
+
 def refine_settings(arguments: argparse.Namespace) -> RefineSettings:
     """The settings that were given; all others stay at their defaults."""
-    given = {name: getattr(arguments, name) for name in ("weights", "nms_threshold")}
+    given = {name: getattr(arguments, name, None) for name in ("weights", "nms_threshold")}
     fields = {name: value for name, value in given.items() if value is not None}
     for pair in arguments.set:
         name, _, value = pair.partition("=")

@@ -1,13 +1,12 @@
 """``bpr check`` and ``bpr refine --dry-run``: what a refinement would say, before it is run."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 from format_builders import disc, panoptic_png, png, save
 from PIL import Image
-from worlds import INFO, MASK, SIZE, SMALL, record, tree
+from worlds import INFO, SIZE, add_mask, cut_short, make_broken, record, tree
 
 LABELS = np.where(disc(SIZE, (30, 30), 18), 7, np.where(disc(SIZE, (50, 70), 15), 11, 0)).astype(np.uint8)
 
@@ -18,21 +17,12 @@ def check(bpr, random_weights):
     return lambda *arguments: bpr("check", *arguments, "--weights", random_weights)
 
 
-def cut_short(path):
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
 @pytest.fixture
 def broken(world):
     """Of the masks d to j only d can be refined."""
-    for name in "defghij":
-        png(world / f"preds/{name}.png", MASK.astype("uint8") * 255)
-        shutil.copy(world / "images/a.png", world / f"images/{name}.png")
-    png(world / "preds/e.png", SMALL.astype("uint8") * 255)
-    cut_short(world / "preds/f.png")
-    (world / "images/g.png").write_text("not an image")
-    (world / "images/h.png").unlink()
+    make_broken(world)
+    for name in "ij":
+        add_mask(world, name)
     cut_short(world / "images/i.png")
     (world / "images/j.png").unlink()
     with Image.open(world / "images/a.png") as image:

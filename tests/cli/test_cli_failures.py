@@ -1,24 +1,16 @@
 """Some items are broken: they are named, the others are written, and the exit code is 1."""
 
 import json
-import shutil
 
 import pytest
-from format_builders import load, panoptic_png, pixels, png, save
-from worlds import INFO, MASK, SMALL, record, results, tree
+from format_builders import load, panoptic_png, pixels, save
+from worlds import INFO, MASK, make_broken, record, results, tree
 
 
 @pytest.fixture
 def broken(world):
     """Of the masks d to h only d can be refined."""
-    for name in "defgh":
-        png(world / f"preds/{name}.png", MASK.astype("uint8") * 255)
-        shutil.copy(world / "images/a.png", world / f"images/{name}.png")
-    png(world / "preds/e.png", SMALL.astype("uint8") * 255)
-    whole = (world / "preds/f.png").read_bytes()
-    (world / "preds/f.png").write_bytes(whole[: len(whole) // 2])
-    (world / "images/g.png").write_text("not an image")
-    (world / "images/h.png").unlink()
+    make_broken(world)
     return world
 
 

@@ -2,11 +2,12 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from format_builders import compressed, disc
+from format_builders import compressed, disc, png
 
 SIZE = (80, 96)
 MASK = disc(SIZE, (40, 48), 20)
@@ -54,6 +55,28 @@ def results(folder: Path) -> dict[str, bytes | None]:
     """The tree without what a refinement writes of itself, and keeps to go on."""
     own = (".bpr", "run.json")
     return {name: content for name, content in tree(folder).items() if not set(name.split("/")) & set(own)}
+
+
+def cut_short(path: Path) -> None:
+    """Leave the first half of a file."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def make_broken(world: Path) -> None:
+    """Masks d to h in ``preds``, of which only d can be refined."""
+    for name in "defgh":
+        add_mask(world, name)
+    png(world / "preds/e.png", SMALL.astype("uint8") * 255)
+    cut_short(world / "preds/f.png")
+    (world / "images/g.png").write_text("not an image")
+    (world / "images/h.png").unlink()
+
+
+def add_mask(world: Path, name: str) -> None:
+    """A mask in ``preds`` and its image."""
+    png(world / f"preds/{name}.png", MASK.astype("uint8") * 255)
+    shutil.copy(world / "images/a.png", world / f"images/{name}.png")
 
 
 def says(sentence: str, pattern: str) -> bool:

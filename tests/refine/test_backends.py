@@ -67,14 +67,10 @@ def test_openvino_sends_no_telemetry():
     pytest.importorskip("openvino")
     code = "import sys; from bpr_cli.refine.backends import import_openvino as go; go().Core(); print(*sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=at_home("/proc")
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/proc"}
     )
     assert done.stderr == ""
     assert not [name for name in done.stdout.split() if name.startswith("openvino_telemetry.")]
-
-
-def at_home(folder: str) -> dict[str, str]:
-    return {**os.environ, "HOME": folder}
 
 
 def test_unknown_backends_are_refused():
