@@ -53,7 +53,12 @@ def to_csv(report: Report) -> str:
 def _lines(report: Report) -> Iterator[tuple[str, str, str, Figure]]:
     """Table, row, kind and figure of everything but single segments."""
     yield from (("summary", "all", "", figure) for figure in report.summary)
-    tables = {"groups": report.groups, "sizes": report.sizes, "classes": report.classes}
+    tables = {
+        "groups": report.groups,
+        "sizes": report.sizes,
+        "classes": report.classes,
+        "class_sizes": report.class_sizes,
+    }
     for table, rows in tables.items():
         yield from ((table, row.name, row.kind, figure) for row in rows for figure in row.figures)
     for oracle in report.oracle:

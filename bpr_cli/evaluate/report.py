@@ -167,6 +167,7 @@ class Report:
         groups: the same over parts of it (things and stuff); empty where there are none.
         sizes: figures by size of the segments (small, medium, large); empty where there are none.
         classes: figures by class, in the order of the label set.
+        class_sizes: the same classes by size of the segments; empty where there are no sizes.
         score_name: what ``ImageScore.score`` is.
         scores: every image, in the order of the predictions.
         gains: the images that gained most over the baseline, the largest gain first; empty without a baseline.
@@ -190,6 +191,7 @@ class Report:
     groups: tuple[Row, ...] = ()
     sizes: tuple[Row, ...] = ()
     classes: tuple[Row, ...] = ()
+    class_sizes: tuple[Row, ...] = ()
     gains: tuple[ImageScore, ...] = ()
     losses: tuple[ImageScore, ...] = ()
     pairs: tuple[SegmentPair, ...] = ()

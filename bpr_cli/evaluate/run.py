@@ -164,6 +164,7 @@ def _report(opened: Opened, collected: _Collected, tables: Sequence[Tables], ela
         groups=_rows(after.groups, before.groups if before else None),
         sizes=_rows(after.sizes, before.sizes if before else None),
         classes=_rows(after.classes, before.classes if before else None),
+        class_sizes=_rows(after.class_sizes, before.class_sizes if before else None),
         gains=_extremes(scores, 1),
         losses=_extremes(scores, -1),
         pairs=tuple(collected.pairs),

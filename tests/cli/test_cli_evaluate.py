@@ -108,7 +108,7 @@ def test_csv_holds_every_figure(here: Path, bpr: Bpr) -> None:
     report = load(here / "report/report.json")
     lines = list(csv.DictReader((here / "report/report.csv").read_text().splitlines()))
     known = {(line["table"], line["row"], line["figure"]): line for line in lines}
-    assert {line["table"] for line in lines} == {"summary", "sizes", "classes", "oracle", "images"}
+    assert {line["table"] for line in lines} == {"summary", "sizes", "classes", "class_sizes", "oracle", "images"}
     for found in report["summary"]:
         line = known["summary", "all", found["name"]]
         stated = [None if line[key] == "" else float(line[key]) for key in ("value", "baseline", "difference")]
@@ -123,6 +123,10 @@ def test_sizes_and_classes_of_coco(here: Path, bpr: Bpr) -> None:
     assert small == pytest.approx(figure(report, "AP")["value"])
     assert (medium, large) == (None, None)
     assert [row["name"] for row in report["classes"]] == ["disc"]
+    disc = {found["name"]: found for found in report["class_sizes"][0]["figures"]}
+    assert disc["AP small"]["value"] == small
+    assert disc["AP small"]["difference"] == pytest.approx(report["sizes"][0]["figures"][0]["difference"])
+    assert disc["AP large"]["value"] is None
 
 
 def test_images_without_detections_count_as_missed(here: Path, bpr: Bpr) -> None:

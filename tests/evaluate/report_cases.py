@@ -31,6 +31,10 @@ def row(name, value, baseline):
     return Row(name, (Figure("IoU", value, baseline), Figure("boundary F", value, baseline)))
 
 
+def by_size(name, small, large):
+    return Row(name, (Figure("AP small", small, 25.0), Figure("AP large", large, 60.0)))
+
+
 def score(name, after, before):
     return ImageScore(name, f"images/{name}", f"preds/{name}", f"base/{name}", f"gt/{name}", after, before)
 
@@ -57,6 +61,7 @@ def full(task="semantic"):
             row("bridge", None, None),
             row("car", 70.0, NAN),
         ),
+        class_sizes=(by_size("road", 20.0, 70.0), by_size("pole", 30.0, None)),
         gains=scores[:1],
         losses=scores[1:2],
         pairs=(SegmentPair("a.png", "road", 50.0, 70.0), SegmentPair("b.png", "sky", 80.0, 75.0)),
@@ -76,6 +81,7 @@ def without_baseline():
         groups=(),
         sizes=(),
         classes=(Row("road", (Figure("IoU", 90.0),)), Row("sky", (Figure("IoU", None),))),
+        class_sizes=(),
         gains=(),
         losses=(),
         pairs=(),

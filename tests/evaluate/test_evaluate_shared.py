@@ -1,9 +1,14 @@
 """Whole evaluations of real predictions, held to the figures of the official tools."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from bpr_cli.evaluate.opening import Inputs, open_evaluation
 from bpr_cli.evaluate.report import Report
@@ -62,6 +67,26 @@ def test_instances(predictions: str, truth: str, data: Path, reference: dict) ->
     assert all(figure.value == figure.baseline for figure in report.summary)
     assert all(pair.before == pair.after for pair in report.pairs)
     assert (report.gains, report.losses) == ((), ())
+
+
+def test_every_class_and_size_of_instances(data: Path) -> None:
+    files = data / "coco/instances.json", data / "coco/predictions/yolo/yolo.segm.json"
+    report = run(files[1], files[0])
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(files[0]))
+        official = COCOeval(truth, truth.loadRes(str(files[1])), "segm")
+        official.evaluate()
+        official.accumulate()
+    precision = np.where(official.eval["precision"] > -1, official.eval["precision"], np.nan)[..., -1]
+    # Threshold and size of every figure.
+    chosen = {"AP": (slice(None), 0), "AP50": (0, 0), "AP75": (5, 0), "AP90": (8, 0)}
+    chosen |= {f"AP {size}": (slice(None), a) for a, size in enumerate(("small", "medium", "large"), 1)}
+    for k, rows in enumerate(zip(report.classes, report.class_sizes, strict=True)):
+        stated = shares(rows[0].figures) | shares(rows[1].figures)
+        assert rows[0].name == rows[1].name == truth.cats[official.params.catIds[k]]["name"]
+        for name, (t, a) in chosen.items():
+            expected = precision[t, :, k, a].mean()
+            assert stated[name] == (None if np.isnan(expected) else pytest.approx(expected, **CLOSE))
 
 
 @pytest.mark.slow

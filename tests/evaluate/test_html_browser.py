@@ -91,6 +91,16 @@ def test_columns_are_found_where_kinds_stand_before_the_figures(page):
     assert names(page) == ["sky", "road", "pole", "bridge", "car"]
 
 
+def test_classes_by_size_are_sorted_apart_from_the_classes(page):
+    page = page(full())
+    page.run("document.querySelector('#class-size-table thead th.number button').click()")
+    rows = "[...document.querySelectorAll('#class-size-table tbody tr')].map(row => row.cells[0].textContent)"
+    assert page.run(rows) == ["road", "pole"]
+    page.run("document.querySelectorAll('#class-size-table thead th.number button')[1].click()")
+    assert page.run(rows) == ["pole", "road"]
+    assert names(page) == ["road", "sky", "pole", "bridge", "car"]
+
+
 def test_long_tables_can_be_searched(page):
     page = page(replace(full(), classes=tuple(Row(f"class {n}", full().classes[0].figures) for n in range(30))))
     page.run("document.querySelector('#classes .find input').focus()")

@@ -59,6 +59,7 @@ class Tables:
         classes: by class.
         groups: things and stuff.
         sizes: small, medium, large.
+        class_sizes: by class, with a figure for each range of sizes.
         curves: precision by name of the curve, at recall 0, 0.01 .. 1.
         notes: sentences that whoever reads the figures should know.
     """
@@ -67,6 +68,7 @@ class Tables:
     classes: list[TableRow]
     groups: list[TableRow] = field(default_factory=list)
     sizes: list[TableRow] = field(default_factory=list)
+    class_sizes: list[TableRow] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -119,9 +119,12 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
             for category in sorted(self._names)
         }
         classes = [TableRow(self._names[category], row) for category, row in rows.items()]
+        by_size = [
+            TableRow(self._names[category], _of_sizes(figures.mask, figures.boundary, category)) for category in rows
+        ]
         groups = [TableRow(name, _mean([rows[category] for category in ids])) for name, ids in self._groups.items()]
         curves = {"": figures.mask, "boundary ": figures.boundary}
-        return Tables(summary, classes, groups, sizes, self._curves(curves))
+        return Tables(summary, classes, groups, sizes, by_size, self._curves(curves))
 
     def _curves(self, tables: dict[str, ApTable]) -> dict[str, list[float]]:
         """Mean precision of the categories with ground truth at every recall."""
@@ -152,6 +155,15 @@ def _of_category(mask: ApTable, boundary: ApTable, contour: dict[int, float], ca
         "AP90": figures.ap90,
         "boundary AP": bands.ap,
         "AF": contour[category],
+    }
+
+
+def _of_sizes(mask: ApTable, boundary: ApTable, category: int) -> Figures:
+    measures = {"AP": mask.per_category[category], "boundary AP": boundary.per_category[category]}
+    return {
+        f"{name} {size}": getattr(figures, field)
+        for name, figures in measures.items()
+        for size, field in _SIZES.items()
     }
 
 
