@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.masks import LabelMap, Mask, Prediction
+from bpr_cli.refine.changes import Changes, changes_of
 from bpr_cli.stretches import Stretches, weigh
-
-Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -35,25 +34,10 @@ class Bounds:
         area = changes.area
         crossed: NDArray[np.bool_] = (area > 0) & (changes.lost == area) & (changes.gained == 0)
         if self.max_area_change is not None:
-            crossed |= np.abs(changes.gained - changes.lost) > self.max_area_change * area
+            crossed |= changes.resized > self.max_area_change * area
         if self.min_iou is not None:
             crossed |= area - changes.lost < self.min_iou * (area + changes.gained)
         return crossed
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How the pixels of M segments changed; all int64, (M,).
-
-    Attributes:
-        area: of the coarse masks.
-        lost: pixels of the coarse mask that the refined one does not have.
-        gained: pixels of the refined mask that the coarse one did not have.
-    """
-
-    area: Counts
-    lost: Counts
-    gained: Counts
 
 
 @dataclass(frozen=True)
@@ -91,10 +75,7 @@ def bound(coarse: Prediction, refined: Prediction, bounds: Bounds) -> Bounded:
 
 
 def _bound_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...], bounds: Bounds) -> Bounded:
-    area, after, shared = (np.zeros(len(coarse), dtype=np.int64) for _ in range(3))
-    for number, (before, now) in enumerate(zip(coarse, refined, strict=True)):
-        area[number], after[number], shared[number] = before.area, now.area, before.shared_area(now)
-    crossed = bounds.crossed(Changes(area, area - shared, after - shared))
+    crossed = bounds.crossed(changes_of(coarse, refined))
     masks = (old if back else new for old, new, back in zip(coarse, refined, crossed, strict=True))
     return Bounded(tuple(masks), int(crossed.sum()))
 

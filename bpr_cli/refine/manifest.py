@@ -18,7 +18,7 @@ from bpr_cli.formats.spool import Place, Spool
 from bpr_cli.refine.pipeline import Journal
 from bpr_cli.refine.stages import Movement
 
-VERSION = 1
+VERSION = 2
 Settings = Mapping[str, Any]
 """Plain values by name: all that the result depends on beside the input files."""
 

@@ -14,6 +14,7 @@ from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
 from bpr_cli.patches.crop import Patches, crop_into, padding_around
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
 from bpr_cli.refine.bounds import Bounded, Bounds, bound
+from bpr_cli.refine.changes import changes_of
 from bpr_cli.refine.rounds import Round
 from bpr_cli.stretches import values_of
 
@@ -93,14 +94,17 @@ class CutImage:
 
 @dataclass(frozen=True)
 class Movement:
-    """How far refinement moved the boundaries of some segments.
+    """How far refinement moved the boundaries of some segments, as sums over them.
 
     Attributes:
         segments: number of segments.
         patches: number of patches.
-        changed: pixels that changed side, summed over segments.
-        boundary_length: summed length of the coarse boundaries in pixels.
+        changed: pixels that changed side; in a label map each counts twice, for the label it leaves and the one it
+            joins.
+        boundary_length: length of the coarse boundaries in pixels.
         kept_coarse: number of segments that keep their coarse masks because of a bound.
+        area: of the coarse masks, in pixels.
+        resized: pixels by which the areas grew or shrank: what one segment gains and another loses adds up.
     """
 
     segments: int = 0
@@ -108,11 +112,21 @@ class Movement:
     changed: int = 0
     boundary_length: float = 0.0
     kept_coarse: int = 0
+    area: int = 0
+    resized: int = 0
 
     @property
     def pixels(self) -> float:
         """Mean distance the boundary moved, in pixels: changed area over boundary length."""
         return self.changed / self.boundary_length if self.boundary_length else 0.0
+
+    @property
+    def area_change(self) -> float:
+        """How much the areas grew or shrank, as a fraction of the coarse area.
+
+        It is the mean over segments, weighted by their areas, of what ``Bounds.max_area_change`` bounds.
+        """
+        return self.resized / self.area if self.area else 0.0
 
     def __add__(self, other: Movement) -> Movement:
         return Movement(
@@ -121,6 +135,8 @@ class Movement:
             self.changed + other.changed,
             self.boundary_length + other.boundary_length,
             self.kept_coarse + other.kept_coarse,
+            self.area + other.area,
+            self.resized + other.resized,
         )
 
 
@@ -260,16 +276,13 @@ def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np
 def movement(cut_image: CutImage, refined: Bounded) -> Movement:
     """What all rounds up to this one did to an image's segments."""
     origin = cut_image.origin
-    changed = changed_pixels(origin.prediction, refined.prediction)
-    return Movement(len(cut_image.segments), origin.patches, changed, origin.boundary_length, refined.kept)
-
-
-def changed_pixels(coarse: Prediction, refined: Prediction) -> int:
-    """Number of pixels that changed side, summed over the segments of an image."""
-    if isinstance(coarse, LabelMap) and isinstance(refined, LabelMap):
-        # A pixel that changes its label changes side in two segments: the one it leaves and the one it joins.
-        return 2 * int(np.count_nonzero(refined.labels != coarse.labels))
-    if isinstance(coarse, LabelMap) or isinstance(refined, LabelMap):
-        raise TypeError("a label map and masks have no pixels to compare")
-    pairs = zip(coarse, refined, strict=True)
-    return sum(before.area + after.area - 2 * before.shared_area(after) for before, after in pairs)
+    changes = changes_of(origin.prediction, refined.prediction)
+    return Movement(
+        segments=len(cut_image.segments),
+        patches=origin.patches,
+        changed=int((changes.lost + changes.gained).sum()),
+        boundary_length=origin.boundary_length,
+        kept_coarse=refined.kept,
+        area=int(changes.area.sum()),
+        resized=int(changes.resized.sum()),
+    )

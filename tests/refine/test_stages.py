@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.masks import LabelMap, Mask
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.rounds import Round
-from bpr_cli.refine.stages import CutImage, Movement, changed_pixels, cut, paste
+from bpr_cli.refine.stages import CutImage, Movement, cut, paste
 
 ROUND = Round(patch_size=8, padding=2, input_size=32, nms_threshold=0.25)
 
@@ -31,6 +32,14 @@ def random_decisions(count: int, seed: int, values: list[int]) -> np.ndarray:
     return np.random.default_rng(seed).choice(values, (count, 8, 8)).astype(np.uint8)
 
 
+def check_sums(movement: Movement, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
+    """The sums are those over the coarse and refined planes of all segments."""
+    pairs = list(pairs)
+    assert movement.changed == sum(int((before != after).sum()) for before, after in pairs)
+    assert movement.area == sum(int(before.sum()) for before, _ in pairs)
+    assert movement.resized == sum(abs(int(after.sum()) - int(before.sum())) for before, after in pairs)
+
+
 @given(scenes(), st.sampled_from([[0], [255], [0, 255], list(range(256))]))
 @settings(max_examples=60)
 def test_label_maps_keep_their_labels_and_their_void(scene, values):
@@ -46,9 +55,8 @@ def test_label_maps_keep_their_labels_and_their_void(scene, values):
         np.testing.assert_array_equal(refined.labels == label, coarse.labels == label)
     assert pasted.movement.segments == len(set(coarse.labels.flat) - coarse.void)
     assert pasted.movement.patches == len(decided)
-    assert pasted.movement.changed == sum(
-        int(((coarse.labels == label) != (refined.labels == label)).sum()) for label in np.unique(coarse.labels)
-    )
+    known = set(coarse.labels.flat) - coarse.void
+    check_sums(pasted.movement, [(coarse.labels == label, refined.labels == label) for label in known])
     again = paste(cut(image, coarse, ROUND), decided)
     np.testing.assert_array_equal(again.prediction.labels, refined.labels)
 
@@ -62,14 +70,12 @@ def test_masks_keep_their_number_and_never_vanish(scene, values):
     cut_image = cut(image, masks, ROUND)
     pasted = paste(cut_image, random_decisions(len(cut_image.patches), seed, values))
     assert isinstance(pasted.prediction, tuple)
-    changed = 0
     for plane, segment, refined in zip(planes, cut_image.segments, pasted.prediction, strict=True):
         assert refined.size == plane.shape
         assert refined.to_array().any() == plane.any()
         if len(segment.boxes) == 0:
             np.testing.assert_array_equal(refined.to_array(), plane)
-        changed += int((plane != refined.to_array()).sum())
-    assert pasted.movement.changed == changed
+    check_sums(pasted.movement, zip(planes, (mask.to_array() for mask in pasted.prediction), strict=True))
     assert pasted.movement.segments == 4
 
 
@@ -220,18 +226,13 @@ def test_a_whole_mask_is_shown_with_context_in_proportion_and_decided_at_its_siz
 
 
 def test_movements_add_up():
-    total = Movement(1, 2, 30, 40.0) + Movement(5, 6, 70, 60.0)
-    assert total == Movement(6, 8, 100, 100.0)
-    assert total.pixels == 1
-    assert Movement(1, 0, 0, 0.0).pixels == 0
-
-
-def test_changed_pixels_count_both_sides():
-    before, after = np.zeros((2, 6, 6), bool)
-    before[1:4, 1:4] = True
-    after[2:6, 2:6] = True
-    assert changed_pixels((Mask.from_array(before),), (Mask.from_array(after),)) == (before != after).sum()
-    assert changed_pixels((Mask.from_array(np.zeros((6, 6))),), (Mask.from_array(after),)) == 16
+    first = Movement(segments=1, patches=2, changed=30, boundary_length=40.0, kept_coarse=1, area=500, resized=10)
+    second = Movement(segments=5, patches=6, changed=70, boundary_length=60.0, kept_coarse=2, area=300, resized=30)
+    total = first + second
+    assert total == Movement(6, 8, 100, 100.0, kept_coarse=3, area=800, resized=40)
+    assert (total.pixels, total.area_change) == (1, 0.05)
+    assert (first.area_change, second.area_change) == (0.02, 0.1)
+    assert (Movement(1).pixels, Movement(1).area_change) == (0, 0)
 
 
 @given(scenes(), st.data())
