@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, Or
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.pairing import Pair, task_name
-from bpr_cli.version import __version__
+from bpr_cli.versions import installed_versions
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
 EXAMPLES = 6
@@ -154,7 +152,7 @@ def _report(opened: Opened, collected: _Collected, tables: Sequence[Tables], ela
     return Report(
         task=task_name(opened.sets.predictions),
         settings=_settings(opened),
-        versions=_versions(),
+        versions=installed_versions(_LIBRARIES),
         inputs=_inputs(opened, collected),
         images=len(scores),
         elapsed=round(elapsed, 3),
@@ -187,16 +185,6 @@ def _notes(after: Tables, before: Tables | None) -> tuple[str, ...]:
 def _settings(opened: Opened) -> dict[str, Any]:
     settings = asdict(opened.settings) | {"workers": opened.settings.worker_count}
     return settings | ({"label_set": opened.label_set} if opened.label_set else {})
-
-
-def _versions() -> dict[str, str]:
-    found = {"bpr": __version__, "python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _inputs(opened: Opened, collected: _Collected) -> tuple[Input, ...]:
