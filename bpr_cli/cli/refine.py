@@ -16,7 +16,7 @@ from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output import check_names, check_output, check_overwriting
 from bpr_cli.refine.settings import RefineSettings
-from bpr_cli.refine.summary import RefineSummary, summarise
+from bpr_cli.refine.summary import RefineSummary
 
 EXAMPLES = """
 Examples:
@@ -108,17 +108,16 @@ def run(predictions: PredictionSet, settings: RefineSettings, out: Path, overwri
     console = Console()
     refiner = Refiner(settings)
     with console.progress("refining", len(predictions.items)) as advance:
-        result = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
-    if result.resumed:
-        console.note(f"{result.resumed} images were done before; --overwrite starts afresh")
-    for failure in result.failures:
+        summary = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
+    if summary.resumed:
+        console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
+    for failure in summary.failures:
         console.error(failure.reason)
-    summary = summarise(refiner, predictions, result, out)
-    if result.written:
+    if summary.images:
         show(console, summary)
     if json:
         console.result(asdict(summary))
-    return options.exit_code(result.written, result.failures)
+    return options.exit_code(summary.images, summary.failures)
 
 
 def show(console: Console, summary: RefineSummary) -> None:

@@ -142,6 +142,23 @@ class Writer(ABC):
             self.close()
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What a set was opened from, as it was given; plain data, ready for JSON.
+
+    Attributes:
+        predictions: the file or directory.
+        images: the directory of images, or one image.
+        image_info: the JSON file that names the images, or None.
+        ignore_labels: values of label maps that are never refined, ascending.
+    """
+
+    predictions: str
+    images: str
+    image_info: str | None
+    ignore_labels: list[int]
+
+
 class PredictionSet(ABC):
     """An opened set of predictions: checked as far as that is cheap, with the image of every item found.
 
@@ -150,12 +167,14 @@ class PredictionSet(ABC):
         task: the kind of segmentation.
         items: what can be read, in the order of the input.
         failures: what the check found broken (no image, bad record), in the order of the input.
+        inputs: what it was opened from; None unless ``open_predictions`` did.
     """
 
     format: str
     task: Task
     items: list[Item]
     failures: list[Failure]
+    inputs: Inputs | None = None
 
     @abstractmethod
     def read(self, item: Item) -> Prediction:

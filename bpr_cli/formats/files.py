@@ -102,15 +102,16 @@ def check_regular(path: Path) -> None:
         raise BprError(f"{path} is a pipe, socket or device, expected a file; remove it")
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first bytes if only so many are wanted.
 
     Raises:
         BprError: it cannot be read.
     """
     check_regular(path)
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as error:
         raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
 

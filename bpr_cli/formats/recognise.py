@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import PredictionSet, ReadOptions, Task
+from bpr_cli.formats.base import Inputs, PredictionSet, ReadOptions, Task
 from bpr_cli.formats.binary import FOREGROUNDS, MaskSet
 from bpr_cli.formats.cityscapes import CityscapesSet, result_files
 from bpr_cli.formats.coco import CocoSet, is_coco
@@ -58,7 +58,10 @@ def open_predictions(predictions: Path, images: Path, options: ReadOptions | Non
     """
     options = options or ReadOptions()
     check_format(options.format)
-    return open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), options)
+    opened = open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), options)
+    image_info = None if options.image_info is None else str(options.image_info)
+    opened.inputs = Inputs(str(predictions), str(images), image_info, sorted(options.ignore_labels))
+    return opened
 
 
 def open_source(source: Source, index: ImageIndex, options: ReadOptions) -> PredictionSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.documents import Json, join_names, read_json
 from bpr_cli.formats.files import list_files, list_folder
+from bpr_cli.formats.report import is_report
 
 
 class Source:
@@ -52,11 +53,11 @@ class Source:
 
     @cached_property
     def documents(self) -> list[Path]:
-        """JSON files directly in the directory, or the given JSON file itself; paths that can be opened."""
+        """JSON files directly in the directory, but no report of a refinement, or the given JSON file itself."""
         if self.is_file:
             return [self.path] if self.path.suffix.lower() == ".json" else []
         found = (file for file in list_folder(self.path) if file.suffix.lower() == ".json" and file.is_file())
-        return list(found)
+        return [file for file in found if not is_report(file)]
 
     @cached_property
     def sibling_document(self) -> Path | None:

@@ -38,9 +38,10 @@ NOT_IN_ONNX = ("fast-scnn",)
 
 
 class Backend(Protocol):
-    """Runs a ``PatchModel``; ``name`` is how settings and reports call it."""
+    """Runs a ``PatchModel``; ``name`` is how settings and reports call it, ``packages`` are what it consists of."""
 
     name: str
+    packages: tuple[str, ...]
 
     def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Decide the patches of one pass; see ``PatchModel.forward``, here with arrays."""
@@ -50,6 +51,7 @@ class PyTorchBackend:
     """PyTorch on one or several devices; passes are split over them by DataParallel."""
 
     name = "pytorch"
+    packages: tuple[str, ...] = ("torch",)
 
     def __init__(self, weights: LoadedWeights, settings: RefineSettings, devices: list[torch.device], _: int) -> None:
         self._device = devices[0]
@@ -75,6 +77,7 @@ class OpenVINOBackend:
     """
 
     name = "openvino"
+    packages: tuple[str, ...] = OPENVINO_PACKAGES
 
     def __init__(self, weights: LoadedWeights, settings: RefineSettings, _: list[torch.device], pass_size: int) -> None:
         options = {

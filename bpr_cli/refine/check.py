@@ -18,9 +18,8 @@ from bpr_cli.refine.pipeline import LOOK_AHEAD, OnItem, misfit
 from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.refine.stages import check_sizes, find_segments, labels_of
-from bpr_cli.refine.summary import WeightsUsed, weights_used
+from bpr_cli.refine.summary import WeightsUsed, versions_used, weights_used
 from bpr_cli.threads import in_order
-from bpr_cli.version import __version__
 
 PASSES = 3
 """Forward passes that are timed, after one that is not: the first takes longer."""
@@ -61,7 +60,7 @@ class CheckSummary:
     """A finished check; every field is plain data, ready for JSON.
 
     Attributes:
-        version: of bpr.
+        versions: of bpr, Python and the packages that results depend on, by name.
         format: of the predictions.
         task: instance, semantic or panoptic.
         images: number of images that can be refined.
@@ -75,7 +74,7 @@ class CheckSummary:
         failures: items that cannot be refined, and why, in the words of the refinement.
     """
 
-    version: str
+    versions: dict[str, str]
     format: str
     task: str
     images: int
@@ -108,7 +107,7 @@ def check_predictions(refiner: Refiner, predictions: PredictionSet, on_item: OnI
             failures.append(found)
         on_item(item)
     return CheckSummary(
-        version=__version__,
+        versions=versions_used(refiner),
         format=predictions.format,
         task=predictions.task.value,
         images=len(workloads),

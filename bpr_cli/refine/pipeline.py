@@ -55,14 +55,14 @@ class RefineResult:
 
     Attributes:
         items: what was done to each image written, by name, in the order of the input.
-        resumed: number of images among them that an earlier start had written.
+        resumed: names of those among them that an earlier start had written.
         failures: items that could not be refined, in the order of the input.
         seconds: busy seconds by stage (``read``, ``cut``, ``network``, ``paste``, ``write``), summed over threads.
         elapsed: seconds from start to end.
     """
 
     items: dict[str, Movement] = field(default_factory=dict)
-    resumed: int = 0
+    resumed: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
@@ -151,7 +151,7 @@ class Pipeline:
                 yield item
                 continue
             self.result.items[item.name] = movement
-            self.result.resumed += 1
+            self.result.resumed.add(item.name)
             self.on_item(item)
 
     def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:

@@ -55,6 +55,11 @@ class Refiner:
         return self._decider.backend.name
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """Names of the packages that this program consists of."""
+        return self._decider.backend.packages
+
+    @property
     def batch_size(self) -> int:
         """Patches that are best decided together. See ``Decider``."""
         return self._decider.batch_size

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+from bpr_cli.errors import BprError
 from bpr_cli.files import remove_leftovers
 from bpr_cli.formats.base import PredictionSet
-from bpr_cli.formats.files import output_file
+from bpr_cli.formats.files import output_file, write_bytes
+from bpr_cli.formats.report import REPORT, is_report
 from bpr_cli.formats.spool import Spool
 from bpr_cli.lock import sole_writer
 from bpr_cli.refine.manifest import Manifest, Settings
-from bpr_cli.refine.pipeline import OnItem, RefineResult, refine_predictions
+from bpr_cli.refine.pipeline import OnItem, refine_predictions
 from bpr_cli.refine.refiner import Refiner
+from bpr_cli.refine.summary import RefineSummary, summarise
 from bpr_cli.version import __version__
 
 MANIFEST, RECORDS = "manifest.jsonl", "records.json"
@@ -31,8 +35,10 @@ def refine_to(
     out: Path,
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
-) -> RefineResult:
+) -> RefineSummary:
     """Refine a prediction set to files, or what an earlier start with the same settings left to do.
+
+    The summary is also written, see ``report_path``. A report that is there tells of a refinement that came to its end.
 
     Args:
         refiner: network and settings.
@@ -42,11 +48,12 @@ def refine_to(
         on_item: see ``refine_predictions``.
 
     Raises:
-        BprError: another process refines to ``out``, it holds a refinement with other settings, or it cannot be
-            written.
+        BprError: another process refines to ``out``, it holds a refinement with other settings or another's report,
+            or it cannot be written.
     """
-    folder = work_folder(predictions, out)
-    one_file = folder.name != FOLDER
+    folder, report = work_folder(predictions, out), report_path(predictions, out)
+    one_file = is_one_file(predictions, out)
+    check_report(report)
     in_use = f"the output {out} is in use by another refinement; wait for it, stop it, or give another --out"
     with sole_writer(folder, in_use):
         if overwrite:
@@ -56,10 +63,21 @@ def refine_to(
         with closing(Spool(folder / RECORDS)) as spool:
             manifest = Manifest(folder / MANIFEST, folder.parent, predictions, spool)
             manifest.begin(settings_of(refiner, predictions))
+            if report:
+                report.unlink(missing_ok=True)
             result = refine_predictions(refiner, predictions, predictions.writer(out, spool), on_item, manifest)
         if not result.written or (one_file and not result.failures):
             forget(folder)
-    return result
+        summary = summarise(refiner, predictions, result, out)
+        if report and result.written:
+            write_bytes(report, json.dumps(asdict(summary), indent=2).encode() + b"\n")
+    return summary
+
+
+def is_one_file(predictions: PredictionSet, out: Path) -> bool:
+    """Whether the output is a file, maybe with a folder that belongs to it, and not a directory of its own."""
+    name = predictions.one_file
+    return name is not None and output_file(out, name) == out
 
 
 def work_folder(predictions: PredictionSet, out: Path) -> Path:
@@ -68,10 +86,31 @@ def work_folder(predictions: PredictionSet, out: Path) -> Path:
     It lies in the directory of the output, and is kept there, so that a finished output can be checked and completed.
     Beside an output of one file it lies only until that is complete.
     """
-    name = predictions.one_file
-    if name is not None and output_file(out, name) == out:
+    if is_one_file(predictions, out):
         return out.with_name(f"{FOLDER}-{hashlib.sha256(out.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}")
     return out / FOLDER
+
+
+def report_path(predictions: PredictionSet, out: Path) -> Path | None:
+    """Where the report goes: into the directory of the output, but nowhere beside an output of one file.
+
+    Nowhere either where the predictions are themselves called like it.
+    """
+    called_alike = predictions.one_file is not None and predictions.one_file.casefold() == REPORT
+    return None if called_alike or is_one_file(predictions, out) else out / REPORT
+
+
+def check_report(report: Path | None) -> None:
+    """Refuse to take the place of a file that is no report.
+
+    Raises:
+        BprError: so it is.
+    """
+    if report and report.exists() and not is_report(report):
+        raise BprError(
+            f"the report of the refinement would overwrite {report}, which is something else; move that file, or give "
+            "another --out"
+        )
 
 
 def forget(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -79,7 +80,7 @@ class RefineSettings:
             raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
         if self.backend not in get_args(BackendName):
             raise BprError(f"backend is {self.backend!r}; expected one of {', '.join(get_args(BackendName))}")
-        if self.max_area_change is not None and not self.max_area_change >= 0:
+        if self.max_area_change is not None and not 0 <= self.max_area_change < math.inf:
             raise BprError(f"max_area_change is {self.max_area_change}; expected a fraction of 0 or more, such as 0.5")
         if self.min_iou_with_coarse is not None and not 0 <= self.min_iou_with_coarse <= 1:
             raise BprError(f"min_iou_with_coarse is {self.min_iou_with_coarse}; expected a number from 0 to 1")

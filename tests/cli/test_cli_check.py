@@ -82,7 +82,18 @@ def test_the_counts_are_those_of_the_refinement(make, world, check, refine):
     checked, refined = check(*arguments), refine(*arguments, "--out", "out")
     assert (checked.code, checked.errors) == (0, [])
     summaries = [json.loads(outcome.out) for outcome in (checked, refined)]
-    names = ("version", "format", "task", "images", "segments", "patches", "devices", "weights", "settings", "failures")
+    names = (
+        "versions",
+        "format",
+        "task",
+        "images",
+        "segments",
+        "patches",
+        "devices",
+        "weights",
+        "settings",
+        "failures",
+    )
     for name in names:
         assert summaries[0][name] == summaries[1][name], name
     assert set(summaries[0]) == {*names, "estimate"}

@@ -21,6 +21,7 @@ def test_thresholds_in_range(threshold):
         ("precision", "float64"),
         ("max_area_change", -0.1),
         ("max_area_change", float("nan")),
+        ("max_area_change", float("inf")),
         ("min_iou_with_coarse", -0.1),
         ("min_iou_with_coarse", 1.1),
         ("min_iou_with_coarse", float("nan")),
