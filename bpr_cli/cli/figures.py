@@ -60,5 +60,5 @@ def number(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign, or a dash where there is none."""
-    return "-" if value is None else f"{value:+.1f}"
+    """A difference with its sign, never a negative zero, or a dash where there is none."""
+    return "-" if value is None else f"{round(value, 1) + 0.0:+.1f}"

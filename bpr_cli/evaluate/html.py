@@ -6,7 +6,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.charts import Tally, charts_of, direction, scatter_of, tally
 from bpr_cli.evaluate.overlays import Comparison, compare_layers
-from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report, Row
+from bpr_cli.evaluate.report import ImageScore, Layers, Report, Row
 from bpr_cli.formats.files import write_bytes
 from bpr_cli.text import printable
 
@@ -94,7 +94,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             scatter=scatter_of(report.pairs),
             dot=DOTS.get(report.task, "one true segment"),
             curves=charts_of(report.curves),
-            oracle=_oracle_rows(report),
+            headroom=_headroom(report),
             style=Markup(style),
             script=Markup(script),
             script_digest=Markup(_source_digest(script)),
@@ -134,12 +134,14 @@ def _tally_of(report: Report) -> Tally | None:
     return tally(known) if known else None
 
 
-def _oracle_rows(report: Report) -> tuple[Row, ...]:
-    """The head-room as a table: the predictions as they are, then what they could be."""
-    if not report.oracle:
-        return ()
-    asis = tuple(Figure(figure.name, figure.baseline, None, figure.unit) for figure in report.oracle[0].figures)
-    return Row("as predicted", asis), *(Row(f"right within {row.distance} px", row.figures) for row in report.oracle)
+def _headroom(report: Report) -> tuple[Row, ...]:
+    """The head-room as a table: a row for every figure of the summary, with what it could be at each distance."""
+    by_figure = zip(*(row.figures for row in report.oracle), strict=True)
+    within = [f"right within {row.distance} px" for row in report.oracle]
+    return tuple(
+        Row(same[0].name, tuple(replace(figure, name=name) for name, figure in zip(within, same, strict=True)))
+        for same in by_figure
+    )
 
 
 def columns_of(rows: Sequence[Row], has_baseline: bool) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from bpr_cli.evaluate.measuring import Measured, Totals, digest_files, measure_a
 from bpr_cli.evaluate.opening import Opened
 from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.pairing import Pair, task_name
 from bpr_cli.versions import installed_versions
@@ -197,11 +198,16 @@ def _inputs(opened: Opened, collected: _Collected) -> tuple[Input, ...]:
     ]
     if sets.baseline:
         inputs.append(Input("baseline", str(given.baseline), sets.baseline.format, _count(sets.baseline), scored[1]))
-    return (*inputs, Input("ground truth", str(given.truth), sets.truth.format, _count(sets.truth), truth))
+    return (
+        *inputs,
+        Input("ground truth", str(given.truth), sets.truth.format, _count(sets.truth, lists_all=True), truth),
+    )
 
 
-def _count(side: PredictionSet) -> int:
-    return len(side.items)
+def _count(side: PredictionSet, lists_all: bool = False) -> int:
+    """Images of a set; a COCO file of ground truth lists them all, also those without annotations."""
+    table = side.images if lists_all and isinstance(side, CocoSet) else None
+    return len(table.items()) if table else len(side.items)
 
 
 def _digest(digest: Any, side: PredictionSet) -> str:  # noqa: ANN401

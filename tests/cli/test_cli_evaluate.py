@@ -139,6 +139,15 @@ def test_images_without_detections_count_as_missed(here: Path, bpr: Bpr) -> None
     assert figure(report, "AP50")["value"] == pytest.approx(100 * 34 / 101)
 
 
+def test_the_report_counts_images_without_annotations(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    truth = load(here / "truth.json")
+    save(here / "truth.json", truth | {"annotations": truth["annotations"][:2]})
+    save(here / "after.json", load(here / "after.json")[:1])
+    report = json.loads(bpr("evaluate", paths["after"], "-g", paths["truth"], "--json").out)
+    assert [(given["role"], given["images"]) for given in report["inputs"]] == [("predictions", 1), ("ground truth", 3)]
+
+
 def test_images_without_annotations_make_false_positives(here: Path, bpr: Bpr) -> None:
     paths = make("coco", here)
     truth = load(here / "truth.json")

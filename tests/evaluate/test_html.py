@@ -77,8 +77,8 @@ def test_a_full_report_says_all_that_it_was_given():
         "Score of an image: mean IoU.",
         "1 item could not be measured.",
         "d.png gt/d.png is missing",
-        "as predicted 57.9",
-        "right within 2 px 67.9 ▲+10.0",
+        "as predicted right within 1 px right within 2 px mIoU 57.9 62.9 ▲+5.0 67.9 ▲+10.0",
+        "a.png road 50.0 70.0 ▲+20.0",
         "allow_missing no",
         "some/baseline",
     ):

@@ -151,6 +151,15 @@ def test_the_slider_is_as_wide_as_the_picture_right_below_it(page, size):
     assert whole[3] - whole[2] < 900
 
 
+def test_the_keyboard_opens_the_largest_changes(page):
+    page = page(full())
+    table = "document.querySelector('.changes table').checkVisibility()"
+    assert not page.run(table)
+    page.run("document.querySelector('.changes summary').focus()")
+    page.press("Enter", text="\r")
+    assert page.run(table)
+
+
 def test_any_two_of_the_three_can_be_compared(page):
     page = page(full())
     label = (
