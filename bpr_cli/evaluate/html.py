@@ -17,7 +17,6 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.charts import Tally, charts_of, direction, scatter_of, tally
 from bpr_cli.evaluate.overlays import Comparison, compare_layers
 from bpr_cli.evaluate.report import ImageScore, Layers, Report, Row
-from bpr_cli.formats.files import write_bytes
 from bpr_cli.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -64,24 +63,14 @@ class Gallery:
     cards: tuple[Card, ...]
 
 
-def write_html(report: Report, path: Path, read_layers: ReadLayers | None = None) -> None:
-    """Write the report as one HTML file, which appears under its name only when complete.
+def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
+    """The report as the text of one HTML file.
 
     Args:
         report: what to show.
-        path: of the file.
         read_layers: reads the image and the masks of one of the images to show; without it, and where it raises
             ``BprError``, images are listed without pictures.
-
-    Raises:
-        BprError: the file cannot be written.
     """
-    # Names of files may hold what no encoding has; ``printable`` has escaped it, and this catches what is left.
-    write_bytes(path, render_html(report, read_layers).encode("utf-8", errors="backslashreplace"))
-
-
-def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
-    """The text of the HTML file, see ``write_html``."""
     style, script = (_text(name) for name in ("report.css", "report.js"))
     return (
         _environment()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ class Opened:
         kind: measures them.
         pairs: image by image.
         problems: what does not match and was left out.
-        images: the images, or None.
+        images: the image of every pair that has one, by the name of the pair; empty without images.
         label_set: name of the label set of label maps, else None.
     """
 
@@ -74,7 +75,7 @@ class Opened:
     kind: Kind[Any, Any, Any]
     pairs: list[Pair]
     problems: list[Failure]
-    images: ImageIndex | None
+    images: dict[str, Path]
     label_set: str | None
 
 
@@ -86,14 +87,32 @@ def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
     """
     options = ReadOptions(inputs.format, inputs.task, ignore_labels=frozenset(settings.ignore_labels or ()))
     predictions = open_without_images(inputs.predictions, options)
+    settings.check_for(predictions.format, inputs.predictions)
     baseline = _open_baseline(inputs, predictions, options)
     truth = open_truth(inputs.truth, predictions, options, ending_of(settings.label_set))
     sets = Sets(predictions, truth, baseline)
     pairs, problems = pair_sets(sets, settings.allow_missing)
     settings = _with_limit(settings, truth)
     kind, label_set = _kind(sets, pairs, settings)
-    images = ImageIndex.scan(inputs.images) if inputs.images else None
+    images = _find_images(inputs.images, pairs) if inputs.images else {}
     return Opened(inputs, settings, sets, kind, pairs, problems, images, label_set)
+
+
+def _find_images(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """The image of every pair that has one; a single image belongs to a single pair, whatever the two are called."""
+    index = ImageIndex.scan(folder)
+    if index.lone and len(pairs) == 1:
+        return {pairs[0].name: index.lone}
+    found = {}
+    for pair in pairs:
+        names = [str(item.image) for item in (pair.truth, pair.prediction) if item]
+        with suppress(BprError):
+            found[pair.name] = index.find([pair.name, *names])
+    if not found:
+        raise BprError(
+            f"{folder} holds none of the {len(pairs)} images that are measured, such as {pairs[0].name}; check --images"
+        )
+    return found
 
 
 def _with_limit(settings: EvaluateSettings, truth: PredictionSet) -> EvaluateSettings:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bpr_cli.errors import BprError
 from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report
 from bpr_cli.formats.files import write_bytes
 
@@ -29,13 +30,20 @@ def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layer
         BprError: a file cannot be written.
     """
     # Jinja2 is needed for this file only.
-    from bpr_cli.evaluate.html import write_html  # noqa: PLC0415
+    from bpr_cli.evaluate.html import render_html  # noqa: PLC0415
 
-    paths = [out / name for name in ("report.json", "report.csv", "report.html")]
-    write_bytes(paths[0], json.dumps(report.to_json(), indent=2).encode() + b"\n")
-    write_bytes(paths[1], to_csv(report).encode("utf-8", "surrogateescape"))
-    write_html(report, paths[2], layers)
-    return paths
+    contents = {
+        out / "report.json": json.dumps(report.to_json(), indent=2).encode() + b"\n",
+        out / "report.csv": to_csv(report).encode("utf-8", "surrogateescape"),
+        # Names of files may hold what no encoding has; it is escaped in the text, and this catches what is left.
+        out / "report.html": render_html(report, layers).encode("utf-8", "backslashreplace"),
+    }
+    for path in contents:
+        if path.is_dir():
+            raise BprError(f"{path} is a folder, expected none or a file of an earlier report; give another --out")
+    for path, content in contents.items():
+        write_bytes(path, content)
+    return list(contents)
 
 
 def to_csv(report: Report) -> str:

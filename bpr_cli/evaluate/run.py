@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from bpr_cli.evaluate.opening import Opened
 from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.coco import CocoSet
+from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.pairing import Pair, task_name
 from bpr_cli.versions import installed_versions
@@ -74,19 +74,8 @@ class Evaluation:
 
 
 def _image(opened: Opened, pair: Pair) -> np.ndarray[Any, np.dtype[np.uint8]] | None:
-    path = _image_path(opened, pair)
+    path = opened.images.get(pair.name)
     return read_image(path) if path is not None else None
-
-
-def _image_path(opened: Opened, pair: Pair) -> Path | None:
-    """Path of the image of a pair; None without images, or where there is none for it."""
-    if opened.images is None:
-        return None
-    names = [str(item.image) for item in (pair.truth, pair.prediction) if item]
-    try:
-        return opened.images.find([pair.name, *names])
-    except BprError:
-        return None
 
 
 class _Collected:
@@ -116,7 +105,7 @@ class _Collected:
 def _score(opened: Opened, measured: Measured) -> ImageScore:
     pair, sets = measured.pair, opened.sets
     scores = [_mean(segments) for segments in measured.segments]
-    image = _image_path(opened, pair)
+    image = opened.images.get(pair.name)
     return ImageScore(
         pair.name,
         None if image is None else str(image),
@@ -173,14 +162,16 @@ def _report(opened: Opened, collected: _Collected, tables: Sequence[Tables], ela
             for distance, table in zip(opened.settings.oracle, oracles, strict=True)
         ),
         failures=tuple(collected.failures),
-        notes=_notes(after, before),
+        notes=_notes(opened, after, before),
     )
 
 
-def _notes(after: Tables, before: Tables | None) -> tuple[str, ...]:
-    """Those of the predictions, and those of the baseline that are others."""
+def _notes(opened: Opened, after: Tables, before: Tables | None) -> tuple[str, ...]:
+    """Those of the predictions, those of the baseline that are others, and what lacks for the pictures."""
     others = [note for note in before.notes if note not in after.notes] if before else []
-    return (*after.notes, *(f"baseline: {note}" for note in others))
+    without = [pair.name for pair in opened.pairs if pair.name not in opened.images] if opened.images else []
+    lacking = [f"{opened.inputs.images} holds no image for {join_names(without)}"] if without else []
+    return (*after.notes, *(f"baseline: {note}" for note in others), *lacking)
 
 
 def _settings(opened: Opened) -> dict[str, Any]:

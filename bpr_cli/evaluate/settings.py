@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO
 from bpr_cli.evaluate.checks import check_boundary_settings
+from bpr_cli.formats.documents import join_names
+
+_FORMS = {
+    "labels": "label maps",
+    "masks": "binary masks",
+    "coco": "COCO results",
+    "cityscapes": "Cityscapes results",
+    "panoptic": "panoptic results",
+}
+"""What messages call the formats of predictions."""
+
+_COUNTS_FOR = {
+    "label_set": ("--label-set", ("labels",)),
+    "ignore_labels": ("--ignore-label", ("labels",)),
+    "max_detections": ("--max-detections", ("coco",)),
+    "tolerance": ("--tolerance", ("labels", "masks", "coco", "cityscapes")),
+    "dilation_ratio": ("--dilation-ratio", ("labels", "masks", "coco", "panoptic")),
+}
+"""The option and the formats of a setting that does not count for all."""
 
 MAX_WORKERS = 4
 """Most workers that are taken without being asked for: more wait for the disk and fill the memory."""
@@ -53,3 +73,22 @@ class EvaluateSettings:
     def worker_count(self) -> int:
         """Workers to use."""
         return self.workers or min(os.cpu_count() or 1, MAX_WORKERS)
+
+    def check_for(self, form: str, predictions: Path) -> None:
+        """Check that every setting that is not the default counts for some predictions.
+
+        Args:
+            form: format of the predictions.
+            predictions: their path, for the message.
+
+        Raises:
+            BprError: a setting would change nothing.
+        """
+        defaults = EvaluateSettings()
+        for name, (option, known) in _COUNTS_FOR.items():
+            if form not in known and getattr(self, name) != getattr(defaults, name):
+                counts = join_names((_FORMS[each] for each in known), limit=len(known))
+                raise BprError(
+                    f"{option} counts for {counts}, but {predictions} holds {_FORMS[form]}; leave it out, or give "
+                    "another --format"
+                )

@@ -131,6 +131,7 @@ def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, 
         _check_cityscapes(labels, truth, _labels_of((sample.true, sample.truth_item) for sample in samples))
         _check_cityscapes(labels, scored, _labels_of((sample.found, sample.item) for sample in samples))
     elif labels.open:
+        _check_no_masks(samples, labels, scored, truth)
         _check_translation(samples, scored, truth)
 
 
@@ -182,6 +183,18 @@ def _check_cityscapes(labels: LabelSet, side: PredictionSet, values: dict[int, I
         f"{side.file(values[label])} holds the label {label}{looks} (labels {join_names(sorted(values), limit=6)}), "
         f"expected {labels.name}; convert the labels or give another --label-set"
     )
+
+
+def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: PredictionSet, truth: PredictionSet) -> None:
+    """Refuse binary masks as the truth of label maps: their foreground would be taken for void."""
+    true = _labels_of((sample.true, sample.truth_item) for sample in samples)
+    found = _labels_of((sample.found, sample.item) for sample in samples)
+    if VOID in labels.ignore and set(true) == {0, VOID} and not set(found) <= {0, VOID}:
+        raise BprError(
+            f"{truth.file(true[VOID])} holds the values 0 and {VOID} like a binary mask, expected a label map as "
+            f"{scored.file(found[max(found)])} is (labels {join_names(sorted(found), limit=6)}); check --ground-truth, "
+            "or give a --label-set"
+        )
 
 
 def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth: PredictionSet) -> None:

@@ -93,7 +93,7 @@ def _refuse_nothing(opened: PredictionSet, source: Source) -> None:
     reasons = [failure.reason for failure in opened.failures]
     if len(reasons) == 1:
         raise BprError(reasons[0])
-    raise BprError(f"{source.path}: none of its {len(reasons)} items can be refined ({'; '.join(reasons[:3])})")
+    raise BprError(f"{source.path}: none of its {len(reasons)} items can be used ({'; '.join(reasons[:3])})")
 
 
 def _recognise(source: Source, task: Task | None) -> str:

@@ -90,6 +90,7 @@ def _panoptic(folder: Path) -> dict[str, str]:
 def _cityscapes(folder: Path) -> dict[str, str]:
     for name in NAMES:
         frame = f"ulm_{name}_000019"
+        photo(folder / "images" / f"{frame}_leftImg8bit.png", SIZE)
         ids = np.where(TRUTH, 1000 * CAR + 1, 7).astype(np.uint16)
         png(folder / "truth/val/ulm" / f"{frame}_gtFine_instanceIds.png", ids)
         png(folder / "truth/val/ulm" / f"{frame}_gtFine_labelIds.png", np.where(TRUTH, CAR, 7).astype(np.uint8))

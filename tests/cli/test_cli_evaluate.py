@@ -258,6 +258,21 @@ def test_without_images_the_report_has_no_image_paths(here: Path, bpr: Bpr) -> N
     assert {score["image"] for score in load(here / "report/report.json")["scores"]} == {None}
 
 
+def test_images_that_are_not_there_are_told(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    (here / "images/b.png").unlink()
+    report = json.loads(bpr("evaluate", *arguments(paths), "--images", "images", "--json").out)
+    assert report["notes"] == ["images holds no image for b.png"]
+
+
+def test_a_single_image_belongs_to_a_single_mask(here: Path, bpr: Bpr) -> None:
+    make("masks", here)
+    shutil.move("images/b.png", "photo.png")
+    done = bpr("evaluate", "after/a.png", "-g", "truth/a.png", "-i", "photo.png", "--out", "report")
+    assert done.code == 0
+    assert load(here / "report/report.json")["scores"][0]["image"] == "photo.png"
+
+
 def test_categories_without_a_list_are_those_of_the_records(here: Path, bpr: Bpr) -> None:
     paths = make("coco", here)
     truth = load(here / "truth.json")

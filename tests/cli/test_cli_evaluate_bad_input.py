@@ -395,6 +395,102 @@ BAD = [
         more="--out images/a.png",
     ),
     Bad(
+        "images of something else",
+        "masks",
+        "others holds none of the 3 images that are measured, such as a.png; check --images",
+        lambda here: png(here / "others/x.png", SMALL),
+        "--images others",
+    ),
+    Bad(
+        "the report's name is taken by a folder",
+        "masks",
+        "taken/report.html is a folder, expected none or a file of an earlier report; give another --out",
+        lambda here: (here / "taken/report.html").mkdir(parents=True),
+        "--out taken",
+    ),
+    Bad(
+        "binary masks as the truth of label maps",
+        "labels",
+        "truth/a.png holds the values 0 and 255 like a binary mask, expected a label map as after/a.png is (labels 0, "
+        "1, 255); check --ground-truth, or give a --label-set",
+        maps("truth", TRUTH.astype(np.uint8) * 255),
+    ),
+    Bad(
+        "label maps as the truth of binary masks",
+        "masks",
+        "truth/a.png holds the values 0, 1, 255, expected a binary mask of 0 and 255 or 0 and 1; if these are class "
+        "labels, use --format labels",
+        maps("truth", labels_of(TRUTH)),
+    ),
+    Bad(
+        "ground truth as predictions",
+        "coco",
+        "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
+        lambda here: (here / "after.json").write_bytes((here / "truth.json").read_bytes()),
+    ),
+    Bad(
+        "images as predictions",
+        "masks",
+        "after/b.png holds colours, expected one channel: masks and label maps must be [..]",
+        lambda here: (here / "after/b.png").write_bytes((here / "images/b.png").read_bytes()),
+    ),
+    Bad(
+        "an empty folder of truth",
+        "masks",
+        "empty is an empty directory, expected ground truth in it",
+        lambda here: (here / "empty").mkdir(),
+        "--ground-truth empty",
+    ),
+    Bad(
+        "COCO annotations for panoptic predictions",
+        "panoptic",
+        "coco/truth.json holds an object whose 'annotations' are a list of objects with the fields [..], expected COCO "
+        "panoptic results: an object whose annotations have image_id, file_name and segments_info",
+        lambda here: make("coco", here / "coco"),
+        "--ground-truth coco/truth.json",
+    ),
+    Bad(
+        "panoptic annotations for COCO results",
+        "coco",
+        "panoptic/truth.json holds an object whose 'annotations' are a list of objects with the fields file_name, "
+        "image_id, segments_info, expected COCO instance results: [..]",
+        lambda here: make("panoptic", here / "panoptic"),
+        "--ground-truth panoptic/truth.json",
+    ),
+    Bad(
+        "a label set for masks",
+        "masks",
+        "--label-set counts for label maps, but after holds binary masks; leave it out, or give another --format",
+        more="--label-set trainIds",
+    ),
+    Bad(
+        "a label to ignore in COCO results",
+        "coco",
+        "--ignore-label counts for label maps, but after.json holds COCO results; leave it out, or give another "
+        "--format",
+        more="--ignore-label 3",
+    ),
+    Bad(
+        "a limit on the detections of label maps",
+        "labels",
+        "--max-detections counts for COCO results, but after holds label maps; leave it out, or give another --format",
+        more="--max-detections 3",
+    ),
+    Bad(
+        "a tolerance for panoptic results",
+        "panoptic",
+        "--tolerance counts for label maps, binary masks, COCO results, Cityscapes results, but after holds panoptic "
+        "results; leave it out, or give another --format",
+        more="--tolerance 2",
+    ),
+    Bad(
+        "bands for Cityscapes results",
+        "cityscapes",
+        "--dilation-ratio counts for label maps, binary masks, COCO results, panoptic results, but after holds "
+        "Cityscapes results; leave it out, or give another --format",
+        more="--dilation-ratio 0.01",
+    ),
+    Bad(
         "nothing that matches",
         "masks",
         "6 records do not match: after/a.png has no ground truth called 'a' in truth; [..]",

@@ -11,7 +11,8 @@ import pytest
 from report_cases import EMPTY, NAN, full, layers, row, score, without_baseline
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.html import columns_of, figure_text, render_html, setting, signed_text, write_html
+from bpr_cli.evaluate.html import columns_of, figure_text, render_html, setting, signed_text
+from bpr_cli.evaluate.outputs import write_report
 from bpr_cli.evaluate.report import Figure, OracleRow, Row
 
 HOSTILE = "<script>alert(1)</script>\"'><b>&amp;{{ 7 * 7 }}"
@@ -173,23 +174,26 @@ def test_only_the_reports_own_script_may_run_and_nothing_may_be_fetched():
 @pytest.mark.parametrize("name", ["a\nb\0.png", "\u202egnp.exe", "\udcff.png"])
 def test_names_that_no_encoding_has_or_that_hide_something_are_shown_escaped(tmp_path, name):
     image = score(name, 70.0, 60.0)
-    path = tmp_path / "report.html"
-    write_html(replace(full(), gains=(image,), scores=(image,), losses=()), path, lambda _: layers())
-    html = path.read_text("utf-8")
+    write_report(replace(full(), gains=(image,), scores=(image,), losses=()), tmp_path, lambda _: layers())
+    html = (tmp_path / "report.html").read_text("utf-8")
     assert name not in html
     assert name.encode("unicode_escape").decode() in html
 
 
-def test_the_file_is_written_whole_or_not_at_all(tmp_path):
+def test_all_files_are_written_or_none(tmp_path):
     def fail(_):
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        write_html(full(), tmp_path / "report.html", fail)
+        write_report(full(), tmp_path, fail)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
     with pytest.raises(BprError, match="cannot be written"):
-        write_html(EMPTY, tmp_path / "file" / "report.html")
+        write_report(EMPTY, tmp_path / "file")
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(BprError, match=r"report\.html is a folder, expected none or a file of an earlier report"):
+        write_report(EMPTY, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "report.html"]
 
 
 def test_the_same_report_gives_the_same_file():

@@ -6,7 +6,7 @@ import pytest
 from browser import Browser, find_browser
 from report_cases import EMPTY, full, layers, score, without_baseline
 
-from bpr_cli.evaluate.html import write_html
+from bpr_cli.evaluate.html import render_html
 from bpr_cli.evaluate.report import Row
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
@@ -27,7 +27,7 @@ def page(browser, tmp_path):
 
     def show(report, read=lambda _: layers(), **options):
         path = tmp_path / "report.html"
-        write_html(report, path, read)
+        path.write_text(render_html(report, read), encoding="utf-8")
         browser.open(path, **options)
         return browser
 

@@ -137,7 +137,7 @@ def test_no_image_for_any_item_is_an_error(tmp_path):
     with pytest.raises(BprError) as caught:
         open_predictions(tmp_path / "preds", tmp_path / "images")
     message = str(caught.value)
-    assert "none of its 5 items can be refined" in message
+    assert "none of its 5 items can be used" in message
     assert "x0" in message
     assert "x3" not in message
     assert "--images" in message
