@@ -20,7 +20,7 @@ from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOpt
 from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.image_index import ImageIndex
-from bpr_cli.formats.label_sets import check_labels, choose_label_set, ending_of
+from bpr_cli.formats.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
 from bpr_cli.formats.pairing import Pair, Sets, pair_sets
 from bpr_cli.formats.truth import open_truth, open_without_images
 
@@ -144,10 +144,14 @@ def _kind(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tupl
     if form == "labels":
         return _semantic(sets, pairs, settings)
     if form == "cityscapes":
+        for scored in sets.scored:
+            _check_instance_labels(scored)
         return CityscapesKind(settings), None
     categories = sets.truth.categories or _categories_without_names(sets)
     for scored in sets.scored:
         _check_categories(scored, sets.truth, categories, settings.allow_missing)
+    if form == "panoptic":
+        _check_things(categories, sets.truth)
     return (PanopticKind if form == "panoptic" else CocoKind)(settings, categories), None
 
 
@@ -172,6 +176,26 @@ def _categories_without_names(sets: Sets) -> tuple[CategoryRecord, ...]:
         )
     used = {record.category for item in sets.truth.items for record in sets.truth.records(item)}
     return tuple(CategoryRecord(category, str(category)) for category in sorted(used))
+
+
+def _check_things(categories: Sequence[CategoryRecord], truth: PredictionSet) -> None:
+    """Things and stuff are told apart."""
+    unknown = [category.id for category in categories if category.thing is None]
+    if unknown:
+        raise BprError(
+            f"{truth.shared_files()[0]}: category {unknown[0]} has no isthing, expected 1 for things and 0 for stuff"
+        )
+
+
+def _check_instance_labels(scored: PredictionSet) -> None:
+    """Refuse Cityscapes results with trainIds: taken for labelIds, none of their classes would be measured."""
+    # In reverse, so that the first file with a label is named.
+    used = {record.category: item for item in reversed(scored.items) for record in scored.records(item)}
+    if used and used.keys() <= INSTANCE_TRAIN_IDS:
+        raise BprError(
+            f"{scored.file(used[min(used)])} holds the label {min(used)} and looks like trainIds (labels "
+            f"{join_names(sorted(used), limit=6)}), expected labelIds such as 26 for car; convert the labels"
+        )
 
 
 def _check_categories(

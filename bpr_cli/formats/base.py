@@ -71,13 +71,13 @@ class CategoryRecord:
     Attributes:
         id: as records refer to it.
         name: as people call it.
-        thing: False for stuff.
+        thing: False for stuff; None where the file does not say.
         frequency: ``r``, ``c`` or ``f`` for rare, common and frequent ones in LVIS, else empty.
     """
 
     id: int
     name: str
-    thing: bool = True
+    thing: bool | None = None
     frequency: str = ""
 
 

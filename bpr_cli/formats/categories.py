@@ -28,11 +28,11 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
             raise BprError(f"{path}: category {number} has the id {shorten(category_id)}, expected a whole number")
         if category_id in found:
             raise BprError(f"{path}: category {number} has the id {category_id}, which another category has already")
-        name, thing, frequency = record.get("name"), record.get("isthing", 1), record.get("frequency")
+        name, thing, frequency = record.get("name"), record.get("isthing"), record.get("frequency")
         found[category_id] = CategoryRecord(
             category_id,
             str(category_id if name is None else name),
-            bool(thing),
+            None if thing is None else bool(thing),
             frequency if isinstance(frequency, str) else "",
         )
     return tuple(found.values())

@@ -75,6 +75,7 @@ class CocoSet(PredictionSet):
             )
         self._index = index
         self._table = _image_table(self.document, self.path, options)
+        self._hint = "; check --image-info" if options.image_info else ""
         self._groups: dict[str, _Group] = {}
         orphans = self._group_records()
         entries = {min(group.records): self._entry(name, group) for name, group in self._groups.items()}
@@ -121,7 +122,7 @@ class CocoSet(PredictionSet):
         if self._table and known is None:
             group.problem = group.problem or (
                 f"{self.path}: record {next(iter(group.records))} has the unknown image id {group.image_id!r}, "
-                "expected one of the ids in the images list; check --image-info"
+                f"expected one of the ids in the images list{self._hint}"
             )
         names = (known.file_name,) if known else image_names_of(group.image_id)
         return Entry(name, names, group.problem, "" if self._table else ", or name the images with --image-info")

@@ -21,6 +21,8 @@ LABEL_IDS_SET, TRAIN_IDS_SET = "labelIds", "trainIds"
 VOID = 255
 CITYSCAPES_VOID = frozenset(label.id for label in cityscapes_labels if label.ignoreInEval and label.id >= 0)
 """The labelIds of Cityscapes that are no class."""
+INSTANCE_TRAIN_IDS = frozenset(label.trainId for label in cityscapes_labels if label.hasInstances) - {VOID, -1}
+"""The trainIds of Cityscapes whose classes have instances; as labelIds they are classes that have none."""
 
 _SAMPLE = 8
 

@@ -108,9 +108,10 @@ def match_sets(sets: Sets) -> Pairing:
     for scored in sets.scored:
         _share_images(scored, sets.truth)
     images, broken = _truth_images(sets.truth)
+    lost = _names_of(problem.name for problem in broken)
     sides = []
     for scored in sets.scored:
-        side = _match(scored, sets.truth, images)
+        side = _match(scored, sets.truth, images, lost)
         sides.append(side)
         broken += [*scored.failures, *side.problems]
     pairs, missing = _join(images, sides, sets)
@@ -145,6 +146,7 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
     problems = list(truth.failures)
     by_id = {plain_id(found): item for item in truth.items if (found := truth.image_id(item)) is not None}
     if isinstance(truth, CocoSet) and truth.images:
+        problems += _other_sizes(truth)
         broken = {plain_id(failure.name) for failure in problems}
         listed = [(image_id, record) for image_id, record in truth.images.items() if plain_id(image_id) not in broken]
         return [
@@ -163,6 +165,17 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
     return images, problems
 
 
+def _other_sizes(truth: CocoSet) -> list[Failure]:
+    """The images whose masks have another size than the list of images states."""
+    problems = []
+    for item in truth.items:
+        size, record = truth.size(item), truth.images.get(truth.image_id(item)) if truth.images else None
+        if size and record and record.size not in (None, size):
+            stated = f"{truth.file(item)}: the masks of image {item.name} are {_pixels(size)}"
+            problems.append(Failure(item.name, f"{stated}, expected {_pixels(record.size)} as in its list of images"))
+    return problems
+
+
 @dataclass(frozen=True)
 class _Side:
     """One set, sorted by the images of the ground truth.
@@ -178,8 +191,11 @@ class _Side:
     problems: list[Failure]
 
 
-def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> _Side:
-    """Items of one set by the key of their image; those that have none, or a wrong size, are problems."""
+def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image], lost: set[str]) -> _Side:
+    """Items of one set by the key of their image; those that have none, or a wrong size, are problems.
+
+    Those of images whose ground truth is broken are neither: ``lost`` has the names of these images.
+    """
     image_of = _finder(scored, truth, images)
     side = _Side({}, _broken(scored.failures, images), [])
     for item in scored.items:
@@ -192,15 +208,22 @@ def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]
             _check_size(scored, item, truth, image)
             side.items[image.key] = item
         except BprError as error:
+            if image is None and lost & _names_of([str(scored.image_id(item) or item.image)]):
+                continue
             side.problems.append(Failure(item.name, str(error)))
             side.broken.update([image.key] if image else [])
     return side
 
 
+def _names_of(given: Iterable[str]) -> set[str]:
+    """What images may be called, by their ids and names: with and without endings."""
+    names = {name for each in given for name in (each, Path(each).with_suffix("").as_posix())}
+    return {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
+
+
 def _broken(failures: Iterable[Failure], images: Sequence[_Image]) -> set[int | str]:
     """Keys of the images that the failures are about, told by their ids and names."""
-    names = {name for failure in failures for name in (failure.name, Path(failure.name).with_suffix("").as_posix())}
-    known = {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
+    known = _names_of(failure.name for failure in failures)
     return {image.key for image in images if known & {plain_id(image.key), image_stem(image.called)}}
 
 

@@ -233,4 +233,4 @@ def _stuff(sets: Sets) -> frozenset[int] | None:
     if sets.truth.format == "labels":
         return None
     categories = sets.truth.categories or sets.predictions.categories
-    return frozenset(category.id for category in categories if not category.thing)
+    return frozenset(category.id for category in categories if category.thing is False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluations import AFTER, CAR, TRUTH, arguments, coco_record, labels_of, make
-from format_builders import load, panoptic_png, png, save
+from format_builders import compressed, load, panoptic_png, png, save
 from worlds import Bpr, says, tree
 
 ALSO = "; correct this, or leave such images out with --allow-missing"
@@ -489,6 +489,51 @@ BAD = [
         "--dilation-ratio counts for label maps, binary masks, COCO results, panoptic results, but after holds "
         "Cityscapes results; leave it out, or give another --format",
         more="--dilation-ratio 0.01",
+    ),
+    Bad(
+        "an annotation of an image that is not listed",
+        "coco",
+        f"truth.json: record 0 has the unknown image id 99, expected one of the ids in the images list{ALSO}",
+        change("truth.json", lambda truth: truth | {"annotations": first(truth["annotations"], image_id=99)}),
+    ),
+    Bad(
+        "a broken annotation, and not its predictions",
+        "coco",
+        "truth.json: record 0 (id 1) of image 1 is broken: its segmentation is an empty list, expected polygons or run "
+        f"lengths{ALSO}",
+        change("truth.json", lambda truth: truth | {"annotations": first(truth["annotations"], segmentation=[])}),
+    ),
+    Bad(
+        "annotations of another size than their image",
+        "coco",
+        f"truth.json: the masks of image 1 are 48 x 30 pixels, expected 48 x 40 pixels as in its list of images{ALSO}",
+        change(
+            "truth.json",
+            lambda truth: (
+                truth | {"annotations": first(truth["annotations"], segmentation=compressed(TRUTH[:30]), area=9)}
+            ),
+        ),
+    ),
+    Bad(
+        "categories that are neither things nor stuff",
+        "panoptic",
+        "[..]truth.json: category 2 has no isthing, expected 1 for things and 0 for stuff",
+        change(
+            "truth.json",
+            lambda truth: truth | {"categories": [truth["categories"][0], {"id": 2, "name": "ground"}]},
+        ),
+    ),
+    Bad(
+        "trainIds in Cityscapes results",
+        "cityscapes",
+        "after/ulm_a_000019_leftImg8bit_pred.txt holds the label 13 and looks like trainIds (labels 13), expected "
+        "labelIds such as 26 for car; convert the labels",
+        both(
+            *(
+                text(f"after/ulm_{name}_000019_leftImg8bit_pred.txt", f"masks/ulm_{name}_000019_0.png 13 0.9\n")
+                for name in "abc"
+            )
+        ),
     ),
     Bad(
         "nothing that matches",

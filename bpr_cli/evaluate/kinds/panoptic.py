@@ -40,7 +40,7 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
 
     def __init__(self, settings: EvaluateSettings, categories: tuple[CategoryRecord, ...]) -> None:
         self._names = {category.id: category.name for category in categories}
-        listed = tuple(Category(category.id, category.thing, category.name) for category in categories)
+        listed = tuple(Category(category.id, bool(category.thing), category.name) for category in categories)
         self._settings = PanopticSettings(listed, settings.dilation_ratio)
 
     def read(self, scored: PredictionSet, item: Item | None, pair: Pair) -> PanopticMap:
