@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -67,14 +68,23 @@ def check(
     raise typer.Exit(run_check(opened, settings, json))
 
 
-def run_check(predictions: PredictionSet, settings: RefineSettings, json: bool) -> int:
-    """Check, show what was found, and return the exit code."""
+def run_check(
+    predictions: PredictionSet,
+    settings: RefineSettings,
+    json: bool,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> int:
+    """Check, and where it is known also what is in the output, show what was found, and return the exit code."""
     # PyTorch takes seconds to import: only once the input can be opened.
     from bpr_cli.refine.check import check_predictions  # noqa: PLC0415
     from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.refine.run import check_start  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(settings)
+    if out is not None:
+        check_start(refiner, predictions, out, overwrite)
     with console.progress("checking", len(predictions.items)) as advance:
         summary = check_predictions(refiner, predictions, lambda _: advance())
     for failure in summary.failures:

@@ -96,7 +96,9 @@ def refine(
     opened = open_predictions(predictions, images, options.read_options(format_, task, image_info, ignore_label))
     check_overwriting(opened, out)
     check_names(opened, out)
-    raise typer.Exit(run_check(opened, settings, json) if dry_run else run(opened, settings, out, overwrite, json))
+    if dry_run:
+        raise typer.Exit(run_check(opened, settings, json, out, overwrite))
+    raise typer.Exit(run(opened, settings, out, overwrite, json))
 
 
 def run(predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool, json: bool) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -78,20 +79,15 @@ class Manifest(Journal):
         """Write down what the refinement is told, or read what was done when it was told the same before.
 
         Raises:
-            BprError: it was told something else, or the file is damaged or of another version, or cannot be written.
+            BprError: see ``check_manifest``; or the file cannot be written.
         """
-        settings = json.loads(json.dumps(settings))
         lines = self._whole_lines()
         if not lines:
             self._append({"version": VERSION, "settings": settings})
             return
-        try:
-            header, *entries = map(json.loads, lines)
-            started = header["settings"] if header["version"] == VERSION else None
-            self._entries = {entry.pop("item"): Entry.parse(entry) for entry in entries}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BprError(f"{self.path} is damaged ({error}); start afresh with --overwrite") from error
-        self._compare(started, settings)
+        _check_header(self.path, lines[0], settings)
+        with _damage_named(self.path):
+            self._entries = {entry.pop("item"): Entry.parse(entry) for entry in map(json.loads, lines[1:])}
 
     def done(self, item: Item) -> Movement | None:
         """What was done to an item, if all of it is there and still true."""
@@ -142,14 +138,43 @@ class Manifest(Journal):
         except OSError as error:
             raise BprError(f"{self.path} cannot be written: {error.strerror or error}") from error
 
-    def _compare(self, started: Settings | None, settings: Settings) -> None:
-        """Refuse to go on with other settings than those of the start."""
-        if started is None:
-            raise BprError(f"{self.path} is not of this version of bpr; give another --out, or --overwrite")
-        for name in {**started, **settings}:
-            if started.get(name) != settings.get(name):
-                raise BprError(
-                    f"{self._base} holds a refinement with {name} {json.dumps(started.get(name))}, not "
-                    f"{json.dumps(settings.get(name))}; give what it was given to go on with it, another --out, or "
-                    "--overwrite to start afresh"
-                )
+
+def check_manifest(path: Path, settings: Settings) -> None:
+    """Refuse to go on, with other settings, with what a manifest tells of, if there is one; writes nothing.
+
+    Args:
+        path: the file, in a folder of its own within the output.
+        settings: to go on with.
+
+    Raises:
+        BprError: it was begun with others, is damaged or of another version, or cannot be read.
+    """
+    header, end, _ = (read_bytes(path) if path.exists() else b"").partition(b"\n")
+    if end:
+        _check_header(path, header, settings)
+
+
+def _check_header(path: Path, header: bytes, settings: Settings) -> None:
+    """``check_manifest`` with the first line at hand."""
+    with _damage_named(path):
+        content = json.loads(header)
+        started = dict(content["settings"]) if content["version"] == VERSION else None
+    if started is None:
+        raise BprError(f"{path} is not of this version of bpr; give another --out, or --overwrite")
+    settings = json.loads(json.dumps(settings))
+    for name in {**started, **settings}:
+        if started.get(name) != settings.get(name):
+            raise BprError(
+                f"{path.parent.parent} holds a refinement with {name} {json.dumps(started.get(name))}, not "
+                f"{json.dumps(settings.get(name))}; give what it was given to go on with it, another --out, or "
+                "--overwrite to start afresh"
+            )
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Make a sentence of what is wrong with the content of a manifest."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BprError(f"{path} is damaged ({error}); start afresh with --overwrite") from error

@@ -15,7 +15,7 @@ from bpr_cli.formats.files import output_file, write_bytes
 from bpr_cli.formats.report import REPORT, is_report
 from bpr_cli.formats.spool import Spool
 from bpr_cli.lock import sole_writer
-from bpr_cli.refine.manifest import Manifest, Settings
+from bpr_cli.refine.manifest import Manifest, Settings, check_manifest
 from bpr_cli.refine.pipeline import OnItem, refine_predictions
 from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.summary import RefineSummary, summarise
@@ -98,6 +98,17 @@ def report_path(predictions: PredictionSet, out: Path) -> Path | None:
     """
     called_alike = predictions.one_file is not None and predictions.one_file.casefold() == REPORT
     return None if called_alike or is_one_file(predictions, out) else out / REPORT
+
+
+def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwrite: bool) -> None:
+    """Refuse an output that ``refine_to`` would refuse for what lies in it; writes nothing.
+
+    Raises:
+        BprError: it holds a refinement with other settings, or another's report.
+    """
+    check_report(report_path(predictions, out))
+    if not overwrite:
+        check_manifest(work_folder(predictions, out) / MANIFEST, settings_of(refiner, predictions))
 
 
 def check_report(report: Path | None) -> None:

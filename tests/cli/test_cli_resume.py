@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from format_builders import disc, load, panoptic_png, photo, pixels, png, save
-from worlds import INFO, MASK, SIZE, record, results
+from worlds import INFO, MASK, SIZE, record, results, tree
 
 NAMES = [f"{index:02d}" for index in range(12)]
 
@@ -165,13 +165,16 @@ def test_other_settings_or_weights_are_refused_and_named(options, sentence, mask
     next(loaded.network.parameters()).data.mul_(2)
     save_weights(world / "other.safetensors", loaded.network, loaded.card)
     refine(*masks, "--out", "out")
-    before = results(world / "out")
-    outcome = refine(*masks, "--out", "out", *options)
-    assert outcome.code == 2
-    assert len(outcome.errors) == 1
-    assert outcome.errors[0].startswith(f"out holds a refinement with {sentence}")
-    assert outcome.errors[0].endswith("another --out, or --overwrite to start afresh")
-    assert results(world / "out") == before
+    before = tree(world / "out")
+    for dry in ((), ("--dry-run",)):
+        outcome = refine(*masks, "--out", "out", *options, *dry)
+        assert outcome.code == 2
+        assert len(outcome.errors) == 1
+        assert outcome.errors[0].startswith(f"out holds a refinement with {sentence}")
+        assert outcome.errors[0].endswith("another --out, or --overwrite to start afresh")
+        assert tree(world / "out") == before
+    assert refine(*masks, "--out", "out", *options, "--dry-run", "--overwrite").code == 0
+    assert tree(world / "out") == before
     afresh = refine(*masks, "--out", "out", *options, "--overwrite", "--json")
     assert (afresh.code, resumed(afresh)) == (0, 0)
     assert resumed(refine(*masks, "--out", "out", *options, "--json")) == len(NAMES)

@@ -158,7 +158,7 @@ def test_a_file_that_is_something_else_is_not_overwritten(content, world, refine
     (world / "out").mkdir()
     (world / "out/run.json").write_text(content)
     before = tree(world)
-    for options in ((), ("--overwrite",)):
+    for options in ((), ("--overwrite",), ("--dry-run",)):
         outcome = refine("masks", "--images", "images", "--out", "out", *options)
         assert outcome.code == 2
         assert outcome.errors == [
