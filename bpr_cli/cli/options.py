@@ -127,7 +127,8 @@ Workers = Annotated[
 LabelSetName = Annotated[
     str | None,
     typer.Option(
-        help="Classes of label maps: labelIds, trainIds, or a file of one name a line (default: as found).",
+        help="Classes of label maps: labelIds, trainIds, a file of one name a line, or a JSON file with categories "
+        "(default: as found).",
         rich_help_panel=INPUT,
     ),
 ]

@@ -42,7 +42,8 @@ class EvaluateSettings:
         dilation_ratio: width of the bands of boundary IoU, boundary AP and boundary PQ, as a fraction of the diagonal.
         oracle: distances in pixels for which the head-room is measured.
         label_set: classes of label maps: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name
-            a line, or None: Cityscapes where file names say so, else all labels that occur in the ground truth.
+            a line or of a JSON file with categories, or None: Cityscapes where file names say so, else all labels that
+            occur in the ground truth.
         ignore_labels: labels that are void, beside those of the label set; None takes 255.
         max_detections: predictions of a category that are taken of one image, the best first; where the ground truth
             says which categories were looked for (LVIS), of all categories together. None takes 100, for LVIS 300.

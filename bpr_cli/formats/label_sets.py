@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.categories import read_categories
+from bpr_cli.formats.documents import describe, join_names, read_json
 from bpr_cli.formats.files import read_bytes
 from bpr_cli.formats.truth import LABEL_IDS, TRAIN_IDS
 from bpr_cli.masks import LabelMap
@@ -32,7 +33,7 @@ class LabelSet:
     """The labels of label maps.
 
     Attributes:
-        name: ``labelIds``, ``trainIds``, the path of a classes file, or ``as found``.
+        name: ``labelIds``, ``trainIds``, the path of a file of classes or categories, or ``as found``.
         names: of the classes, by label.
         ignore: labels that are void.
         open: whether only those classes are reported that the ground truth holds.
@@ -48,7 +49,8 @@ def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, tr
     """The label set asked for, or else the one that the names of the ground truth's files tell.
 
     Args:
-        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line, or None.
+        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line or of a JSON file
+            with categories as COCO has them, or None.
         ignore_labels: labels that are void, beside those of the label set; None takes 255.
         truth: the ground truth.
 
@@ -90,11 +92,25 @@ def _train_ids() -> LabelSet:
 
 
 def _of_file(path: Path) -> LabelSet:
-    """A class a line, labelled 0, 1, …; empty lines at the end do not count."""
     if not path.is_file():
         raise BprError(
-            f"{path} is no label set, expected {LABEL_IDS_SET}, {TRAIN_IDS_SET} or a file with one class name a line"
+            f"{path} is no label set, expected {LABEL_IDS_SET}, {TRAIN_IDS_SET}, a file with one class name a line or "
+            "a JSON file with categories"
         )
+    return _of_categories(path) if path.suffix.lower() == ".json" else _of_lines(path)
+
+
+def _of_categories(path: Path) -> LabelSet:
+    """The categories that a COCO-like JSON file lists: labels are their ids."""
+    document = read_json(path)
+    categories = read_categories(document, path)
+    if not categories:
+        raise BprError(f"{path} holds {describe(document)}, expected an object with a 'categories' list of id and name")
+    return LabelSet(str(path), {category.id: category.name for category in categories}, frozenset())
+
+
+def _of_lines(path: Path) -> LabelSet:
+    """A class a line, labelled 0, 1, …; empty lines at the end do not count."""
     try:
         lines = read_bytes(path).decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:

@@ -197,6 +197,17 @@ def test_classes_file(here: Path, bpr: Bpr) -> None:
     assert report["settings"]["label_set"] == "classes.txt"
 
 
+def test_classes_of_a_json_file(here: Path, bpr: Bpr) -> None:
+    paths = make("labels", here)
+    save(here / "stuff.json", {"categories": [{"id": 1, "name": "disc"}, {"id": 0, "name": "ground"}]})
+    report = json.loads(bpr("evaluate", *arguments(paths), "--label-set", "stuff.json", "--json").out)
+    found = {row["name"]: row["figures"][0]["value"] for row in report["classes"]}
+    unnamed = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert found == {
+        {"0": "ground", "1": "disc"}[row["name"]]: row["figures"][0]["value"] for row in unnamed["classes"]
+    }
+
+
 def test_labels_as_found_are_those_of_the_truth(here: Path, bpr: Bpr) -> None:
     paths = make("labels", here)
     labels = labels_of(AFTER)

@@ -323,6 +323,13 @@ BAD = [
         "--label-set classes.txt",
     ),
     Bad(
+        "a JSON file without categories",
+        "labels",
+        "info.json holds an object with the fields images, expected an object with a 'categories' list of id and name",
+        text("info.json", '{"images": []}'),
+        "--label-set info.json",
+    ),
+    Bad(
         "a classes file that is no text",
         "labels",
         "classes.txt is not a text file ([..]), expected one class name a line",
@@ -332,7 +339,8 @@ BAD = [
     Bad(
         "an unknown label set",
         "labels",
-        "ade is no label set, expected labelIds, trainIds or a file with one class name a line",
+        "ade is no label set, expected labelIds, trainIds, a file with one class name a line or a JSON file with "
+        "categories",
         more="--label-set ade",
     ),
     Bad(
