@@ -7,6 +7,7 @@ its ``PngStyle``; a refined file is written in the style of its source.
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats.files import check_regular, read_bytes
 from bpr_cli.formats.images import load_pillow
-from bpr_cli.formats.png_stream import RGB, RGBA, PngStream
+from bpr_cli.formats.png_rows import Values, pack_ids, unfilter
+from bpr_cli.formats.png_stream import GRAY, PALETTE, RGB, RGBA, PngStream
 
 Gray = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -58,6 +60,9 @@ def read_gray(path: Path) -> Gray:
         ColourError: the channels differ.
         BprError: missing, truncated, not PNG.
     """
+    values = _decode_plain(path, (GRAY, PALETTE))
+    if values is not None:
+        return values.astype(np.uint8, copy=False)
     image = load_pillow(path, ("PNG",), _KIND)
     if image.mode in _DEEP_MODES:
         return np.array(image).astype(np.uint16)
@@ -142,36 +147,27 @@ def read_ids(path: Path) -> NDArray[np.int32]:
     Raises:
         BprError: missing, truncated, not PNG or not RGB.
     """
-    pixels = _decode_colours(path)
-    if pixels is None:
-        image = load_pillow(path, ("PNG",), _KIND)
-        if image.mode not in ("RGB", "RGBA"):
-            raise BprError(
-                f"{path} has mode {image.mode}, expected RGB: a panoptic PNG stores ids as R + 256 G + 65536 B"
-            )
-        pixels = np.array(image.convert("RGBA"))
-    # With the fourth byte set to zero, the bytes of a pixel are its id as a little-endian number.
-    pixels[:, :, 3] = 0
-    return pixels.view("<i4")[:, :, 0].astype(np.int32, copy=False)
+    ids = _decode_plain(path, (RGB, RGBA))
+    if ids is not None:
+        return ids.astype(np.int32, copy=False)
+    image = load_pillow(path, ("PNG",), _KIND)
+    if image.mode not in ("RGB", "RGBA"):
+        raise BprError(f"{path} has mode {image.mode}, expected RGB: a panoptic PNG stores ids as R + 256 G + 65536 B")
+    return pack_ids(np.array(image.convert("RGBA")))
 
 
-def _decode_colours(path: Path) -> NDArray[np.uint8] | None:
-    """Pixels of a plain file of 8-bit colours by OpenCV, which is faster than Pillow: RGBA, (H, W, 4).
+def _decode_plain(path: Path, colours: Collection[int]) -> Values | None:
+    """Values of a plain 8-bit file of one of the colour types, decoded faster than by Pillow.
 
     None for other and for broken files, which are left to Pillow.
     """
     check_regular(path)
     try:
-        content = path.read_bytes()
+        stream = PngStream.of(path.read_bytes())
     except OSError:
         return None
-    stream = PngStream.of(content)
-    if stream is None or stream.colour not in (RGB, RGBA):
-        return None
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        return None
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA))
+    rows = stream.inflate() if stream and stream.colour in colours else None
+    return None if stream is None or rows is None else unfilter(rows, stream.channels)
 
 
 def encode_ids(ids: NDArray[np.int32]) -> bytes:

@@ -1,4 +1,4 @@
-"""The structure of PNG files, as far as decoding only a part of one needs it."""
+"""The structure of PNG files, as far as decoding them faster than image libraries do needs it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,20 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from isal import isal_zlib
+from numpy.typing import NDArray
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 """Colour types."""
+_GRAY_ALPHA = 4
 
+SUB = 1
+"""The filter that stores differences to the pixel on the left; it and 0 do not look at the row above."""
+
+_CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, _GRAY_ALPHA: 2, RGBA: 4}
+_LAST_FILTER = 4
 _HEADER = struct.Struct(">IIBBBBB")
 _MOST_PIXELS = 2**26  # beyond, Pillow's own limits and warnings apply
 
@@ -41,9 +51,30 @@ class PngStream:
         if len(chunks[0][1]) != _HEADER.size:
             return None
         width, height, depth, colour, *methods = _HEADER.unpack(chunks[0][1])
-        if depth != 8 or any(methods) or not 0 < width * height <= _MOST_PIXELS:
+        if depth != 8 or colour not in _CHANNELS or any(methods) or not 0 < width * height <= _MOST_PIXELS:
             return None
         return cls(width, height, colour, b"".join(data for kind, data in chunks if kind == b"IDAT"))
+
+    @property
+    def channels(self) -> int:
+        """Bytes of a pixel."""
+        return _CHANNELS[self.colour]
+
+    def inflate(self) -> NDArray[np.uint8] | None:
+        """The filtered rows, each after its kind of filter: uint8, (H, 1 + W * channels).
+
+        By ISA-L, several times as fast as image libraries. None where there are more or fewer bytes, or unknown
+        filters.
+        """
+        count = self.height * (1 + self.width * self.channels)
+        try:
+            inflated = isal_zlib.decompressobj().decompress(self.data, count + 1)
+        except isal_zlib.error:  # type: ignore[misc]  # its stubs declare an exception, not a class of them
+            return None
+        if len(inflated) != count:
+            return None
+        rows = np.frombuffer(inflated, np.uint8).reshape(self.height, -1)
+        return None if rows[:, 0].max() > _LAST_FILTER else rows
 
     def encode(self) -> bytes:
         """A file with nothing but this."""

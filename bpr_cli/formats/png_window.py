@@ -12,17 +12,14 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from isal import isal_zlib
 from numpy.typing import NDArray
 
 from bpr_cli.formats.files import check_regular
 from bpr_cli.formats.png import Gray, read_gray
-from bpr_cli.formats.png_stream import GRAY, PALETTE, PngStream
+from bpr_cli.formats.png_rows import unfilter
+from bpr_cli.formats.png_stream import SUB, PngStream
 from bpr_cli.masks import Size
-
-_SUB, _LAST_FILTER = 1, 4  # kinds of filters; those up to _SUB do not look at the row above
 
 
 @dataclass(frozen=True)
@@ -61,37 +58,24 @@ def read_window(path: Path) -> Window:
 def _decode(content: bytes) -> Window | None:
     """The window of 8-bit values; None for other and for broken files."""
     stream = PngStream.of(content)
-    rows = _inflate(stream) if stream and stream.colour in (GRAY, PALETTE) else None
-    if stream is None or rows is None or rows[:, 0].max() > _LAST_FILTER:
+    rows = stream.inflate() if stream and stream.channels == 1 else None
+    if stream is None or rows is None:
         return None
     size = stream.height, stream.width
     filters, is_set = rows[:, 0], rows[:, 1:].any(axis=1)
     if not is_set.any():
         return Window(np.zeros((0, 0), dtype=np.uint8), (0, 0), size)
-    top, bottom = int(is_set.argmax()), int(np.flatnonzero(is_set | (filters > _SUB))[-1]) + 1
+    top, bottom = int(is_set.argmax()), int(np.flatnonzero(is_set | (filters > SUB))[-1]) + 1
     columns = np.flatnonzero(rows[top:bottom, 1:].any(axis=0))
     left, right = int(columns[0]), int(columns[-1]) + 1
     # One more column tells whether the pixels further right are 0, or repeat those of the last one.
-    values = _unfilter(rows[top:bottom], left, right + 1)
+    values = _columns(rows[top:bottom], left, right + 1)
     if values is not None and values[:, right - left :].any():
-        values = _unfilter(rows[top:bottom], left, stream.width)
+        values = _columns(rows[top:bottom], left, stream.width)
     return None if values is None else Window(values, (left, top), size)
 
 
-def _inflate(stream: PngStream) -> NDArray[np.uint8] | None:
-    """The filtered rows, each after its kind of filter: (H, 1 + W); None where there are more or fewer bytes."""
-    count = stream.height * (stream.width + 1)
-    try:
-        inflated = isal_zlib.decompressobj().decompress(stream.data, count + 1)
-    except isal_zlib.error:  # type: ignore[misc]  # its stubs declare an exception, not a class of them
-        return None
-    return np.frombuffer(inflated, np.uint8).reshape(stream.height, -1) if len(inflated) == count else None
-
-
-def _unfilter(rows: NDArray[np.uint8], left: int, right: int) -> NDArray[np.uint8] | None:
+def _columns(rows: NDArray[np.uint8], left: int, right: int) -> NDArray[np.uint8] | None:
     """Pixels of some columns of filtered rows, as if the frame began there."""
-    part = np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]])
-    stream = PngStream(part.shape[1] - 1, part.shape[0], GRAY, isal_zlib.compress(part.tobytes(), 0))
-    content = stream.encode()
-    values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    return None if values is None else np.asarray(values, dtype=np.uint8)
+    values = unfilter(np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]]), channels=1)
+    return None if values is None else values.astype(np.uint8, copy=False)

@@ -82,7 +82,7 @@ def sum_boundary_f(
     """
     sums = np.zeros(partners.shape[1])
     for d, row in enumerate(partners):
-        for g in np.unique(row[row != NO_PARTNER]).tolist():
+        for g in set(row.tolist()) - {NO_PARTNER}:
             sums[row == g] += mask_boundary_f(found[d], true[g], tolerance)
     return sums, np.count_nonzero(partners != NO_PARTNER, axis=0)
 
