@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from bpr_cli.errors import BprError
-from bpr_cli.refine.settings import RefineSettings
 from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
     from bpr_cli.refine.refiner import Refiner
+    from bpr_cli.refine.settings import RefineSettings
 
 __all__ = ["BprError", "RefineSettings", "Refiner", "__version__"]
 
+_LAZY = {"Refiner": "bpr_cli.refine.refiner", "RefineSettings": "bpr_cli.refine.settings"}
+
 
 def __getattr__(name: str) -> object:
-    """Import ``Refiner`` on first use: it needs PyTorch, which ``bpr --help`` must not wait for."""
-    if name == "Refiner":
-        from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
-
-        return Refiner
+    """Import on first use what needs NumPy or PyTorch, which the command line's first moment must not wait for."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

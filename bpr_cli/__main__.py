@@ -1,5 +1,5 @@
 """``python -m bpr_cli`` is ``bpr``."""
 
-from bpr_cli.cli.main import main
+from bpr_cli.cli.main import program
 
-main()
+program()

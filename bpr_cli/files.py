@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from bpr_cli.errors import BprError
+
+_REMEDIES = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EFBIG: "allow larger files",
+    errno.EROFS: "make the disk writable",
+}
+"""What must be done before any file can be written again."""
+
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
@@ -53,6 +62,25 @@ def remove_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether nothing more can be written, whatever the file."""
-    return isinstance(error, OSError) and error.errno in _FULL
+@contextmanager
+def writing(what: Path | str) -> Iterator[None]:
+    """Make a sentence of what the system says against writing.
+
+    Args:
+        what: file or folder that is written.
+
+    Raises:
+        BprError: it cannot be written; says what to do where that holds for every file, as on a full disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0)
+        advice = f"; {remedy}, then start again" if remedy else ""
+        raise BprError(f"{what} cannot be written: {error.strerror or error}{advice}") from error
+
+
+def concerns_all_files(error: BprError) -> bool:
+    """Whether an error of ``writing`` is one that every other file would meet too."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _REMEDIES

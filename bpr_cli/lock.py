@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import writing
 
 if sys.platform == "win32":
     import msvcrt
@@ -47,11 +48,9 @@ def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         with ExitStack() as lock:
-            try:
+            with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(locked(folder / LOCK, in_use))
-            except OSError as error:
-                raise BprError(f"{folder} cannot be written: {error.strerror or error}") from error
             try:
                 yield
             finally:

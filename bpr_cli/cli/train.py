@@ -185,7 +185,8 @@ def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> 
     if json:
         console.result(asdict(summary))
     if summary.stopped_by:
-        console.note(f"saved after step {summary.stopped_at} of {summary.steps}; the same command goes on from there")
+        same = "the same command" + (", without --overwrite," if settings.overwrite else "")
+        console.note(f"saved after step {summary.stopped_at} of {summary.steps}; {same} goes on from there")
         return STOPPED + summary.stopped_by
     show(console, summary)
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import write_atomically
+from bpr_cli.files import write_atomically, writing
 
 
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
@@ -125,10 +125,8 @@ def write_bytes(path: Path, content: bytes) -> str:
     Raises:
         BprError: the folder or the file cannot be written.
     """
-    try:
+    with writing(path):
         write_atomically(path, content)
-    except OSError as error:
-        raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
     return hashlib.sha256(content).hexdigest()
 
 

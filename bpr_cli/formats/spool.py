@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import BinaryIO
+from typing import IO
 
-from bpr_cli.errors import BprError
-from bpr_cli.files import atomic_file
+from bpr_cli.files import atomic_file, writing
 from bpr_cli.formats.documents import Json, Record
 
 
@@ -42,7 +41,9 @@ class Spool:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._file = _opened(path)
+        self._name = path or "a temporary file"
+        with writing(self._name):
+            self._file = _opened(path)
         self._lock = Lock()
         self._places: dict[int, Place] = {}
 
@@ -56,19 +57,16 @@ class Spool:
         Raises:
             BprError: the disk is full.
         """
-        places = []
+        encoded = {index: json.dumps(record).encode() for index, record in records.items()}
         with self._lock:
-            try:
+            with writing(self._name):
                 start = self._file.seek(0, os.SEEK_END)
-                for index, record in records.items():
-                    content = json.dumps(record).encode()
-                    self._file.write(content)
-                    places.append(Place(index, start, len(content)))
-                    start += len(content)
-                self._file.flush()
+                _write_all(self._file, b"".join(encoded.values()))
                 os.fsync(self._file.fileno())
-            except OSError as error:
-                raise BprError(f"refined records cannot be kept: {error.strerror or error}") from error
+            places = []
+            for index, content in encoded.items():
+                places.append(Place(index, start, len(content)))
+                start += len(content)
             self._places |= {place.index: place for place in places}
         return tuple(places)
 
@@ -92,12 +90,9 @@ class Spool:
         Raises:
             BprError: it cannot be written.
         """
-        try:
-            with atomic_file(path) as file:
-                for piece in self._pieces(shell):
-                    file.write(piece)
-        except OSError as error:
-            raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
+        with writing(path), atomic_file(path) as file:
+            for piece in self._pieces(shell):
+                file.write(piece)
 
     def _pieces(self, shell: Json) -> Iterator[bytes]:
         if not isinstance(shell, dict):
@@ -121,11 +116,15 @@ class Spool:
         yield b"]" if self._places else b"[]"
 
 
-def _opened(path: Path | None) -> BinaryIO:
-    try:
-        if path is None:
-            return TemporaryFile()
-        path.touch()
-        return path.open("r+b")
-    except OSError as error:
-        raise BprError(f"{path or 'a temporary file'} cannot be written: {error.strerror or error}") from error
+def _opened(path: Path | None) -> IO[bytes]:
+    """The file without a buffer, in which records would wait that a full disk did not take."""
+    if path is None:
+        return TemporaryFile(buffering=0)
+    path.touch()
+    return path.open("r+b", buffering=0)
+
+
+def _write_all(file: IO[bytes], content: bytes) -> None:
+    """Write, however little the file takes at a time."""
+    while content:
+        content = content[file.write(content) :]

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import write_atomically
+from bpr_cli.files import write_atomically, writing
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.checkpoint import checkpoint_bytes, read_checkpoint
 from bpr_cli.networks.fit import check_layout, check_values, fill, layout_of, recognise
@@ -92,11 +92,11 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
         check_values(network)
         metadata = {METADATA_KEY: card.to_json()}
         own = path.suffix.lower() == OWN_SUFFIX
-        write_atomically(path, save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata))
+        content = save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata)
     except BprError as error:
         raise BprError(f"the weights {path} were not written: {error}") from None
-    except OSError as error:
-        raise BprError(f"the weights {path} cannot be written: {error.strerror or error}") from None
+    with writing(f"the weights {path}"):
+        write_atomically(path, content)
 
 
 def check_suffix(path: Path) -> None:

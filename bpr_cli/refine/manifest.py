@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import writing
 from bpr_cli.formats.base import Item, PredictionSet, Written
 from bpr_cli.formats.files import fingerprint, read_bytes
 from bpr_cli.formats.spool import Place, Spool
@@ -126,17 +127,23 @@ class Manifest(Journal):
         content = read_bytes(self.path) if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
+            with writing(self.path):
+                os.truncate(self.path, len(whole))
         return whole.splitlines()
 
     def _append(self, content: dict[str, Any]) -> None:
-        try:
-            with self._lock, self.path.open("ab") as file:
-                file.write(json.dumps(content).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise BprError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        with self._lock, writing(self.path):
+            file = self.path.open("ab")
+            whole = file.tell()
+            try:
+                with file:
+                    file.write(json.dumps(content).encode() + b"\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                # The next line, of another thread, must not be joined to a part of this one.
+                os.truncate(self.path, whole)
+                raise
 
 
 def check_manifest(path: Path, settings: Settings) -> None:

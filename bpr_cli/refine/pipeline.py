@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import is_disk_full
+from bpr_cli.files import concerns_all_files
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.crop import Patches
@@ -238,8 +238,8 @@ class Pipeline:
             try:
                 self.result.items[item.name] = future.result()
             except BprError as error:
-                if is_disk_full(error.__cause__):
-                    raise BprError(f"{error}; make room, then give the same command again to go on") from error
+                if concerns_all_files(error):
+                    raise
                 self._fail(item, error)
             else:
                 self.on_item(item)

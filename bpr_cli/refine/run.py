@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import remove_leftovers
+from bpr_cli.files import remove_leftovers, writing
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.files import output_file, write_bytes
 from bpr_cli.formats.report import REPORT, is_report
@@ -59,12 +59,14 @@ def refine_to(
         if overwrite:
             forget(folder)
         elif not one_file and (folder / MANIFEST).exists():
-            remove_leftovers(out)
+            with writing(out):
+                remove_leftovers(out)
         with closing(Spool(folder / RECORDS)) as spool:
             manifest = Manifest(folder / MANIFEST, folder.parent, predictions, spool)
             manifest.begin(settings_of(refiner, predictions))
             if report:
-                report.unlink(missing_ok=True)
+                with writing(report):
+                    report.unlink(missing_ok=True)
             result = refine_predictions(refiner, predictions, predictions.writer(out, spool), on_item, manifest)
         if not result.written or (one_file and not result.failures):
             forget(folder)
@@ -126,8 +128,9 @@ def check_report(report: Path | None) -> None:
 
 def forget(folder: Path) -> None:
     """Remove what was remembered."""
-    for name in (MANIFEST, RECORDS):
-        (folder / name).unlink(missing_ok=True)
+    with writing(folder):
+        for name in (MANIFEST, RECORDS):
+            (folder / name).unlink(missing_ok=True)
 
 
 def settings_of(refiner: Refiner, predictions: PredictionSet) -> Settings:

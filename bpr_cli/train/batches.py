@@ -6,23 +6,22 @@ training was interrupted.
 
 from __future__ import annotations
 
-import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bpr_cli.errors import BprError
 from bpr_cli.train.augment import Augmentation
 from bpr_cli.train.held_out import Part
 from bpr_cli.train.order import Order
 from bpr_cli.train.patch_record import PatchSample
+from bpr_cli.train.workers import begin_worker, starting_workers
 
 AUGMENTING = 3
 """What random numbers are drawn for, beside the purposes in ``held_out`` and ``order``: each has its own stream."""
@@ -107,6 +106,19 @@ class StepBatches(Dataset[Batch]):
         return self._parts[part][index]
 
 
+class _Answers(Dataset[Batch | BprError]):
+    """Batches, or why there is none: PyTorch would put a traceback into an error that comes from another process."""
+
+    def __init__(self, batches: StepBatches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> Batch | BprError:
+        try:
+            return self._batches[step]
+        except BprError as error:
+            return error
+
+
 def load(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iterator[Batch]:
     """The batches of some steps, in order.
 
@@ -115,39 +127,27 @@ def load(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iter
         steps: which ones.
         workers: processes that make them; with 0 they are made when asked for.
         pinned: in memory that a GPU copies from without waiting.
+
+    Raises:
+        BprError: by the iterator, where a patch cannot be read.
     """
     # How many workers are too many is for the user to say, not for a warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         loader = DataLoader(
-            batches,
+            _Answers(batches),
             batch_size=None,
             sampler=steps,
             num_workers=workers,
             pin_memory=pinned,
             prefetch_factor=WAITING if workers else None,
-            worker_init_fn=_begin_worker if workers else None,
+            worker_init_fn=begin_worker if workers else None,
         )
-        with _opencv_threads_stopped():
-            return iter(loader)
+        with starting_workers():
+            return map(_batch, iter(loader))
 
 
-@contextmanager
-def _opencv_threads_stopped() -> Iterator[None]:
-    """Stop OpenCV's threads while workers are forked.
-
-    A worker inherits the record of them but not the threads, and would wait for them forever.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def _begin_worker(_number: int) -> None:
-    """One thread a worker; whether the training is to stop is for the main process to decide."""
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+def _batch(answer: Batch | BprError) -> Batch:
+    if isinstance(answer, BprError):
+        raise answer
+    return answer

@@ -6,18 +6,20 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing import active_children
 
 import torch
 from torch import Tensor
 
 from bpr_cli.errors import BprError
+from bpr_cli.stopping import StopRequest, noting_signals
 from bpr_cli.train.batches import StepBatches, load
 from bpr_cli.train.learner import Learner
 from bpr_cli.train.processes import Processes
 from bpr_cli.train.recipe import Recipe
 from bpr_cli.train.recorder import Recorder
 from bpr_cli.train.state import Standing
-from bpr_cli.train.stopping import StopRequest, noting_signals
+from bpr_cli.train.workers import telling_of_deaths
 
 REPORT_EVERY = 10
 """Steps from one line of the log to the next. Only then a GPU is waited for, and processes tell each other to stop."""
@@ -89,19 +91,22 @@ class Loop:
         """Train.
 
         Raises:
-            BprError: the loss is no finite number; the last saved weights are kept.
+            BprError: the loss is no finite number, a patch cannot be read, or a worker has died; the last saved
+                weights are kept.
         """
         began = time.monotonic()
         steps = range(self._standing.step, self._recipe.steps)
         pinned = self._processes.device.type == "cuda"
         with noting_signals() as request:
             # The clock of the loader's workers starts here, after the signals' handlers are set.
-            for step, batch in zip(steps, load(self._batches, steps, self._pace.workers, pinned), strict=True):
-                self._losses.append(self._learner.step(step, batch))
-                stopped = self._after(step + 1, request)
-                advance(self._loss)
-                if stopped:
-                    break
+            batches = load(self._batches, steps, self._pace.workers, pinned)
+            with telling_of_deaths(active_children()):
+                for step, batch in zip(steps, batches, strict=True):
+                    self._losses.append(self._learner.step(step, batch))
+                    stopped = self._after(step + 1, request)
+                    advance(self._loss)
+                    if stopped:
+                        break
         return Ending(self._standing, request.signal, self._loss, time.monotonic() - began)
 
     def _after(self, done: int, request: StopRequest) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import writing
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.documents import Json, read_json, write_json
 from bpr_cli.formats.files import list_folder, read_bytes, write_bytes
@@ -110,8 +111,7 @@ class Parts:
     def staging(self) -> Path:
         """An empty place for the set that the parts become."""
         folder = self.folder / "set"
-        if folder.is_dir():
-            shutil.rmtree(folder)
+        _remove(folder)
         return folder
 
     def remove(self) -> None:
@@ -121,12 +121,17 @@ class Parts:
             BprError: the folder holds something else.
         """
         self.job()
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder)
+        _remove(self.folder)
         self.done = 0
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06d}.bin"
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        with writing(folder):
+            shutil.rmtree(folder)
 
 
 def _tells(job: dict[str, Json]) -> bool:

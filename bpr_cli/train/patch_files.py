@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import writing
 from bpr_cli.formats.documents import Json, read_json
 from bpr_cli.formats.files import write_bytes
 from bpr_cli.train.patch_settings import PatchSetSettings
@@ -259,11 +260,9 @@ def remove_set(folder: Path) -> None:
     Raises:
         BprError: they cannot be removed.
     """
-    try:
+    with writing(folder):
         for path in (folder / DOCUMENT, folder / ITEMS, folder / INDEX, *folder.glob("patches-*.bin")):
             path.unlink(missing_ok=True)
-    except OSError as error:
-        raise BprError(f"{folder} cannot be written: {error.strerror or error}") from error
 
 
 def move_set(source: Path, target: Path) -> None:
@@ -273,11 +272,9 @@ def move_set(source: Path, target: Path) -> None:
         BprError: they cannot be moved.
     """
     remove_set(target)
-    try:
+    with writing(target):
         for name in (ITEMS, INDEX, *(path.name for path in source.glob("patches-*.bin")), DOCUMENT):
             (source / name).replace(target / name)
-    except OSError as error:
-        raise BprError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
 def _hash(file: IO[bytes]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.files import writing
 from bpr_cli.formats.documents import read_json
 from bpr_cli.formats.files import write_bytes
 from bpr_cli.formats.image_table import is_id
@@ -231,12 +232,10 @@ class PatchSetWriter:
         self._rows = bytearray()
         self._shards: list[SetFile] = []
         self._shard: _OpenShard | None = None
-        try:
+        with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             for leftover in path.glob("patches-*.bin"):
                 leftover.unlink()
-        except OSError as error:
-            raise BprError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def add(self, sample: PatchSample, origin: PatchOrigin) -> None:
         """Add one patch.
@@ -319,36 +318,26 @@ class _OpenShard:
         self.bytes = 0
         self._path = path
         self._digest = hashlib.sha256()
-        try:
+        with writing(path):
             self._file = path.open("wb")
-        except OSError as error:
-            raise self._failed(error) from error
 
     def write(self, record: bytes) -> None:
         """Append a record."""
-        try:
+        with writing(self._path):
             self._file.write(record)
-        except OSError as error:
-            raise self._failed(error) from error
         self._digest.update(record)
         self.bytes += len(record)
 
     def finish(self) -> SetFile:
         """Close the file once it is safely on the disk."""
-        try:
-            with self._file as file:
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
+        with writing(self._path), self._file as file:
+            file.flush()
+            os.fsync(file.fileno())
         return SetFile(self._path.name, self.bytes, self._digest.hexdigest())
 
     def abandon(self) -> None:
         """Close the file as it is."""
         self._file.close()
-
-    def _failed(self, error: OSError) -> BprError:
-        return BprError(f"{self._path} cannot be written: {error.strerror or error}")
 
 
 def _written(folder: Path, name: str, content: bytes) -> SetFile:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from bpr_cli.errors import BprError
-from bpr_cli.files import write_atomically
+from bpr_cli.files import write_atomically, writing
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.networks.weights import save_weights
 from bpr_cli.train.learner import Learner
@@ -54,10 +53,8 @@ class Recorder:
             BprError: the weights hold NaN or infinity, or the disk is full; the files from before are kept.
         """
         self._save_weights(self.folder.last, learner.result, standing.step, standing.last)
-        try:
+        with writing(self.folder.state):
             write_atomically(self.folder.state, pack(learner, standing))
-        except OSError as error:
-            raise BprError(f"{self.folder.state} cannot be written: {error.strerror or error}") from error
 
     def _save_weights(self, path: Path, network: nn.Module, step: int, found: Validation | None) -> None:
         """Write weights with the figures that were found for them."""

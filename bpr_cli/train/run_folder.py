@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import write_atomically
+from bpr_cli.files import remove_leftovers, write_atomically, writing
 from bpr_cli.formats.files import read_bytes
 from bpr_cli.lock import locked
 
@@ -49,16 +49,13 @@ class RunFolder:
         Raises:
             BprError: the directory is in use, or cannot be made.
         """
-        try:
+        in_use = (
+            f"the run directory {self.path} is in use by another training; wait for it, stop it, or give another --out"
+        )
+        with writing(f"the run directory {self.path}"):
             self.path.mkdir(parents=True, exist_ok=True)
-            in_use = (
-                f"the run directory {self.path} is in use by another training; wait for it, stop it, or give another "
-                "--out"
-            )
             with locked(self._lock, in_use):
                 yield
-        except OSError as error:
-            raise BprError(f"the run directory {self.path} cannot be written: {error.strerror or error}") from error
 
     def begin(self, settings: Mapping[str, Json], circumstances: Mapping[str, Json], overwrite: bool) -> None:
         """Write down what the run is started with, or check that it is what it was started with before.
@@ -71,6 +68,7 @@ class RunFolder:
         Raises:
             BprError: the directory holds something else, or a run with other settings.
         """
+        remove_leftovers(self.path)
         if overwrite:
             self._clear()
         if self.document.exists():

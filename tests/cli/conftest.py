@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from format_builders import photo, png
+from resumable import MAKERS, NAMES, make_masks
 from worlds import MASK, SIZE, Bpr, Outcome
 
 from bpr_cli.cli.main import main
@@ -31,6 +32,25 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         png(folder / "masks" / f"{name}.png", MASK.astype("uint8") * 255)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def photos(world: Path) -> None:
+    """The images of what ``resumable`` makes."""
+    for name in NAMES:
+        photo(world / f"photos/{name}.png", SIZE)
+
+
+@pytest.fixture(params=MAKERS)
+def arguments(request: pytest.FixtureRequest, photos: None, world: Path) -> tuple[str, ...]:
+    """What to refine, in every format."""
+    return MAKERS[request.param](world)
+
+
+@pytest.fixture
+def masks(photos: None, world: Path) -> tuple[str, ...]:
+    """What to refine, as binary masks."""
+    return make_masks(world)
 
 
 @pytest.fixture
@@ -60,7 +80,7 @@ def refine(world: Path, bpr: Bpr, random_weights: Path) -> Bpr:
 
 @pytest.fixture
 def start(world: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Start ``python -m bpr_cli`` in the world, with nothing in its environment but what is given."""
+    """Start ``python -m bpr_cli`` in the world and a session of its own, with no environment but what is given."""
 
     def run(*arguments: str | Path, program: tuple[str, ...] = ("-m", "bpr_cli"), **environment: str):
         return subprocess.Popen(
@@ -71,6 +91,7 @@ def start(world: Path) -> Callable[..., "subprocess.Popen[str]"]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
+            start_new_session=True,
         )
 
     return run

@@ -4,10 +4,8 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from worlds import results
@@ -99,42 +97,6 @@ def test_a_name_in_no_encoding(world, refine):
     outcome = refine(name, "--images", "images/a.png", "--out", "out", "--json")
     assert (outcome.code, json.loads(outcome.out)["output"]) == (0, "out")
     assert list(results(world / "out")) == [name]
-
-
-@pytest.fixture
-def many(world):
-    """So many masks that there is time to stop."""
-    mask, image = ((world / f"{folder}/a.png").read_bytes() for folder in ("masks", "images"))
-    for index in range(400):
-        (world / f"masks/{index}.png").write_bytes(mask)
-        (world / f"images/{index}.png").write_bytes(image)
-
-
-def test_control_c_ends_with_a_sentence(world, many, start, random_weights):
-    arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights, "--json")
-    with start(*arguments) as process:
-        while process.poll() is None and not (world / "out/0.png").exists():
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert out == ""
-    assert err.splitlines()[-1] == "error: interrupted; files that are there are complete, start again for the rest"
-    assert "Traceback" not in err
-    written = results(world / "out")
-    assert 0 < len(written) < 400
-    assert all(name.endswith(".png") and content.endswith(b"IEND\xaeB`\x82") for name, content in written.items())
-
-
-def test_control_c_before_anything_is_done(world, bpr, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("bpr_cli.cli.refine.open_predictions", stop)
-    outcome = bpr("refine", "masks", "--images", "images", "--out", "out")
-    assert (outcome.code, outcome.out) == (130, "")
-    assert len(outcome.errors) == 1
-    assert outcome.errors[0].startswith("interrupted")
 
 
 @pytest.mark.parametrize(

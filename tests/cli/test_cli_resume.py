@@ -4,85 +4,15 @@ import json
 import random
 import shutil
 import signal
-import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from format_builders import disc, load, panoptic_png, photo, pixels, png, save
+from format_builders import disc, load, photo, pixels, png, save
+from resumable import NAMES, left_of, make_coco, wait_for
 from worlds import INFO, MASK, SIZE, record, results, tree
-
-NAMES = [f"{index:02d}" for index in range(12)]
-
-
-def discs(index: int) -> list[np.ndarray]:
-    """Two masks that do not overlap."""
-    return [disc(SIZE, (25 + index, 25), 12), disc(SIZE, (40, 65 + index), 14)]
-
-
-def make_masks(world: Path) -> tuple[str, ...]:
-    for index, name in enumerate(NAMES):
-        png(world / f"preds/{name}.png", discs(index)[0].astype(np.uint8) * 255)
-    return ("preds", "--images", "photos")
-
-
-def make_labels(world: Path) -> tuple[str, ...]:
-    for index, name in enumerate(NAMES):
-        first, second = discs(index)
-        png(world / f"preds/{name}.png", (3 * first + 9 * second).astype(np.uint8))
-    return ("preds", "--images", "photos")
-
-
-def make_cityscapes(world: Path) -> tuple[str, ...]:
-    for index, name in enumerate(NAMES):
-        for number, mask in enumerate(discs(index)):
-            png(world / f"preds/{name}_{number}.png", mask.astype(np.uint8) * 255)
-        (world / f"preds/{name}_pred.txt").write_text(f"{name}_0.png 24 0.9\n{name}_1.png 26 0.8\n")
-    return ("preds", "--images", "photos")
-
-
-def make_coco(world: Path) -> tuple[str, ...]:
-    # Records of one image are not neighbours, and the document has fields before and after them.
-    records = [record(index, discs(index)[number]) for number in (0, 1) for index in range(len(NAMES))]
-    images = [{"id": index, "file_name": f"{name}.png"} for index, name in enumerate(NAMES)]
-    save(world / "preds.json", {"info": {"ä": [1.5, None]}, "annotations": records, "images": images})
-    return ("preds.json", "--images", "photos")
-
-
-def make_panoptic(world: Path) -> tuple[str, ...]:
-    annotations = []
-    for index, name in enumerate(NAMES):
-        first, second = discs(index)
-        panoptic_png(world / f"preds/{name}.png", 300 * first + 70_000 * second)
-        segments = [{"id": each, "category_id": 1} for each in (300, 70_000)]
-        annotations.append({"image_id": index, "file_name": f"{name}.png", "segments_info": segments})
-    save(world / "preds.json", {"annotations": annotations, "categories": []})
-    return ("preds.json", "--images", "photos")
-
-
-MAKERS = {
-    "masks": make_masks,
-    "labels": make_labels,
-    "cityscapes": make_cityscapes,
-    "coco": make_coco,
-    "panoptic": make_panoptic,
-}
-
-
-@pytest.fixture(params=MAKERS)
-def arguments(request, world):
-    """What to refine, in every format."""
-    for name in NAMES:
-        photo(world / f"photos/{name}.png", SIZE)
-    return MAKERS[request.param](world)
-
-
-@pytest.fixture
-def masks(world):
-    for name in NAMES:
-        photo(world / f"photos/{name}.png", SIZE)
-    return make_masks(world)
 
 
 def resumed(outcome) -> int:
@@ -224,24 +154,29 @@ def test_a_second_run_into_a_directory_in_use_is_refused(masks, world, refine, s
     ]
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    while not path.exists() and process.poll() is None:
-        time.sleep(0.005)
-
-
-def kill_at_random(world: Path, start, arguments: tuple, out: Path, draw: random.Random, longest: float) -> bool:
-    """Kill a run, anywhere from before its first file to its end; gives whether it was killed before its end."""
+def strike(start, arguments: tuple, out: Path, number: int, delay: float) -> bool:
+    """Send a signal to a run, so many seconds after its first file; gives whether it came before the run's end."""
     with start("refine", *arguments, "--out", out) as process:
         wait_for(out, process)
-        time.sleep(draw.uniform(0, longest))
-        process.kill()
-        process.communicate()
-    return process.returncode == -signal.SIGKILL
+        time.sleep(delay)
+        process.send_signal(number)
+        err = process.communicate(timeout=120)[1]
+    assert left_of(process) == []
+    if number == signal.SIGKILL:
+        return process.returncode == -number
+    assert "Traceback" not in err
+    if process.returncode in (0, -number):  # done, or about to exit
+        return False
+    sentence = f"stopped by {signal.Signals(number).name}; give the same command again to go on"
+    assert (process.returncode, err.splitlines()[-1]) == (128 + number, sentence)
+    assert not list(out.rglob(".*.tmp"))
+    assert not (out / ".bpr/.lock").exists()
+    return True
 
 
-def check_kills(world: Path, refine, start, arguments: tuple, weights: Path, kills: int) -> None:
-    """Kill run after run, with a fresh output now and then: in the end all is as in a run that nobody disturbed."""
-    draw = random.Random(kills)
+def check_strikes(world: Path, refine, start, arguments: tuple, weights: Path, numbers: Sequence[int]) -> None:
+    """Strike run after run, with a fresh output now and then: in the end all is as in a run that nobody disturbed."""
+    draw = random.Random(len(numbers))
     chosen = (*arguments, "--weights", weights, "--workers", "2", "--batch-size", "8")
     with start("refine", *chosen, "--out", "whole") as process:
         wait_for(world / "whole", process)
@@ -249,14 +184,11 @@ def check_kills(world: Path, refine, start, arguments: tuple, weights: Path, kil
         process.communicate(timeout=120)
         longest = time.monotonic() - began
     out = world / "out"
-    killed = 0
-    while killed < kills:
-        if not kill_at_random(world, start, chosen, out, draw, longest):
+    for number in numbers:
+        while not strike(start, chosen, out, number, draw.uniform(0, longest)):
             assert refine(*chosen, "--out", "out").code == 0
             assert results(out) == results(world / "whole")
             shutil.rmtree(out)
-            continue
-        killed += 1
         for path in out.rglob("*.png"):
             pixels(path)
         if (out / "preds.json").exists():
@@ -265,11 +197,17 @@ def check_kills(world: Path, refine, start, arguments: tuple, weights: Path, kil
     assert results(out) == results(world / "whole")
 
 
-def test_the_result_after_kills_is_that_of_an_undisturbed_run(arguments, world, refine, start, random_weights):
-    check_kills(world, refine, start, arguments, random_weights, kills=1)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_result_after_a_strike_is_that_of_an_undisturbed_run(
+    number, arguments, world, refine, start, random_weights
+):
+    check_strikes(world, refine, start, arguments, random_weights, [number])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_the_result_after_many_kills_is_that_of_an_undisturbed_run(arguments, world, refine, start, random_weights):
-    check_kills(world, refine, start, arguments, random_weights, kills=10)
+@pytest.mark.parametrize("numbers", [[signal.SIGKILL] * 10, [signal.SIGINT, signal.SIGTERM] * 5], ids=["kill", "stop"])
+def test_the_result_after_many_strikes_is_that_of_an_undisturbed_run(
+    numbers, arguments, world, refine, start, random_weights
+):
+    check_strikes(world, refine, start, arguments, random_weights, numbers)

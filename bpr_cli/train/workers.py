@@ -1,0 +1,71 @@
+"""The processes that prepare batches: how they start, and what is said when one of them dies."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+
+import cv2
+
+from bpr_cli.errors import BprError
+
+
+@contextmanager
+def starting_workers() -> Iterator[None]:
+    """Hold what workers must not inherit while they are started.
+
+    OpenCV's threads: a worker that is forked inherits the record of them but not the threads, and would wait for them
+    forever. And Ctrl-C, which a terminal sends to all processes: whether to stop is for the main process to decide,
+    and a worker that is only about to start has no other way to ignore it.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with _interrupts_held():
+            yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let SIGINT wait; what is started meanwhile never sees it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def begin_worker(_number: int) -> None:
+    """What a worker does first: it takes one thread, and leaves Ctrl-C to the main process."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def telling_of_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
+    """Say in a sentence that a worker has died, for which PyTorch raises one thing or another, wherever the program is.
+
+    Raises:
+        BprError: so it is.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError, EOFError) as error:
+        code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
+        if not code:
+            raise
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        why = ", as systems do when memory runs out" if code == -getattr(signal, "SIGKILL", 0) else ""
+        raise BprError(
+            f"a worker that prepares batches {how}{why}; give the same command again, with fewer --workers, to go on "
+            "from the last saved step"
+        ) from error
