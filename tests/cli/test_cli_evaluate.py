@@ -89,6 +89,17 @@ def test_iou_of_masks_by_hand(here: Path, bpr: Bpr) -> None:
     assert figure(report, "IoU")["baseline"] == pytest.approx(before)
 
 
+@pytest.mark.parametrize("kind", ["masks", "labels", "coco", "cityscapes"])
+def test_a_tolerance_below_1_is_a_fraction_of_the_diagonal(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    contours = {}
+    for tolerance in ("0.04", "3", "1"):
+        report = json.loads(bpr("evaluate", *arguments(paths), "--tolerance", tolerance, "--json").out)
+        contours[tolerance] = figure(report, "boundary F" if kind == "masks" else "AF")
+    # 0.04 of the diagonal of 62.5 pixels, rounded up as DAVIS and GSCNN round it.
+    assert contours["0.04"] == contours["3"] != contours["1"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_workers_change_nothing(kind: str, here: Path, bpr: Bpr) -> None:
     paths = make(kind, here)
