@@ -80,6 +80,7 @@ CARD = WeightsCard(
     patch_size=48,
     padding=8,
     input_size=SIDE,
+    core=0.2,
     mean=MEAN,
     std=STD,
     training_data="DAVIS 2016, CamVid and Data Science Bowl 2018; the encoder ImageNet",

@@ -96,6 +96,14 @@ Flip = Annotated[
         rich_help_panel=ENGINE,
     ),
 ]
+Core = Annotated[
+    float | None,
+    typer.Option(
+        help="Masks keep what lies deeper inside them than this fraction of the square root of their area, 0 to 1; "
+        "1 for nothing (default: the weights' own).",
+        rich_help_panel=BOUNDS,
+    ),
+]
 PrecisionName = Annotated[
     str | None,
     typer.Option(

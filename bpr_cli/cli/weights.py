@@ -108,6 +108,14 @@ def convert(
         bool | None,
         typer.Option("--flip/--no-flip", help="Decide mirrored patches too and average.", rich_help_panel=CARD),
     ] = None,
+    core: Annotated[
+        float | None,
+        typer.Option(
+            help="Masks keep what lies deeper inside them than this fraction of the square root of their area; "
+            "1 for nothing.",
+            rich_help_panel=CARD,
+        ),
+    ] = None,
     training_data: Annotated[
         str | None, typer.Option(help="What the weights were trained on.", rich_help_panel=CARD)
     ] = None,
@@ -134,6 +142,7 @@ def convert(
         "mask_patch": mask_patch,
         "scales": options.numbers("--scales", scales),
         "flip": flip,
+        "core": core,
         "training_data": training_data,
         "licence": licence,
         "description": description,

@@ -42,6 +42,8 @@ class WeightsCard:
         scales: rounds of refinement, one after the other, each with patches and context this many times as large; the
             first ones may look at the image from further away, the last one should see its every pixel.
         flip: average the decisions on every patch and on its mirror image.
+        core: masks keep the pixels that lie deeper inside them than this fraction of the square root of their area,
+            0..1; there are none at 1.
         training_data: what the weights were trained on.
         metrics: figures on held-out data, by name.
         licence: under which the weights may be used.
@@ -62,6 +64,7 @@ class WeightsCard:
     mask_patch: bool = True
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    core: float = 1.0
     training_data: str = ""
     metrics: dict[str, float | str] = field(default_factory=dict, hash=False)
     licence: str = ""
@@ -76,6 +79,7 @@ class WeightsCard:
         _check_triple("mean", self.mean, lowest=-1e4)
         _check_triple("std", self.std, lowest=1e-3)
         check_scales(self.scales)
+        check_core(self.core)
         for name in ("mask_patch", "flip"):
             if not isinstance(value := getattr(self, name), bool):
                 raise BprError(f"{name} is {_shown(value)}, expected true or false")
@@ -157,6 +161,16 @@ def check_scales(scales: object) -> None:
     """
     if not (isinstance(scales, tuple) and 1 <= len(scales) <= 8 and all(_is_number(each, 0.25, 8) for each in scales)):
         raise BprError(f"scales is {_shown(scales)}, expected 1 to 8 numbers from 0.25 to 8, one for each round")
+
+
+def check_core(core: object) -> None:
+    """Refuse a depth that is none; see ``WeightsCard.core``.
+
+    Raises:
+        BprError: it is no number from 0 to 1.
+    """
+    if not _is_number(core, 0, 1):
+        raise BprError(f"core is {_shown(core)}, expected a number from 0 to 1")
 
 
 def _check_metrics(metrics: object) -> None:

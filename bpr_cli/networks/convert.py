@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bpr_cli.networks.weights import LoadedWeights, check_new, load_weights, save_weights
 
-CardValue = str | int | bool | tuple[float, ...]
+CardValue = str | int | float | bool | tuple[float, ...]
 """What an attribute of a card may be that a conversion changes."""
 
 

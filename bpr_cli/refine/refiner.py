@@ -33,6 +33,7 @@ class Refiner:
         settings: what was given.
         weights: the loaded network with its card and digest.
         rounds: how the patches of each round are cut.
+        core: how deep inside a mask the pixels lie that it keeps, see ``keep_core``.
 
     Raises:
         BprError: the weights cannot be used, or the device is not there.
@@ -42,6 +43,7 @@ class Refiner:
         self.settings = settings
         self.weights = load_weights(settings.weights)
         self.rounds = rounds_of(self.weights.card, settings)
+        self.core = self.weights.card.core if settings.core is None else settings.core
         self._decider = Decider(self.weights, settings)
 
     @property
@@ -129,7 +131,7 @@ class Refiner:
 
     def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
         """Third stage: the refined prediction. See ``stages.paste``."""
-        return paste(cut_image, probabilities, self.settings.bounds)
+        return paste(cut_image, probabilities, self.settings.bounds, self.core)
 
     def cut_again(self, cut_image: CutImage, refined: Prediction, number: int) -> CutImage:
         """First stage of round ``number`` (0 is the first): patches of what the round before made of an image."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bpr_cli.errors import BprError
-from bpr_cli.networks.card import check_scales
+from bpr_cli.networks.card import check_core, check_scales
 from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
 from bpr_cli.patches.boxes import Scheme
 from bpr_cli.refine.bounds import Bounds
@@ -38,6 +38,8 @@ class RefineSettings:
         scales: rounds of refinement and how many times as large as the weights' own their patches are; None takes what
             the weights are best with. ``(2.0, 1.0)`` looks from further away first.
         flip: decide every patch and its mirror image and average, at twice the time; None takes what the weights say.
+        core: a mask keeps the pixels that lie deeper inside it than this fraction of the square root of its area, 0..1,
+            see ``core.py``; 1 for none, None for what the weights are best with. Label maps have no cores.
         device: ``auto`` (all GPUs that are there, else the CPU), ``cpu``, ``cuda``, or a list such as ``cuda:0,1``.
         precision: arithmetic of the network.
         backend: the program that runs the network: ``pytorch``, or on a CPU ``openvino``; ``auto`` takes the faster one
@@ -56,6 +58,7 @@ class RefineSettings:
     scheme: Scheme = "dense"
     scales: tuple[float, ...] | None = None
     flip: bool | None = None
+    core: float | None = None
     device: str = "auto"
     precision: Precision = "float32"
     backend: BackendName = "auto"
@@ -76,6 +79,8 @@ class RefineSettings:
             raise BprError(f"scheme is {self.scheme!r}; expected one of {', '.join(get_args(Scheme))}")
         if self.scales is not None:
             check_scales(self.scales)
+        if self.core is not None:
+            check_core(self.core)
         if self.precision not in get_args(Precision):
             raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
         if self.backend not in get_args(BackendName):

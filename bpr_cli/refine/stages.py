@@ -15,6 +15,7 @@ from bpr_cli.patches.crop import Patches, crop_into, padding_around
 from bpr_cli.patches.reassemble import RefinedLabel, average, fuse, reassemble, to_box_size
 from bpr_cli.refine.bounds import Bounded, Bounds, bound
 from bpr_cli.refine.changes import changes_of
+from bpr_cli.refine.core import NO_CORE, keep_core
 from bpr_cli.refine.rounds import Round
 from bpr_cli.stretches import values_of
 
@@ -240,6 +241,7 @@ def paste(
     cut_image: CutImage,
     probabilities: NDArray[np.uint8],
     bounds: Bounds = Bounds(),  # noqa: B008 - frozen
+    core: float = NO_CORE,
 ) -> PastedImage:
     """Make the refined prediction from decided patches, within the bounds around what was before the first round.
 
@@ -248,8 +250,11 @@ def paste(
         probabilities: uint8, (P, S, S), foreground probability of every patch in units of 1/255; S need not be the
             side of the boxes.
         bounds: what segments must have in common with their coarse masks.
+        core: how deep inside a mask the pixels lie that it keeps, see ``keep_core``. Labels hold against one another
+            by themselves.
     """
-    bounded = bound(cut_image.origin.prediction, pasted(cut_image, probabilities), bounds)
+    refined = with_core(cut_image.origin.prediction, pasted(cut_image, probabilities), core)
+    bounded = bound(cut_image.origin.prediction, refined, bounds)
     return PastedImage(bounded.prediction, movement(cut_image, bounded))
 
 
@@ -271,6 +276,13 @@ def paste_labels(cut_image: CutImage, coarse: LabelMap, decided: list[NDArray[np
         for label, segment, part in zip(cut_image.labels, cut_image.segments, decided, strict=True)
     )
     return fuse(coarse, entries)
+
+
+def with_core(coarse: Prediction, refined: Prediction, core: float) -> Prediction:
+    """The refined prediction; masks with the cores that they had before the first round."""
+    if isinstance(coarse, LabelMap) or isinstance(refined, LabelMap):
+        return refined
+    return tuple(keep_core(before, after, core) for before, after in zip(coarse, refined, strict=True))
 
 
 def movement(cut_image: CutImage, refined: Bounded) -> Movement:

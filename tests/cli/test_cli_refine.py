@@ -215,6 +215,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
         "scheme": "dense",
         "scales": None,
         "flip": None,
+        "core": None,
         "device": "cpu",
         "precision": "float32",
         "backend": "auto",
@@ -234,9 +235,10 @@ def test_settings_reach_the_refinement(world, refine):
     assert few["patches"] < many["patches"]
     whole = json.loads(refine("masks", "--images", "images", "--out", "whole", "--json", "--scheme", "instance").out)
     assert (whole["settings"]["scheme"], whole["patches"]) == ("instance", whole["segments"])
-    more = ("--scales", "2,1", "--flip")
+    more = ("--scales", "2,1", "--flip", "--core", "0.5")
     rounds = json.loads(refine("masks", "--images", "images", "--out", "rounds", "--json", *more).out)
-    assert (rounds["settings"]["scales"], rounds["settings"]["flip"]) == ([2, 1], True)
+    given = rounds["settings"]
+    assert (given["scales"], given["flip"], given["core"]) == ([2, 1], True, 0.5)
     assert rounds["patches"] > few["patches"]
 
 

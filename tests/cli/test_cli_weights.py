@@ -70,6 +70,7 @@ std            58.395, 57.12, 57.375
 mask patch     True
 scales         1.0
 flip           False
+core           1.0
 training data  -
 metrics        -
 licence        -
@@ -120,10 +121,10 @@ CHANGES = {
 def test_the_card_can_be_changed(world, mine, bpr):
     before = json.loads(bpr("weights", "show", "mine.safetensors", "--json").out)["card"]
     given = [part for name, value in CHANGES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    more = ("--no-mask-patch", "--scales", "2,1", "--flip")
+    more = ("--no-mask-patch", "--scales", "2,1", "--flip", "--core", "0.25")
     assert bpr("weights", "convert", "mine.safetensors", "new.safetensors", *given, *more).code == 0
     after = json.loads(bpr("weights", "show", "new.safetensors", "--json").out)["card"]
-    assert after == {**before, **CHANGES, "mask_patch": False, "scales": [2, 1], "flip": True}
+    assert after == {**before, **CHANGES, "mask_patch": False, "scales": [2, 1], "flip": True, "core": 0.25}
 
 
 def test_a_file_is_replaced_only_when_told(world, mine, bpr):

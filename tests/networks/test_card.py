@@ -23,6 +23,7 @@ CARD = WeightsCard(
     mask_patch=False,
     scales=(2.0, 1.0),
     flip=True,
+    core=0.25,
     metrics={"iou": 0.875, "note": "held out"},
     licence="Apache-2.0",
     description="for tests — and ümlauts",
@@ -72,6 +73,9 @@ def test_json_brings_the_card_back():
         ({"scales": 1}, "scales is 1"),
         ({"mask_patch": 0}, "mask_patch is 0, expected true or false"),
         ({"flip": 1}, "flip is 1, expected true or false"),
+        ({"core": -0.1}, "core is -0.1, expected a number from 0 to 1"),
+        ({"core": 1.5}, "core is 1.5"),
+        ({"core": None}, "core is None"),
         ({"name": ""}, "name is ''"),
         ({"name": "a\nb"}, "name is 'a"),
         ({"name": "x" * 201}, "name is"),
@@ -96,11 +100,11 @@ def test_a_bad_card_cannot_be_made_in_python_either():
         WeightsCard("mine", "hrnet18s", patch_size=-1)
 
 
-def test_cards_from_before_mask_patches_rounds_and_flips_mean_one_plain_round():
+def test_cards_from_before_mask_patches_rounds_flips_and_cores_mean_one_plain_round():
     content = json.loads(CARD.to_json())
-    del content["mask_patch"], content["scales"], content["flip"]
+    del content["mask_patch"], content["scales"], content["flip"], content["core"]
     card = WeightsCard.from_json(json.dumps(content))
-    assert (card.mask_patch, card.scales, card.flip) == (True, (1.0,), False)
+    assert (card.mask_patch, card.scales, card.flip, card.core) == (True, (1.0,), False, 1)
 
 
 def test_missing_settings_are_named():
