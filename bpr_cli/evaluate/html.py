@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.charts import Tally, charts_of, direction, scatter_of, tally
 from bpr_cli.evaluate.overlays import Comparison, compare_layers
-from bpr_cli.evaluate.report import ImageScore, Layers, Report, Row
+from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report, Row
 from bpr_cli.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -84,6 +84,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             dot=DOTS.get(report.task, "one true segment"),
             curves=charts_of(report.curves),
             headroom=_headroom(report),
+            class_headroom=_class_headroom(report),
             style=Markup(style),
             script=Markup(script),
             script_digest=Markup(_source_digest(script)),
@@ -125,12 +126,20 @@ def _tally_of(report: Report) -> Tally | None:
 
 def _headroom(report: Report) -> tuple[Row, ...]:
     """The head-room as a table: a row for every figure of the summary, with what it could be at each distance."""
-    by_figure = zip(*(row.figures for row in report.oracle), strict=True)
-    within = [f"right within {row.distance} px" for row in report.oracle]
-    return tuple(
-        Row(same[0].name, tuple(replace(figure, name=name) for name, figure in zip(within, same, strict=True)))
-        for same in by_figure
-    )
+    by_figure = zip(*(oracle.figures for oracle in report.oracle), strict=True)
+    return tuple(_at_distances(same[0].name, same, report) for same in by_figure)
+
+
+def _class_headroom(report: Report) -> tuple[Row, ...]:
+    """The same with a row for the first figure of every class; empty where there is one class at most."""
+    by_class = zip(*(oracle.classes for oracle in report.oracle), strict=True)
+    rows = tuple(_at_distances(same[0].name, [row.figures[0] for row in same], report) for same in by_class)
+    return rows if len(rows) > 1 else ()
+
+
+def _at_distances(name: str, figures: Sequence[Figure], report: Report) -> Row:
+    within = (f"right within {oracle.distance} px" for oracle in report.oracle)
+    return Row(name, tuple(replace(figure, name=each) for each, figure in zip(within, figures, strict=True)))
 
 
 def columns_of(rows: Sequence[Row], has_baseline: bool) -> tuple[str, ...]:

@@ -70,6 +70,10 @@ def _lines(report: Report) -> Iterator[tuple[str, str, str, Figure]]:
     for table, rows in tables.items():
         yield from ((table, row.name, row.kind, figure) for row in rows for figure in row.figures)
     for oracle in report.oracle:
-        yield from (("oracle", f"{oracle.distance} px", "", figure) for figure in oracle.figures)
+        within = f"{oracle.distance} px"
+        yield from (("oracle", within, "", figure) for figure in oracle.figures)
+        for table, rows in {"groups": oracle.groups, "sizes": oracle.sizes, "classes": oracle.classes}.items():
+            lines = ((f"{row.name}, {within}", row.kind, figure) for row in rows for figure in row.figures)
+            yield from ((f"oracle {table}", *line) for line in lines)
     for score in report.scores:
         yield "images", score.name, "", Figure("mean IoU of segments", score.score, score.baseline_score)

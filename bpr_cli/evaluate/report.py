@@ -61,10 +61,16 @@ class OracleRow:
     Attributes:
         distance: in pixels.
         figures: the summary's figures; ``value`` is the oracle's and ``baseline`` that of the predictions as they are.
+        groups: the same for the rows of ``Report.groups``.
+        sizes: the same for those of ``Report.sizes``.
+        classes: the same for those of ``Report.classes``.
     """
 
     distance: int
     figures: tuple[Figure, ...]
+    groups: tuple[Row, ...] = ()
+    sizes: tuple[Row, ...] = ()
+    classes: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,7 @@ def _report(opened: Opened, collected: _Collected, tables: Sequence[Tables], ela
         pairs=tuple(collected.pairs),
         curves=_curves(after, before),
         oracle=tuple(
-            OracleRow(distance, _figures(table.summary, after.summary))
-            for distance, table in zip(opened.settings.oracle, oracles, strict=True)
+            _oracle_row(distance, table, after) for distance, table in zip(opened.settings.oracle, oracles, strict=True)
         ),
         failures=tuple(collected.failures),
         notes=_notes(opened, after, before),
@@ -221,6 +220,16 @@ def _rows(after: Sequence[TableRow], before: Sequence[TableRow] | None) -> tuple
     """Rows of a table, with those of the baseline, which are the same rows in the same order."""
     olds = [row.figures for row in before] if before is not None else [None] * len(after)
     return tuple(Row(row.name, _figures(row.figures, old), row.kind) for row, old in zip(after, olds, strict=True))
+
+
+def _oracle_row(distance: int, oracle: Tables, asis: Tables) -> OracleRow:
+    return OracleRow(
+        distance,
+        _figures(oracle.summary, asis.summary),
+        _rows(oracle.groups, asis.groups),
+        _rows(oracle.sizes, asis.sizes),
+        _rows(oracle.classes, asis.classes),
+    )
 
 
 def _curves(after: Tables, before: Tables | None) -> tuple[Curve, ...]:

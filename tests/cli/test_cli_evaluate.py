@@ -119,7 +119,9 @@ def test_csv_holds_every_figure(here: Path, bpr: Bpr) -> None:
     report = load(here / "report/report.json")
     lines = list(csv.DictReader((here / "report/report.csv").read_text().splitlines()))
     known = {(line["table"], line["row"], line["figure"]): line for line in lines}
-    assert {line["table"] for line in lines} == {"summary", "sizes", "classes", "class_sizes", "oracle", "images"}
+    oracle = {"oracle", "oracle sizes", "oracle classes"}
+    assert {line["table"] for line in lines} == {"summary", "sizes", "classes", "class_sizes", "images"} | oracle
+    assert float(known["oracle classes", "disc, 2 px", "AP"]["value"]) == report["oracle"][0]["figures"][0]["value"]
     for found in report["summary"]:
         line = known["summary", "all", found["name"]]
         stated = [None if line[key] == "" else float(line[key]) for key in ("value", "baseline", "difference")]

@@ -66,7 +66,14 @@ def full(task="semantic"):
         losses=scores[1:2],
         pairs=(SegmentPair("a.png", "road", 50.0, 70.0), SegmentPair("b.png", "sky", 80.0, 75.0)),
         curves=(Curve("IoU 0.50", (0.0, 50.0, 100.0), (100.0, 80.0, 0.0), (90.0, 60.0, 0.0)),),
-        oracle=tuple(OracleRow(n, (Figure("mIoU", 57.9 + 5 * n, 57.9),)) for n in (1, 2)),
+        oracle=tuple(
+            OracleRow(
+                n,
+                (Figure("mIoU", 57.9 + 5 * n, 57.9),),
+                classes=(row("road", 91.0 + n, 90.0), row("sky", None, None)),
+            )
+            for n in (1, 2)
+        ),
         failures=(Failure("d.png", "gt/d.png is missing"),),
     )
 
