@@ -205,7 +205,8 @@ BAD = [
     Bad(
         "no score",
         "coco",
-        "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
+        "after.json: mask 0 of image 1 has no score, expected a number; ground truth has none, so check "
+        "that the two are not swapped",
         change("after.json", lambda records: first(records, score=None)),
     ),
     Bad(
@@ -433,7 +434,8 @@ BAD = [
     Bad(
         "ground truth as predictions",
         "coco",
-        "after.json: mask 0 of image 1 has no score, expected a number; ground truth cannot be scored as predictions",
+        "after.json: mask 0 of image 1 has no score, expected a number; ground truth has none, so check "
+        "that the two are not swapped",
         lambda here: (here / "after.json").write_bytes((here / "truth.json").read_bytes()),
     ),
     Bad(

@@ -32,7 +32,7 @@ def read_scored(scored: PredictionSet, item: Item | None) -> list[ScoredMask]:
         if record.score is None:
             raise BprError(
                 f"{scored.file(item)}: mask {number} of image {item.name} has no score, expected a number; "
-                "ground truth cannot be scored as predictions"
+                "ground truth has none, so check that the two are not swapped"
             )
         segments.append(ScoredMask(mask, record.category, record.score, record.area))
     return segments
