@@ -20,6 +20,10 @@ from bpr_cli.networks.unet import CLASSES, INPUT_CHANNELS, ConvBlock, ResidualBl
 
 STEM_CHANNELS = 32
 
+HALF_REACH, FULL_REACH = 4, 3
+"""Pixels around those asked for that count for them, at half and at full resolution: by the 3 x 3 convolutions that
+follow, three at either, and the first one also by what the second one looks at beyond its own."""
+
 
 class Stage(NamedTuple):
     """A run of inverted bottlenecks; the first one has the stride and changes the channels."""
@@ -71,26 +75,30 @@ class LiteUNet(nn.Module):
         self.classify = nn.Conv2d(WIDTHS[0], CLASSES, 3, 1, 1)
         nn.init.normal_(self.mask_stem.weight, std=0.05)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, margin: int = 0) -> Tensor:
         """Decide patches.
 
         Args:
             x: float, (P, 4, T, T): normalised RGB and the coarse mask as -1 / +1; T a multiple of 32.
+            margin: pixels at every edge that nobody asks for; the last steps, which take most of the time, leave out
+                what does not count for the others.
 
         Returns:
-            Logits of background and foreground, (P, 2, T, T).
+            Logits of background and foreground, (P, 2, T - 2 * margin, T - 2 * margin).
         """
-        # A half-resolution view of every pixel joins the decoder's last step but one.
-        extra = [0.0, 0.0, 0.0, self.half_view(F.pixel_unshuffle(x, 2))]
+        half, full = max(margin // 2 - HALF_REACH, 0), max(margin - FULL_REACH, 0)
         features = self.encode(x)
         deep = self.deepest(features[-1])
-        for narrow, skip, block, index, more in zip(
-            self.narrow, self.skip, self.up, reversed(SKIPS), extra, strict=True
-        ):
-            deep = block(F.relu(_doubled(narrow(deep)) + skip(features[index]) + more))
-        full = torch.cat([_doubled(self.last_narrow(deep)), self.full_view(x)], dim=1)
-        logits: Tensor = self.classify(self.finish(full))
-        return logits
+        *steps, last = zip(self.narrow, self.skip, self.up, reversed(SKIPS), strict=True)
+        for narrow, skip, block, index in steps:
+            deep = block(F.relu(_doubled(narrow(deep)) + skip(features[index])))
+        narrow, skip, block, index = last
+        # A half-resolution view of every pixel joins the decoder's last step but one.
+        view = self.half_view(_inside(F.pixel_unshuffle(x, 2), half))
+        deep = block(F.relu(_inside(_doubled(narrow(deep)), half) + skip(_inside(features[index], half)) + view))
+        whole = _inside(_doubled(self.last_narrow(deep)), full - 2 * half)
+        logits: Tensor = self.classify(self.finish(torch.cat([whole, self.full_view(_inside(x, full))], dim=1)))
+        return _inside(logits, margin - full)
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
         """The weights that ImageNet can start: those of the encoder, but for the mask's stem."""
@@ -152,6 +160,11 @@ def _stage(entering: int, stage: Stage) -> nn.Sequential:
 def _norm(channels: int) -> nn.BatchNorm2d:
     """Batch norm as EfficientNet has it, but for a slower average: it is fine-tuned with small batches."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
+
+
+def _inside(x: Tensor, margin: int) -> Tensor:
+    """Without so many pixels at every edge."""
+    return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 
 def _doubled(x: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from bpr_cli.networks.card import WeightsCard
+from bpr_cli.networks.lite_unet import LiteUNet
 from bpr_cli.patches.reassemble import CERTAIN
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -26,8 +29,9 @@ class PatchModel(nn.Module):
         self.dtype = dtype
         self.flip = flip
         self.mask_patch = card.mask_patch
-        self.padding = card.padding
+        self.patch_size = card.patch_size
         self.context_size = card.patch_size + 2 * card.padding
+        self.margin = network_margin(card) if isinstance(network, LiteUNet) else 0
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1), persistent=False)
 
@@ -45,17 +49,22 @@ class PatchModel(nn.Module):
         foreground = self.foreground(x)
         if self.flip:
             foreground = (foreground + self.foreground(x.flip(-1)).flip(-1)) / 2
-        end = self.context_size - self.padding
-        return (foreground[:, self.padding : end, self.padding : end] * CERTAIN).round().to(torch.uint8)
+        begin = (foreground.shape[-1] - self.patch_size) // 2
+        inner = slice(begin, begin + self.patch_size)
+        return (foreground[:, inner, inner] * CERTAIN).round().to(torch.uint8)
 
     def foreground(self, x: Tensor) -> Tensor:
-        """Foreground probability of patch and context, float32, (P, C, C), of network input (P, 4, T, T)."""
+        """Foreground probability of network input (P, 4, T, T): float32, (P, C, C), at the resolution of the patch.
+
+        C is the side of patch and context, or less where the network may leave out a margin.
+        """
         # Here and not around the call: the threads of DataParallel do not inherit the dtype.
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            logits: Tensor = self.network(x)
+            logits: Tensor = self.network(x, self.margin) if self.margin else self.network(x)
         logits = logits.float()
-        if logits.shape[-1] != self.context_size:
-            logits = F.interpolate(logits, size=(self.context_size, self.context_size), mode="bilinear")
+        side = self.context_size - 2 * self.margin * self.context_size // x.shape[-1]
+        if logits.shape[-1] != side:
+            logits = F.interpolate(logits, size=(side, side), mode="bilinear")
         return logits.softmax(dim=1)[:, 1]
 
     def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
@@ -65,3 +74,16 @@ class PatchModel(nn.Module):
         if not self.mask_patch:
             signed = torch.zeros_like(signed)
         return torch.cat([rgb, signed], dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def network_margin(card: WeightsCard) -> int:
+    """Pixels at every edge of the network's input whose logits count for no pixel of the patch.
+
+    They are whole pixels of the context too, so that what is left is resized as it would be among the others. For
+    resizing, one pixel of the context stays.
+    """
+    context_size = card.patch_size + 2 * card.padding
+    resized = context_size != card.input_size
+    unit = context_size // math.gcd(context_size, card.input_size)
+    unused = max(card.padding - resized, 0) // unit * unit
+    return unused * card.input_size // context_size

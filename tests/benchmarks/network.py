@@ -2,9 +2,9 @@
 
     python tests/benchmarks/network.py [DATA] [--weights NAME] [--rounds N]
 
-Beside everything stands the network in eager float32, channels first, batch norms as they are, on the same patches in
-passes of the same size. All are run in turn, and the best of some rounds counts. DATA is not needed: patches are made.
-What is said of results is the largest difference of a probability, in units of 1/255.
+Beside everything stands the whole network in eager float32, channels first, batch norms as they are, on the same
+patches in passes of the same size. All are run in turn, and the best of some rounds counts. DATA is not needed: patches
+are made. What is said of results is the largest difference of a probability, in units of 1/255.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def as_it_comes(weights: str) -> Decide:
     loaded = load_weights(weights)
     network = loaded.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     model = ChannelsFirst(network, loaded.card, flip=loaded.card.flip).eval()
+    model.margin = 0
 
     @torch.inference_mode()
     def decide(patches: Patches) -> NDArray[np.uint8]:

@@ -81,3 +81,12 @@ def test_image_and_mask_reach_the_decision_from_near_and_far(network, channel):
         moved = (network(changed) - network(x)).abs().amax(dim=1)[0]
     assert moved[20, 20] > 0
     assert moved[60, 60] > 0
+
+
+@pytest.mark.parametrize("margin", [*range(14), 20, 27, 30])
+def test_a_margin_that_nobody_asks_for_changes_nothing_else(network, margin):
+    torch.manual_seed(3)
+    x = torch.randn(2, 4, 64, 64)
+    with torch.inference_mode():
+        inner = network(x)[..., margin : 64 - margin, margin : 64 - margin]
+        torch.testing.assert_close(network(x, margin), inner, rtol=1e-5, atol=1e-6)
