@@ -69,12 +69,19 @@ def test_instances(predictions: str, truth: str, data: Path, reference: dict) ->
     assert (report.gains, report.losses) == ((), ())
 
 
-def test_every_class_and_size_of_instances(data: Path) -> None:
-    files = data / "coco/instances.json", data / "coco/predictions/yolo/yolo.segm.json"
+@pytest.mark.parametrize(
+    ("predictions", "truth"),
+    [
+        ("coco/predictions/yolo/yolo.segm.json", "coco/instances.json"),
+        pytest.param("cells/predictions/otsu/val.segm.json", "cells/instances_val.json", marks=pytest.mark.slow),
+    ],
+)
+def test_every_class_and_size_of_instances(predictions: str, truth: str, data: Path) -> None:
+    files = data / truth, data / predictions
     report = run(files[1], files[0])
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(str(files[0]))
-        official = COCOeval(truth, truth.loadRes(str(files[1])), "segm")
+        annotations = COCO(str(files[0]))
+        official = COCOeval(annotations, annotations.loadRes(str(files[1])), "segm")
         official.evaluate()
         official.accumulate()
     precision = np.where(official.eval["precision"] > -1, official.eval["precision"], np.nan)[..., -1]
@@ -83,7 +90,7 @@ def test_every_class_and_size_of_instances(data: Path) -> None:
     chosen |= {f"AP {size}": (slice(None), a) for a, size in enumerate(("small", "medium", "large"), 1)}
     for k, rows in enumerate(zip(report.classes, report.class_sizes, strict=True)):
         stated = shares(rows[0].figures) | shares(rows[1].figures)
-        assert rows[0].name == rows[1].name == truth.cats[official.params.catIds[k]]["name"]
+        assert rows[0].name == rows[1].name == annotations.cats[official.params.catIds[k]]["name"]
         for name, (t, a) in chosen.items():
             expected = precision[t, :, k, a].mean()
             assert stated[name] == (None if np.isnan(expected) else pytest.approx(expected, **CLOSE))
