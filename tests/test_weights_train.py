@@ -171,7 +171,18 @@ def test_two_steps_give_weights(data, tmp_path):
     )
     assert (done.returncode, done.stdout) == (0, "2 steps\n"), done.stderr
     found, shipped = load_weights(tmp_path / "fast.safetensors"), load_weights("fast")
-    assert (found.card.network, found.card.patch_size, found.card.padding) == ("lite-unet", 48, 8)
-    for name in ("network", "patch_size", "padding", "input_size", "mean", "std", "scales", "flip", "core"):
+    assert (found.card.network, found.card.patch_size, found.card.padding) == ("lite-unet", 64, 16)
+    for name in (
+        "network",
+        "patch_size",
+        "min_patch_size",
+        "padding",
+        "input_size",
+        "mean",
+        "std",
+        "scales",
+        "flip",
+        "core",
+    ):
         assert getattr(found.card, name) == getattr(shipped.card, name)
     assert all(torch.isfinite(tensor).all() for tensor in found.network.state_dict().values())

@@ -90,6 +90,9 @@ def convert(
     patch_size: Annotated[
         int | None, typer.Option(help="Side of a patch, in image pixels.", rich_help_panel=CARD)
     ] = None,
+    min_patch_size: Annotated[
+        int | None, typer.Option(help="Side down to which patches shrink along small masks.", rich_help_panel=CARD)
+    ] = None,
     padding: Annotated[
         int | None, typer.Option(help="Context around a patch, in image pixels.", rich_help_panel=CARD)
     ] = None,
@@ -137,6 +140,7 @@ def convert(
     given: dict[str, CardValue | None] = {
         "name": new_name,
         "patch_size": patch_size,
+        "min_patch_size": min_patch_size,
         "padding": padding,
         "input_size": input_size,
         "mask_patch": mask_patch,
@@ -207,7 +211,7 @@ def shown(value: object) -> str:
         value = tuple(f"{name}: {each}" for name, each in value.items())
     if isinstance(value, tuple):
         value = ", ".join(map(str, value))
-    return str(value) or "-"
+    return "-" if value is None or value == "" else str(value)
 
 
 def megabytes(count: int) -> str:

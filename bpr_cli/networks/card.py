@@ -34,6 +34,8 @@ class WeightsCard:
         name: what messages and reports call the weights.
         network: a name in the registry of networks.
         patch_size: side of the box that is written back, in image pixels, 4 to 2048.
+        min_patch_size: along a small mask, patches shrink with it down to this side, and their context with them; None
+            if they do not. Those of labels never do.
         padding: context around that box, fed to the network and not written back, in image pixels, 0 to 1024.
         input_size: side T that patch and context are resized to, a multiple of 32 from 32 to 1024.
         mean: of R, G, B on the 0..255 scale, subtracted before ``std`` divides. By default ImageNet's (paper).
@@ -57,6 +59,7 @@ class WeightsCard:
     name: str
     network: str
     patch_size: int = 64
+    min_patch_size: int | None = None
     padding: int = 0
     input_size: int = 128
     mean: Triple = IMAGENET_MEAN
@@ -74,6 +77,8 @@ class WeightsCard:
     def __post_init__(self) -> None:
         _check_texts(self)
         _check_whole("patch_size", self.patch_size, 4, 2048)
+        if self.min_patch_size is not None:
+            _check_whole("min_patch_size", self.min_patch_size, 4, self.patch_size)
         _check_whole("padding", self.padding, 0, 1024)
         _check_whole("input_size", self.input_size, INPUT_STEP, 1024, step=INPUT_STEP)
         _check_triple("mean", self.mean, lowest=-1e4)

@@ -171,9 +171,13 @@ def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Or
 
 def find_segments(prediction: Prediction, labels: tuple[int, ...], how: Round) -> tuple[Segment, ...]:
     """The masks with the boxes along their boundaries; of a label map, those of its ``labels``."""
-    masks = masks_of(prediction, labels) if isinstance(prediction, LabelMap) else prediction
-    others = [] if isinstance(prediction, LabelMap) else [mask.box for mask in masks if mask.box != EMPTY_BOX]
-    return tuple(make_segment(mask, how, takes_part(mask, others, how)) for mask in masks)
+    if isinstance(prediction, LabelMap):
+        masks = masks_of(prediction, labels)
+        return tuple(make_segment(mask, how, how.patch_size, takes_part(mask, [], how)) for mask in masks)
+    boxes = [mask.box for mask in prediction if mask.box != EMPTY_BOX]
+    return tuple(
+        make_segment(mask, how, how.side_along(mask.area), takes_part(mask, boxes, how)) for mask in prediction
+    )
 
 
 def labels_of(prediction: Prediction) -> tuple[int, ...]:
@@ -222,12 +226,12 @@ def takes_part(mask: Mask, others: list[Box], how: Round) -> bool:
     return mask.area >= how.patch_size**2 and near <= 1
 
 
-def make_segment(mask: Mask, how: Round, taking_part: bool) -> Segment:
-    """Find the boundary of a mask and the boxes along it; a segment that takes no part in the round has no boxes."""
+def make_segment(mask: Mask, how: Round, side: int, taking_part: bool) -> Segment:
+    """Find the boundary of a mask and the boxes of a side along it; one that takes no part in the round has none."""
     pixels = boundary_pixels(mask)
     if not taking_part:
         return Segment(mask, NO_BOXES, len(pixels) / 2)
-    boxes = boxes_along(mask, pixels, how.scheme, how.patch_size, how.nms_threshold)
+    boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold)
     return Segment(mask, boxes, len(pixels) / 2)
 
 

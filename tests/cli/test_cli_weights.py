@@ -63,6 +63,7 @@ SHOWN = """\
 name           small unet
 network        unet-s
 patch size     16
+min patch size -
 padding        8
 input size     32
 mean           123.675, 116.28, 103.53
@@ -110,6 +111,7 @@ def test_there_and_back_again(world, mine, bpr):
 CHANGES = {
     "name": "new",
     "patch_size": 32,
+    "min_patch_size": 8,
     "padding": 4,
     "input_size": 64,
     "training_data": "none at all",

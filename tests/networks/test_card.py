@@ -15,6 +15,7 @@ CARD = WeightsCard(
     name="small",
     network="hrnet18s",
     patch_size=48,
+    min_patch_size=24,
     padding=8,
     input_size=64,
     mean=(1.0, 2.5, 3.0),
@@ -58,6 +59,9 @@ def test_json_brings_the_card_back():
         ({"mean": [1, 2]}, r"mean is \(1, 2\), expected three numbers"),
         ({"mean": [1, 2, 3, 4]}, "mean is"),
         ({"mean": 7}, "mean is 7"),
+        ({"min_patch_size": 3}, "min_patch_size is 3, expected a whole number from 4 to 48"),
+        ({"min_patch_size": 49}, "min_patch_size is 49"),
+        ({"min_patch_size": 24.0}, "min_patch_size is 24.0"),
         ({"mean": "rgb"}, "mean is 'rgb'"),
         ({"mean": {"r": 1, "g": 2, "b": 3}}, "mean is"),
         ({"mean": [1, 2, float("nan")]}, "mean is"),
@@ -100,11 +104,12 @@ def test_a_bad_card_cannot_be_made_in_python_either():
         WeightsCard("mine", "hrnet18s", patch_size=-1)
 
 
-def test_cards_from_before_mask_patches_rounds_flips_and_cores_mean_one_plain_round():
+def test_older_cards_mean_one_plain_round_with_patches_of_one_size():
     content = json.loads(CARD.to_json())
-    del content["mask_patch"], content["scales"], content["flip"], content["core"]
+    for name in ("mask_patch", "scales", "flip", "core", "min_patch_size"):
+        del content[name]
     card = WeightsCard.from_json(json.dumps(content))
-    assert (card.mask_patch, card.scales, card.flip, card.core) == (True, (1.0,), False, 1)
+    assert (card.mask_patch, card.scales, card.flip, card.core, card.min_patch_size) == (True, (1.0,), False, 1, None)
 
 
 def test_missing_settings_are_named():

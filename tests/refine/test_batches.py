@@ -10,7 +10,7 @@ from bpr_cli.refine.batches import Job, fill_batches
 from bpr_cli.refine.rounds import Round
 from bpr_cli.refine.stages import CutImage, Origin, Segment
 
-ROUND = Round(patch_size=1, padding=0, input_size=1, nms_threshold=0.25)
+ROUND = Round(patch_size=1, min_patch_size=1, padding=0, input_size=1, nms_threshold=0.25)
 
 
 def jobs_of(counts: list[int]) -> list[Job]:

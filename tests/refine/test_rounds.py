@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from bpr_cli.networks.card import WeightsCard
 from bpr_cli.refine.rounds import Round, rounds_of
 from bpr_cli.refine.settings import RefineSettings
@@ -7,11 +9,19 @@ CARD = WeightsCard("small", "fake", patch_size=32, padding=16, input_size=128, s
 
 def test_rounds_are_those_of_the_weights():
     assert rounds_of(CARD, RefineSettings(nms_threshold=0.4)) == (
-        Round(patch_size=128, padding=64, input_size=128, nms_threshold=0.4, preliminary=True),
-        Round(patch_size=32, padding=16, input_size=128, nms_threshold=0.4, preliminary=False),
+        Round(patch_size=128, min_patch_size=128, padding=64, input_size=128, nms_threshold=0.4, preliminary=True),
+        Round(patch_size=32, min_patch_size=32, padding=16, input_size=128, nms_threshold=0.4, preliminary=False),
     )
+
+
+def test_patches_of_small_masks_shrink_in_every_round():
+    far, near = rounds_of(replace(CARD, min_patch_size=16), RefineSettings(scales=(2.0, 1.0)))
+    assert (far.min_patch_size, far.patch_size, near.min_patch_size, near.patch_size) == (32, 64, 16, 32)
+    assert [near.side_along(side**2) for side in (0, 1, 32, 34, 50, 64, 66, 1000)] == [16, 16, 16, 17, 25, 32, 32, 32]
+    (plain,) = rounds_of(CARD, RefineSettings(scales=(1.0,)))
+    assert [plain.side_along(area) for area in (0, 1, 10**6)] == [32, 32, 32]
 
 
 def test_settings_may_ask_for_others():
     (only,) = rounds_of(CARD, RefineSettings(scales=(0.5,), scheme="grid"))
-    assert only == Round(16, padding=8, input_size=128, nms_threshold=0.25, scheme="grid", preliminary=False)
+    assert only == Round(16, 16, padding=8, input_size=128, nms_threshold=0.25, scheme="grid", preliminary=False)

@@ -13,7 +13,7 @@ from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.rounds import Round
 from bpr_cli.refine.stages import CutImage, Movement, cut, paste
 
-ROUND = Round(patch_size=8, padding=2, input_size=32, nms_threshold=0.25)
+ROUND = Round(patch_size=8, min_patch_size=8, padding=2, input_size=32, nms_threshold=0.25)
 
 
 @st.composite
@@ -246,3 +246,24 @@ def test_any_run_of_patches_is_a_part_of_all_of_them(scene, data):
     cut_image.crop_into(part, start)
     np.testing.assert_array_equal(part.image, cut_image.patches.image[start:stop])
     np.testing.assert_array_equal(part.mask, cut_image.patches.mask[start:stop])
+
+
+def test_patches_of_small_masks_are_smaller_and_those_of_labels_are_not():
+    labels = np.zeros((60, 60), np.int32)
+    labels[2:14, 2:14], labels[20:56, 2:38], labels[20:24, 50:54] = 1, 2, 3
+    how = Round(patch_size=16, min_patch_size=4, padding=8, input_size=32, nms_threshold=0.25)
+    image, masks = picture(labels.shape), tuple(Mask.from_array(labels == label) for label in (1, 2, 3))
+
+    def sides(cut_image: CutImage) -> list[set[int]]:
+        return [set((each.boxes[:, 2:] - each.boxes[:, :2]).flat) for each in cut_image.segments]
+
+    cut_image = cut(image, masks, how)
+    assert sides(cut_image) == [{6}, {16}, {4}]
+    assert sides(cut(image, LabelMap(labels, frozenset({0})), how)) == [{16}, {16}, {16}]
+    # All network answers have one size, whatever the size of their boxes.
+    right = np.ones((len(cut_image), 16, 16), np.uint8) * 255
+    for mask, grown, each in zip(masks, paste(cut_image, right).prediction, cut_image.segments, strict=True):
+        shown = np.zeros(labels.shape, bool)
+        for x0, y0, x1, y1 in each.boxes:
+            shown[y0:y1, x0:x1] = True
+        np.testing.assert_array_equal(grown.to_array(), mask.to_array() | shown)
