@@ -20,7 +20,7 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats.files import check_regular, read_bytes
 from bpr_cli.formats.images import load_pillow
-from bpr_cli.formats.png_rows import Values, pack_ids, unfilter
+from bpr_cli.formats.png_rows import pack_ids, unfilter
 from bpr_cli.formats.png_stream import GRAY, PALETTE, RGB, RGBA, PngStream
 
 Gray = NDArray[np.uint8] | NDArray[np.uint16]
@@ -62,7 +62,7 @@ def read_gray(path: Path) -> Gray:
     """
     values = _decode_plain(path, (GRAY, PALETTE))
     if values is not None:
-        return values.astype(np.uint8, copy=False)
+        return values
     image = load_pillow(path, ("PNG",), _KIND)
     if image.mode in _DEEP_MODES:
         return np.array(image).astype(np.uint16)
@@ -149,15 +149,15 @@ def read_ids(path: Path) -> NDArray[np.int32]:
     """
     ids = _decode_plain(path, (RGB, RGBA))
     if ids is not None:
-        return ids.astype(np.int32, copy=False)
+        return ids
     image = load_pillow(path, ("PNG",), _KIND)
     if image.mode not in ("RGB", "RGBA"):
         raise BprError(f"{path} has mode {image.mode}, expected RGB: a panoptic PNG stores ids as R + 256 G + 65536 B")
     return pack_ids(np.array(image.convert("RGBA")))
 
 
-def _decode_plain(path: Path, colours: Collection[int]) -> Values | None:
-    """Values of a plain 8-bit file of one of the colour types, decoded faster than by Pillow.
+def _decode_plain(path: Path, colours: Collection[int]) -> NDArray[Any] | None:
+    """Values of a plain file of one of the colour types, decoded faster than by Pillow.
 
     None for other and for broken files, which are left to Pillow.
     """
@@ -167,7 +167,7 @@ def _decode_plain(path: Path, colours: Collection[int]) -> Values | None:
     except OSError:
         return None
     rows = stream.inflate() if stream and stream.colour in colours else None
-    return None if stream is None or rows is None else unfilter(rows, stream.channels)
+    return None if stream is None or rows is None else unfilter(rows, stream)
 
 
 def encode_ids(ids: NDArray[np.int32]) -> bytes:

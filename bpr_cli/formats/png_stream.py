@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 """Colour types."""
-_GRAY_ALPHA = 4
 
 SUB = 1
 """The filter that stores differences to the pixel on the left; it and 0 do not look at the row above."""
 
-_CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, _GRAY_ALPHA: 2, RGBA: 4}
+_PIXEL_BYTES = {(GRAY, 8): 1, (GRAY, 16): 2, (PALETTE, 8): 1, (RGB, 8): 3, (RGBA, 8): 4}  # by colour type and depth
 _LAST_FILTER = 4
 _HEADER = struct.Struct(">IIBBBBB")
 _MOST_PIXELS = 2**26  # beyond, Pillow's own limits and warnings apply
@@ -27,19 +26,21 @@ _MOST_PIXELS = 2**26  # beyond, Pillow's own limits and warnings apply
 
 @dataclass(frozen=True)
 class PngStream:
-    """A PNG file of 8 bits a channel without interlacing.
+    """A PNG file without interlacing, of 8 bits a channel, or gray of 16.
 
     Attributes:
         width: in pixels.
         height: in pixels.
-        colour: ``GRAY``, ``RGB``, ``PALETTE``, ``RGBA`` or another colour type.
+        colour: ``GRAY``, ``RGB``, ``PALETTE`` or ``RGBA``.
         data: the compressed rows.
+        depth: bits of a channel.
     """
 
     width: int
     height: int
     colour: int
     data: bytes
+    depth: int = 8
 
     @classmethod
     def of(cls, content: bytes) -> PngStream | None:
@@ -51,22 +52,22 @@ class PngStream:
         if len(chunks[0][1]) != _HEADER.size:
             return None
         width, height, depth, colour, *methods = _HEADER.unpack(chunks[0][1])
-        if depth != 8 or colour not in _CHANNELS or any(methods) or not 0 < width * height <= _MOST_PIXELS:
+        if (colour, depth) not in _PIXEL_BYTES or any(methods) or not 0 < width * height <= _MOST_PIXELS:
             return None
-        return cls(width, height, colour, b"".join(data for kind, data in chunks if kind == b"IDAT"))
+        return cls(width, height, colour, b"".join(data for kind, data in chunks if kind == b"IDAT"), depth)
 
     @property
-    def channels(self) -> int:
+    def pixel_bytes(self) -> int:
         """Bytes of a pixel."""
-        return _CHANNELS[self.colour]
+        return _PIXEL_BYTES[self.colour, self.depth]
 
     def inflate(self) -> NDArray[np.uint8] | None:
-        """The filtered rows, each after its kind of filter: uint8, (H, 1 + W * channels).
+        """The filtered rows, each after its kind of filter: uint8, (H, 1 + W * pixel_bytes).
 
         By ISA-L, several times as fast as image libraries. None where there are more or fewer bytes, or unknown
         filters.
         """
-        count = self.height * (1 + self.width * self.channels)
+        count = self.height * (1 + self.width * self.pixel_bytes)
         try:
             inflated = isal_zlib.decompressobj().decompress(self.data, count + 1)
         except isal_zlib.error:  # type: ignore[misc]  # its stubs declare an exception, not a class of them
@@ -78,7 +79,7 @@ class PngStream:
 
     def encode(self) -> bytes:
         """A file with nothing but this."""
-        header = _HEADER.pack(self.width, self.height, 8, self.colour, 0, 0, 0)
+        header = _HEADER.pack(self.width, self.height, self.depth, self.colour, 0, 0, 0)
         return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", self.data) + _chunk(b"IEND", b"")
 
 

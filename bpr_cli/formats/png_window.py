@@ -58,7 +58,7 @@ def read_window(path: Path) -> Window:
 def _decode(content: bytes) -> Window | None:
     """The window of 8-bit values; None for other and for broken files."""
     stream = PngStream.of(content)
-    rows = stream.inflate() if stream and stream.channels == 1 else None
+    rows = stream.inflate() if stream and stream.pixel_bytes == 1 else None
     if stream is None or rows is None:
         return None
     size = stream.height, stream.width
@@ -69,13 +69,12 @@ def _decode(content: bytes) -> Window | None:
     columns = np.flatnonzero(rows[top:bottom, 1:].any(axis=0))
     left, right = int(columns[0]), int(columns[-1]) + 1
     # One more column tells whether the pixels further right are 0, or repeat those of the last one.
-    values = _columns(rows[top:bottom], left, right + 1)
+    values = _columns(stream, rows[top:bottom], left, right + 1)
     if values is not None and values[:, right - left :].any():
-        values = _columns(rows[top:bottom], left, stream.width)
+        values = _columns(stream, rows[top:bottom], left, stream.width)
     return None if values is None else Window(values, (left, top), size)
 
 
-def _columns(rows: NDArray[np.uint8], left: int, right: int) -> NDArray[np.uint8] | None:
+def _columns(stream: PngStream, rows: NDArray[np.uint8], left: int, right: int) -> NDArray[np.uint8] | None:
     """Pixels of some columns of filtered rows, as if the frame began there."""
-    values = unfilter(np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]]), channels=1)
-    return None if values is None else values.astype(np.uint8, copy=False)
+    return unfilter(np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]]), stream)

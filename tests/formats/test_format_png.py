@@ -67,20 +67,43 @@ def test_windows_hold_all_that_is_not_0(tmp_path, drawn):
     assert np.array_equal(whole(path), values)
 
 
+def filtered_file(channels: list[np.ndarray], kinds: list[int], colour: int, depth: int) -> bytes:
+    """A file whose pixels have the given bytes, its rows with the given kinds of filter."""
+    height, width = channels[0].shape
+    rows = [np.frombuffer(filtered(channel, kinds), np.uint8).reshape(height, -1) for channel in channels]
+    pixels = np.stack(rows, axis=2)[:, 1:].reshape(height, -1)
+    data = zlib.compress(np.hstack([rows[0][:, :1], pixels]).tobytes())
+    return PngStream(width, height, colour, data, depth).encode()
+
+
+some_filters = st.sampled_from((None, *FILTERS))
+"""All rows by one filter, or each by the next."""
+
+
 @in_one_folder
-@given(drawn=sparse_files(), colour=st.sampled_from((RGB, RGBA)), every=st.sampled_from((None, *FILTERS)))
+@given(drawn=sparse_files(), colour=st.sampled_from((RGB, RGBA)), every=some_filters)
 def test_ids_of_every_filter(tmp_path, drawn, colour, every):
     gray = drawn[0]
     channels = [gray, gray[::-1], gray[:, ::-1] // 2, gray // 3][: 3 if colour == RGB else 4]
     kinds = [y % 5 if every is None else every for y in range(len(gray))]
-    rows = [np.frombuffer(filtered(channel, kinds), np.uint8).reshape(len(gray), -1) for channel in channels]
-    pixels = np.stack(rows, axis=2)[:, 1:].reshape(len(gray), -1)
-    data = zlib.compress(np.hstack([rows[0][:, :1], pixels]).tobytes())
     path = tmp_path / "ids.png"
-    path.write_bytes(PngStream(gray.shape[1], len(gray), colour, data).encode())
+    path.write_bytes(filtered_file(channels, kinds, colour, 8))
     expected = sum(channel.astype(np.int32) << 8 * place for place, channel in enumerate(channels[:3]))
     assert np.array_equal(read_ids(path), expected)
     assert np.array_equal(ids_by_pillow(path), expected)
+
+
+@in_one_folder
+@given(drawn=sparse_files(), every=some_filters)
+def test_deep_values_of_every_filter(tmp_path, drawn, every):
+    gray = drawn[0]
+    kinds = [y % 5 if every is None else every for y in range(len(gray))]
+    path = tmp_path / "deep.png"
+    path.write_bytes(filtered_file([gray, gray[::-1]], kinds, GRAY, 16))
+    values = read_gray(path)
+    assert values.dtype == np.uint16
+    assert np.array_equal(values, gray.astype(np.uint16) * 256 + gray[::-1])
+    assert np.array_equal(values, gray_by_pillow(path))
 
 
 def test_windows_are_small(tmp_path):
@@ -191,4 +214,6 @@ def test_the_structure_of_a_file(tmp_path):
     Image.new("RGBA", (4, 3)).save(tmp_path / "a.png")
     assert PngStream.of((tmp_path / "a.png").read_bytes()).colour == RGBA
     Image.new("I;16", (4, 3)).save(tmp_path / "a.png")
+    assert PngStream.of((tmp_path / "a.png").read_bytes()).depth == 16
+    Image.new("LA", (4, 3)).save(tmp_path / "a.png")
     assert PngStream.of((tmp_path / "a.png").read_bytes()) is None
