@@ -75,10 +75,12 @@ def boundary_map(mask: BoolArray) -> BoolArray:
     This is ``seg2bmap`` of the DAVIS tools: the contour is one pixel wide and lies half a pixel to the upper left
     of the step between background and foreground. Neighbours outside the image are not compared.
     """
+    right, lower = mask[:, :-1] ^ mask[:, 1:], mask[:-1] ^ mask[1:]
     boundary = np.zeros(mask.shape, dtype=bool)
-    boundary[:, :-1] |= mask[:, :-1] ^ mask[:, 1:]
-    boundary[:-1, :] |= mask[:-1, :] ^ mask[1:, :]
-    boundary[:-1, :-1] |= mask[:-1, :-1] ^ mask[1:, 1:]
+    boundary[:, :-1] = right
+    boundary[:-1] |= lower
+    # A pixel that is like its right neighbour differs from the lower right one where that neighbour differs from it.
+    boundary[:-1, :-1] |= lower[:, 1:]
     return boundary
 
 

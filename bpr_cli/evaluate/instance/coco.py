@@ -131,11 +131,11 @@ def update_image(
         predictions = [segment for segment in _best(predictions, settings) if segment.category in known]
     incomplete = searched.incomplete if searched else frozenset()
     parts = []
-    for category in settings.categories:
+    occurring = {segment.category for segment in predictions} | {segment.category for segment in truths}
+    for category in [each for each in settings.categories if each in occurring]:
         found = [segment for segment in predictions if segment.category == category]
         true = [segment for segment in truths if segment.category == category]
-        if found or true:
-            parts.append(_record_category(image, found, true, settings, complete=category not in incomplete))
+        parts.append(_record_category(image, found, true, settings, complete=category not in incomplete))
     return _join(image, parts, settings)
 
 
@@ -159,10 +159,11 @@ def _record_category(
     sides = _Sides.of(best, truths)
     by_mask = overlaps(found, true, sides.crowd, min(settings.thresholds))
     by_boundary = _with_boundaries(by_mask, found, true, sides.crowd, settings)
-    partners = [match(measure, sides.crowd, sides.ignored, settings.thresholds) for measure in (by_mask, by_boundary)]
+    matched = [match(measure, sides.crowd, sides.ignored, settings.thresholds) for measure in (by_mask, by_boundary)]
+    partners = np.stack(matched, axis=1)
     excused = sides.outside if complete else np.ones_like(sides.outside)
-    outcomes = np.stack([outcomes_of(chosen, sides.ignored, excused) for chosen in partners], axis=1)
-    pairs = np.where(outcomes[:, 0, 0] == Outcome.TRUE, partners[0][:, 0], NO_PARTNER)
+    outcomes = outcomes_of(partners, sides.ignored, excused)
+    pairs = np.where(outcomes[:, 0, 0] == Outcome.TRUE, partners[:, 0, 0], NO_PARTNER)
     sums, counts = sum_boundary_f(found, true, pairs, settings.tolerance)
     known = slice(0, 1 if truths else 0)
     return CocoRecord(

@@ -96,16 +96,16 @@ def outcomes_of(partners: Partners, ignored: Bools, outside: Bools) -> Outcomes:
     """What becomes of the predicted masks.
 
     Args:
-        partners: (D, A, T), as ``match`` gives them.
+        partners: (D, V, A, T), as ``match`` gives them for each of V measures of overlap.
         ignored: (A, G), the true masks that do not count.
         outside: (A, D), the predicted masks, such as those of another size, that do not count if they find nothing.
 
     Returns:
-        ``Outcome`` values as uint8, (D, A, T).
+        ``Outcome`` values as uint8, (D, V, A, T).
     """
     matched = partners != NO_PARTNER
     # NO_PARTNER points at the last column, which is none of the true masks.
     padded = np.concatenate([ignored, np.zeros((len(ignored), 1), dtype=bool)], axis=1)
     partner_ignored = padded[np.arange(len(ignored))[:, None], partners]
-    dropped = np.where(matched, partner_ignored, outside.T[:, :, None])
+    dropped = np.where(matched, partner_ignored, outside.T[:, None, :, None])
     return np.where(dropped, Outcome.IGNORED, np.where(matched, Outcome.TRUE, Outcome.FALSE)).astype(np.uint8)
