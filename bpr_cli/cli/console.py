@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import typer
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.text import printable
 
@@ -67,9 +69,20 @@ class Console:
             self.error(f"and {len(failures) - SHOWN} more; {elsewhere}")
 
     def result(self, content: object) -> None:
-        """Print a machine-readable result, the only thing that goes to standard output."""
-        # ASCII, as file names may hold what the encoding of standard output, or any encoding, does not.
-        typer.echo(json.dumps(content, indent=2))
+        """Print a machine-readable result, the only thing that goes to standard output.
+
+        Raises:
+            BprError: standard output is a file that cannot be written.
+        """
+        try:
+            # ASCII, as file names may hold what the encoding of standard output, or any encoding, does not.
+            typer.echo(json.dumps(content, indent=2))
+        except BrokenPipeError:  # nobody listens any more, of which Typer says nothing
+            raise
+        except OSError as error:
+            with suppress(OSError):  # what is left in it must not be tried again, and fail again, at the very end
+                sys.stdout.close()
+            raise BprError(f"standard output cannot be written: {error.strerror or error}") from error
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table under its title; all columns but the first hold numbers."""

@@ -1,9 +1,11 @@
 """Fixtures of the command line's tests: a small world to refine, and ways to run ``bpr`` in it."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 from format_builders import photo, png
@@ -82,16 +84,23 @@ def refine(world: Path, bpr: Bpr, random_weights: Path) -> Bpr:
 def start(world: Path) -> Callable[..., "subprocess.Popen[str]"]:
     """Start ``python -m bpr_cli`` in the world and a session of its own, with no environment but what is given."""
 
-    def run(*arguments: str | Path, program: tuple[str, ...] = ("-m", "bpr_cli"), **environment: str):
+    def run(
+        *arguments: str | Path,
+        program: tuple[str, ...] = ("-m", "bpr_cli"),
+        stdout: int | IO[str] = subprocess.PIPE,
+        **environment: str,
+    ):
         return subprocess.Popen(
             [sys.executable, *program, *map(str, arguments)],
             cwd=world,
             env={"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **environment},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             start_new_session=True,
+            # Tests that run in the background are told to ignore Ctrl-C, which what they start must not be.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
     return run

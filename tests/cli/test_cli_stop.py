@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from evaluations import arguments as evaluate_arguments
 from evaluations import make
 from format_builders import photo, png
 from resumable import left_of, wait_for
+from train_cases import toy_set
 from worlds import MASK, SIZE, results, tree
 
 from bpr_cli.cli.main import how_to_go_on
@@ -16,6 +18,7 @@ from bpr_cli.stopping import Stopped
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 
+LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes in /proc")
 EITHER = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 
 AT_IMPORT = """
@@ -137,6 +140,58 @@ def test_an_evaluation(world, start):
         err = process.communicate(timeout=60)[1]
     check_stopped(process, signal.SIGTERM, err, "no file is there in part; give the same command again to start over")
     assert tree(world) == before
+
+
+@pytest.fixture
+def training(world, start):
+    """A training at work, with two workers."""
+    toy_set(world / "patches")
+    arguments = ("train", "patches", "--out", "run", "--network", "unet-s", "--steps", "5000", "--batch-size", "2")
+    with start(*arguments, "--padding", "8", "--workers", "2") as process:
+        wait_for(world / "run/log.csv", process)
+        while process.poll() is None and len(left_of(process)) < 3:
+            time.sleep(0.01)
+        yield process
+        process.kill()
+
+
+def workers_of(process) -> list[int]:
+    return [int(stat.split()[0]) for stat in left_of(process) if int(stat.split()[0]) != process.pid]
+
+
+@LINUX
+def test_a_worker_that_dies_is_told_of(training, world):
+    os.kill(workers_of(training)[0], signal.SIGKILL)
+    err = training.communicate(timeout=120)[1]
+    (error,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert error == (
+        "error: a worker that prepares batches was killed by SIGKILL, as systems do when memory runs out; give the "
+        "same command again, with fewer --workers, to go on from the last saved step"
+    )
+    assert (training.returncode, "Traceback" in err) == (2, False)
+    assert left_of(training) == []
+    assert not list((world / "run").rglob(".*.tmp"))
+
+
+@LINUX
+@EITHER
+def test_a_training_that_stops_leaves_no_workers(number, training):
+    training.send_signal(number)
+    err = training.communicate(timeout=120)[1]
+    assert "the same command goes on from there" in err
+    assert (training.returncode, "Traceback" in err) == (128 + number, False)
+    assert left_of(training) == []
+
+
+@LINUX
+def test_workers_end_with_a_training_that_is_killed(training):
+    training.kill()
+    training.communicate(timeout=120)
+    for _ in range(1000):
+        if not left_of(training):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"still there: {left_of(training)}")
 
 
 @pytest.mark.parametrize(
