@@ -106,6 +106,15 @@ def test_the_same_seed_gives_the_same_bits_whatever_prepares_the_batches(patches
     assert contents(tmp_path / "a")["last.safetensors"] != contents(tmp_path / "c")["last.safetensors"]
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal: programs that a shell starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 7), (signal.SIGINT, 13)])
 def test_a_training_that_is_asked_to_stop_goes_on_as_if_it_had_not_been(number, step, patches, tmp_path):
     train(patches, tmp_path / "straight", settings_of(name="same"))
