@@ -11,6 +11,7 @@ import typer
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import ENGINE
+from bpr_cli.stopping import Stopped
 from bpr_cli.train.recipe_file import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
 from bpr_cli.train.settings import TrainSettings
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 RECIPE, VALIDATION, FILES = "Recipe", "Validation", "Files"
 """Panels of the help text."""
-
-STOPPED = 128
-"""Added to the number of the signal that stopped a program, it is the program's exit code, as shells have it."""
 
 EXAMPLES = """
 Examples:
@@ -187,7 +185,7 @@ def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> 
     if summary.stopped_by:
         same = "the same command" + (", without --overwrite," if settings.overwrite else "")
         console.note(f"saved after step {summary.stopped_at} of {summary.steps}; {same} goes on from there")
-        return STOPPED + summary.stopped_by
+        return Stopped(summary.stopped_by).code
     show(console, summary)
     return 0
 

@@ -28,8 +28,10 @@ def keep_core(coarse: Mask, refined: Mask, depth: float) -> Mask:
         depth: pixels of the coarse mask are its core where the nearest pixel that is not foreground, beyond the frame
             at the latest, is further away than this fraction of the square root of its area, 0..1.
     """
+    if depth >= NO_CORE:
+        return refined
     lost = coarse.crop & ~refined.window(coarse.box)
-    if depth >= NO_CORE or not lost.any():
+    if not lost.any():
         return refined
     lost &= distance_inside(coarse.crop) > depth * math.sqrt(coarse.area)
     if not lost.any():

@@ -226,10 +226,12 @@ class Pipeline:
 
     def _paste_and_write(self, job: Job) -> Movement:
         pasted = self._paste(job)
+        with self.stopwatch("paste"):
+            movement = pasted.movement
         with self.stopwatch("write"):
             written = self.writer.write(job.item, pasted.prediction)
-            self.journal.note(job.item, written, pasted.movement)
-        return pasted.movement
+            self.journal.note(job.item, written, movement)
+        return movement
 
     def _collect(self, until: int) -> None:
         """Take note of images written, and wait for the oldest until at most so many are being written."""

@@ -143,10 +143,35 @@ class Movement:
 
 @dataclass(frozen=True)
 class PastedImage:
-    """The refined prediction of one image."""
+    """What one image has become.
 
-    prediction: Prediction
-    movement: Movement
+    Attributes:
+        cut_image: the image with its coarse prediction.
+        bounded: the refined prediction within its bounds.
+    """
+
+    cut_image: CutImage
+    bounded: Bounded
+
+    @property
+    def prediction(self) -> Prediction:
+        """The refined prediction."""
+        return self.bounded.prediction
+
+    @property
+    def movement(self) -> Movement:
+        """What all rounds up to this one did to the image's segments; counted anew each time it is asked for."""
+        origin = self.cut_image.origin
+        changes = changes_of(origin.prediction, self.prediction)
+        return Movement(
+            segments=len(self.cut_image.segments),
+            patches=origin.patches,
+            changed=int((changes.lost + changes.gained).sum()),
+            boundary_length=origin.boundary_length,
+            kept_coarse=self.bounded.kept,
+            area=int(changes.area.sum()),
+            resized=int(changes.resized.sum()),
+        )
 
 
 def cut(image: NDArray[np.uint8], prediction: Prediction, how: Round, origin: Origin | None = None) -> CutImage:
@@ -258,8 +283,7 @@ def paste(
             by themselves.
     """
     refined = with_core(cut_image.origin.prediction, pasted(cut_image, probabilities), core)
-    bounded = bound(cut_image.origin.prediction, refined, bounds)
-    return PastedImage(bounded.prediction, movement(cut_image, bounded))
+    return PastedImage(cut_image, bound(cut_image.origin.prediction, refined, bounds))
 
 
 def pasted(cut_image: CutImage, probabilities: NDArray[np.uint8]) -> Prediction:
@@ -287,18 +311,3 @@ def with_core(coarse: Prediction, refined: Prediction, core: float) -> Predictio
     if isinstance(coarse, LabelMap) or isinstance(refined, LabelMap):
         return refined
     return tuple(keep_core(before, after, core) for before, after in zip(coarse, refined, strict=True))
-
-
-def movement(cut_image: CutImage, refined: Bounded) -> Movement:
-    """What all rounds up to this one did to an image's segments."""
-    origin = cut_image.origin
-    changes = changes_of(origin.prediction, refined.prediction)
-    return Movement(
-        segments=len(cut_image.segments),
-        patches=origin.patches,
-        changed=int((changes.lost + changes.gained).sum()),
-        boundary_length=origin.boundary_length,
-        kept_coarse=refined.kept,
-        area=int(changes.area.sum()),
-        resized=int(changes.resized.sum()),
-    )

@@ -10,11 +10,9 @@ from typing import IO
 import pytest
 from format_builders import photo, png
 from resumable import MAKERS, NAMES, make_masks
-from worlds import MASK, SIZE, Bpr, Outcome
+from worlds import MASK, REPOSITORY, SIZE, Bpr, Outcome
 
 from bpr_cli.cli.main import main
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from worlds import tree
+from worlds import REPOSITORY, tree
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 MARKER = "<!-- ci: gate -->\n```sh\n"
 
 pytestmark = pytest.mark.skipif(

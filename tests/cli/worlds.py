@@ -9,6 +9,7 @@ from pathlib import Path
 
 from format_builders import compressed, disc, png
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = (80, 96)
 MASK = disc(SIZE, (40, 48), 20)
 SMALL = disc()
