@@ -6,11 +6,16 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from types import TracebackType
 
 import cv2
 
 from bpr_cli.errors import BprError
+
+DYING = 1.0
+"""Seconds within which a worker is known to have ended after something went wrong because of it."""
 
 
 @contextmanager
@@ -44,10 +49,20 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def begin_worker(_number: int) -> None:
-    """What a worker does first: it takes one thread, and leaves Ctrl-C to the main process."""
+    """What a worker does first: it takes one thread, and leaves Ctrl-C and the last words to the main process."""
     cv2.setNumThreads(1)
+    sys.excepthook = _silent_when_deserted
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show no traceback of a connection that breaks: the main process has ended, which has told why.
+
+    It may break in the thread that hands batches over, whose errors multiprocessing shows by this hook.
+    """
+    if not isinstance(error, ConnectionError | EOFError):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
@@ -60,6 +75,8 @@ def telling_of_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
+        # Its connections break before the system tells of its end.
+        wait([worker.sentinel for worker in workers], DYING)
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         if not code:
             raise
