@@ -75,8 +75,11 @@ def telling_of_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        # Its connections break before the system tells of its end.
-        wait([worker.sentinel for worker in workers], DYING)
+        # Its connections break before the system tells of its end: the sentinel first, then, if awaited, the exit code.
+        broken = wait([worker.sentinel for worker in workers], DYING)
+        for worker in workers:
+            if worker.sentinel in broken:
+                worker.join(DYING)
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         if not code:
             raise
