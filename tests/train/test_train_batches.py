@@ -35,13 +35,34 @@ def test_shapes(batches):
     assert [tuple(plane.shape) for plane in batch] == [(4, 32, 32, 3), (4, 32, 32), (4, 32, 32)]
 
 
+def differences(first: list[Batch], second: list[Batch]) -> list[str]:
+    """What differs and by how much: a difference that is seen once in thousands of batches has to tell its cause."""
+    found = []
+    for step, batches in enumerate(zip(first, second, strict=True)):
+        for name, *planes in zip(Batch._fields, *batches, strict=True):
+            one, other = (plane.int() for plane in planes)
+            if not torch.equal(one, other):
+                places = (one != other).nonzero().tolist()
+                found.append(
+                    f"step {step}, {name}: {len(places)} values by up to {(one - other).abs().max()} at {places[:8]}"
+                )
+    return found
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.usefixtures("start_method")
 def test_workers_change_nothing(workers, batches):
     alone = list(load(batches(), range(7), 0, pinned=False))
     together = list(load(batches(), range(7), workers, pinned=False))
     assert len(alone) == 7
-    assert all(map(same, alone, together))
+    wrong = differences(alone, together)
+    assert not wrong, f"{wrong}; and alone once more: {differences(alone, list(load(batches(), range(7), 0, False)))}"
+
+
+def test_differences_are_told():
+    first, second = (Batch(*(torch.zeros(2, 4, 4, dtype=torch.uint8) for _ in range(3))) for _ in range(2))
+    second.truth[1, 2, 3] = 255
+    assert differences([first], [second]) == ["step 0, truth: 1 values by up to 255 at [[1, 2, 3]]"]
 
 
 @pytest.mark.timeout(60)
