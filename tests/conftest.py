@@ -17,7 +17,8 @@ START_METHOD = "BPR_TEST_START_METHOD"
 
 
 def pytest_configure() -> None:
-    """Start worker processes in the way that is asked for."""
+    """Start worker processes in the way that is asked for, and let every process that crashes say where."""
+    os.environ.setdefault("PYTHONFAULTHANDLER", "1")
     if os.environ.get(START_METHOD):
         multiprocessing.set_start_method(os.environ[START_METHOD], force=True)
 
