@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# The tests run in as many processes as there are cores, and idle threads of OpenMP would spin against them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Seconds on a busy machine say nothing about the code.
 settings.register_profile("bpr", deadline=None)
 settings.load_profile("bpr")
@@ -45,10 +48,43 @@ def shared_fixtures() -> Path:
 def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small weights file whose network decides at random, but always alike."""
     # PyTorch takes seconds to import, which tests of other rooms need not wait for.
-    from engines import CARDS, undecided_network
-
-    from bpr_cli.networks.weights import save_weights
+    from bpr_cli.weights.files import save_weights
+    from tests.inference.engines import CARDS, undecided_network
 
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
     save_weights(path, undecided_network("unet-s"), CARDS["unet-s"])
     return path
+
+
+@pytest.fixture(scope="session")
+def weights_of(tmp_path_factory):
+    """Weights files by the name of their network, made once."""
+    from bpr_cli.weights.files import save_weights
+    from tests.inference.engines import CARDS, undecided_network
+
+    folder = tmp_path_factory.mktemp("weights")
+
+    def path_of(name: str) -> Path:
+        path = folder / f"{name}.safetensors"
+        if not path.exists():
+            save_weights(path, undecided_network(name), CARDS[name])
+        return path
+
+    return path_of
+
+
+@pytest.fixture(scope="session")
+def make_refiner(weights_of):
+    """Make a refiner of a network that decides at random."""
+    from bpr_cli.refine.refiner import Refiner
+    from bpr_cli.refine.settings import RefineSettings
+
+    def make(network: str = "unet-s", **settings) -> Refiner:
+        return Refiner(RefineSettings(weights=str(weights_of(network)), device="cpu", **settings))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def refiner(make_refiner):
+    return make_refiner()

@@ -29,22 +29,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bpr_cli.formats.images import read_image
-from bpr_cli.masks import Mask
-from bpr_cli.networks.card import WeightsCard
-from bpr_cli.networks.imagenet import MEAN, STD, start_from_imagenet
-from bpr_cli.networks.weights import save_weights
+from bpr_cli.inference.patch_model import PatchModel
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.refine.patch_model import PatchModel
+from bpr_cli.patchset.matching import Segment, match, unknown
+from bpr_cli.patchset.record import VOID
+from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.patchset.sources import SourceInput, open_sources
 from bpr_cli.train.average import WeightAverage
 from bpr_cli.train.composite import pasted
 from bpr_cli.train.loss import cross_entropy, jaccard_loss, pixel_weights
 from bpr_cli.train.optimiser import RATE_FACTOR, build_optimiser
-from bpr_cli.train.patch_record import VOID
-from bpr_cli.train.patch_settings import PatchSetSettings
 from bpr_cli.train.recipe import LossSettings, OptimiserSettings
 from bpr_cli.train.schedule import cosine
-from bpr_cli.train.segments import Segment, match, unknown
-from bpr_cli.train.sources import SourceInput, open_sources
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import save_weights
+from bpr_cli.weights.imagenet import MEAN, STD, start_from_imagenet
 
 FILES = {
     "objects": [

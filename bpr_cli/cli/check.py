@@ -78,8 +78,8 @@ def run_check(
     """Check, and where it is known also what is in the output, show what was found, and return the exit code."""
     # PyTorch takes seconds to import: only once the input can be opened.
     from bpr_cli.refine.check import check_predictions  # noqa: PLC0415
+    from bpr_cli.refine.job import check_start  # noqa: PLC0415
     from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
-    from bpr_cli.refine.run import check_start  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(settings)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
-from bpr_cli.text import printable
+from bpr_cli.system.text import printable
 
 SHOWN = 20
 """How many failures are told in full."""

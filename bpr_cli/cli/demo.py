@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.formats.output import check_folder
+from bpr_cli.formats.output_checks import check_folder
 
 if TYPE_CHECKING:
     from bpr_cli.demo.run import DemoResult

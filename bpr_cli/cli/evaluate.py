@@ -11,7 +11,7 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
-from bpr_cli.formats.output import check_folder_apart
+from bpr_cli.formats.output_checks import check_folder_apart
 
 if TYPE_CHECKING:
     from bpr_cli.evaluate.opening import Opened

@@ -13,12 +13,12 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
-from bpr_cli.formats.output import check_folder_apart
-from bpr_cli.train.patch_settings import PatchSetSettings
+from bpr_cli.formats.output_checks import check_folder_apart
+from bpr_cli.patchset.settings import PatchSetSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.train.extract import Extraction, ExtractResult, ExtractSettings
-    from bpr_cli.train.sources import SourceInput
+    from bpr_cli.patchset.extract import Extraction, ExtractResult, ExtractSettings
+    from bpr_cli.patchset.sources import SourceInput
 
 DEFAULTS = PatchSetSettings()
 PATCHES, SIMULATION = "Patches", "Simulated masks"
@@ -141,7 +141,7 @@ def extract(
     Without predictions, --simulate makes coarse masks from the ground truth.
     """
     # OpenCV and the readers take a while to import, and help texts must not wait for them.
-    from bpr_cli.train.extract import Extraction, ExtractSettings  # noqa: PLC0415
+    from bpr_cli.patchset.extract import Extraction, ExtractSettings  # noqa: PLC0415
 
     given = {
         "patch_size": patch_size,
@@ -172,7 +172,7 @@ def pair_paths(
     Raises:
         BprError: the numbers of paths do not fit, or there is nothing to cut patches along.
     """
-    from bpr_cli.train.sources import SourceInput  # noqa: PLC0415
+    from bpr_cli.patchset.sources import SourceInput  # noqa: PLC0415
 
     if not predictions and not settings.simulate:
         raise BprError(

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from bpr_cli.errors import BprError
-from bpr_cli.stopping import end_quietly, stopping
+from bpr_cli.system.signals import end_quietly, stopping
 
 UNUSABLE = 2
 """Exit code for wrong usage and unusable input."""

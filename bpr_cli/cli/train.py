@@ -11,7 +11,7 @@ import typer
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import ENGINE
-from bpr_cli.stopping import Stopped
+from bpr_cli.system.signals import Stopped
 from bpr_cli.train.recipe_file import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
 from bpr_cli.train.settings import TrainSettings
 

@@ -10,11 +10,11 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.networks.shipped import DEFAULT_WEIGHTS, shipped_weights
+from bpr_cli.weights.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 if TYPE_CHECKING:
-    from bpr_cli.networks.convert import CardValue
-    from bpr_cli.networks.examine import WeightsSummary
+    from bpr_cli.weights.convert import CardValue
+    from bpr_cli.weights.examine import WeightsSummary
 
 CARD = "Card"
 
@@ -43,8 +43,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weigh
 def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
     """List the weights that come with the program."""
     # PyTorch takes seconds to import, and help texts must not wait for it.
-    from bpr_cli.networks.examine import summarise_weights  # noqa: PLC0415
-    from bpr_cli.networks.weights import load_weights  # noqa: PLC0415
+    from bpr_cli.weights.examine import summarise_weights  # noqa: PLC0415
+    from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     summaries = {name: summarise_weights(load_weights(name)) for name in shipped_weights()}
     console = Console()
@@ -68,8 +68,8 @@ def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
 @app.command()
 def show(name: Name, json: options.Json = False, _debug: options.Debug = False) -> None:
     """Show where weights come from and what they expect."""
-    from bpr_cli.networks.examine import summarise_weights  # noqa: PLC0415
-    from bpr_cli.networks.weights import load_weights  # noqa: PLC0415
+    from bpr_cli.weights.examine import summarise_weights  # noqa: PLC0415
+    from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     report(summarise_weights(load_weights(name)), json)
 
@@ -135,7 +135,7 @@ def convert(
     given stays as it is; a checkpoint without a card gets the paper's
     settings.
     """
-    from bpr_cli.networks.convert import convert_weights  # noqa: PLC0415
+    from bpr_cli.weights.convert import convert_weights  # noqa: PLC0415
 
     given: dict[str, CardValue | None] = {
         "name": new_name,
@@ -165,9 +165,9 @@ def start(
     _debug: options.Debug = False,
 ) -> None:
     """Make a lite-unet to train, with an encoder that knows ImageNet."""
-    from bpr_cli.networks.imagenet import CARD as START_CARD  # noqa: PLC0415
-    from bpr_cli.networks.imagenet import start_from_imagenet  # noqa: PLC0415
-    from bpr_cli.networks.weights import check_new, save_weights  # noqa: PLC0415
+    from bpr_cli.weights.files import check_new, save_weights  # noqa: PLC0415
+    from bpr_cli.weights.imagenet import CARD as START_CARD  # noqa: PLC0415
+    from bpr_cli.weights.imagenet import start_from_imagenet  # noqa: PLC0415
 
     check_new(out, overwrite)
     save_weights(out, start_from_imagenet(checkpoint, seed), START_CARD)
@@ -181,8 +181,8 @@ def check(name: Name, json: options.Json = False, _debug: options.Debug = False)
     Compares every tensor with its network's, looks at the values, and decides
     a patch. Exit code 0: they can be used; 2: they cannot.
     """
-    from bpr_cli.networks.examine import summarise_weights, try_weights  # noqa: PLC0415
-    from bpr_cli.networks.weights import load_weights  # noqa: PLC0415
+    from bpr_cli.weights.examine import summarise_weights, try_weights  # noqa: PLC0415
+    from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     loaded = load_weights(name)
     try_weights(loaded)

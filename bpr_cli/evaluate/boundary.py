@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import BoolArray, Box, Size
+from bpr_cli.masks.masks import BoolArray, Box, Size
 from bpr_cli.patches.boundary import grow
 
 DILATION_RATIO = 0.02

@@ -17,7 +17,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.charts import Tally, charts_of, direction, scatter_of, tally
 from bpr_cli.evaluate.overlays import Comparison, compare_layers
 from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report, Row
-from bpr_cli.text import printable
+from bpr_cli.system.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 DASH = "–"

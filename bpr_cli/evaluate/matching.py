@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate.counting import weigh_listed, weigh_occurring
 from bpr_cli.evaluate.segments import PanopticMap
-from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks import BoolArray
-from bpr_cli.stretches import weigh
+from bpr_cli.masks.counting import weigh_listed, weigh_occurring
+from bpr_cli.masks.masks import BoolArray
+from bpr_cli.masks.runs import weigh
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

@@ -12,9 +12,9 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.kinds.base import Kind, Segments
 from bpr_cli.evaluate.opening import Opened
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.formats.files import read_bytes
-from bpr_cli.formats.pairing import Pair
-from bpr_cli.threads import in_order
+from bpr_cli.system.paths import read_bytes
+from bpr_cli.system.threads import in_order
+from bpr_cli.truth.pairs import Pair
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from bpr_cli.evaluate.kinds.semantic import SemanticKind
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
 from bpr_cli.formats.coco import CocoSet
-from bpr_cli.formats.documents import join_names
-from bpr_cli.formats.image_index import ImageIndex
-from bpr_cli.formats.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
-from bpr_cli.formats.pairing import Pair, Sets, pair_sets
-from bpr_cli.formats.truth import open_truth, open_without_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.json_files import join_names
+from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
+from bpr_cli.truth.open import open_truth, open_without_images
+from bpr_cli.truth.pairs import Pair, Sets, pair_sets
 
 COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
 """Most predictions that count: of a category in an image for COCO, of an image for LVIS."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.report import Figure, ImageScore, Layers, Report
-from bpr_cli.formats.files import write_bytes
+from bpr_cli.system.paths import write_bytes
 
 COLUMNS = ("table", "row", "kind", "figure", "value", "baseline", "difference", "unit")
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.drawing import (
+from bpr_cli.evaluate.report import Layers
+from bpr_cli.masks.drawing import (
     AFTER,
     BEFORE,
     FILLS,
@@ -21,8 +22,7 @@ from bpr_cli.drawing import (
     draw_segments,
     magnify,
 )
-from bpr_cli.evaluate.report import Layers
-from bpr_cli.masks import BoolArray, Box
+from bpr_cli.masks.masks import BoolArray, Box
 
 Labels = NDArray[np.int32]
 

@@ -24,10 +24,10 @@ from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_si
 from bpr_cli.evaluate.matching import ID_LIMIT, FloatArray, MatchSums, Side, best_iou, mask_overlaps, match
 from bpr_cli.evaluate.segment_bands import BandMap, band_overlaps
 from bpr_cli.evaluate.segments import Category, PanopticMap, SegmentInfo
-from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks import BoolArray
-from bpr_cli.stretches import Stretches
+from bpr_cli.masks.masks import BoolArray
+from bpr_cli.masks.runs import Runs
 
 __all__ = [
     "Category",
@@ -175,7 +175,7 @@ def compare_panoptic(
     check_panoptic(prediction, truth, settings)
     places = {category.id: place for place, category in enumerate(settings.categories)}
     bands = _bands(prediction, truth, settings)
-    pixels = Stretches.of(prediction.ids, truth.ids, *(each.band for each in bands))
+    pixels = Runs.of(prediction.ids, truth.ids, *(each.band for each in bands))
     found = Side.of(pixels.values[0], prediction, places, "the prediction")
     expected = Side.of(pixels.values[1], truth, places, "the ground truth")
     masks = mask_overlaps(found, expected, pixels.lengths)

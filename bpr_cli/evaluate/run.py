@@ -18,10 +18,10 @@ from bpr_cli.evaluate.opening import Opened
 from bpr_cli.evaluate.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.coco import CocoSet
-from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.images import read_image
-from bpr_cli.formats.pairing import Pair, task_name
-from bpr_cli.versions import installed_versions
+from bpr_cli.formats.json_files import join_names
+from bpr_cli.system.environment import installed_versions
+from bpr_cli.truth.pairs import Pair, task_name
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
 EXAMPLES = 6

@@ -17,8 +17,8 @@ from bpr_cli.evaluate.boundary import boundary_band
 from bpr_cli.evaluate.label_boundary import label_band
 from bpr_cli.evaluate.matching import IntArray, Overlaps, Pairs, Side
 from bpr_cli.evaluate.segments import PanopticMap
-from bpr_cli.masks import BoolArray
-from bpr_cli.stretches import Stretches
+from bpr_cli.masks.masks import BoolArray
+from bpr_cli.masks.runs import Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class BandMap:
         rest = -1 if self.marked is None else self.marked + 1
         return np.where(inside | (side.number == 0), side.number, rest)
 
-    def areas(self, side: Side, inside: BoolArray, pixels: Stretches) -> IntArray:
+    def areas(self, side: Side, inside: BoolArray, pixels: Runs) -> IntArray:
         """Pixels of every segment's band: int64, (S + 1,)."""
         areas = side.area(pixels.lengths * inside)
         if self.marked is not None:
@@ -64,9 +64,7 @@ class BandMap:
         return areas
 
 
-def band_overlaps(
-    pairs: Pairs, found: tuple[Side, BandMap], expected: tuple[Side, BandMap], pixels: Stretches
-) -> Overlaps:
+def band_overlaps(pairs: Pairs, found: tuple[Side, BandMap], expected: tuple[Side, BandMap], pixels: Runs) -> Overlaps:
     """The overlaps of the bands of both maps, for the pairs of segments whose masks overlap.
 
     Args:

@@ -26,8 +26,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO, band_width, tolerance_pixels
 from bpr_cli.evaluate.checks import check_boundary_settings, check_map, check_sizes
 from bpr_cli.evaluate.label_boundary import label_band, label_boundary_f
-from bpr_cli.formats.documents import join_names
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.formats.json_files import join_names
+from bpr_cli.masks.runs import Runs, weigh
 
 IntegerArray = NDArray[np.integer[Any]]
 
@@ -183,7 +183,7 @@ def _checked_stretches(
     check_map(prediction, "the prediction")
     check_map(truth, "the ground truth")
     check_sizes(prediction, truth)
-    pixels = Stretches.of(prediction, truth)
+    pixels = Runs.of(prediction, truth)
     return (
         _checked_codes(pixels.values[0], settings, "the prediction"),
         _checked_codes(pixels.values[1], settings, "the ground truth"),
@@ -248,7 +248,7 @@ def _band_sums(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Shared pixels and union of the true and the predicted band of every class: int64, (K,) each."""
     nothing = np.array(count, dtype=found.dtype)
-    pixels = Stretches.of(*(np.where(label_band(codes, width), codes, nothing) for codes in (found, expected)))
+    pixels = Runs.of(*(np.where(label_band(codes, width), codes, nothing) for codes in (found, expected)))
     both = _tally(pixels.values[0], pixels.values[1], pixels.lengths, count + 1)
     shared = np.diagonal(both)
     return shared[:count], (both.sum(axis=0)[:-1] + both.sum(axis=1) - shared)[:count]

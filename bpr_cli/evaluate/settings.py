@@ -9,7 +9,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import DILATION_RATIO
 from bpr_cli.evaluate.checks import check_boundary_settings
-from bpr_cli.formats.documents import join_names
+from bpr_cli.formats.json_files import join_names
 
 _FORMS = {
     "labels": "label maps",

@@ -2,7 +2,7 @@
 
 from bpr_cli.formats.base import Failure, Item, PredictionSet, ReadOptions, Task, Writer
 from bpr_cli.formats.images import image_size, read_image
-from bpr_cli.formats.recognise import FORMATS, open_predictions
+from bpr_cli.formats.open import FORMATS, open_predictions
 
 __all__ = [
     "FORMATS",

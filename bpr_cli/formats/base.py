@@ -13,7 +13,7 @@ from typing import Any
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.spool import Place, Spool
-from bpr_cli.masks import Prediction, Size
+from bpr_cli.masks.masks import Prediction, Size
 
 
 class Task(str, Enum):

@@ -9,13 +9,13 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, ReadOptions, Task
-from bpr_cli.formats.documents import join_names
 from bpr_cli.formats.folder import PngFolder
-from bpr_cli.formats.image_index import ImageIndex
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.png import encode_gray, read_style
 from bpr_cli.formats.png_window import Window, read_window
 from bpr_cli.formats.source import Source
-from bpr_cli.masks import Mask, Prediction
+from bpr_cli.masks.masks import Mask, Prediction
 
 FOREGROUNDS = (1, 255)
 

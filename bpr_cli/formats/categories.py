@@ -7,8 +7,8 @@ from typing import TypeGuard
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import CategoryRecord, SegmentRecord
-from bpr_cli.formats.documents import Json, Record
-from bpr_cli.text import shorten
+from bpr_cli.formats.json_files import Json, Record
+from bpr_cli.system.text import shorten
 
 _LARGEST = 1e100
 """The product of two such numbers is still finite."""

@@ -9,13 +9,13 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.binary import encode_mask, read_mask
 from bpr_cli.formats.categories import is_category, is_finite
-from bpr_cli.formats.files import path_inside, read_bytes, write_bytes
-from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks import Mask, Prediction, Size
-from bpr_cli.text import shorten
+from bpr_cli.masks.masks import Mask, Prediction, Size
+from bpr_cli.system.paths import path_inside, read_bytes, write_bytes
+from bpr_cli.system.text import shorten
 
 _ANY_VALUE = range(1, 2**16)  # the benchmark takes every value but 0 as foreground
 

@@ -11,14 +11,14 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
-from bpr_cli.formats.documents import Json, Record, describe
-from bpr_cli.formats.files import output_file
-from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
-from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
+from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
+from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
+from bpr_cli.formats.json_files import Json, Record, describe
 from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks import Mask, Prediction, Size
+from bpr_cli.masks.masks import Mask, Prediction, Size
+from bpr_cli.system.paths import output_file
 
 MOST_UNPACKED = 2**32
 """Bytes that the masks of an image may take together, each cut to the box that holds it."""

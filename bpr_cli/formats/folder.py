@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
-from bpr_cli.formats.files import output_file, write_bytes
-from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks import Prediction
+from bpr_cli.masks.masks import Prediction
+from bpr_cli.system.paths import output_file, write_bytes
 
 _COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
 

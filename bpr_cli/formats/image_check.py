@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bpr_cli.formats.files import read_bytes
 from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.png_stream import PngStream
-from bpr_cli.masks import Size
+from bpr_cli.masks.masks import Size
+from bpr_cli.system.paths import read_bytes
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 

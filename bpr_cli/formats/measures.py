@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.formats.documents import Record
-from bpr_cli.masks import Mask
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.formats.json_files import Record
+from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.runs import Runs, weigh
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Measures:
 
 def distinct_ids(ids: NDArray[np.int32]) -> list[int]:
     """The values of an (H, W) map of ids, sorted."""
-    return [int(value) for value in np.unique(Stretches.of(ids).values[0])]
+    return [int(value) for value in np.unique(Runs.of(ids).values[0])]
 
 
 def measure_segments(ids: NDArray[np.int32], segment_ids: list[int]) -> list[Measures]:
     """The measures of every listed segment of an (H, W) map of ids, in the order of the list."""
-    stretches, count = Stretches.of(ids), len(segment_ids)
+    stretches, count = Runs.of(ids), len(segment_ids)
     number_of = {segment_id: number for number, segment_id in enumerate(segment_ids)}
     values, position = np.unique(stretches.values[0], return_inverse=True)
     # What is not listed (void) is measured under one number more and dropped.

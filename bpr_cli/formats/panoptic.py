@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
 from bpr_cli.formats.categories import read_categories, read_record
-from bpr_cli.formats.documents import Json, Record, describe, join_names
-from bpr_cli.formats.files import list_folder, output_file, path_inside, write_bytes
-from bpr_cli.formats.image_index import Entry, ImageIndex, match_images
-from bpr_cli.formats.image_table import ImageTable, image_names_of, is_id
+from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
+from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
+from bpr_cli.formats.json_files import Json, Record, describe, join_names
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks import LabelMap, Prediction
+from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.system.paths import list_folder, output_file, path_inside, write_bytes
 
 VOID = 0
 _ID_LIMIT = 256**3

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.files import check_regular, read_bytes
 from bpr_cli.formats.images import load_pillow
 from bpr_cli.formats.png_rows import pack_ids, unfilter
 from bpr_cli.formats.png_stream import GRAY, PALETTE, RGB, RGBA, PngStream
+from bpr_cli.system.paths import check_regular, read_bytes
 
 Gray = NDArray[np.uint8] | NDArray[np.uint16]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bpr_cli.formats.files import read_bytes
+from bpr_cli.system.paths import read_bytes
 
 REPORT, KIND = "run.json", "bpr refinement"
 """Its name, and the value of its first field, ``kind``."""

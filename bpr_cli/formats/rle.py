@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.documents import Json, Record
-from bpr_cli.masks import EMPTY_BOX, Mask, Size
-from bpr_cli.text import shorten
+from bpr_cli.formats.json_files import Json, Record
+from bpr_cli.masks.masks import EMPTY_BOX, Mask, Size
+from bpr_cli.system.text import shorten
 
 MAX_PIXELS = 2**28
 """Largest frame that is unpacked; anything above is a broken size."""

@@ -11,8 +11,8 @@ from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO
 
-from bpr_cli.files import atomic_file, writing
-from bpr_cli.formats.documents import Json, Record
+from bpr_cli.formats.json_files import Json, Record
+from bpr_cli.system.atomic import atomic_file, writing
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Box, Mask, Size
+from bpr_cli.masks.masks import Box, Mask, Size
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks import Box, Mask, Size
+from bpr_cli.masks.masks import Box, Mask, Size
 from bpr_cli.patches.boundary import BoundaryPixels
 from bpr_cli.patches.cover import cover
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boxes import Boxes
 
 

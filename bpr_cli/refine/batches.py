@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.formats.base import Item
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.stages import CutImage
+from bpr_cli.refine.image import CutImage
 
 
 @dataclass

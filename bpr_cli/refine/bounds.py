@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.runs import Runs, weigh
 from bpr_cli.refine.changes import Changes, changes_of
-from bpr_cli.stretches import Stretches, weigh
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _bound_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...], bounds: Bo
 
 
 def _bound_labels(coarse: LabelMap, refined: LabelMap, bounds: Bounds) -> Bounded:
-    stretches = Stretches.of(coarse.labels)
+    stretches = Runs.of(coarse.labels)
     labels, numbers = np.unique(stretches.values[0], return_inverse=True)
     area = weigh(numbers, stretches.lengths, len(labels))
     # Only where the maps differ is anything to be decided; there, a label is its place among the labels.

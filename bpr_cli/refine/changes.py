@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import LabelMap, Mask, Prediction
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.masks.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.runs import Runs, weigh
 
 Counts = NDArray[np.int64]
 
@@ -57,7 +57,7 @@ def _changes_of_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...]) -> Ch
 
 
 def _changes_of_labels(coarse: LabelMap, refined: LabelMap) -> Changes:
-    stretches = Stretches.of(coarse.labels, refined.labels)
+    stretches = Runs.of(coarse.labels, refined.labels)
     before, after = stretches.values
     known = ~np.isin(before, list(coarse.void))
     labels, before = np.unique(before[known], return_inverse=True)

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Mask
-from bpr_cli.patches.reassemble import union
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.paste import union
 
 NO_CORE = 1.0
 """No pixel lies so deep: the middle of a disc, the deepest there is, does by 0.56 of the root of its area."""

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import concerns_all_files
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refine.batches import Batch, Job, fill_batches
+from bpr_cli.refine.image import CutImage, PastedImage, RefinementStats
 from bpr_cli.refine.refiner import Refiner
-from bpr_cli.refine.stages import CutImage, Movement, PastedImage
 from bpr_cli.refine.stopwatch import Stopwatch
-from bpr_cli.threads import one_ahead
+from bpr_cli.system.atomic import concerns_all_files
+from bpr_cli.system.threads import one_ahead
 
 LOOK_AHEAD = 2
 """Images a thread may be ahead of the network: enough to hide uneven images, few enough to stay small."""
@@ -37,11 +37,11 @@ Submitted = tuple[Item, "Future[CutImage]"]
 class Journal:
     """Takes down what was written, for a refinement that goes on after a stop; this one forgets it."""
 
-    def done(self, item: Item) -> Movement | None:  # noqa: ARG002
+    def done(self, item: Item) -> RefinementStats | None:  # noqa: ARG002
         """What was done to an item whose output is there already and whole, None where it is to be refined."""
         return None
 
-    def note(self, item: Item, written: Written, movement: Movement) -> None:
+    def note(self, item: Item, written: Written, movement: RefinementStats) -> None:
         """Take down that an item is written; called from several threads.
 
         Raises:
@@ -61,7 +61,7 @@ class RefineResult:
         elapsed: seconds from start to end.
     """
 
-    items: dict[str, Movement] = field(default_factory=dict)
+    items: dict[str, RefinementStats] = field(default_factory=dict)
     resumed: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -73,9 +73,9 @@ class RefineResult:
         return len(self.items)
 
     @property
-    def movement(self) -> Movement:
+    def movement(self) -> RefinementStats:
         """Segments, patches and how far boundaries moved, over all images written."""
-        return sum(self.items.values(), Movement())
+        return sum(self.items.values(), RefinementStats())
 
 
 def refine_predictions(
@@ -124,7 +124,7 @@ class Pipeline:
         self.stopwatch = Stopwatch(("read", "cut", "network", "paste", "write"))
         self.result = RefineResult()
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
-        self._writing: deque[tuple[Item, Future[Movement]]] = deque()
+        self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
 
     def run(self) -> RefineResult:
         """Push all items through; stops early only on a bug or an interrupt."""
@@ -224,7 +224,7 @@ class Pipeline:
             decided = np.concatenate([np.zeros((0, size, size), np.uint8), *job.parts])
             return self.refiner.paste(job.cut_image, decided)
 
-    def _paste_and_write(self, job: Job) -> Movement:
+    def _paste_and_write(self, job: Job) -> RefinementStats:
         pasted = self._paste(job)
         with self.stopwatch("paste"):
             movement = pasted.movement

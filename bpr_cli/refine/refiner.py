@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks import LabelMap, Mask, Prediction
-from bpr_cli.networks.weights import load_weights
+from bpr_cli.inference.predictor import Predictor
+from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.decider import Decider
-from bpr_cli.refine.rounds import rounds_of
+from bpr_cli.refine.image import CutImage, PastedImage, cut, paste
+from bpr_cli.refine.passes import passes_of
 from bpr_cli.refine.settings import RefineSettings
-from bpr_cli.refine.stages import CutImage, PastedImage, cut, paste
+from bpr_cli.weights.files import load_weights
 
 Pixel = TypeVar("Pixel", bound=np.generic)
 
@@ -42,9 +42,9 @@ class Refiner:
     def __init__(self, settings: RefineSettings = RefineSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.weights = load_weights(settings.weights)
-        self.rounds = rounds_of(self.weights.card, settings)
+        self.rounds = passes_of(self.weights.card, settings)
         self.core = self.weights.card.core if settings.core is None else settings.core
-        self._decider = Decider(self.weights, settings)
+        self._decider = Predictor(self.weights, settings)
 
     @property
     def devices(self) -> list[str]:
@@ -63,12 +63,12 @@ class Refiner:
 
     @property
     def batch_size(self) -> int:
-        """Patches that are best decided together. See ``Decider``."""
+        """Patches that are best decided together. See ``Predictor``."""
         return self._decider.batch_size
 
     @property
     def pass_size(self) -> int:
-        """Patches of one forward pass. See ``Decider``."""
+        """Patches of one forward pass. See ``Predictor``."""
         return self._decider.pass_size
 
     def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
@@ -126,7 +126,7 @@ class Refiner:
         return cut(image, prediction, self.rounds[0])
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:
-        """Second stage: the network. See ``Decider.decide``."""
+        """Second stage: the network. See ``Predictor.decide``."""
         return self._decider.decide(patches)
 
     def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:

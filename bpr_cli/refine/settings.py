@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bpr_cli.errors import BprError
-from bpr_cli.networks.card import check_core, check_scales
-from bpr_cli.networks.shipped import DEFAULT_WEIGHTS
 from bpr_cli.patches.boxes import Scheme
 from bpr_cli.refine.bounds import Bounds
+from bpr_cli.weights.card import check_core, check_scales
+from bpr_cli.weights.shipped import DEFAULT_WEIGHTS
 
 Precision = Literal["float32", "bfloat16", "float16"]
 BackendName = Literal["auto", "pytorch", "openvino"]
@@ -49,7 +49,7 @@ class RefineSettings:
         min_iou_with_coarse: a segment whose IoU with its coarse mask is below this, 0..1, keeps its coarse mask; None
             sets no bound.
         batch_size: patches that go through the network together; halved by itself when memory does not suffice. On a
-            CPU results do not depend on it (see ``Decider``); GPUs may differ in a pixel whose probability is one half.
+            CPU results do not depend on it (see ``Predictor``); GPUs may differ in a pixel whose probability is 0.5.
         workers: threads that read, cut, paste and write beside the network.
     """
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bpr_cli.patchset.record import PatchSample
 from bpr_cli.train.coarse import vary_coarse
 from bpr_cli.train.composite import composite
 from bpr_cli.train.geometry import vary_cut
-from bpr_cli.train.patch_record import PatchSample
 from bpr_cli.train.photometric import vary_image
 from bpr_cli.train.recipe import Recipe
 from bpr_cli.train.sizes import Sizes, resized

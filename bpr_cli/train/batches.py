@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bpr_cli.errors import BprError
+from bpr_cli.patchset.record import PatchSample
 from bpr_cli.train.augment import Augmentation
 from bpr_cli.train.held_out import Part
 from bpr_cli.train.order import Order
-from bpr_cli.train.patch_record import PatchSample
 from bpr_cli.train.workers import begin_worker, starting_workers
 
 AUGMENTING = 3

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patchset.record import PatchSample
+from bpr_cli.patchset.simulate import simulate
 from bpr_cli.train.geometry import vary_cut
-from bpr_cli.train.patch_record import PatchSample
 from bpr_cli.train.recipe import GeometrySettings
-from bpr_cli.train.simulate import simulate
 from bpr_cli.train.sizes import Sizes, centre
 
 Random = np.random.Generator

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.train.patch_record import PatchSample
+from bpr_cli.patchset.record import PatchSample
 from bpr_cli.train.recipe import GeometrySettings
 from bpr_cli.train.sizes import contiguous
 

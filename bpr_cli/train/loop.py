@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from bpr_cli.errors import BprError
-from bpr_cli.stopping import StopRequest, noting_signals
+from bpr_cli.system.signals import StopRequest, noting_signals
 from bpr_cli.train.batches import StepBatches, load
-from bpr_cli.train.learner import Learner
-from bpr_cli.train.processes import Processes
+from bpr_cli.train.checkpoint import TrainState
+from bpr_cli.train.distributed import Processes
 from bpr_cli.train.recipe import Recipe
-from bpr_cli.train.recorder import Recorder
-from bpr_cli.train.state import Standing
+from bpr_cli.train.recorder import CheckpointWriter
+from bpr_cli.train.trainer import Trainer
 from bpr_cli.train.workers import telling_of_deaths
 
 REPORT_EVERY = 10
@@ -52,7 +52,7 @@ class Ending:
         seconds: that it took.
     """
 
-    standing: Standing
+    standing: TrainState
     signal: int
     loss: float | None
     seconds: float
@@ -63,13 +63,13 @@ class Loop:
 
     def __init__(
         self,
-        learner: Learner,
+        learner: Trainer,
         recipe: Recipe,
         batches: StepBatches,
         pace: Pace,
         processes: Processes,
-        recorder: Recorder | None,
-        standing: Standing,
+        recorder: CheckpointWriter | None,
+        standing: TrainState,
     ) -> None:
         """Make ready.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from bpr_cli.train.patch_record import VOID
+from bpr_cli.patchset.record import VOID
 from bpr_cli.train.recipe import LossSettings
 
 SMOOTHING = 1.0

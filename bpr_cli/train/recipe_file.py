@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bpr_cli.errors import BprError
-from bpr_cli.text import shorten
+from bpr_cli.system.text import shorten
 from bpr_cli.train.recipe import Recipe
 
 RECIPES = Path(__file__).resolve().parent / "recipes"

@@ -7,18 +7,18 @@ from pathlib import Path
 
 from torch import nn
 
-from bpr_cli.files import write_atomically, writing
-from bpr_cli.networks.card import WeightsCard
-from bpr_cli.networks.weights import save_weights
-from bpr_cli.train.learner import Learner
+from bpr_cli.system.atomic import write_atomically, writing
+from bpr_cli.train.checkpoint import TrainState, Validation, pack
 from bpr_cli.train.log import LogRow, Logs
 from bpr_cli.train.run_folder import RunFolder
-from bpr_cli.train.state import Standing, Validation, pack
+from bpr_cli.train.trainer import Trainer
 from bpr_cli.train.validate import PatchFigures, Validator
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import save_weights
 
 
 @dataclass(frozen=True)
-class Recorder:
+class CheckpointWriter:
     """Files and validation of a run.
 
     Attributes:
@@ -37,7 +37,7 @@ class Recorder:
         """Log the steps up to ``step``."""
         self.logs.add(LogRow(step, loss, rate))
 
-    def validate(self, learner: Learner, step: int, best: Validation | None) -> Validation:
+    def validate(self, learner: Trainer, step: int, best: Validation | None) -> Validation:
         """Validate the weights after ``step`` steps, and save them where they are better than the best."""
         figures = self.validator.measure(learner.result)
         found = Validation(step, figures.iou, figures.boundary_f)
@@ -46,7 +46,7 @@ class Recorder:
             self._save_weights(self.folder.best, learner.result, step, found)
         return found
 
-    def save(self, learner: Learner, standing: Standing) -> None:
+    def save(self, learner: Trainer, standing: TrainState) -> None:
         """Save the weights as they are and all that is needed to go on.
 
         Raises:

@@ -15,25 +15,25 @@ import torch
 from torch import nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.files import read_bytes
-from bpr_cli.formats.output import check_folder_apart
+from bpr_cli.formats.output_checks import check_folder_apart
 from bpr_cli.networks.registry import build_network
-from bpr_cli.networks.weights import LoadedWeights, load_weights
+from bpr_cli.system.paths import read_bytes
 from bpr_cli.train.augment import Augmentation
 from bpr_cli.train.batches import Share, StepBatches
-from bpr_cli.train.learner import Arithmetic, Learner
+from bpr_cli.train.checkpoint import TrainState, unpack
+from bpr_cli.train.distributed import Processes, joined
 from bpr_cli.train.log import CsvLog, Logs, TensorBoardLog
 from bpr_cli.train.loop import Advance, Ending, Loop, Pace
 from bpr_cli.train.order import Order
-from bpr_cli.train.plan import Plan, make_plan, open_sets
-from bpr_cli.train.processes import Processes, joined
-from bpr_cli.train.recorder import Recorder
+from bpr_cli.train.recorder import CheckpointWriter
 from bpr_cli.train.run_folder import RunFolder
 from bpr_cli.train.settings import TrainSettings, default_workers
-from bpr_cli.train.state import Standing, unpack
+from bpr_cli.train.setup import Plan, make_plan, open_sets
 from bpr_cli.train.summary import TrainSummary
+from bpr_cli.train.trainer import Arithmetic, Trainer
 from bpr_cli.train.validate import Validator
 from bpr_cli.version import __version__
+from bpr_cli.weights.files import LoadedWeights, load_weights
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Training:
     processes: Processes
     folder: RunFolder
     start: int
-    learner: Learner
+    learner: Trainer
     loop: Loop
-    recorder: Recorder | None
+    recorder: CheckpointWriter | None
 
     @property
     def steps(self) -> int:
@@ -77,7 +77,7 @@ class Training:
         ending = self.loop.run(advance)
         return self._summary(ending, self.recorder) if self.recorder else None
 
-    def _summary(self, ending: Ending, recorder: Recorder) -> TrainSummary:
+    def _summary(self, ending: Ending, recorder: CheckpointWriter) -> TrainSummary:
         made = (ending.standing.step - self.start) * self.settings.recipe.batch_size
         weights = {path.stem: str(path) for path in (self.folder.best, self.folder.last) if path.exists()}
         return TrainSummary(
@@ -126,7 +126,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
             if processes.leads:
                 folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
             arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
-            learner = Learner(network, plan.card, settings.recipe, arithmetic, processes)
+            learner = Trainer(network, plan.card, settings.recipe, arithmetic, processes)
             standing = _resume(folder, learner, processes)
             recorder = _recorder(folder, plan, settings, processes, standing) if processes.leads else None
             loop = _loop(plan, settings, share, processes, learner, recorder, standing)
@@ -175,25 +175,25 @@ def _circumstances(settings: TrainSettings, processes: Processes) -> dict[str, A
     }
 
 
-def _resume(folder: RunFolder, learner: Learner, processes: Processes) -> Standing:
+def _resume(folder: RunFolder, learner: Trainer, processes: Processes) -> TrainState:
     """Bring the learner to the saved state; process 0 reads it for all, as others may not see its disk."""
     found = read_bytes(folder.state) if processes.leads and folder.state.exists() else b""
     content = processes.from_leader(found)
     try:
-        return unpack(content, learner) if content else Standing()
+        return unpack(content, learner) if content else TrainState()
     except BprError as error:
         raise BprError(f"{folder.state} cannot be used: {error}; start afresh with --overwrite") from None
 
 
 def _recorder(
-    folder: RunFolder, plan: Plan, settings: TrainSettings, processes: Processes, standing: Standing
-) -> Recorder:
+    folder: RunFolder, plan: Plan, settings: TrainSettings, processes: Processes, standing: TrainState
+) -> CheckpointWriter:
     """What writes."""
     validator = Validator(plan.validation, plan.card, settings.precision, processes.device)
     logs: list[CsvLog | TensorBoardLog] = []
     if settings.tensorboard:
         logs.append(TensorBoardLog(folder.tensorboard, standing.step))
-    return Recorder(folder, Logs([*logs, CsvLog(folder.log, standing.step)]), validator, plan.card)
+    return CheckpointWriter(folder, Logs([*logs, CsvLog(folder.log, standing.step)]), validator, plan.card)
 
 
 def _loop(
@@ -201,9 +201,9 @@ def _loop(
     settings: TrainSettings,
     share: Share,
     processes: Processes,
-    learner: Learner,
-    recorder: Recorder | None,
-    standing: Standing,
+    learner: Trainer,
+    recorder: CheckpointWriter | None,
+    standing: TrainState,
 ) -> Loop:
     """What makes the learner learn."""
     recipe = settings.recipe

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.files import remove_leftovers, write_atomically, writing
-from bpr_cli.formats.files import read_bytes
-from bpr_cli.lock import locked
+from bpr_cli.system.atomic import remove_leftovers, write_atomically, writing
+from bpr_cli.system.lock import locked
+from bpr_cli.system.paths import read_bytes
 
 RUN_VERSION = 1
 Json = Any

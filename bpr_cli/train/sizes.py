@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bpr_cli.patches.crop import resize
-from bpr_cli.train.patch_record import PatchSample
+from bpr_cli.patchset.record import PatchSample
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bpr_cli.train.state import Validation
+from bpr_cli.train.checkpoint import Validation
 from bpr_cli.train.validate import PatchFigures
 
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bpr_cli.evaluate.boundary import boundary_f, iou
-from bpr_cli.networks.card import WeightsCard
-from bpr_cli.patches.reassemble import CERTAIN
-from bpr_cli.refine.patch_model import DTYPES, PatchModel
+from bpr_cli.inference.patch_model import DTYPES, PatchModel
+from bpr_cli.patches.paste import CERTAIN
+from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.refine.settings import Precision
 from bpr_cli.train.batches import Batch
 from bpr_cli.train.held_out import Part
-from bpr_cli.train.patch_record import VOID, PatchSample
 from bpr_cli.train.sizes import Sizes, centre, resized
+from bpr_cli.weights.card import WeightsCard
 
 TOLERANCE = 1
 """Of the boundary F-score, in pixels."""

@@ -34,17 +34,17 @@ import torch
 from quality import SOURCES, Figures, refine_and_measure
 
 from bpr_cli import Refiner, RefineSettings
-from bpr_cli.files import write_atomically
 from bpr_cli.networks.registry import NETWORKS
-from bpr_cli.networks.weights import load_weights
 from bpr_cli.patches.boxes import Scheme
 from bpr_cli.patches.crop import Patches
-from bpr_cli.train.extract import Extraction
-from bpr_cli.train.patch_set import PatchSet, PatchSetSettings
+from bpr_cli.patchset.extract import Extraction
+from bpr_cli.patchset.sources import SourceInput
+from bpr_cli.patchset.store import PatchSet, PatchSetSettings
+from bpr_cli.system.atomic import write_atomically
 from bpr_cli.train.recipe_file import load_recipe
 from bpr_cli.train.run import open_training
 from bpr_cli.train.settings import TrainSettings
-from bpr_cli.train.sources import SourceInput
+from bpr_cli.weights.files import load_weights
 
 STORED_PADDING = 16
 """Context that patch sets have, so that one serves several paddings."""

@@ -27,12 +27,12 @@ from rows import Row, show
 from speed_set import SpeedSet, instances, label_maps
 
 from bpr_cli.formats.images import read_image
-from bpr_cli.masks import LabelMap, Prediction
-from bpr_cli.networks.weights import load_weights
+from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.rounds import Round, rounds_of
+from bpr_cli.refine.image import cut, paste
+from bpr_cli.refine.passes import Pass, passes_of
 from bpr_cli.refine.settings import RefineSettings
-from bpr_cli.refine.stages import cut, paste
+from bpr_cli.weights.files import load_weights
 
 BATCH = RefineSettings().batch_size
 INSTANCE_MS = 5.0
@@ -91,13 +91,13 @@ def extraction_rows(data: Path, rounds: int = 3) -> list[Row]:
     ]
 
 
-def round_of_weights() -> Round:
+def round_of_weights() -> Pass:
     """How the default weights have patches cut."""
     settings = RefineSettings()
-    return rounds_of(load_weights(settings.weights).card, settings)[-1]
+    return passes_of(load_weights(settings.weights).card, settings)[-1]
 
 
-def cases_of(chosen: SpeedSet, how: Round) -> Iterator[Case]:
+def cases_of(chosen: SpeedSet, how: Pass) -> Iterator[Case]:
     """All images of a set; label maps with more classes."""
     predictions = chosen.open()
     for item in predictions.items:
@@ -115,7 +115,7 @@ def more_classes(prediction: LabelMap) -> LabelMap:
     return LabelMap(labels, prediction.void)
 
 
-def answers_for(masks: np.ndarray, how: Round) -> np.ndarray:
+def answers_for(masks: np.ndarray, how: Pass) -> np.ndarray:
     """The coarse masks of patches, uint8 (P, T, T), without their context and with soft edges: uint8 (P, S, S)."""
     whole = how.patch_size + 2 * how.padding
     inner = slice(how.padding, how.padding + how.patch_size)
@@ -123,7 +123,7 @@ def answers_for(masks: np.ndarray, how: Round) -> np.ndarray:
     return np.stack(soft)
 
 
-def refine(case: Case, how: Round) -> None:
+def refine(case: Case, how: Pass) -> None:
     """All that refinement does with arrays, but for the network."""
     cut_image = cut(case.image, case.prediction, how)
     for start in range(0, len(cut_image), BATCH):

@@ -103,8 +103,8 @@ def apart_from_coco(report, reference):
 
 
 def cityscapes_rows(number, workers):
-    sys.path.append(str(Path(__file__).resolve().parents[1] / "evaluate/instance"))
-    from cityscapes_cases import draw_frame, run_official, write_frame
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from tests.evaluate.instance.cityscapes_cases import draw_frame, run_official, write_frame
 
     rng = np.random.default_rng(0)
     drawn = [draw_frame(rng, (1024, 2048), instances=20, predictions=25) for _ in range(number)]

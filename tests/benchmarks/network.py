@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from rows import Row, show
 
-from bpr_cli.networks.weights import load_weights
+from bpr_cli.inference.backends import openvino_precisions
+from bpr_cli.inference.patch_model import PatchModel
+from bpr_cli.inference.predictor import CPU_PASS, Predictor
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.backends import openvino_precisions
-from bpr_cli.refine.decider import CPU_PASS, Decider
-from bpr_cli.refine.patch_model import PatchModel
 from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.weights.files import load_weights
 
 ASKED = 3.0
 """Times as fast as PyTorch as it comes."""
@@ -65,7 +65,7 @@ def offered() -> list[tuple[str, str]]:
 
 def decider(weights: str, backend: str, precision: str) -> Decide:
     settings = RefineSettings(weights=weights, device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
-    return Decider(load_weights(weights), settings).decide
+    return Predictor(load_weights(weights), settings).decide
 
 
 def as_it_comes(weights: str) -> Decide:

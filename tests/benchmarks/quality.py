@@ -43,7 +43,7 @@ from bpr_cli.evaluate.report import Report
 from bpr_cli.evaluate.run import Evaluation
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.refine.pipeline import refine_predictions
 
 ALLOWED_LOSS = 0.5

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from format_builders import photo, png
-from resumable import MAKERS, NAMES, make_masks
-from worlds import MASK, REPOSITORY, SIZE, Bpr, Outcome
 
 from bpr_cli.cli.main import main
+from tests.cli.resumable import MAKERS, NAMES, make_masks
+from tests.cli.worlds import MASK, REPOSITORY, SIZE, Bpr, Outcome
+from tests.formats.format_builders import photo, png
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from format_builders import compressed, disc, panoptic_png, photo, png, save
+
+from tests.formats.format_builders import compressed, disc, panoptic_png, photo, png, save
 
 SIZE = (40, 48)
 NAMES = ("a", "b", "c")

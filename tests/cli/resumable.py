@@ -6,8 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from format_builders import disc, panoptic_png, png, save
-from worlds import SIZE, record
+
+from tests.cli.worlds import SIZE, record
+from tests.formats.format_builders import disc, panoptic_png, png, save
 
 NAMES = [f"{index:02d}" for index in range(12)]
 

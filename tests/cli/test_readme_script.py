@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from worlds import REPOSITORY, tree
+
+from tests.cli.worlds import REPOSITORY, tree
 
 MARKER = "<!-- ci: gate -->\n```sh\n"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from format_builders import compressed, disc, png
+from tests.formats.format_builders import compressed, disc, png
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SIZE = (80, 96)

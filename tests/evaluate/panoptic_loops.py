@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-from label_cases import brute_band
+
+from tests.evaluate.label_cases import brute_band
 
 
 def loop_sums(prediction, truth, categories, width=None, mark=None):

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_cases import label_pairs
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.binary import BinaryFigures, BinarySettings, BinarySums, binary_figures, binary_sums, check_binary
 from bpr_cli.evaluate.boundary import boundary_f, boundary_iou, iou
+from tests.evaluate.label_cases import label_pairs
 
 
 @settings(max_examples=30)

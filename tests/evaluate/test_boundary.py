@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from label_cases import brute_band, brute_iou
 
 from bpr_cli.evaluate.boundary import (
     band_width,
@@ -20,6 +19,7 @@ from bpr_cli.evaluate.boundary import (
     iou,
     tolerance_pixels,
 )
+from tests.evaluate.label_cases import brute_band, brute_iou
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 STREET_CLASSES = 11

@@ -8,12 +8,12 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from report_cases import EMPTY, NAN, full, layers, row, score, without_baseline
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.html import columns_of, figure_text, render_html, setting, signed_text
 from bpr_cli.evaluate.outputs import write_report
 from bpr_cli.evaluate.report import Figure, OracleRow, Row
+from tests.evaluate.report_cases import EMPTY, NAN, full, layers, row, score, without_baseline
 
 HOSTILE = "<script>alert(1)</script>\"'><b>&amp;{{ 7 * 7 }}"
 VOID = {"meta", "link", "br", "img", "input"}

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from browser import Browser, find_browser
-from report_cases import EMPTY, full, layers, score, without_baseline
 
 from bpr_cli.evaluate.html import render_html
 from bpr_cli.evaluate.report import Row
+from tests.evaluate.browser import Browser, find_browser
+from tests.evaluate.report_cases import EMPTY, full, layers, score, without_baseline
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
 

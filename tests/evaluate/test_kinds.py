@@ -11,8 +11,8 @@ from bpr_cli.evaluate.kinds.semantic import SemanticKind
 from bpr_cli.evaluate.panoptic import PanopticMap, SegmentInfo
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord
-from bpr_cli.formats.label_sets import LabelSet
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
+from bpr_cli.truth.label_sets import LabelSet
 
 SIZE = (10, 12)
 

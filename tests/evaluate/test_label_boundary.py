@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_cases import brute_band, label_pairs
 
 from bpr_cli.evaluate.boundary import boundary_band, boundary_f, boundary_map
 from bpr_cli.evaluate.label_boundary import Contours, label_band, label_boundary_f
+from tests.evaluate.label_cases import brute_band, label_pairs
 
 
 @settings(max_examples=150)

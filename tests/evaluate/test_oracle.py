@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_cases import label_pairs
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.oracle import oracle_labels, oracle_mask
 from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
+from tests.evaluate.label_cases import label_pairs
 
 VOID = 255
 

@@ -5,11 +5,11 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from report_cases import layers
 
-from bpr_cli.drawing import AFTER, BEFORE, FILLS
 from bpr_cli.evaluate.overlays import DETAIL, ENLARGED, LONGEST, TRUTH, _paint, _renamed, _touching, compare_layers
 from bpr_cli.evaluate.report import Layers
+from bpr_cli.masks.drawing import AFTER, BEFORE, FILLS
+from tests.evaluate.report_cases import layers
 
 TASKS = ("instance", "semantic", "panoptic", "binary")
 

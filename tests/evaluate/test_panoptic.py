@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_cases import label_pairs
-from panoptic_loops import loop_sums
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluate import counting
 from bpr_cli.evaluate.boundary import band_width
 from bpr_cli.evaluate.panoptic import (
     Category,
@@ -27,6 +24,9 @@ from bpr_cli.evaluate.panoptic import (
     panoptic_figures,
     panoptic_sums,
 )
+from bpr_cli.masks import counting
+from tests.evaluate.label_cases import label_pairs
+from tests.evaluate.panoptic_loops import loop_sums
 
 CATEGORIES = (Category(1, True, "car"), Category(5, False, "road"), Category(4, True, "person"))
 SETTINGS = PanopticSettings(CATEGORIES, dilation_ratio=0.1)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_cases import brute_band, brute_iou, label_pairs
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import boundary_f
 from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, check_semantic, semantic_figures, semantic_sums
+from tests.evaluate.label_cases import brute_band, brute_iou, label_pairs
 
 VOID = 255
 CLASSES = (4, 1, 7)

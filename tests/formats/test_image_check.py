@@ -1,11 +1,11 @@
 import numpy as np
-from format_builders import photo
 from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import image_check
 from bpr_cli.formats.image_check import check_image_file
 from bpr_cli.formats.images import read_image
+from tests.formats.format_builders import photo
 
 
 def images(folder):

@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType
 
-from mutations import mutate
-from samples import SECRET, Sample, clear, load_sample, save_sample
-
 import bpr_cli
 from bpr_cli.errors import BprError
+from tests.fuzz.mutations import mutate
+from tests.fuzz.samples import SECRET, Sample, clear, load_sample, save_sample
 
 SECONDS = 20
 """Processor time that reading a sample of some kilobytes may take."""

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 
-from samples import Sample, Special
+from tests.fuzz.samples import Sample, Special
 
 NUMBERS = (
     0,

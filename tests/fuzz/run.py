@@ -20,11 +20,7 @@ from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [
-    str(HERE.parents[1]),
-    str(HERE),
-    *(str(HERE.parent / room) for room in ("formats", "cli", "refine", "train")),
-]
+sys.path.insert(0, str(HERE.parents[1]))
 
 TURN = 10.0
 """Seconds that a reader has before it is another one's turn."""
@@ -74,8 +70,8 @@ def _empty(folder: Path) -> None:
 
 def work() -> int:
     """Let the readers take turns until the time is over."""
-    from fuzzing import Fuzzer
-    from readers import READERS
+    from tests.fuzz.fuzzing import Fuzzer
+    from tests.fuzz.readers import READERS
 
     warnings.simplefilter("ignore")
     options = _options()

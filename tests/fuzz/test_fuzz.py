@@ -1,8 +1,9 @@
 """A short run of the fuzzer over every reader; ``run.py`` runs it for as long as is wanted."""
 
 import pytest
-from fuzzing import Fuzzer, Reader
-from readers import READERS
+
+from tests.fuzz.fuzzing import Fuzzer, Reader
+from tests.fuzz.readers import READERS
 
 EXECUTIONS = 8
 

@@ -3,14 +3,14 @@
 import copy
 from pathlib import Path
 
-import by_hand
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bpr_cli.networks.fit import layout_of, recognise
 from bpr_cli.networks.registry import NETWORKS, build_network
-from bpr_cli.networks.weights import load_weights
+from bpr_cli.weights.files import load_weights
+from bpr_cli.weights.layout import layout_of, recognise
+from tests.networks import by_hand
 
 KEYS = {
     "hrnet18s": "hrnet18s_128",

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from bpr_cli.errors import BprError
-from bpr_cli.networks.card import INPUT_STEP
 from bpr_cli.networks.registry import NETWORKS, build_network
+from bpr_cli.weights.card import INPUT_STEP
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

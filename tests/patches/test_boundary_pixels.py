@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from drawn import planes
 from hypothesis import example, given
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels, boundary_score, grow
+from tests.patches.drawn import planes
 
 
 def score_by_counting(plane: np.ndarray) -> np.ndarray:

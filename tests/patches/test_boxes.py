@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from drawn import THRESHOLDS, planes
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import dense_boxes, move_inside, suppress, unique_boxes
+from tests.patches.drawn import THRESHOLDS, planes
 
 PATCH_SIZES = st.sampled_from([1, 2, 3, 4, 5, 8, 9, 16, 64])
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from drawn import planes
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import BoundaryPixels, boundary_pixels
 from bpr_cli.patches.boxes import cover_boxes, dense_boxes
 from bpr_cli.patches.cover import cover
+from tests.patches.drawn import planes
 
 SIDES = st.sampled_from([1, 2, 5, 8, 12, 24, 30])
 

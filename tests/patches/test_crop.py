@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from drawn import planes
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import crop_patches
+from tests.patches.drawn import planes
 
 
 def mirrored(index: int, length: int) -> int:

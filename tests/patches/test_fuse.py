@@ -1,13 +1,13 @@
 from fractions import Fraction
 
 import numpy as np
-from drawn import label_planes
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_reassemble import average_by_pixel, decided
 
-from bpr_cli.masks import LabelMap
-from bpr_cli.patches.reassemble import RefinedLabel, average, fuse
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.patches.paste import RefinedLabel, average, fuse
+from tests.patches.drawn import label_planes
+from tests.patches.test_paste import average_by_pixel, decided
 
 VOID = frozenset({255})
 Decided = dict[int, tuple[np.ndarray, np.ndarray]]

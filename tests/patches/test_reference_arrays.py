@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import BoundaryPixels, boundary_score
 from bpr_cli.patches.boxes import suppress
-from bpr_cli.patches.reassemble import reassemble
+from bpr_cli.patches.paste import reassemble
 
 MASKS = ("border", "lindau_car", "multi", "small")
 THRESHOLDS = ("0.00", "0.15", "0.25", "0.55")

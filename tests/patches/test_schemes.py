@@ -4,14 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from drawn import planes
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import boxes_along, cover_boxes, dense_boxes
+from tests.patches.drawn import planes
 
 SIDES = st.sampled_from([1, 2, 3, 5, 8, 16, 64])
 

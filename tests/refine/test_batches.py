@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpr_cli.formats.base import Item
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 from bpr_cli.refine.batches import Job, fill_batches
-from bpr_cli.refine.rounds import Round
-from bpr_cli.refine.stages import CutImage, Origin, Segment
+from bpr_cli.refine.image import CutImage, Origin, Segment
+from bpr_cli.refine.passes import Pass
 
-ROUND = Round(patch_size=1, min_patch_size=1, padding=0, input_size=1, nms_threshold=0.25)
+ROUND = Pass(patch_size=1, min_patch_size=1, padding=0, input_size=1, nms_threshold=0.25)
 
 
 def jobs_of(counts: list[int]) -> list[Job]:

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from engines import blob, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refine.bounds import Bounds, bound
+from tests.inference.engines import blob, picture
 
 VOID = frozenset({255})
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from engines import blob
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refine.changes import Changes, changes_of
+from tests.inference.engines import blob
 
 VOID = frozenset({255, -1})
 

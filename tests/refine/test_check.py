@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from engines import blob, picture
 
 from bpr_cli.cli.check import duration
-from bpr_cli.masks import LabelMap, Mask
+from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refine.check import Workload, estimate, seconds_per_patch, workload
-from bpr_cli.refine.memory import peak_memory
+from bpr_cli.system.memory import peak_memory
+from tests.inference.engines import blob, picture
 
 SIZE = (60, 70)
 MASKS = tuple(Mask.from_array(blob(SIZE, seed)) for seed in range(3))

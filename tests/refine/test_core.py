@@ -3,15 +3,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from engines import blob, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpr_cli.masks import Mask
-from bpr_cli.networks.weights import load_weights, save_weights
+from bpr_cli.masks.masks import Mask
 from bpr_cli.refine.core import keep_core
 from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.weights.files import load_weights, save_weights
+from tests.inference.engines import blob, picture
 
 
 def core_of(coarse: np.ndarray, depth: float) -> np.ndarray:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines import CARDS, blob, picture
 from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Task, Writer, Written
-from bpr_cli.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.refine import pipeline as module
 from bpr_cli.refine.pipeline import refine_predictions
 from bpr_cli.refine.refiner import Refiner
+from tests.inference.engines import CARDS, blob, picture
 
 SIZE = (36, 44)
 

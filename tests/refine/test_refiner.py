@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from engines import blob, picture
 
 from bpr_cli.errors import BprError
 from bpr_cli.refine.refiner import Refiner
 from bpr_cli.refine.settings import RefineSettings
+from tests.inference.engines import blob, picture
 
 SIZE = (40, 52)
 

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from engines import blob, picture
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from bpr_cli.formats import open_predictions
 from bpr_cli.refine.pipeline import refine_predictions
+from tests.inference.engines import blob, picture
 
 SIZE = (50, 60)
 PLANES = [blob(SIZE, seed) for seed in range(3)] + [np.eye(*SIZE, 5, dtype=bool) & (np.arange(60) < 7)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.train.patch_set import VOID, PatchOrigin, PatchSample, PatchSet, PatchSetSettings, PatchSetWriter
+from bpr_cli.patchset.store import VOID, PatchOrigin, PatchSample, PatchSet, PatchSetSettings, PatchSetWriter
 from bpr_cli.train.recipe import Recipe
 from bpr_cli.train.recipe_file import load_recipe
 

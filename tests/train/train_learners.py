@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from bpr_cli.networks.card import WeightsCard
 from bpr_cli.train.batches import Batch
-from bpr_cli.train.learner import Arithmetic, Learner
-from bpr_cli.train.processes import Processes
+from bpr_cli.train.distributed import Processes
 from bpr_cli.train.recipe import Recipe
+from bpr_cli.train.trainer import Arithmetic, Trainer
+from bpr_cli.weights.card import WeightsCard
 
 CARD = WeightsCard("tiny", "tiny", patch_size=16, padding=8, input_size=32)
 ALONE = Processes(0, 1, 1, torch.device("cpu"))
@@ -31,9 +31,9 @@ class TinyNorm(Tiny):
         super().__init__(norm=True)
 
 
-def learner(recipe: Recipe, network: nn.Module | None = None, accumulate: int = 1, card: WeightsCard = CARD) -> Learner:
+def learner(recipe: Recipe, network: nn.Module | None = None, accumulate: int = 1, card: WeightsCard = CARD) -> Trainer:
     torch.manual_seed(1)
-    return Learner(network or TinyNorm(), card, recipe, Arithmetic("float32", accumulate, 0), ALONE)
+    return Trainer(network or TinyNorm(), card, recipe, Arithmetic("float32", accumulate, 0), ALONE)
 
 
 def some_batch(seed: int, count: int = 4, side: int = 32) -> Batch:

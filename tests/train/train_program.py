@@ -1,9 +1,8 @@
 """``bpr`` with networks so small that training them is a matter of milliseconds, for tests that need a process."""
 
-from train_learners import Tiny, TinyNorm
-
 from bpr_cli.cli.main import main
 from bpr_cli.networks.registry import NETWORKS
+from tests.train.train_learners import Tiny, TinyNorm
 
 NETWORKS.update({"tiny": Tiny, "tiny-norm": TinyNorm})
 

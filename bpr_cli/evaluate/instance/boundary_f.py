@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from bpr_cli.evaluate.boundary import boundary_map, contour_f, tolerance_pixels
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Partners
 from bpr_cli.evaluate.instance.overlaps import Floats, Ints
-from bpr_cli.masks import EMPTY_BOX, Box, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Box, Mask
 from bpr_cli.patches.boundary import grow
 
 TOLERANCE = 1.0

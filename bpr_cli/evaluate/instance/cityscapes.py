@@ -36,9 +36,9 @@ from bpr_cli.evaluate.instance.boundary_f import (
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Outcome, Outcomes, Partners
 from bpr_cli.evaluate.instance.overlaps import Bools, Floats, Ints
 from bpr_cli.evaluate.instance.segments import ImageKey, ScoredMask, check_segments
-from bpr_cli.formats.truth import FIRST_INSTANCE
-from bpr_cli.masks import Mask
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.truth.open import FIRST_INSTANCE
 
 IdMap = NDArray[np.integer]
 
@@ -197,7 +197,7 @@ class InstanceMap:
     @classmethod
     def of(cls, instance_ids: IdMap) -> InstanceMap:
         """The ground truth in an (H, W) map of ids."""
-        stretches = Stretches.of(instance_ids)
+        stretches = Runs.of(instance_ids)
         ids, numbers = np.unique(stretches.values[0], return_inverse=True)
         areas = weigh(numbers, stretches.lengths, len(ids))
         return cls(instance_ids, ids.astype(np.int64), areas, stretches.boxes(numbers, len(ids)))
@@ -230,7 +230,7 @@ class InstanceMap:
     def ids_under(self, mask: Mask) -> tuple[Ints, Ints]:
         """The ids that occur under a mask that is not empty, and how many pixels of it each has."""
         x0, y0, x1, y1 = mask.box
-        stretches = Stretches.of(self.instance_ids[y0:y1, x0:x1], mask.crop)
+        stretches = Runs.of(self.instance_ids[y0:y1, x0:x1], mask.crop)
         inside = np.flatnonzero(stretches.values[1])
         ids, numbers = np.unique(stretches.values[0][inside], return_inverse=True)
         return ids.astype(np.int64), weigh(numbers, stretches.lengths[inside], len(ids))

@@ -31,8 +31,8 @@ from bpr_cli.evaluate.instance.boundary_f import TOLERANCE, sum_boundary_f
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, Outcome, Outcomes, match, outcomes_of
 from bpr_cli.evaluate.instance.overlaps import Bools, Floats, Ints, iou, overlaps
 from bpr_cli.evaluate.instance.segments import ImageKey, ScoredMask, TruthMask, check_segments, check_truths
-from bpr_cli.formats.image_table import Searched
-from bpr_cli.masks import Mask
+from bpr_cli.formats.coco_json import Searched
+from bpr_cli.masks.masks import Mask
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """0.5, 0.55 .. 0.95, with the same last bits as pycocotools has them."""

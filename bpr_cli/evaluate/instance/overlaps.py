@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

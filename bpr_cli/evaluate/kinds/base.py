@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.pairing import Pair
+from bpr_cli.truth.pairs import Pair
 
 Content = TypeVar("Content")
 """The predictions of one image, as the kind compares them."""

@@ -13,8 +13,8 @@ from bpr_cli.evaluate.kinds.base import Compared, Kind, Tables
 from bpr_cli.evaluate.oracle import oracle_mask
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.pairing import Pair
-from bpr_cli.masks import BoolArray, LabelMap
+from bpr_cli.masks.masks import BoolArray, LabelMap
+from bpr_cli.truth.pairs import Pair
 
 _NAMES = {"iou": "IoU", "boundary_iou": "boundary IoU", "boundary_f": "boundary F"}
 

@@ -12,9 +12,9 @@ from bpr_cli.evaluate.kinds.base import Compared, Kind, TableRow, Tables
 from bpr_cli.evaluate.kinds.instances import best_overlaps, draw, layer_of, oracle_masks, read_scored
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.pairing import Pair
-from bpr_cli.formats.truth import instance_records
-from bpr_cli.masks import LabelMap
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.truth.open import instance_records
+from bpr_cli.truth.pairs import Pair
 
 IdMap = NDArray[np.int32]
 

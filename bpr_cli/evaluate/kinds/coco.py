@@ -31,9 +31,9 @@ from bpr_cli.evaluate.kinds.instances import (
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
 from bpr_cli.formats.coco import CocoSet
-from bpr_cli.formats.image_table import Searched
-from bpr_cli.formats.pairing import Pair
-from bpr_cli.masks import Size
+from bpr_cli.formats.coco_json import Searched
+from bpr_cli.masks.masks import Size
+from bpr_cli.truth.pairs import Pair
 
 _SIZES = {"small": "ap_small", "medium": "ap_medium", "large": "ap_large"}
 _FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # as LVIS marks categories

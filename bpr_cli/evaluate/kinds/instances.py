@@ -12,7 +12,7 @@ from bpr_cli.evaluate.instance import ScoredMask, TruthMask
 from bpr_cli.evaluate.instance.overlaps import Floats, overlaps
 from bpr_cli.evaluate.oracle import oracle_mask
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
+from bpr_cli.masks.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
 from bpr_cli.patches.boundary import grow
 
 MATCHED = 0.5

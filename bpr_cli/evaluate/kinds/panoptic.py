@@ -24,10 +24,10 @@ from bpr_cli.evaluate.panoptic import (
 )
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
-from bpr_cli.formats.pairing import Pair
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks import LabelMap
-from bpr_cli.stretches import Stretches, weigh
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.truth.pairs import Pair
 
 _ID_BITS = 24  # ids are three bytes
 
@@ -123,7 +123,7 @@ class PanopticKind(Kind[PanopticMap, PanopticMap, PanopticSums]):
 
 
 def _shared(content: PanopticMap, truth: PanopticMap) -> Shared:
-    stretches = Stretches.of(content.ids, truth.ids)
+    stretches = Runs.of(content.ids, truth.ids)
     found, true = (values.astype(np.int64) for values in stretches.values)
     codes, place = np.unique(found << _ID_BITS | true, return_inverse=True)
     pixels = weigh(place, stretches.lengths, len(codes))

@@ -11,9 +11,9 @@ from bpr_cli.evaluate.oracle import oracle_labels
 from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, class_iou, semantic_figures, semantic_sums
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.label_sets import LabelSet
-from bpr_cli.formats.pairing import Pair
-from bpr_cli.masks import LabelMap
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.truth.label_sets import LabelSet
+from bpr_cli.truth.pairs import Pair
 
 Labels = NDArray[np.int32]
 

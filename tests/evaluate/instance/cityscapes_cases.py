@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from bpr_cli.evaluate.instance import ScoredMask
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 
 AREAS = (0, 7, 11, 23)  # unlabeled (void), road, building, sky
 GROUPS = (24, 26, 33)

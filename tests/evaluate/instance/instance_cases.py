@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bpr_cli.evaluate.instance import ScoredMask, TruthMask
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
 
 CATEGORIES = (1, 3, 7)
 AREAS = (None, 0.0, 1024.0, 1025.0, 5000.0, 9216.0, 20000.0, 2e10)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from instance_cases import CATEGORIES, cases, reference
 
 from bpr_cli.evaluate.kinds.coco import CocoKind, Instances
 from bpr_cli.evaluate.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord
-from bpr_cli.formats.pairing import Pair
+from bpr_cli.truth.pairs import Pair
+from tests.evaluate.instance.instance_cases import CATEGORIES, cases, reference
 
 LISTED = tuple(CategoryRecord(category, f"class {category}") for category in CATEGORIES)
 

@@ -5,13 +5,13 @@ import warnings
 
 import numpy as np
 import pytest
-from cityscapes_cases import Frame, draw_frame, run_official, write_frame
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import boundary_f
 from bpr_cli.evaluate.instance import ScoredMask, check_frame, cityscapes_figures, update_frame
 from bpr_cli.evaluate.instance.cityscapes import CLASSES, OVERLAPS
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
+from tests.evaluate.instance.cityscapes_cases import Frame, draw_frame, run_official, write_frame
 
 CAR = 26
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from instance_cases import CATEGORIES, cases, reference
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluate.boundary import boundary_f
 from bpr_cli.evaluate.instance import CocoSettings, ScoredMask, TruthMask, check_image, coco_figures, update_image
 from bpr_cli.formats import rle
-from bpr_cli.formats.image_table import Searched
-from bpr_cli.masks import Mask
+from bpr_cli.formats.coco_json import Searched
+from bpr_cli.masks.masks import Mask
+from tests.evaluate.instance.instance_cases import CATEGORIES, cases, reference
 
 ALL_THRESHOLDS = CocoSettings(CATEGORIES).thresholds
 generated = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

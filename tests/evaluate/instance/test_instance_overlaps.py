@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from instance_cases import encode, full_frame_band, shapes_in
 from pycocotools import mask as coco_mask
 
 from bpr_cli.evaluate.boundary import band_width, boundary_band
 from bpr_cli.evaluate.instance.matching import NO_PARTNER, match
 from bpr_cli.evaluate.instance.overlaps import iou, overlaps
-from bpr_cli.masks import Mask
+from bpr_cli.masks.masks import Mask
+from tests.evaluate.instance.instance_cases import encode, full_frame_band, shapes_in
 
 sets = st.sampled_from([(1, 1), (5, 9), (20, 30)]).flatmap(
     lambda size: st.tuples(st.lists(shapes_in(size), max_size=4), st.lists(shapes_in(size), max_size=4))

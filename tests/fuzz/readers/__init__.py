@@ -1,8 +1,7 @@
 """Every way into the program for files of strangers, one file each."""
 
-from fuzzing import Reader
-
-from readers import (
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers import (
     checkpoint,
     cityscapes,
     coco,

@@ -4,12 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from fuzzing import Reader
-from train_learners import TinyNorm
 
 from bpr_cli.errors import BprError
-from bpr_cli.networks.weights import load_weights, save_weights
-from readers.weights import CARD, tiny
+from bpr_cli.weights.files import load_weights, save_weights
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers.weights import CARD, tiny
+from tests.train.train_learners import TinyNorm
 
 NAMES = ("new.pth", "old.pt")
 

@@ -3,11 +3,10 @@
 from contextlib import suppress
 from pathlib import Path
 
-from format_builders import SIZE, compressed, disc, photo, save, uncompressed
-from fuzzing import Reader
-
 from bpr_cli.errors import BprError
-from readers.predictions import refine_nothing
+from tests.formats.format_builders import SIZE, compressed, disc, photo, save, uncompressed
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers.predictions import refine_nothing
 
 FORMS = (compressed(disc()), uncompressed(disc()), [[2.0, 2.0, 20.0, 2.0, 20.0, 15.0]])
 

@@ -4,15 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from evaluations import KINDS, NAMES, TRUTH
-from evaluations import make as make_evaluation
-from format_builders import compressed, load, save
-from fuzzing import Reader
-
 from bpr_cli.evaluate.opening import Inputs, open_evaluation
 from bpr_cli.evaluate.outputs import to_csv
 from bpr_cli.evaluate.run import Evaluation
 from bpr_cli.evaluate.settings import EvaluateSettings
+from tests.cli.evaluations import KINDS, NAMES, TRUTH
+from tests.cli.evaluations import make as make_evaluation
+from tests.formats.format_builders import compressed, load, save
+from tests.fuzz.fuzzing import Reader
 
 MAYBE_JSON = ("coco", "lvis")
 

@@ -3,14 +3,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
-from fuzzing import Reader
-from patch_cases import SETTINGS, noise, origin
-
 from bpr_cli.formats.base import Failure
-from bpr_cli.train.job import difference, told
-from bpr_cli.train.parts import EncodedPatch, ImageResult, Parts
-from bpr_cli.train.patch_record import encode_sample
-from bpr_cli.train.patch_set import Counts, PatchSource
+from bpr_cli.patchset.parts import EncodedPatch, ImageResult, Parts
+from bpr_cli.patchset.record import encode_sample
+from bpr_cli.patchset.resume import difference, told
+from bpr_cli.patchset.store import Counts, PatchSource
+from tests.fuzz.fuzzing import Reader
+from tests.patchset.patch_cases import SETTINGS, noise, origin
 
 SOURCE = PatchSource("preds/", "coco", "images/", "truth.json", Counts(images=1))
 

@@ -3,12 +3,11 @@
 from contextlib import suppress
 from pathlib import Path
 
-from format_builders import photo
-from fuzzing import Reader
-
 from bpr_cli.errors import BprError
 from bpr_cli.formats import image_size, read_image
-from bpr_cli.formats.image_index import ImageIndex
+from bpr_cli.formats.image_lookup import ImageIndex
+from tests.formats.format_builders import photo
+from tests.fuzz.fuzzing import Reader
 
 
 def make(folder: Path) -> None:

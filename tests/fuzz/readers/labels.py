@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from format_builders import SIZE, indexed_png, photo, png
-from fuzzing import Reader
 
-from readers.predictions import refine_nothing
+from tests.formats.format_builders import SIZE, indexed_png, photo, png
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers.predictions import refine_nothing
 
 LABELS = np.random.default_rng(1).integers(0, 9, SIZE)
 

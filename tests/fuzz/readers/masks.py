@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from format_builders import disc, photo, png
-from fuzzing import Reader
-
-from readers.predictions import refine_nothing
+from tests.formats.format_builders import disc, photo, png
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers.predictions import refine_nothing
 
 
 def make(folder: Path) -> None:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from format_builders import disc, panoptic_png, photo, save
-from fuzzing import Reader
 
-from readers.predictions import refine_nothing
+from tests.formats.format_builders import disc, panoptic_png, photo, save
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers.predictions import refine_nothing
 
 IDS = np.where(disc(), 70000, 300)
 

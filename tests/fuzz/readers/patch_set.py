@@ -4,12 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
-from fuzzing import Reader
-from patch_cases import SETTINGS, write_set
-from samples import Sample
-
-from bpr_cli.train.patch_files import SetDocument
-from bpr_cli.train.patch_set import PatchSet
+from bpr_cli.patchset.layout import SetDocument
+from bpr_cli.patchset.store import PatchSet
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.samples import Sample
+from tests.patchset.patch_cases import SETTINGS, write_set
 
 SET = "set.json"
 

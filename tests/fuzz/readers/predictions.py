@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import ReadOptions, open_predictions
-from bpr_cli.formats.output import check_names, check_output, check_overwriting
+from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
 
 
 def refine_nothing(predictions: Path, images: Path, out: Path, **options: object) -> None:

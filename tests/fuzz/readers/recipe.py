@@ -3,10 +3,9 @@
 from contextlib import suppress
 from pathlib import Path
 
-from fuzzing import Reader
-
 from bpr_cli.errors import BprError
 from bpr_cli.train.recipe_file import load_recipe, parse_overrides, shipped_recipes
+from tests.fuzz.fuzzing import Reader
 
 
 def make(folder: Path) -> None:

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from fuzzing import Reader
-from train_cases import small_recipe
-from train_learners import ALONE, learner
-
+from bpr_cli.train.checkpoint import TrainState, Validation, pack
 from bpr_cli.train.log import CsvLog, LogRow
 from bpr_cli.train.run import _resume
 from bpr_cli.train.run_folder import RunFolder
-from bpr_cli.train.state import Standing, Validation, pack
+from tests.fuzz.fuzzing import Reader
+from tests.train.train_cases import small_recipe
+from tests.train.train_learners import ALONE, learner
 
 SETTINGS = {"seed": 0, "recipe.steps": 12}
 RECIPE = small_recipe()
@@ -19,7 +18,7 @@ def make(folder: Path) -> None:
     run = RunFolder(folder)
     run.begin(SETTINGS, {}, overwrite=False)
     found = Validation(5, 0.5, 0.5)
-    run.state.write_bytes(pack(learner(RECIPE), Standing(5, (0.5, 0.25), found, found)))
+    run.state.write_bytes(pack(learner(RECIPE), TrainState(5, (0.5, 0.25), found, found)))
     run.log.write_text("step,loss,learning_rate,validation_iou,validation_boundary_f\n5,0.5,0.1,,\n10,0.5,0.1,,\n")
 
 

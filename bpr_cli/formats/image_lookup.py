@@ -1,0 +1,187 @@
+"""Which image belongs to a prediction: the images of a directory by stem, whatever the prediction's name adds to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Failure, Item
+from bpr_cli.formats.images import image_size
+from bpr_cli.formats.json_files import join_names
+from bpr_cli.masks.masks import Size
+from bpr_cli.system.paths import list_files, system_name
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+
+_CITYSCAPES_IMAGE = "_leftImg8bit"
+_TAG = re.compile(
+    r"(\.(png|jpe?g|tiff?|webp)"
+    r"|_leftImg8bit"
+    r"|_gt(Fine|Coarse)(_[a-z]+)?"
+    r"|_pred[a-z]*(_[a-z]+)?"
+    r"|_(label|instance)(Train)?Ids"
+    r"|_(panoptic|labels?|masks?))$",
+    re.IGNORECASE,
+)
+
+
+def stems_of(name: str) -> list[str]:
+    """The stems an image for the prediction ``name`` may have, the most specific first.
+
+    One known ending after the other is taken off: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
+    ``a_gtFine_labelIds`` and ``a``.
+    """
+    stems = [name]
+    while (shorter := _TAG.sub("", stems[-1])) not in ("", stems[-1]):
+        stems.append(shorter)
+    return stems
+
+
+class ImageIndex:
+    """The images under a directory, or one image file, to be found by the name of a prediction.
+
+    A prediction's image is the file with exactly the relative path asked for; else a Cityscapes image
+    (``…_leftImg8bit``) whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. Among
+    several, the one in the same relative folder wins, then the one whose folder ends with the prediction's.
+    """
+
+    def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None) -> None:
+        """Index ``paths``, which are relative to ``root``; see ``scan``."""
+        self.root = root
+        self.lone = lone
+        self._paths = {path.as_posix(): path for path in paths}
+        self._cityscapes: dict[str, list[Path]] = {}
+        self._stems: dict[str, list[Path]] = {}
+        for path in self._paths.values():
+            self._stems.setdefault(path.stem, []).append(path)
+            if path.stem.endswith(_CITYSCAPES_IMAGE):
+                self._cityscapes.setdefault(path.stem.removesuffix(_CITYSCAPES_IMAGE), []).append(path)
+
+    @classmethod
+    def scan(cls, images: Path) -> ImageIndex:
+        """Index a directory of images or one image file.
+
+        Raises:
+            BprError: it does not exist or holds no image.
+        """
+        if images.is_file():
+            return cls(images.parent, [Path(images.name)], lone=images)
+        if not images.is_dir():
+            raise BprError(f"{images} does not exist, expected a directory of images or one image; check --images")
+        paths = list_files(images, IMAGE_SUFFIXES)
+        if not paths:
+            raise BprError(f"{images} holds no image, expected {', '.join(IMAGE_SUFFIXES)} files; check --images")
+        return cls(images, paths)
+
+    def find(self, names: Sequence[str]) -> Path:
+        """The image of a prediction.
+
+        Args:
+            names: what the image may be called, in order of preference: file names or stems, with folders if known.
+
+        Raises:
+            BprError: no such image, or several.
+        """
+        for name in map(system_name, names):
+            if name in self._paths:
+                return self.root / self._paths[name]
+            matches = self._matches(Path(name).name)
+            if matches:
+                return self.root / self._choose(name, matches)
+        where = self.lone or self.root
+        raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
+
+    def size(self, image: Path) -> Size:
+        """(H, W) of an image that was found.
+
+        Raises:
+            BprError: it is broken.
+        """
+        return image_size(image)
+
+    def _matches(self, name: str) -> list[Path]:
+        stems = stems_of(name)
+        for known in (self._cityscapes, self._stems):
+            for stem in stems:
+                if stem in known:
+                    return known[stem]
+        return []
+
+    def _choose(self, name: str, matches: list[Path]) -> Path:
+        folder = Path(name).parent
+        same = [path for path in matches if path.parent == folder]
+        ending = [path for path in matches if folder.parts and path.parent.parts[-len(folder.parts) :] == folder.parts]
+        for group in (matches, same, ending):
+            if len(group) == 1:
+                return group[0]
+        raise BprError(
+            f"several images match {_quote(name)}: {join_names(self.root / path for path in matches)}; "
+            "give a directory with one of them"
+        )
+
+
+class NoImages(ImageIndex):
+    """Stands for the images where none are needed: gives what an image may be called instead of its path."""
+
+    def __init__(self) -> None:
+        """Nothing to index."""
+        super().__init__(Path(), [])
+
+    def find(self, names: Sequence[str]) -> Path:
+        """The first of the names, as a path that need not exist."""
+        return Path(names[0])
+
+    def size(self, image: Path) -> Size:
+        """Not known: the name comes from a prediction, so what it leads to is never opened."""
+        raise BprError(
+            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
+        )
+
+
+def image_stem(name: Path) -> str:
+    """The shortest stem of ``stems_of``: what all files of one image have in common, whatever they are of it."""
+    return stems_of(name.name)[-1]
+
+
+def _quote(name: str) -> str:
+    return repr(stems_of(Path(name).name)[-1])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An item before its image is known.
+
+    Attributes:
+        name: becomes the item's name.
+        image_names: what its image may be called, as ``ImageIndex.find`` takes it.
+        problem: why it cannot be processed at all, or None.
+        hint: what else to try when there is no such image, to go on with the message.
+    """
+
+    name: str
+    image_names: tuple[str, ...] = ()
+    problem: str | None = None
+    hint: str = ""
+
+
+def match_images(entries: Sequence[Entry], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
+    """Find the image of every entry; entries with a problem, or without an image, become failures.
+
+    A single entry belongs to a single image file whatever the two are called.
+    """
+    items: list[Item] = []
+    failures: list[Failure] = []
+    for entry in entries:
+        if entry.problem is not None:
+            failures.append(Failure(entry.name, entry.problem))
+            continue
+        try:
+            alone = index.lone is not None and len(entries) == 1
+            image = index.lone if alone and index.lone else index.find(entry.image_names)
+            items.append(Item(entry.name, image))
+        except BprError as error:
+            failures.append(Failure(entry.name, f"{error}{entry.hint}"))
+    return items, failures

@@ -1,0 +1,70 @@
+"""JSON files: read with sentences instead of tracebacks, described, and written atomically."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.paths import read_bytes, write_bytes
+
+Json = Any
+"""Whatever a JSON file may hold, before it is checked."""
+
+Record = dict[str, Json]
+"""One JSON object whose fields belong to the user: known ones are read, all are kept."""
+
+
+def read_json(path: Path) -> Json:
+    """Parse a JSON file.
+
+    Raises:
+        BprError: it cannot be read or is not JSON.
+    """
+    content = read_bytes(path)
+    if not content.strip():
+        raise BprError(f"{path} is empty, expected JSON; write the predictions again")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise BprError(f"{path} is not valid JSON ({error}); it may have been cut short, write it again") from error
+    except MemoryError as error:
+        raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
+
+
+def write_json(path: Path, document: Json) -> None:
+    """Write a JSON file atomically."""
+    write_bytes(path, json.dumps(document).encode())
+
+
+def describe(document: Json) -> str:
+    """What a JSON document holds, in a few words for a message."""
+    if isinstance(document, list):
+        return _describe_list(document)
+    if isinstance(document, dict):
+        annotations = document.get("annotations")
+        if isinstance(annotations, list):
+            return f"an object whose 'annotations' are {_describe_list(annotations)}"
+        return f"an object with {_fields(document)}"
+    return f"a single value ({type(document).__name__})"
+
+
+def _describe_list(records: list[Json]) -> str:
+    if not records:
+        return "an empty list"
+    if isinstance(records[0], dict):
+        return f"a list of objects with {_fields(records[0])}"
+    return f"a list of {type(records[0]).__name__} values"
+
+
+def _fields(record: Record) -> str:
+    return f"the fields {join_names(sorted(map(str, record)), limit=8)}" if record else "no fields"
+
+
+def join_names(names: Iterable[object], limit: int = 3) -> str:
+    """The first ``limit`` names for a message, and how many more there are."""
+    every = [str(name) for name in names]
+    shown = ", ".join(every[:limit])
+    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

@@ -1,0 +1,41 @@
+"""Semantic label maps: a PNG file an image whose 8- or 16-bit values are class labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpr_cli.formats.base import Item, ReadOptions, Task
+from bpr_cli.formats.folder import PngFolder
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.png import encode_gray, read_gray, read_style
+from bpr_cli.formats.source import Source
+from bpr_cli.masks.masks import LabelMap, Prediction
+
+
+class LabelMapSet(PngFolder):
+    """Label maps; the ignored labels are void."""
+
+    format = "labels"
+    task = Task.SEMANTIC
+
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+        """List the files and find their images."""
+        super().__init__(source, index)
+        self._void = options.ignore_labels
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The ignored labels too."""
+        return {**super().settings, "ignore_labels": sorted(self._void)}
+
+    def read(self, item: Item) -> Prediction:
+        """The label map of one image."""
+        return LabelMap(read_gray(self.path(item)).astype(np.int32), self._void)
+
+    def encode(self, item: Item, refined: Prediction) -> bytes:
+        """The refined labels with the bit depth and palette of the source."""
+        if not isinstance(refined, LabelMap):
+            raise TypeError("expected a label map")
+        return encode_gray(refined.labels, read_style(self.path(item)))

@@ -1,0 +1,1 @@
+"""The inference engine: the network on a backend and its devices, batch by batch."""

@@ -1,0 +1,1 @@
+"""Masks, label maps and their runs: what every other room takes and gives."""

@@ -1,0 +1,193 @@
+"""Segments drawn over images: outlined, filled, magnified; and the places where two segmentations differ most."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.masks.masks import BoolArray, Box
+
+Picture = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+Segments = list[BoolArray] | NDArray[np.int32]
+
+BEFORE: Colour = (230, 159, 0)
+AFTER: Colour = (86, 180, 233)
+"""Orange and sky blue of Okabe and Ito's palette, told apart in every kind of colour blindness."""
+FILLS: tuple[Colour, ...] = (
+    (68, 119, 170),
+    (238, 102, 119),
+    (34, 136, 51),
+    (204, 187, 68),
+    (170, 51, 119),
+    (0, 153, 136),
+    (187, 187, 187),
+)
+"""Colours of segments, used in turn where there are several; after Paul Tol, without what resembles an outline."""
+FINE = 2
+"""Outlines are drawn at so many times the resolution and reduced, which makes them smooth."""
+
+
+def changed_pixels(before: Segments, after: Segments) -> BoolArray:
+    """Pixels where any mask, or the label, differs: bool, (H, W)."""
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        return np.asarray(before != after)
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > 0:
+        return np.asarray(np.any([a != b for a, b in zip(before, after, strict=True)], axis=0))
+    raise ValueError("coarse and refined must both be label maps, or as many masks as each other and at least one")
+
+
+def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
+    """Squares that hold most of the changed pixels, greedily, none overlapping another, the busiest first.
+
+    Args:
+        changed: bool, (H, W).
+        side: of the squares in pixels; cut down to the image where that is smaller.
+        count: at most so many; fewer when fewer hold a change.
+    """
+    height, width = changed.shape
+    side = min(side, height, width)
+    sums = cv2.integral(changed.astype(np.uint8)).astype(np.int64)
+    inside = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    places: list[Box] = []
+    while len(places) < count and inside.max() > 0:
+        y, x = (int(v) for v in np.unravel_index(np.argmax(inside), inside.shape))
+        dy, dx = _centring(changed[y : y + side, x : x + side], side)
+        y, x = min(max(y + dy, 0), height - side), min(max(x + dx, 0), width - side)
+        if all(max(abs(x - px), abs(y - py)) >= side for px, py, _, _ in places):
+            places.append((x, y, x + side, y + side))
+        # More than the square itself, so that the places spread over the image.
+        reach = 3 * side // 2
+        inside[max(0, y - reach + 1) : y + reach, max(0, x - reach + 1) : x + reach] = 0
+    return places
+
+
+def draw_segments(
+    image: Picture, segments: Segments, colour: Colour, size: tuple[int, int], background: int | None = None
+) -> Picture:
+    """The image with filled, outlined segments, scaled smoothly to (width, height): uint8 RGB.
+
+    Args:
+        image: uint8 RGB, (H, W, 3).
+        segments: masks or labels of it.
+        colour: of the outlines, and of the fill when there is one mask.
+        size: (width, height) in pixels of the result.
+        background: a label that is no segment and stays without fill.
+    """
+    shrinks = size[0] < image.shape[1]
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
+    layers = _smooth_layers(segments, (size[0] * FINE, size[1] * FINE))
+    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.0)
+
+
+def magnify(
+    image: Picture,
+    segments: Segments,
+    colour: Colour,
+    place: Box,
+    size: tuple[int, int],
+    background: int | None = None,
+) -> Picture:
+    """One place of the image with its segments, every pixel a visible square: uint8 RGB of (width, height)."""
+    x0, y0, x1, y1 = place
+    canvas = cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
+    fine = (size[0] * FINE, size[1] * FINE)
+    layers = [
+        cv2.resize(mask[y0:y1, x0:x1].astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST) > 0
+        for mask in _as_masks(segments)
+    ]
+    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.4)
+
+
+def _without(
+    background: int | None, segments: Segments, layers: list[BoolArray], fills: list[Colour]
+) -> tuple[list[BoolArray], list[Colour]]:
+    """Layers and fills less those of the background label."""
+    if background is None or isinstance(segments, list):
+        return layers, fills
+    kept = [index for index, label in enumerate(np.unique(segments)) if label != background]
+    return [layers[index] for index in kept], [fills[index] for index in kept]
+
+
+def _as_masks(segments: Segments) -> list[BoolArray]:
+    """Labels as one mask each, in the order of their numbers; masks as they are."""
+    if isinstance(segments, list):
+        return segments
+    return [segments == label for label in np.unique(segments)]
+
+
+def _fill_colours(segments: Segments, single: Colour) -> list[Colour]:
+    """The fill of each of the masks that ``_as_masks`` gives; a label has the same colour wherever it occurs."""
+    if isinstance(segments, list):
+        return [single] if len(segments) == 1 else [FILLS[i % len(FILLS)] for i in range(len(segments))]
+    # Panoptic ids count in thousands a category, so the sum of quotient and remainder tells neighbours apart.
+    return [FILLS[(int(label) // 1000 + int(label) % 1000) % len(FILLS)] for label in np.unique(segments)]
+
+
+def _smooth_layers(segments: Segments, size: tuple[int, int]) -> list[BoolArray]:
+    """Every mask scaled to (width, height) with smooth edges; labels stay without overlap or gap."""
+    if isinstance(segments, list):
+        return [_enlarged(mask, size) > 0.5 for mask in segments]
+    masks = _as_masks(segments)
+    best = np.zeros(size[::-1], dtype=np.float32)
+    strongest = np.zeros(size[::-1], dtype=np.int32)
+    for index, mask in enumerate(masks):
+        share = _enlarged(mask, size)
+        strongest[share > best] = index
+        best = np.maximum(best, share)
+    return [strongest == index for index in range(len(masks))]
+
+
+def _enlarged(mask: BoolArray, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A mask scaled to (width, height) with soft edges, from 0 to 1."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+
+
+def _blend(
+    canvas: NDArray[np.float32], layers: list[BoolArray], fills: list[Colour], outline: Colour, width: float
+) -> Picture:
+    """Tint the canvas with the layers, which are ``FINE`` times as large, and outline them in one colour."""
+    size = (canvas.shape[1], canvas.shape[0])
+    edges = np.zeros(layers[0].shape, dtype=bool) if layers else np.zeros((size[1], size[0]), dtype=bool)
+    strength = 0.32 if len(layers) > 1 else 0.2
+    for layer, fill in zip(layers, fills, strict=True):
+        share = cv2.resize(layer.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        _tint(canvas, strength * share, fill)
+        edges |= _edges(layer)
+    _tint(canvas, 0.45 * _stroke(edges, width + 1.4, size), (0, 0, 0))
+    _tint(canvas, _stroke(edges, width, size), outline)
+    return np.asarray(np.clip(np.round(canvas), 0, 255), dtype=np.uint8)
+
+
+def _tint(canvas: NDArray[np.float32], opacity: NDArray[np.floating], colour: Colour) -> None:
+    """Lay a colour over the canvas, in place."""
+    canvas += opacity[..., None] * (np.asarray(colour, dtype=np.float32) - canvas)
+
+
+def _edges(mask: BoolArray) -> BoolArray:
+    """Pixels on either side of a step; the frame of the image is none."""
+    edges = np.zeros(mask.shape, dtype=bool)
+    steps = mask[:, 1:] != mask[:, :-1]
+    edges[:, 1:] |= steps
+    edges[:, :-1] |= steps
+    steps = mask[1:] != mask[:-1]
+    edges[1:] |= steps
+    edges[:-1] |= steps
+    return edges
+
+
+def _stroke(edges: BoolArray, width: float, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Opacity of an antialiased line of ``width`` pixels along the edges: float32 of (width, height) ``size``."""
+    if not edges.any():
+        return np.zeros(size[::-1], dtype=np.float32)
+    distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 5)
+    # The edge runs between two rows of edge pixels: a pixel reaches from its distance to one more from it.
+    line = np.clip(width * FINE / 2 - distance, 0, 1).astype(np.float32)
+    return np.asarray(cv2.resize(line, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _centring(changed: BoolArray, side: int) -> tuple[int, int]:
+    """How far (y, x) to move a square so that its changed pixels lie around its middle."""
+    y, x = np.nonzero(changed)
+    return round(float(y.mean()) + 0.5 - side / 2), round(float(x.mean()) + 0.5 - side / 2)

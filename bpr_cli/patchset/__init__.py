@@ -1,0 +1,1 @@
+"""Patch sets: extracted from predictions and ground truth, stored for training."""

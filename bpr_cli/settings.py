@@ -1,0 +1,142 @@
+"""Settings as data classes whose fields carry their bounds and their help text.
+
+A setting is written once: the command line makes its options from these fields, Python and JSON are checked by them,
+and JSON schemas are made from them. Free of NumPy and PyTorch, so that help texts appear at once.
+
+    @dataclass(frozen=True)
+    class BlurSettings(Settings):
+        radius: Annotated[Count, option("Radius of the blur in pixels")] = 3
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+import msgspec
+from msgspec import Meta
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.text import shorten
+
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+NonNegative = Annotated[float, Meta(ge=0, le=1e12)]
+Count = Annotated[int, Meta(ge=1)]
+Natural = Annotated[int, Meta(ge=0)]
+
+Kind = TypeVar("Kind")
+
+
+def option(description: str, *, panel: str = "", flags: tuple[str, ...] = (), metavar: str = "") -> Meta:
+    """What a field says of itself beside its type.
+
+    Args:
+        description: a phrase led by a noun or verb, without a full stop; help texts add the default.
+        panel: heading under which ``--help`` lists it; empty for none.
+        flags: other names on the command line than the field's own, such as ``("--learning-rate", "--lr")``.
+        metavar: what stands for the value in help texts; empty for the type's.
+    """
+    return Meta(description=description, extra={"panel": panel, "flags": flags, "metavar": metavar})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings: every field is checked, and converted to its type, when an object is made.
+
+    Raises:
+        BprError: a value has the wrong type or is out of bounds; the message names the field.
+    """
+
+    def __post_init__(self) -> None:
+        for name, hint in hints_of(type(self)).items():
+            object.__setattr__(self, name, checked(name, getattr(self, name), hint))
+
+
+def hints_of(kind: type) -> dict[str, Any]:
+    """Types of the fields of a data class, with what they say of themselves."""
+    known = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: known[field.name] for field in fields(kind)}
+
+
+def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
+    """The value in the type of its field.
+
+    Raises:
+        BprError: it has another type or is out of bounds.
+    """
+    if is_dataclass(value):
+        return value
+    plain = value.item() if hasattr(value, "item") and not isinstance(value, str) else value  # NumPy's numbers
+    try:
+        return msgspec.convert(plain, hint)
+    except msgspec.ValidationError:
+        raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}") from None
+
+
+def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
+    """A data class from what JSON or TOML says.
+
+    Args:
+        kind: the class; fields may be data classes themselves.
+        content: values by name; fields with a default may be missing.
+        prefix: what messages put before names, such as ``loss.``.
+
+    Raises:
+        BprError: a name is unknown or missing, or a value is wrong; the message names the field, not the file.
+    """
+    if not isinstance(content, Mapping):
+        raise BprError(f"{prefix.rstrip('.') or 'the content'} is {shorten(content)}; expected names with values")
+    hints = hints_of(kind)
+    if unknown := [name for name in content if name not in hints]:
+        raise BprError(f"{prefix}{str(unknown[0])[:40]} is unknown; expected {', '.join(hints)}")
+    needed = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]  # type: ignore[arg-type]
+    if missing := [name for name in needed if name not in content]:
+        raise BprError(f"{prefix}{missing[0]} is missing")
+    return kind(
+        **{
+            name: build(hints[name], value, f"{prefix}{name}.")
+            if is_dataclass(hints[name])
+            else checked(f"{prefix}{name}", value, hints[name])
+            for name, value in content.items()
+        }
+    )
+
+
+def expected(hint: Any) -> str:  # noqa: ANN401 - any type that a field may have
+    """What values of a type look like, in words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        limits = [each for each in arguments[1:] if isinstance(each, Meta)]
+        return _with_bounds(arguments[0], limits)
+    if origin in (Union, types.UnionType):
+        return expected(next(each for each in arguments if each is not type(None)))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin in (tuple, list, frozenset):
+        count = "" if Ellipsis in arguments or origin is not tuple else f"{len(arguments)} "
+        return f"a list of {count}values, each {expected(arguments[0])}"
+    names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
+    return names.get(hint, f"a {getattr(hint, '__name__', hint)}".lower())
+
+
+def _with_bounds(hint: Any, limits: list[Meta]) -> str:  # noqa: ANN401 - as expected
+    """``expected`` with the bounds of a number or the length of a text or list."""
+    bounds = {
+        name: getattr(limit, name)
+        for limit in limits
+        for name in ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")
+        if getattr(limit, name) is not None
+    }
+    words = {
+        "multiple_of": "a multiple of {:g},",
+        "ge": "from {:g}",
+        "gt": "above {:g}",
+        "le": "to {:g}",
+        "lt": "and below {:g}",
+        "min_length": "of {} or more",
+        "max_length": "up to {} long",
+    }
+    return " ".join([expected(hint), *(text.format(bounds[name]) for name, text in words.items() if name in bounds)])

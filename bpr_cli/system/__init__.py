@@ -1,0 +1,1 @@
+"""The machine: atomic files, paths, locks, signals, threads, the environment."""

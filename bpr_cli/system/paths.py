@@ -1,0 +1,156 @@
+"""Files and folders: sorted listings, names that must stay inside a folder, and writes that are never half done."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NoReturn
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.atomic import write_atomically, writing
+
+
+def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """Files under ``root`` with one of the (lower-case) suffixes, as sorted paths relative to it.
+
+    Hidden files and folders are left out: they hold thumbnails and other by-products of file managers.
+    """
+    found = [file for file in _walk(root) if file.suffix.lower() in suffixes]
+    return sorted(file.relative_to(root) for file in found)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    seen = set()
+    for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
+        # Data sets often link their folders from elsewhere; a link to a parent must not be followed for ever.
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise BprError(f"{error.filename} cannot be listed: {error.strerror or error}") from error
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies directly in a folder, sorted, without hidden names.
+
+    Raises:
+        BprError: it cannot be listed.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        _refuse(error)
+
+
+def path_inside(root: Path, folder: Path, name: str) -> Path:
+    """Path relative to ``root`` of the file that a prediction in ``root / folder`` calls ``name``.
+
+    Raises:
+        BprError: the name is absolute, or it leads out of ``root``, by itself or through a symbolic link.
+    """
+    name = system_name(name)
+    if not name or not _can_exist(root / folder / name):
+        raise BprError(f"{name[:200]!r} is not a file name")
+    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
+        raise BprError(f"{name!r} is an absolute path, expected one inside the prediction directory {root}")
+    inside = Path(os.path.normpath(folder / name))
+    real_root = Path(os.path.realpath(root))
+    if inside.parts[:1] == ("..",) or not Path(os.path.realpath(root / folder / name)).is_relative_to(real_root):
+        raise BprError(f"{name!r} leads out of the prediction directory {root}; move the file inside it")
+    return inside
+
+
+def system_name(name: str) -> str:
+    """A file name out of a text of UTF-8, as the system lists it.
+
+    The two differ where Python takes the names of files for another encoding, such as ASCII in the locale ``C``. A
+    name that no file can have is left as it is.
+    """
+    try:
+        return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    except UnicodeError:
+        return name
+
+
+def _can_exist(path: Path) -> bool:
+    """Whether the system can be asked for such a file: its name is neither too long nor beyond the encoding."""
+    try:
+        os.lstat(path)
+    except ValueError:
+        return False
+    except OSError as error:
+        return error.errno not in (errno.ENAMETOOLONG, errno.EINVAL)
+    return True
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what would never end, or keep waiting, when it is read: pipes, sockets and devices.
+
+    Raises:
+        BprError: so it is; folders, and what is not there, are left to those who open files.
+    """
+    if not path.is_file() and path.exists() and not path.is_dir():
+        raise BprError(f"{path} is a pipe, socket or device, expected a file; remove it")
+
+
+def read_bytes(path: Path, most: int = -1) -> bytes:
+    """The content of a file, or its first bytes if only so many are wanted.
+
+    Raises:
+        BprError: it cannot be read.
+    """
+    check_regular(path)
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def write_bytes(path: Path, content: bytes) -> str:
+    """Write a file, and its folders, so that it appears under its name only when complete.
+
+    Returns:
+        SHA-256 of the content, hexadecimal.
+
+    Raises:
+        BprError: the folder or the file cannot be written.
+    """
+    with writing(path):
+        write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """SHA-256 over names, sizes and times of change of files, hexadecimal.
+
+    Raises:
+        BprError: one of them is gone.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            known = path.stat()
+        except OSError as error:
+            raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+        digest.update(f"{path.name}\0{known.st_size}\0{known.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def output_file(out: Path, name: str) -> Path:
+    """Where the refined counterpart of one input file called ``name`` goes.
+
+    ``out`` itself when it is a file name with the input's suffix, otherwise the file ``name`` in the directory ``out``.
+    """
+    if out.suffix.lower() == Path(name).suffix.lower() and not out.is_dir():
+        return out
+    return out / name

@@ -1,0 +1,1 @@
+"""Ground truth: opened, paired with predictions, and its label sets."""

@@ -1,0 +1,244 @@
+"""Which labels of label maps are classes, what they are called, and which are void."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from cityscapesscripts.helpers.labels import labels as cityscapes_labels
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.categories import read_categories
+from bpr_cli.formats.json_files import describe, join_names, read_json
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.system.paths import read_bytes
+from bpr_cli.truth.open import LABEL_IDS, TRAIN_IDS
+
+LABEL_IDS_SET, TRAIN_IDS_SET = "labelIds", "trainIds"
+VOID = 255
+CITYSCAPES_VOID = frozenset(label.id for label in cityscapes_labels if label.ignoreInEval and label.id >= 0)
+"""The labelIds of Cityscapes that are no class."""
+INSTANCE_TRAIN_IDS = frozenset(label.trainId for label in cityscapes_labels if label.hasInstances) - {VOID, -1}
+"""The trainIds of Cityscapes whose classes have instances; as labelIds they are classes that have none."""
+
+_SAMPLE = 8
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels of label maps.
+
+    Attributes:
+        name: ``labelIds``, ``trainIds``, the path of a file of classes or categories, or ``as found``.
+        names: of the classes, by label.
+        ignore: labels that are void.
+        open: whether only those classes are reported that the ground truth holds.
+    """
+
+    name: str
+    names: dict[int, str]
+    ignore: frozenset[int]
+    open: bool = False
+
+
+def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, truth: PredictionSet) -> LabelSet:
+    """The label set asked for, or else the one that the names of the ground truth's files tell.
+
+    Args:
+        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line or of a JSON file
+            with categories as COCO has them, or None.
+        ignore_labels: labels that are void, beside those of the label set; None takes 255.
+        truth: the ground truth.
+
+    Raises:
+        BprError: it is neither known nor a readable file of class names.
+    """
+    wanted = name or _of_names(truth.items)
+    given = frozenset(ignore_labels) if ignore_labels is not None else None
+    if wanted == LABEL_IDS_SET:
+        return _without(_label_ids(), given)
+    if wanted == TRAIN_IDS_SET:
+        return _without(_train_ids(), given)
+    ignore = frozenset({VOID}) if given is None else given
+    if wanted is not None:
+        return _without(_of_file(Path(wanted)), ignore)
+    names = {label: str(label) for label in range(VOID + 1) if label not in ignore}
+    return LabelSet("as found", names, ignore, open=True)
+
+
+def ending_of(label_set: str | None) -> str | None:
+    """Ending of the files in a ``gtFine`` folder that hold a label set."""
+    return {LABEL_IDS_SET: LABEL_IDS, TRAIN_IDS_SET: TRAIN_IDS}.get(label_set or "")
+
+
+def _of_names(items: Iterable[Item]) -> str | None:
+    stems = {Path(item.name).stem for item in items}
+    known = ((TRAIN_IDS, TRAIN_IDS_SET), (LABEL_IDS, LABEL_IDS_SET))
+    return next((name for ending, name in known if all(stem.endswith(ending) for stem in stems)), None)
+
+
+def _label_ids() -> LabelSet:
+    classes = {label.id: label.name for label in cityscapes_labels if not label.ignoreInEval}
+    return LabelSet(LABEL_IDS_SET, classes, CITYSCAPES_VOID | {VOID})
+
+
+def _train_ids() -> LabelSet:
+    classes = {label.trainId: label.name for label in cityscapes_labels if not label.ignoreInEval}
+    return LabelSet(TRAIN_IDS_SET, classes, frozenset({VOID}))
+
+
+def _of_file(path: Path) -> LabelSet:
+    if not path.is_file():
+        raise BprError(
+            f"{path} is no label set, expected {LABEL_IDS_SET}, {TRAIN_IDS_SET}, a file with one class name a line or "
+            "a JSON file with categories"
+        )
+    return _of_categories(path) if path.suffix.lower() == ".json" else _of_lines(path)
+
+
+def _of_categories(path: Path) -> LabelSet:
+    """The categories that a COCO-like JSON file lists: labels are their ids."""
+    document = read_json(path)
+    categories = read_categories(document, path)
+    if not categories:
+        raise BprError(f"{path} holds {describe(document)}, expected an object with a 'categories' list of id and name")
+    return LabelSet(str(path), {category.id: category.name for category in categories}, frozenset())
+
+
+def _of_lines(path: Path) -> LabelSet:
+    """A class a line, labelled 0, 1, …; empty lines at the end do not count."""
+    try:
+        lines = read_bytes(path).decode("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise BprError(f"{path} is not a text file ({error}), expected one class name a line") from error
+    names = {label: line.strip() for label, line in enumerate(lines)}
+    empty = [label for label, name in names.items() if not name]
+    if not names or empty:
+        where = f"line {empty[0] + 1} is empty" if empty else "it is empty"
+        raise BprError(f"{path} is no list of classes: {where}, expected one class name a line")
+    return LabelSet(str(path), names, frozenset())
+
+
+def _without(labels: LabelSet, ignore: frozenset[int] | None) -> LabelSet:
+    """The label set with more void labels, which are then no classes."""
+    every = labels.ignore | (ignore or frozenset())
+    kept = {label: name for label, name in labels.names.items() if label not in every}
+    if not kept:
+        raise BprError(f"all classes of {labels.name} are ignored, expected at least one that is not")
+    return replace(labels, names=kept, ignore=every)
+
+
+def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, items: Sequence[ItemPair]) -> None:
+    """Look at the labels of some images, and refuse predictions and truth in different label sets.
+
+    Args:
+        labels: the label set.
+        scored: predictions or baseline.
+        truth: the ground truth.
+        items: of both, image by image.
+
+    Raises:
+        BprError: there are labels that are neither classes nor void, or labelIds meet trainIds.
+    """
+    samples = [_Sample(truth, true, scored, found) for found, true in items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]]
+    if labels.name in (LABEL_IDS_SET, TRAIN_IDS_SET):
+        _check_cityscapes(labels, truth, _labels_of((sample.true, sample.truth_item) for sample in samples))
+        _check_cityscapes(labels, scored, _labels_of((sample.found, sample.item) for sample in samples))
+    elif labels.open:
+        _check_no_masks(samples, labels, scored, truth)
+        _check_translation(samples, scored, truth)
+
+
+ItemPair = tuple[Item, Item]
+"""A prediction and its ground truth."""
+
+
+class _Sample:
+    """The label maps of one image."""
+
+    def __init__(self, truth: PredictionSet, truth_item: Item, scored: PredictionSet, item: Item) -> None:
+        self.truth_item, self.item = truth_item, item
+        self.true, self.found = _labels(truth, truth_item), _labels(scored, item)
+
+    def agreement(self, table: NDArray[np.int32] | None = None) -> float:
+        """Share of the true classes' pixels that are predicted right, the truth mapped through a table."""
+        true = self.true if table is None else table[np.clip(self.true, 0, VOID)]
+        known = (true != VOID) & (true >= 0)
+        return float(np.mean(self.found[known] == true[known])) if known.any() else 0.0
+
+
+def _labels(side: PredictionSet, item: Item) -> NDArray[np.int32]:
+    read = side.read(item)
+    if not isinstance(read, LabelMap):
+        raise BprError(f"{side.file(item)} holds masks, expected a label map")
+    return read.labels
+
+
+def _labels_of(maps: Iterable[tuple[NDArray[np.int32], Item]]) -> dict[int, Item]:
+    """The labels that occur, each with the first item that has it."""
+    found: dict[int, Item] = {}
+    for labels, item in maps:
+        for label in np.unique(labels).tolist():
+            found.setdefault(label, item)
+    return found
+
+
+def _check_cityscapes(labels: LabelSet, side: PredictionSet, values: dict[int, Item]) -> None:
+    found = looks_like(values)
+    unknown = sorted(set(values) - set(labels.names) - labels.ignore)
+    if not unknown and found in (None, labels.name):
+        return
+    # A label that the expected set does not have as a class tells more than one that both have.
+    label = (
+        unknown[0] if unknown else min((known for known in values if known not in labels.names), default=min(values))
+    )
+    looks = f" and looks like {found}" if found not in (None, labels.name) else ""
+    raise BprError(
+        f"{side.file(values[label])} holds the label {label}{looks} (labels {join_names(sorted(values), limit=6)}), "
+        f"expected {labels.name}; convert the labels or give another --label-set"
+    )
+
+
+def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: PredictionSet, truth: PredictionSet) -> None:
+    """Refuse binary masks as the truth of label maps: their foreground would be taken for void."""
+    true = _labels_of((sample.true, sample.truth_item) for sample in samples)
+    found = _labels_of((sample.found, sample.item) for sample in samples)
+    if VOID in labels.ignore and set(true) == {0, VOID} and not set(found) <= {0, VOID}:
+        raise BprError(
+            f"{truth.file(true[VOID])} holds the values 0 and {VOID} like a binary mask, expected a label map as "
+            f"{scored.file(found[max(found)])} is (labels {join_names(sorted(found), limit=6)}); check --ground-truth, "
+            "or give a --label-set"
+        )
+
+
+def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth: PredictionSet) -> None:
+    """Refuse sets of which one agrees far better with the other when that is taken for Cityscapes labelIds."""
+    to_train = np.full(VOID + 1, VOID, dtype=np.int32)
+    for label in cityscapes_labels:
+        if label.id >= 0:
+            to_train[label.id] = label.trainId
+    for sample in samples:
+        if looks_like(np.unique(sample.true).tolist()) != LABEL_IDS_SET:
+            continue
+        if sample.agreement(to_train) > max(0.3, 3 * sample.agreement()):
+            raise BprError(
+                f"{truth.file(sample.truth_item)} looks like {LABEL_IDS_SET} of Cityscapes, but "
+                f"{scored.file(sample.item)} looks like {TRAIN_IDS_SET}, expected one label set; convert one of them"
+            )
+
+
+def looks_like(values: Iterable[int]) -> str | None:
+    """Which label set of Cityscapes some labels look like; None when they tell nothing.
+
+    Labels from 19 to 33 are labelIds. Labels up to 18 are trainIds where some are void as labelIds.
+    """
+    labels = set(values) - {VOID}
+    if not labels or max(labels) > 33:
+        return None
+    if max(labels) > 18:
+        return LABEL_IDS_SET
+    return TRAIN_IDS_SET if labels & {0, 1, 2, 5, 6} else None

@@ -1,0 +1,155 @@
+"""Ground truth: the formats of predictions, COCO annotations, and the ``gtFine`` folders of Cityscapes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from cityscapesscripts.helpers.labels import labels
+from numpy.typing import NDArray
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task
+from bpr_cli.formats.coco import CocoUnion
+from bpr_cli.formats.folder import PngFolder
+from bpr_cli.formats.image_lookup import ImageIndex, NoImages
+from bpr_cli.formats.open import check_format, open_source
+from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.source import Source
+from bpr_cli.masks.masks import LabelMap, Prediction
+
+INSTANCE_IDS = "_instanceIds"
+LABEL_IDS = "_labelIds"
+TRAIN_IDS = "_labelTrainIds"
+
+FIRST_INSTANCE = 1000
+"""Ids of instances are label id x 1000 + number; smaller ones are labels: of areas without instances, or of groups."""
+
+_WITH_INSTANCES = frozenset(label.id for label in labels if label.hasInstances)
+
+
+class InstanceIdSet(PngFolder):
+    """Cityscapes ground truth of instances: ``…_gtFine_instanceIds.png``, label id x 1000 + number."""
+
+    format = "instanceIds"
+    task = Task.INSTANCE
+
+    def __init__(self, source: Source, index: ImageIndex) -> None:
+        """List the files."""
+        super().__init__(source, index)
+
+    def read(self, item: Item) -> Prediction:
+        """The instance ids of one image, as a map without void."""
+        return LabelMap(read_gray(self.path(item)).astype(np.int32), frozenset())
+
+    def encode(self, item: Item, refined: Prediction) -> bytes:  # noqa: ARG002
+        """Ground truth is never written."""
+        raise TypeError("ground truth is only read")
+
+
+def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
+    """What a map of Cityscapes instance ids says of its segments, by rising id.
+
+    Ids from 1000 on are label x 1000 + number. Smaller ones are labels: of an area without instances, or, for a class
+    that has instances, of a group of objects.
+    """
+    records = []
+    for number in np.unique(ids).tolist():
+        label = number // FIRST_INSTANCE if number >= FIRST_INSTANCE else number
+        group = number < FIRST_INSTANCE and label in _WITH_INSTANCES
+        records.append(SegmentRecord(label, crowd=group, id=number))
+    return tuple(records)
+
+
+def open_without_images(predictions: Path, options: ReadOptions) -> PredictionSet:
+    """Open predictions as ``open_predictions`` does, but without their images.
+
+    The ``image`` of an item is only what its image may be called.
+
+    Raises:
+        BprError: as ``open_predictions``.
+    """
+    check_format(options.format)
+    return open_source(Source(predictions), NoImages(), options)
+
+
+def open_truth(
+    path: Path, predictions: PredictionSet, options: ReadOptions, ending: str | None = None
+) -> PredictionSet:
+    """Open the ground truth for a set of predictions, in the format that can be compared with them.
+
+    Label maps are compared with label maps, masks with masks or with the unions of COCO annotations, COCO results with
+    COCO annotations (or results), panoptic results with panoptic annotations, and Cityscapes results with
+    ``…_instanceIds.png`` files.
+
+    Args:
+        path: a file or a directory.
+        predictions: decide the format.
+        options: how the predictions were opened.
+        ending: of the label maps to take from a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default the
+            first, where there is any.
+
+    Raises:
+        BprError: missing, or not ground truth of that kind.
+    """
+    kind = "ground truth"
+    source = Source(path, kind=kind)
+    if predictions.format == "cityscapes":
+        return _open_instance_ids(source)
+    if predictions.format == "masks" and source.documents and not source.pngs:
+        return CocoUnion(source, NoImages(), options)
+    if predictions.format == "coco" and source.pngs and not source.documents:
+        raise BprError(
+            f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
+            "predictions as Cityscapes results (a …_pred.txt an image and a PNG file a mask) to compare them with "
+            f"…{INSTANCE_IDS}.png files"
+        )
+    if predictions.format in ("labels", "masks"):
+        chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), "")
+        source = Source(path, chosen, kind)
+        if not source.pngs:
+            raise BprError(f"{path} holds no PNG file, expected {kind} for {predictions.format} predictions: {_WANTED}")
+    return open_source(source, NoImages(), replace(options, format=predictions.format, task=None))
+
+
+def open_truth_alone(path: Path, options: ReadOptions, ending: str | None = None) -> PredictionSet:
+    """Open ground truth without predictions to go by: its form is recognised like that of predictions.
+
+    A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task asked for is semantic, if
+    an ending is given, or if there is nothing else.
+
+    Args:
+        path: a file or a directory.
+        options: what to force instead of recognising it.
+        ending: of the label maps to take from a ``gtFine`` folder, see ``open_truth``.
+
+    Raises:
+        BprError: missing, or no ground truth.
+    """
+    kind = "ground truth"
+    source = Source(path, kind=kind)
+    maps = options.task is Task.SEMANTIC or options.format == "labels" or ending is not None
+    if options.format == "cityscapes" or (not maps and _has(source, INSTANCE_IDS)):
+        return _open_instance_ids(source)
+    chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
+    if chosen:
+        source, options = Source(path, chosen, kind), replace(options, format="labels")
+    return open_source(source, NoImages(), options)
+
+
+_WANTED = "a PNG file for every image; check --ground-truth"
+
+
+def _has(source: Source, ending: str) -> bool:
+    return any(file.stem.endswith(ending) for file in source.pngs)
+
+
+def _open_instance_ids(source: Source) -> PredictionSet:
+    narrowed = Source(source.path, INSTANCE_IDS, "ground truth")
+    if not narrowed.pngs:
+        raise BprError(
+            f"{source.path} holds no file called …{INSTANCE_IDS}.png, expected the gtFine folder for Cityscapes "
+            "results; check --ground-truth"
+        )
+    return InstanceIdSet(narrowed, NoImages())

@@ -1,0 +1,336 @@
+"""Which prediction belongs to which ground truth, and what can be wrong with that, found before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Task
+from bpr_cli.formats.coco import CocoSet
+from bpr_cli.formats.coco_json import plain_id
+from bpr_cli.formats.image_lookup import image_stem
+from bpr_cli.formats.json_files import join_names
+from bpr_cli.masks.masks import Size
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image with all that is known of it.
+
+    Attributes:
+        name: how messages and the report call it.
+        key: its image id where the ground truth has ids, else its name; keys of one set are all of one kind.
+        size: (H, W) where it is known without decoding, else None.
+        truth: None for an image without any segment.
+        prediction: None for an image without any detection.
+        baseline: None without a baseline, or for an image without any detection.
+    """
+
+    name: str
+    key: int | str
+    size: Size | None
+    truth: Item | None
+    prediction: Item | None
+    baseline: Item | None = None
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The opened inputs; ``baseline`` may be missing."""
+
+    predictions: PredictionSet
+    truth: PredictionSet
+    baseline: PredictionSet | None = None
+
+    @property
+    def scored(self) -> list[PredictionSet]:
+        """Predictions, and the baseline if there is one."""
+        return [self.predictions, *([self.baseline] if self.baseline else [])]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Which prediction belongs to which ground truth, and what does not match.
+
+    Attributes:
+        pairs: in the order of the ground truth.
+        broken: what cannot be used: unreadable records, and predictions without ground truth or of another size.
+        missing: images of the ground truth without a prediction, where the format has one for every image.
+    """
+
+    pairs: list[Pair]
+    broken: list[Failure]
+    missing: list[Failure]
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of the ground truth; ``called`` is what its files may be called, ``name`` is for messages."""
+
+    name: str
+    called: Path
+    key: int | str
+    size: Size | None
+    item: Item | None
+
+
+def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure]]:
+    """Pair predictions and baseline with the ground truth, image by image.
+
+    Returns:
+        The pairs, in the order of the ground truth, and what was left out.
+
+    Raises:
+        BprError: anything does not match and that is not allowed, or nothing matches.
+    """
+    pairing = match_sets(sets)
+    problems = [*pairing.broken, *pairing.missing]
+    if problems and not allow_missing:
+        raise BprError(_sentence([problem.reason for problem in problems]))
+    if not pairing.pairs:
+        raise BprError(
+            _sentence([problem.reason for problem in problems]) if problems else "there is nothing to measure"
+        )
+    return pairing.pairs, problems
+
+
+def match_sets(sets: Sets) -> Pairing:
+    """Pair predictions and baseline with the ground truth as far as they match.
+
+    Raises:
+        BprError: the baseline is of another kind than the predictions.
+    """
+    _check_kinds(sets)
+    for scored in sets.scored:
+        _share_images(scored, sets.truth)
+    images, broken = _truth_images(sets.truth)
+    lost = _names_of(problem.name for problem in broken)
+    sides = []
+    for scored in sets.scored:
+        side = _match(scored, sets.truth, images, lost)
+        sides.append(side)
+        broken += [*scored.failures, *side.problems]
+    pairs, missing = _join(images, sides, sets)
+    return Pairing(pairs, broken, missing)
+
+
+def _sentence(reasons: Sequence[str]) -> str:
+    """The first problems, and what to do."""
+    shown = "; ".join(reasons[:_SHOWN])
+    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    count = f"{len(reasons)} records do not match: " if len(reasons) > 1 else ""
+    return f"{count}{shown}{more}; correct this, or leave such images out with --allow-missing"
+
+
+def _check_kinds(sets: Sets) -> None:
+    """Predictions and baseline are of one kind."""
+    predictions, baseline = sets.predictions, sets.baseline
+    if baseline is not None and baseline.format != predictions.format:
+        raise BprError(
+            f"the baseline has the format {baseline.format}, expected {predictions.format} like the predictions; "
+            "check --baseline"
+        )
+
+
+def _share_images(scored: PredictionSet, truth: PredictionSet) -> None:
+    if isinstance(scored, CocoSet) and isinstance(truth, CocoSet):
+        scored.take_images(truth.images)
+
+
+def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
+    """The images of the ground truth; those of a COCO file are all that it lists, with or without annotations."""
+    problems = list(truth.failures)
+    by_id = {plain_id(found): item for item in truth.items if (found := truth.image_id(item)) is not None}
+    if isinstance(truth, CocoSet) and truth.images:
+        problems += _other_sizes(truth)
+        broken = {plain_id(failure.name) for failure in problems}
+        listed = [(image_id, record) for image_id, record in truth.images.items() if plain_id(image_id) not in broken]
+        return [
+            _Image(record.file_name, Path(record.file_name), image_id, record.size, by_id.get(plain_id(image_id)))
+            for image_id, record in listed
+        ], problems
+    images = []
+    for item in truth.items:
+        image_id = truth.image_id(item)
+        try:
+            size = truth.size(item)
+        except BprError as error:
+            problems.append(Failure(item.name, str(error)))
+            continue
+        images.append(_Image(item.name, item.image, item.name if image_id is None else image_id, size, item))
+    return images, problems
+
+
+def _other_sizes(truth: CocoSet) -> list[Failure]:
+    """The images whose masks have another size than the list of images states."""
+    problems = []
+    for item in truth.items:
+        size, record = truth.size(item), truth.images.get(truth.image_id(item)) if truth.images else None
+        if size and record and record.size not in (None, size):
+            stated = f"{truth.file(item)}: the masks of image {item.name} are {_pixels(size)}"
+            problems.append(Failure(item.name, f"{stated}, expected {_pixels(record.size)} as in its list of images"))
+    return problems
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One set, sorted by the images of the ground truth.
+
+    Attributes:
+        items: by the key of their image.
+        broken: keys of the images whose predictions cannot be used; they are not missing, and not empty either.
+        problems: why.
+    """
+
+    items: dict[int | str, Item]
+    broken: set[int | str]
+    problems: list[Failure]
+
+
+def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image], lost: set[str]) -> _Side:
+    """Items of one set by the key of their image; those that have none, or a wrong size, are problems.
+
+    Those of images whose ground truth is broken are neither: ``lost`` has the names of these images.
+    """
+    image_of = _finder(scored, truth, images)
+    side = _Side({}, _broken(scored.failures, images), [])
+    for item in scored.items:
+        image = None
+        try:
+            image = image_of(item)
+            known = side.items.get(image.key)
+            if known is not None:
+                raise BprError(f"{_name(scored, item)} is for the image {image.name}, like {known.name}")
+            _check_size(scored, item, truth, image)
+            side.items[image.key] = item
+        except BprError as error:
+            if image is None and lost & _names_of([str(scored.image_id(item) or item.image)]):
+                continue
+            side.problems.append(Failure(item.name, str(error)))
+            side.broken.update([image.key] if image else [])
+    return side
+
+
+def _names_of(given: Iterable[str]) -> set[str]:
+    """What images may be called, by their ids and names: with and without endings."""
+    names = {name for each in given for name in (each, Path(each).with_suffix("").as_posix())}
+    return {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
+
+
+def _broken(failures: Iterable[Failure], images: Sequence[_Image]) -> set[int | str]:
+    """Keys of the images that the failures are about, told by their ids and names."""
+    known = _names_of(failure.name for failure in failures)
+    return {image.key for image in images if known & {plain_id(image.key), image_stem(image.called)}}
+
+
+def _finder(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
+    """Finds the image of the ground truth that an item of the set belongs to.
+
+    A single prediction belongs to a single ground truth, whatever the two are called.
+    """
+    if len(images) == 1 and len(scored.items) == 1 and scored.image_id(scored.items[0]) is None:
+        return lambda item: images[0]  # noqa: ARG005
+    if truth.items and truth.image_id(truth.items[0]) is not None and scored.image_id(scored.items[0]) is not None:
+        by_id = {plain_id(image.key): image for image in images}
+        return lambda item: _by_id(scored, item, by_id, truth)
+    names = _Names([image.called for image in images])
+    return lambda item: images[names.find(item, scored, truth)]
+
+
+def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: PredictionSet) -> _Image:
+    image_id = scored.image_id(item)
+    image = known.get(plain_id(image_id)) if image_id is not None else None
+    if image is None:
+        examples = join_names((repr(image.key) for image in known.values()), limit=3)
+        raise BprError(
+            f"{_name(scored, item)} has no ground truth in {_place(truth)}, expected one of its image ids ({examples})"
+        )
+    return image
+
+
+class _Names:
+    """Images by what all files of one image have in common, and by folder where that is not unique."""
+
+    def __init__(self, names: Sequence[Path]) -> None:
+        self._names = names
+        self._stems: dict[str, list[int]] = {}
+        for number, name in enumerate(names):
+            self._stems.setdefault(image_stem(name), []).append(number)
+
+    def find(self, item: Item, scored: PredictionSet, truth: PredictionSet) -> int:
+        """Position of the image of an item."""
+        path = item.image
+        matches = self._stems.get(image_stem(path), [])
+        if len(matches) > 1:
+            matches = [n for n in matches if self._names[n].parent == path.parent] or matches
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
+            raise BprError(f"{_name(scored, item)} has no ground truth called {image_stem(path)!r} in {_place(truth)}")
+        several = join_names(self._names[n] for n in matches)
+        raise BprError(f"{_name(scored, item)} matches several files of {_place(truth)}: {several}")
+
+
+def _check_size(scored: PredictionSet, item: Item, truth: PredictionSet, image: _Image) -> None:
+    size = scored.size(item)
+    if size is not None and image.size is not None and size != image.size:
+        where = truth.file(image.item) if image.item else _place(truth)
+        raise BprError(
+            f"{_name(scored, item)} is {_pixels(size)}, expected {_pixels(image.size)} like the ground truth {where}"
+        )
+
+
+def _pixels(size: Size) -> str:
+    return f"{size[1]} x {size[0]} pixels"
+
+
+def _name(scored: PredictionSet, item: Item) -> str:
+    """How messages call an item: its file, and its image where the file has many."""
+    return f"{scored.file(item)}" if scored.files(item) else f"{scored.file(item)}: image {scored.image_id(item)!r}"
+
+
+def _place(truth: PredictionSet) -> str:
+    shared = truth.shared_files()
+    return str(shared[0] if shared else truth.file(truth.items[0]).parent)
+
+
+def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Failure]]:
+    """One pair an image; COCO results need not name an image, which then has no detections."""
+    pairs, missing = [], []
+    text = len({type(image.key) for image in images}) > 1
+    for image in images:
+        if any(image.key in side.broken for side in sides):
+            continue
+        items = [side.items.get(image.key) for side in sides]
+        absent = [scored for scored, item in zip(sets.scored, items, strict=True) if item is None]
+        if absent and not all(isinstance(scored, CocoSet) for scored in absent):
+            missing.append(Failure(image.name, _absence(image, absent[0], sets)))
+            continue
+        key = str(image.key) if text else image.key
+        pairs.append(Pair(_label(image, items), key, image.size, image.item, *items))
+    return pairs, missing
+
+
+def _label(image: _Image, items: Iterable[Item | None]) -> str:
+    """Name of a pair: the image's, or the prediction's file where the format names files."""
+    return next((item.name for item in items if item and Path(item.name).suffix), image.name)
+
+
+def _absence(image: _Image, absent: PredictionSet, sets: Sets) -> str:
+    role = "prediction" if absent is sets.predictions else "baseline"
+    where = sets.truth.file(image.item) if image.item else image.name
+    return f"{where} has no {role} in {_folder(absent)}"
+
+
+def _folder(scored: PredictionSet) -> Path:
+    shared = scored.shared_files()
+    return shared[0] if shared else scored.file(scored.items[0]).parent
+
+
+def task_name(predictions: PredictionSet) -> str:
+    """The kind of evaluation: the task, but ``binary`` for folders of masks."""
+    return "binary" if predictions.format == "masks" else Task(predictions.task).value

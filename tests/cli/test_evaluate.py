@@ -1,0 +1,366 @@
+"""``bpr evaluate`` on every kind: figures, tables, reports and exit codes."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.evaluations import (
+    AFTER,
+    BEFORE,
+    CAR,
+    CATEGORIES,
+    IMAGES,
+    KINDS,
+    TRUTH,
+    arguments,
+    coco_record,
+    labels_of,
+    make,
+)
+from tests.cli.worlds import Bpr, tree
+from tests.formats.format_builders import compressed, load, png, save
+
+HEADLINE = {"masks": "IoU", "labels": "mIoU", "coco": "AP", "panoptic": "PQ", "cityscapes": "AP"}
+TASK = {"masks": "binary", "labels": "semantic", "coco": "instance", "panoptic": "panoptic", "cityscapes": "instance"}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+def figure(report: dict, name: str) -> dict:
+    return next(found for found in report["summary"] if found["name"] == name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_with_a_baseline(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    done = bpr("evaluate", *arguments(paths), "--images", "images", "--oracle", "1,4", "--out", "report", "--json")
+    assert (done.code, done.errors) == (0, [])
+    report = json.loads(done.out)
+    full = load(here / "report/report.json")
+    assert report == {key: value for key, value in full.items() if key not in ("scores", "pairs", "curves")}
+    assert sorted(tree(here / "report")) == ["report.csv", "report.html", "report.json"]
+    assert report["task"] == TASK[kind]
+    assert report["images"] == 3
+    head = figure(report, HEADLINE[kind])
+    assert 0 < head["baseline"] < head["value"] < 100
+    assert head["difference"] == pytest.approx(head["value"] - head["baseline"])
+    oracle = [figure({"summary": row["figures"]}, HEADLINE[kind])["value"] for row in report["oracle"]]
+    assert head["value"] <= oracle[0] <= oracle[1]
+    assert oracle[1] == pytest.approx(100)
+    assert "before" in done.err
+    assert "head-room" in done.err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_truth_like_predictions_are_perfect(kind: str, here: Path, bpr: Bpr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evaluations.SHAPES", {"truth": TRUTH, "after": TRUTH, "before": BEFORE})
+    paths = make(kind, here)
+    done = bpr("evaluate", paths["after"], "--ground-truth", paths["truth"], "--json")
+    assert done.code == 0
+    report = json.loads(done.out)
+    stated = [found["value"] for found in report["summary"] if found["value"] is not None]
+    assert stated
+    assert stated == pytest.approx([100] * len(stated))
+    assert all(found["baseline"] is None for found in report["summary"])
+    assert (report["gains"], report["losses"], report["oracle"]) == ([], [], [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_pairs_and_inputs(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    assert bpr("evaluate", *arguments(paths), "--images", "images", "--out", "report").code == 0
+    report = load(here / "report/report.json")
+    assert [Path(score["name"]).name[:5] for score in report["scores"]] == sorted(
+        Path(score["name"]).name[:5] for score in report["scores"]
+    )
+    assert len(report["gains"]) == 3
+    assert report["losses"] == []
+    assert all(score["baseline_score"] < score["score"] for score in report["scores"])
+    assert all((here / score["prediction"]).exists() and (here / score["truth"]).exists() for score in report["scores"])
+    assert all(pair["before"] < pair["after"] for pair in report["pairs"])
+    assert [given["role"] for given in report["inputs"]] == ["predictions", "baseline", "ground truth"]
+    assert len({given["digest"] for given in report["inputs"]}) == 3
+    assert all(len(given["digest"]) == 64 for given in report["inputs"])
+
+
+def test_iou_of_masks_by_hand(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    after = 100 * (TRUTH & AFTER).sum() / (TRUTH | AFTER).sum()
+    before = 100 * (TRUTH & BEFORE).sum() / (TRUTH | BEFORE).sum()
+    assert figure(report, "IoU")["value"] == pytest.approx(after)
+    assert figure(report, "IoU")["baseline"] == pytest.approx(before)
+
+
+@pytest.mark.parametrize("kind", ["masks", "labels", "coco", "cityscapes"])
+def test_a_tolerance_below_1_is_a_fraction_of_the_diagonal(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    contours = {}
+    for tolerance in ("0.04", "3", "1"):
+        report = json.loads(bpr("evaluate", *arguments(paths), "--tolerance", tolerance, "--json").out)
+        contours[tolerance] = figure(report, "boundary F" if kind == "masks" else "AF")
+    # 0.04 of the diagonal of 62.5 pixels, rounded up as DAVIS and GSCNN round it.
+    assert contours["0.04"] == contours["3"] != contours["1"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_workers_change_nothing(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    reports = []
+    for workers in ("1", "3"):
+        assert bpr("evaluate", *arguments(paths), "--workers", workers, "--out", f"report{workers}").code == 0
+        report = load(here / f"report{workers}/report.json")
+        report["settings"].pop("workers")
+        report.pop("elapsed")
+        reports.append(report)
+    assert reports[0] == reports[1]
+
+
+def test_csv_holds_every_figure(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    assert bpr("evaluate", *arguments(paths), "--out", "report", "--oracle", "2").code == 0
+    report = load(here / "report/report.json")
+    lines = list(csv.DictReader((here / "report/report.csv").read_text().splitlines()))
+    known = {(line["table"], line["row"], line["figure"]): line for line in lines}
+    oracle = {"oracle", "oracle sizes", "oracle classes"}
+    assert {line["table"] for line in lines} == {"summary", "sizes", "classes", "class_sizes", "images"} | oracle
+    assert float(known["oracle classes", "disc, 2 px", "AP"]["value"]) == report["oracle"][0]["figures"][0]["value"]
+    for found in report["summary"]:
+        line = known["summary", "all", found["name"]]
+        stated = [None if line[key] == "" else float(line[key]) for key in ("value", "baseline", "difference")]
+        assert stated == [found["value"], found["baseline"], found["difference"]]
+
+
+def test_sizes_and_classes_of_coco(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert [row["name"] for row in report["sizes"]] == ["small", "medium", "large"]
+    small, medium, large = (row["figures"][0]["value"] for row in report["sizes"])
+    assert small == pytest.approx(figure(report, "AP")["value"])
+    assert (medium, large) == (None, None)
+    assert [row["name"] for row in report["classes"]] == ["disc"]
+    disc = {found["name"]: found for found in report["class_sizes"][0]["figures"]}
+    assert disc["AP small"]["value"] == small
+    assert disc["AP small"]["difference"] == pytest.approx(report["sizes"][0]["figures"][0]["difference"])
+    assert disc["AP large"]["value"] is None
+
+
+def test_images_without_detections_count_as_missed(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    save(here / "after.json", load(here / "after.json")[:1])
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--json")
+    assert done.code == 0
+    report = json.loads(done.out)
+    assert report["images"] == 3
+    assert figure(report, "AP50")["value"] == pytest.approx(100 * 34 / 101)
+
+
+def test_the_report_counts_images_without_annotations(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    truth = load(here / "truth.json")
+    save(here / "truth.json", truth | {"annotations": truth["annotations"][:2]})
+    save(here / "after.json", load(here / "after.json")[:1])
+    report = json.loads(bpr("evaluate", paths["after"], "-g", paths["truth"], "--json").out)
+    assert [(given["role"], given["images"]) for given in report["inputs"]] == [("predictions", 1), ("ground truth", 3)]
+
+
+def test_images_without_annotations_make_false_positives(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    truth = load(here / "truth.json")
+    save(here / "truth.json", truth | {"annotations": truth["annotations"][:2]})
+    records = load(here / "after.json")
+    records[2]["score"] = 0.95
+    save(here / "after.json", records)
+    report = json.loads(bpr("evaluate", paths["after"], "-g", paths["truth"], "--json").out)
+    assert figure(report, "AP50")["value"] < 100
+
+
+def test_crowds_are_neither_missed_nor_paired(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    truth = load(here / "truth.json")
+    truth["annotations"][2]["iscrowd"] = 1
+    save(here / "truth.json", truth)
+    save(here / "after.json", load(here / "after.json")[:2])
+    assert bpr("evaluate", *arguments(paths), "--out", "report").code == 0
+    report = load(here / "report/report.json")
+    assert figure(report, "AP50")["value"] == pytest.approx(100)
+    assert len(report["pairs"]) == 2
+    assert report["scores"][2]["score"] is None
+
+
+def test_polygons_take_their_size_from_the_ground_truth(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    records = [coco_record(n, AFTER) | {"segmentation": [[12, 8, 36, 8, 36, 32, 12, 32]]} for n in (1, 2, 3)]
+    save(here / "after.json", records)
+    assert bpr("evaluate", paths["after"], "-g", paths["truth"]).code == 0
+
+
+def test_a_single_mask(here: Path, bpr: Bpr) -> None:
+    make("masks", here)
+    shutil.move("truth/a.png", "exact.png")
+    done = bpr("evaluate", "after/a.png", "-g", "exact.png", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["images"] == 1
+
+
+def test_classes_file(here: Path, bpr: Bpr) -> None:
+    paths = make("labels", here)
+    Path("classes.txt").write_text("ground\ndisc\nnever\n")
+    done = bpr("evaluate", *arguments(paths), "--label-set", "classes.txt", "--json")
+    report = json.loads(done.out)
+    assert [row["name"] for row in report["classes"]] == ["ground", "disc", "never"]
+    assert [found["value"] for found in report["classes"][2]["figures"]] == [None, 100.0, None]
+    assert report["settings"]["label_set"] == "classes.txt"
+
+
+def test_classes_of_a_json_file(here: Path, bpr: Bpr) -> None:
+    paths = make("labels", here)
+    save(here / "stuff.json", {"categories": [{"id": 1, "name": "disc"}, {"id": 0, "name": "ground"}]})
+    report = json.loads(bpr("evaluate", *arguments(paths), "--label-set", "stuff.json", "--json").out)
+    found = {row["name"]: row["figures"][0]["value"] for row in report["classes"]}
+    unnamed = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert found == {
+        {"0": "ground", "1": "disc"}[row["name"]]: row["figures"][0]["value"] for row in unnamed["classes"]
+    }
+
+
+def test_labels_as_found_are_those_of_the_truth(here: Path, bpr: Bpr) -> None:
+    paths = make("labels", here)
+    labels = labels_of(AFTER)
+    labels[-1] = 9
+    png(here / "after/a.png", labels)
+    report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert [row["name"] for row in report["classes"]] == ["0", "1"]
+
+
+def test_gt_fine_knows_its_labels(here: Path, bpr: Bpr) -> None:
+    make("cityscapes", here)
+    for name in "abc":
+        png(here / f"labels/ulm_{name}_000019_leftImg8bit.png", np.where(AFTER, CAR, 7).astype(np.uint8))
+    report = json.loads(bpr("evaluate", "labels", "-g", "truth", "--json").out)
+    assert report["settings"]["label_set"] == "labelIds"
+    stated = [row["name"] for row in report["classes"] if row["figures"][0]["value"] is not None]
+    assert stated == ["road", "car"]
+
+
+def test_allow_missing_names_what_is_left_out(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    (here / "after/b.png").unlink()
+    png(here / "after/d.png", AFTER.astype("uint8") * 255)
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing", "--json")
+    assert done.code == 1
+    assert done.errors == [
+        "after/d.png has no ground truth called 'd' in truth",
+        "truth/b.png has no prediction in after",
+    ]
+    report = json.loads(done.out)
+    assert report["images"] == 2
+    assert [failure["name"] for failure in report["failures"]] == ["d.png", "b.png"]
+
+
+def test_allow_missing_leaves_out_broken_files(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    whole = (here / "after/b.png").read_bytes()
+    (here / "after/b.png").write_bytes(whole[: len(whole) // 2])
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing", "--json")
+    assert done.code == 1
+    assert len(done.errors) == 1
+    assert "after/b.png" in done.errors[0]
+    assert json.loads(done.out)["images"] == 2
+
+
+def test_many_failures_are_told_in_part(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    for number in range(30):
+        png(here / f"after/x{number}.png", AFTER.astype("uint8") * 255)
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing")
+    assert done.code == 1
+    assert len(done.errors) == 21
+    assert done.errors[-1] == "and 10 more; --out and --json name them all"
+
+
+def test_without_images_the_report_has_no_image_paths(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    assert bpr("evaluate", *arguments(paths), "--out", "report").code == 0
+    assert {score["image"] for score in load(here / "report/report.json")["scores"]} == {None}
+
+
+def test_images_that_are_not_there_are_told(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    (here / "images/b.png").unlink()
+    report = json.loads(bpr("evaluate", *arguments(paths), "--images", "images", "--json").out)
+    assert report["notes"] == ["images holds no image for b.png"]
+
+
+def test_a_single_image_belongs_to_a_single_mask(here: Path, bpr: Bpr) -> None:
+    make("masks", here)
+    shutil.move("images/b.png", "photo.png")
+    done = bpr("evaluate", "after/a.png", "-g", "truth/a.png", "-i", "photo.png", "--out", "report")
+    assert done.code == 0
+    assert load(here / "report/report.json")["scores"][0]["image"] == "photo.png"
+
+
+def test_categories_without_a_list_are_those_of_the_records(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    truth = load(here / "truth.json")
+    truth.pop("categories")
+    save(here / "truth.json", truth)
+    report = json.loads(bpr("evaluate", paths["after"], "-g", paths["truth"], "--json").out)
+    assert [row["name"] for row in report["classes"]] == ["1"]
+
+
+def test_ids_as_text_and_as_numbers_are_the_same(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    records = [record | {"image_id": str(record["image_id"])} for record in load(here / "after.json")]
+    save(here / "after.json", records)
+    assert bpr("evaluate", paths["after"], "-g", paths["truth"]).code == 0
+
+
+def test_things_and_stuff(here: Path, bpr: Bpr) -> None:
+    paths = make("panoptic", here)
+    report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert [row["name"] for row in report["groups"]] == ["things", "stuff"]
+    assert [(row["name"], row["kind"]) for row in report["classes"]] == [("disc", "thing"), ("ground", "stuff")]
+
+
+def test_cityscapes_panoptic_truth(here: Path, bpr: Bpr) -> None:
+    paths = make("panoptic", here)
+    folder = here / "gtFine/cityscapes_panoptic_val"
+    annotations = []
+    for annotation in load(here / "truth.json")["annotations"]:
+        frame = f"ulm_00000{annotation['image_id']}_000019"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(here / "truth" / annotation["file_name"], folder / f"{frame}_gtFine_panoptic.png")
+        annotations.append(annotation | {"image_id": frame, "file_name": f"{frame}_gtFine_panoptic.png"})
+    save(here / "gtFine/cityscapes_panoptic_val.json", {"annotations": annotations, "categories": CATEGORIES})
+    found = load(here / "after.json")
+    for annotation in found["annotations"]:
+        annotation["image_id"] = f"ulm_00000{annotation['image_id']}_000019"
+    save(here / "after.json", {"annotations": found["annotations"]})
+    folders = ("gtFine", "gtFine/cityscapes_panoptic_val", "gtFine/cityscapes_panoptic_val.json")
+    outputs = [bpr("evaluate", paths["after"], "-g", truth, "--json").out for truth in folders]
+    summaries = [json.loads(output)["summary"] for output in outputs]
+    assert summaries[0] == summaries[1] == summaries[2]
+    assert 50 < summaries[0][0]["value"] < 100
+
+
+def test_unknown_categories_are_left_out_on_request(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    save(here / "after.json", [*load(here / "after.json"), coco_record(1, AFTER, category_id=5)])
+    assert bpr("evaluate", paths["after"], "-g", paths["truth"]).code == 2
+    assert bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing").code == 0
+
+
+def test_the_world_is_consistent() -> None:
+    assert compressed(TRUTH)["size"] == [IMAGES[0]["height"], IMAGES[0]["width"]]
+    assert [category["id"] for category in CATEGORIES] == [1, 2]

@@ -1,0 +1,218 @@
+"""Ctrl-C and SIGTERM, at any moment and in every command: a sentence, an exit code, nothing half done, nobody left."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from bpr_cli.cli.main import how_to_go_on
+from bpr_cli.system.signals import Stopped
+from tests.cli.evaluations import arguments as evaluate_arguments
+from tests.cli.evaluations import make
+from tests.cli.resumable import left_of, wait_for
+from tests.cli.worlds import MASK, SIZE, results, tree
+from tests.formats.format_builders import photo, png
+from tests.train.train_cases import toy_set
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
+
+LINUX = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes in /proc")
+EITHER = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+AT_IMPORT = """
+import os, sys
+number, name = int(sys.argv.pop(1)), sys.argv.pop(1)
+
+class Finder:
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == name:
+            os.kill(os.getpid(), number)
+
+sys.meta_path.insert(0, Finder())
+from bpr_cli.cli.main import program
+program()
+"""
+
+NEVER_DONE = """
+import threading
+from bpr_cli.system import paths as files
+files.write_atomically = lambda *_: threading.Event().wait()
+from bpr_cli.cli.main import program
+program()
+"""
+
+IGNORING = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from bpr_cli.cli.main import program
+program()
+"""
+
+
+@pytest.fixture
+def many(world):
+    """So many masks that there is time to stop."""
+    for index in range(120):
+        png(world / f"many/{index}.png", MASK.astype("uint8") * 255)
+        photo(world / f"photos/{index}.png", SIZE)
+    return ("many", "--images", "photos")
+
+
+def check_stopped(process, number, err, advice="give the same command again to go on"):
+    assert err.splitlines()[-1] == f"stopped by {number.name}; {advice}"
+    assert "Traceback" not in err
+    assert process.returncode == 128 + number
+    assert left_of(process) == []
+
+
+@EITHER
+def test_a_refinement(number, many, world, refine, start, random_weights):
+    arguments = ("refine", *many, "--out", "out", "--weights", random_weights)
+    with start(*arguments, "--json") as process:
+        wait_for(world / "out/0.png", process)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    check_stopped(process, number, err)
+    assert out == ""
+    written = results(world / "out")
+    assert 0 < len(written) < 120
+    assert all(name.endswith(".png") and content.endswith(b"IEND\xaeB`\x82") for name, content in written.items())
+    assert sorted(path.name for path in (world / "out/.bpr").iterdir()) == ["manifest.jsonl", "records.json"]
+    assert refine(*arguments[1:]).code == 0
+    assert refine(*many, "--out", "whole").code == 0
+    assert results(world / "out") == results(world / "whole")
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli.refine.job"])
+def test_while_modules_are_imported(module, world, start, random_weights):
+    arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
+    before = tree(world)
+    with start(signal.SIGINT, module, *arguments, program=("-c", AT_IMPORT)) as process:
+        err = process.communicate(timeout=60)[1]
+    check_stopped(process, signal.SIGINT, err)
+    assert len(err.splitlines()) == 1
+    assert tree(world) == before
+
+
+def test_a_second_signal_waits_for_nothing(world, start, random_weights):
+    arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
+    with start(*arguments, program=("-c", NEVER_DONE)) as process:
+        wait_for(world / "out/.bpr/manifest.jsonl", process)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.1)
+        err = process.communicate()[1]
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in err
+    assert left_of(process) == []
+
+
+def test_an_ignored_signal_stays_ignored(world, start, random_weights):
+    arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
+    with start(*arguments, program=("-c", IGNORING)) as process:
+        wait_for(world / "out", process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@EITHER
+def test_an_extraction(number, many, world, bpr, start):
+    arguments = ("extract", "many", "--images", "photos", "--ground-truth", "many", "--patch-size", "16")
+    with start(*arguments, "--out", "set") as process:
+        wait_for(world / "set/unfinished/part-000000.bin", process)
+        process.send_signal(number)
+        err = process.communicate(timeout=60)[1]
+    check_stopped(process, number, err)
+    assert os.listdir(world / "set") == ["unfinished"]  # noqa: PTH208
+    assert bpr(*arguments, "--out", "set").code == 0
+    assert bpr(*arguments, "--out", "whole").code == 0
+    assert tree(world / "set") == tree(world / "whole")
+
+
+def test_an_evaluation(world, start):
+    given = evaluate_arguments(make("masks", world))
+    before = tree(world)
+    arguments = (signal.SIGTERM, "bpr_cli.evaluate.outputs", "evaluate", *given, "--out", "report")
+    with start(*arguments, program=("-c", AT_IMPORT)) as process:
+        err = process.communicate(timeout=60)[1]
+    check_stopped(process, signal.SIGTERM, err, "no file is there in part; give the same command again to start over")
+    assert tree(world) == before
+
+
+@pytest.fixture
+def training(world, start):
+    """A training at work, with two workers."""
+    toy_set(world / "patches")
+    arguments = ("train", "patches", "--out", "run", "--network", "unet-s", "--steps", "5000", "--batch-size", "2")
+    with start(*arguments, "--padding", "8", "--workers", "2") as process:
+        wait_for(world / "run/log.csv", process)
+        while process.poll() is None and len(left_of(process)) < 3:
+            time.sleep(0.01)
+        yield process
+        process.kill()
+
+
+def workers_of(process) -> list[int]:
+    return [int(stat.split()[0]) for stat in left_of(process) if int(stat.split()[0]) != process.pid]
+
+
+@LINUX
+def test_a_worker_that_dies_is_told_of(training, world):
+    os.kill(workers_of(training)[0], signal.SIGKILL)
+    err = training.communicate(timeout=120)[1]
+    (error,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert error == (
+        "error: a worker that prepares batches was killed by SIGKILL, as systems do when memory runs out; give the "
+        "same command again, with fewer --workers, to go on from the last saved step"
+    )
+    assert (training.returncode, "Traceback" in err) == (2, False)
+    assert left_of(training) == []
+    assert not list((world / "run").rglob(".*.tmp"))
+
+
+@LINUX
+@EITHER
+def test_a_training_that_stops_leaves_no_workers(number, training):
+    training.send_signal(number)
+    err = training.communicate(timeout=120)[1]
+    assert "the same command goes on from there" in err
+    assert (training.returncode, "Traceback" in err) == (128 + number, False)
+    assert left_of(training) == []
+
+
+@LINUX
+def test_workers_end_with_a_training_that_is_killed(training):
+    training.kill()
+    training.communicate(timeout=120)
+    for _ in range(1000):
+        if not left_of(training):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"still there: {left_of(training)}")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["refine", "a"], "give the same command again to go on"),
+        (["--debug", "train", "a"], "give the same command again to go on"),
+        (["extract", "a", "--overwrite"], "give the same command again, without --overwrite, to go on"),
+        (["evaluate", "a"], "no file is there in part; give the same command again to start over"),
+        ([], "no file is there in part; give the same command again to start over"),
+    ],
+)
+def test_how_a_command_goes_on(given, said):
+    assert how_to_go_on(given) == said
+
+
+def test_a_stop_is_an_exit_with_the_code_of_shells(world, bpr, monkeypatch):
+    def stop(*_):
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("bpr_cli.cli.refine.open_predictions", stop)
+    outcome = bpr("refine", "masks", "--images", "images", "--out", "out")
+    assert (outcome.code, outcome.out) == (143, "")
+    assert outcome.err == "stopped by SIGTERM; give the same command again to go on\n"

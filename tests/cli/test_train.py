@@ -1,0 +1,172 @@
+"""``bpr train``: whole outputs, exit codes, and every option that is not a plain number."""
+
+import json
+import re
+import signal
+import time
+
+import pytest
+
+from bpr_cli.networks.registry import NETWORKS
+from bpr_cli.weights.files import load_weights
+from tests.cli.worlds import results, tree
+from tests.train.train_cases import toy_set
+from tests.train.train_learners import Tiny, TinyNorm
+
+SHORT = (
+    "--network",
+    "tiny",
+    "--steps",
+    "20",
+    "--batch-size",
+    "4",
+    "--padding",
+    "8",
+    "--workers",
+    "0",
+    "--input-size",
+    "0",
+)
+
+
+@pytest.fixture
+def train(world, bpr, monkeypatch):
+    """Run ``bpr train`` on a toy in the world, for some steps of a tiny network."""
+    monkeypatch.setitem(NETWORKS, "tiny", Tiny)
+    monkeypatch.setitem(NETWORKS, "tiny-norm", TinyNorm)
+    toy_set(world / "patches")
+
+    def run(*arguments):
+        return bpr("train", "patches", "--out", "run", *SHORT, *arguments)
+
+    return run
+
+
+def test_what_is_shown(train, world):
+    outcome = train("--validate-every", "10")
+    assert (outcome.code, outcome.out, outcome.errors) == (0, "", [])
+    lines = outcome.err.splitlines()
+    assert re.fullmatch(r"training 20/20, [\d.]+ steps/s, 0 s left, loss 0\.\d{4}", lines[0])
+    assert lines[1] == "tiny on 36 patches -> run"
+    assert re.fullmatch(r"┃ 4 held-out patches ┃ step ┃ +IoU ┃ boundary F, 1 px ┃", lines[3])
+    assert re.fullmatch(r"│ coarse masks +│ +│ 0\.\d{4} │ +0\.\d{4} │", lines[5])
+    assert re.fullmatch(r"│ last +│ +20 │ 0\.\d{4} │ +0\.\d{4} │", lines[6])
+    assert re.fullmatch(r"│ best +│ +[12]0 │ 0\.\d{4} │ +0\.\d{4} │", lines[7])
+    assert lines[9:] == ["written: run/best.safetensors", "written: run/last.safetensors"]
+
+
+def test_json(train):
+    outcome = train("--json", "--seed", "3", "--set", "loss.boundary_weight=4", "--lr", "0.01")
+    summary = json.loads(outcome.out)
+    assert (outcome.code, summary["network"], summary["steps"], summary["stopped_at"]) == (0, "tiny", 20, 20)
+    assert summary["weights"] == {"best": "run/best.safetensors", "last": "run/last.safetensors"}
+    assert (summary["patches"], summary["coarse"]["patches"], summary["last"]["step"]) == (36, 4, 20)
+    settings = summary["settings"]
+    assert (settings["seed"], settings["recipe.loss.boundary_weight"]) == (3, 4.0)
+    assert settings["recipe.optimiser.learning_rate"] == 0.01
+    assert 0 < summary["loss"] < 2
+
+
+def test_the_weights_refine(train, world, refine):
+    assert train("--name", "my discs", "--licence", "CC0").code == 0
+    card = load_weights(world / "run/best.safetensors").card
+    assert (card.name, card.licence, card.patch_size, card.padding, card.input_size) == ("my discs", "CC0", 16, 8, 32)
+    outcome = refine("masks", "--images", "images", "--out", "out", "--weights", "run/best.safetensors")
+    assert (outcome.code, outcome.errors) == (0, [])
+    assert re.search(r"masks with my discs on cpu \(\w+\) -> out\n", outcome.err)
+    assert sorted(results(world / "out")) == ["a.png", "b.png", "c.png"]
+
+
+def test_without_the_mask_patch(train, world):
+    assert train("--no-mask-patch").code == 0
+    assert not load_weights(world / "run/best.safetensors").card.mask_patch
+    assert train("--mask-patch").errors[0].startswith("run holds a run with mask_patch false, not true; ")
+
+
+def test_starting_again_goes_on_or_says_why_not(train, world):
+    train()
+    again = train()
+    assert again.code == 0
+    assert again.err.startswith("going on after step 20 of 20\n")
+    before = tree(world)
+    outcome = train("--lr", "0.5")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.errors == [
+        "run holds a run with recipe.optimiser.learning_rate 0.002, not 0.5; give the settings of that run to go on "
+        "with it, another --out, or --overwrite to start afresh"
+    ]
+    assert tree(world) == before
+    assert train("--lr", "0.5", "--overwrite").code == 0
+
+
+def test_a_recipe_file_and_its_errors(train, world):
+    (world / "mine.toml").write_text('base = "paper"\nbatch_size = 8\n')
+    assert train("--recipe", "mine.toml").code == 0
+    (world / "mine.toml").write_text('base = "paper"\nbatchsize = 8\n')
+    outcome = train("--recipe", "mine.toml", "--overwrite")
+    assert outcome.code == 2
+    (error,) = outcome.errors
+    assert error.startswith("the recipe mine.toml cannot be used: there is no key 'batchsize'; the keys are network, ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--recipe", "quick"), "there is no recipe 'quick'; give a file, or one of modern, paper"),
+        (("--set", "steps"), "--set is 'steps', expected key=value such as optimiser.learning_rate=0.001"),
+        (("--steps", "0"), "the recipe modern cannot be used: steps is 0, expected a number from 1 to 1e+09"),
+        (("--network", "resnet"), "there is no network 'resnet'; the networks are "),
+        (
+            ("--padding", "99"),
+            "padding is 99, but the patch set patches has 12 px of context; give less, ",
+        ),
+        (("--precision", "half"), "precision is 'half'; expected one of float32, bfloat16, float16"),
+        (("--device", "cuda:0,1"), "device is 'cuda:0,1', but PyTorch sees 0 CUDA devices; "),
+        (("--init", "nix.pth"), "there are no weights 'nix.pth': there is no such file, and the shipped ones are "),
+        (("--validation", "images"), "images holds no set.json, expected a finished patch set; make one, "),
+        (("--validation-share", "1"), "validation_share is 1.0; expected a number above 0 and below 1"),
+        (
+            ("--accumulate", "3"),
+            "batch_size is 4, which 1 process with 3 passes each cannot share evenly; ",
+        ),
+        (("--input-size", "33"), "the recipe modern cannot be used: input_size is 33, expected a multiple of 32 up to"),
+        (("--out", "patches"), "the output patches lies inside patches, which is read; give another --out"),
+        (("--out", "images/a.png"), "the output images/a.png is a file, expected a folder"),
+        (("--name", "a\nb"), "name is 'a\\nb', expected 1 to 200 printable characters"),
+    ],
+)
+def test_wrong_usage_writes_nothing(arguments, error, train, world):
+    before = tree(world)
+    outcome = train(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    (said,) = outcome.errors
+    assert said.startswith(error)
+    assert tree(world) == before
+
+
+def test_a_set_that_was_cut_short(train, world):
+    (shard,) = (world / "patches").glob("patches-*.bin")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    outcome = train()
+    assert outcome.code == 2
+    assert outcome.errors[0].startswith(f"patches/{shard.name} has ")
+    assert not (world / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_saves_and_says_how_to_go_on(number, code, world, start):
+    toy_set(world / "patches")
+    arguments = ("train", "patches", "--out", "run", "--steps", "2000", "--batch-size", "2", "--padding", "8")
+    with start(*arguments) as process:
+        while process.poll() is None and not (world / "run/log.csv").exists():
+            time.sleep(0.02)
+        time.sleep(0.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, "")
+    assert "Traceback" not in err
+    (said,) = re.findall(r"^saved after step (\d+) of 2000; the same command goes on from there$", err, re.MULTILINE)
+    assert load_weights(world / "run/last.safetensors").card.metrics == {"steps": int(said)}
+    with start(*arguments[:-1], "9") as process:
+        assert "holds a run with padding 8, not 9" in process.communicate(timeout=60)[1]

@@ -1,0 +1,314 @@
+"""COCO instance results and annotations."""
+
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco_mask
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.masks.masks import Mask
+from bpr_cli.truth.open import open_without_images
+from tests.formats.format_builders import SIZE, compressed, disc, load, photo, read_all, round_trip, save, uncompressed
+
+POLYGON = [[2.5, 3.0, 20.0, 3.0, 20.5, 18.0, 2.5, 18.0]]
+
+
+def record(image_id=1, segmentation=None, **fields):
+    return {"image_id": image_id, "category_id": 3, "segmentation": segmentation or compressed(disc()), **fields}
+
+
+def images_at(tmp_path, *names):
+    for name in names:
+        photo(tmp_path / "images" / name)
+    return tmp_path / "images"
+
+
+def every_form():
+    mask = disc(center=(9, 20), radius=6)
+    text = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return [
+        record(2, compressed(mask), score=0.5, note="kept", nested={"a": [1, None]}),
+        record(1, uncompressed(mask), score=1),
+        record(2, {"size": list(SIZE), "counts": str(text["counts"])}),
+        record(1, POLYGON, score=0.25, iscrowd=0),
+        record(2, compressed(np.zeros(SIZE, bool))),
+    ]
+
+
+def test_masks_of_every_form(tmp_path):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = open_predictions(save(tmp_path / "r.json", every_form()), images)
+    assert (opened.format, opened.task, opened.failures) == ("coco", Task.INSTANCE, [])
+    assert [item.name for item in opened.items] == ["2", "1"]
+    masks = read_all(opened)
+    expected = disc(center=(9, 20), radius=6)
+    polygon = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(POLYGON, *SIZE))).astype(bool)
+    assert [np.array_equal(mask.to_array(), expected) for mask in masks["2"]] == [True, True, False]
+    assert np.array_equal(masks["1"][0].to_array(), expected)
+    assert np.array_equal(masks["1"][1].to_array(), polygon)
+    assert masks["2"][2].area == 0
+
+
+def test_unchanged_masks_are_written_in_their_form_and_order(tmp_path):
+    images = images_at(tmp_path, "1.png", "2.png")
+    source = every_form()
+    round_trip(save(tmp_path / "r.json", source), images, tmp_path / "out")
+    written = load(tmp_path / "out/r.json")
+    assert [list(one) for one in written] == [list(one) for one in source]
+    assert written[0] == source[0]
+    assert written[1] == source[1]
+    assert written[4] == source[4]
+    assert written[2]["segmentation"] == source[0]["segmentation"]
+    assert written[3]["segmentation"]["size"] == list(SIZE)
+    assert isinstance(written[3]["segmentation"]["counts"], str)
+
+
+def test_area_and_bbox_follow_the_mask(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    source = [
+        record(area=1.0, bbox=[0.0, 0.0, 1.0, 1.0]),
+        record(area=1, bbox=[0, 0, 1, 1]),
+        record(),
+        record(segmentation=compressed(np.zeros(SIZE, bool)), area=5, bbox=None),
+    ]
+    round_trip(save(tmp_path / "r.json", source), images, tmp_path / "refined.json")
+    written = load(tmp_path / "refined.json")
+    encoded = coco_mask.encode(np.asfortranarray(disc().astype(np.uint8)))
+    box = coco_mask.toBbox(encoded).tolist()
+    assert written[0]["area"] == written[1]["area"] == int(coco_mask.area(encoded))
+    assert written[0]["bbox"] == written[1]["bbox"] == box
+    assert [type(value) for value in (written[0]["area"], written[1]["area"])] == [float, int]
+    assert [type(one["bbox"][0]) for one in written[:2]] == [float, int]
+    assert not {"area", "bbox"} & set(written[2])
+    assert (written[3]["area"], written[3]["bbox"]) == (0, [0, 0, 0, 0])
+
+
+def test_refined_masks_reach_their_records(tmp_path):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2), record(1)]), images)
+    refined = {"1": (Mask.from_array(disc(radius=2)), Mask.from_array(disc(radius=3))), "2": (Mask.from_array(disc()),)}
+    with opened.writer(tmp_path / "out") as writer:
+        for item in opened.items:
+            writer.write(item, refined[item.name])
+    found = [one["segmentation"] for one in load(tmp_path / "out/r.json")]
+    assert found == [compressed(disc(radius=2)), compressed(disc()), compressed(disc(radius=3))]
+
+
+def test_annotations_are_refined_in_place(tmp_path):
+    images = images_at(tmp_path, "some photo.png")
+    document = {
+        "info": {"year": 2020},
+        "images": [{"id": 7, "file_name": "some photo.png", "height": SIZE[0], "width": SIZE[1]}],
+        "annotations": [
+            record(7, POLYGON, id=4, iscrowd=0, area=2.5),
+            record(7, uncompressed(disc()), id=3, iscrowd=1),
+        ],
+        "categories": [{"id": 3, "name": "café"}],
+    }
+    opened = round_trip(save(tmp_path / "preds/a.json", document), images, tmp_path / "out")
+    assert [item.image.name for item in opened.items] == ["some photo.png"]
+    written = load(tmp_path / "out/a.json")
+    assert list(written) == list(document)
+    assert written["annotations"][1] == document["annotations"][1]
+    assert {**document, "annotations": None} == {**written, "annotations": None}
+    assert np.array_equal(
+        coco_mask.decode(written["annotations"][0]["segmentation"]),
+        coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(POLYGON, *SIZE))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("image_id", "file"),
+    [(42, "000000000042.jpg"), (42, "42.png"), ("42", "000000000042.png"), ("042", "042.png"), ("cat", "a/cat.webp")],
+)
+def test_image_names_from_ids(tmp_path, image_id, file):
+    images = images_at(tmp_path, file, "other.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(image_id)]), images)
+    assert [item.image for item in opened.items] == [images / file]
+
+
+@pytest.mark.parametrize(("image_id", "listed"), [(42, 42), ("42", 42), (42, "42"), ("000042", 42), ("x_7", "x_7")])
+def test_image_names_from_image_info(tmp_path, image_id, listed):
+    images = images_at(tmp_path, "deep/cat.jpg", "42.png")
+    info = save(
+        tmp_path / "info.json", {"images": [{"id": listed, "file_name": "deep/cat.jpg"}], "annotations": "not read"}
+    )
+    opened = open_predictions(save(tmp_path / "r.json", [record(image_id)]), images, ReadOptions(image_info=info))
+    assert [item.image for item in opened.items] == [images / "deep/cat.jpg"]
+
+
+def test_polygons_take_the_size_that_is_known(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    predictions = save(tmp_path / "r.json", [record(1, POLYGON)])
+    (alone,) = read_all(open_predictions(predictions, images))["1"]
+    assert alone.size == SIZE
+    info = save(tmp_path / "i.json", {"images": [{"id": 1, "file_name": "1.png", "height": 50, "width": 60}]})
+    (listed,) = read_all(open_predictions(predictions, images, ReadOptions(image_info=info)))["1"]
+    assert listed.size == (50, 60)
+
+
+def test_a_lone_image_needs_no_matching_name(tmp_path):
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(1)]), photo(tmp_path / "cat.jpg"))
+    assert [(item.name, item.image.name) for item in opened.items] == [("1", "cat.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("broken", "fragments"),
+    [
+        ({"image_id": 1, "category_id": 3}, ["record 1", "no segmentation"]),
+        (record(1, {"size": [0, 3], "counts": "0"}, id=77), ["record 1 (id 77)", "its size is [0, 3]"]),
+        (record(1, [[1, 2]]), ["record 1", "x, y pairs"]),
+        (record(1, {"size": [9, 9], "counts": [81]}), ["different sizes (9 x 9 and 24 x 32)"]),
+        (record(404), ["no image called '404'"]),
+        (record(None), ["record 1 has no image_id"]),
+        (record(1.5), ["record 1 has the image_id 1.5"]),
+        (record([1]), ["record 1 has the image_id [1]"]),
+        ("text", ["record 1 has no image_id"]),
+    ],
+)
+def test_one_broken_record_fails_its_image_only(tmp_path, broken, fragments):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = round_trip(save(tmp_path / "r.json", [record(2), broken, record(1), record(2)]), images, tmp_path / "out")
+    (failure,) = opened.failures
+    for fragment in fragments:
+        assert fragment in failure.reason
+    good = [1, 2] if failure.name != "1" else [2]
+    assert [one["image_id"] for one in load(tmp_path / "out/r.json") if one["image_id"] == 2] == [2, 2]
+    assert sorted(item.name for item in opened.items) == [str(name) for name in good]
+
+
+def test_runs_that_do_not_fit_the_size_are_found_when_read(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    wrong = {"size": [24, 33], "counts": compressed(disc())["counts"]}
+    opened = open_predictions(save(tmp_path / "r.json", [record(1, wrong, id=5)]), images)
+    with pytest.raises(BprError, match=r"r\.json: record 0 \(id 5\) of image 1 is broken: .* 24 x 33"):
+        opened.read(opened.items[0])
+
+
+def test_an_id_that_image_info_does_not_have(tmp_path):
+    images = images_at(tmp_path, "1.png", "2.png")
+    info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png"}]})
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images, ReadOptions(image_info=info))
+    assert [item.name for item in opened.items] == ["1"]
+    assert "record 1 has the unknown image id 2" in opened.failures[0].reason
+    assert "--image-info" in opened.failures[0].reason
+
+
+def test_failures_come_in_the_order_of_the_input(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(9), record(None), record(1), record(8)]), images)
+    assert [failure.name for failure in opened.failures] == ["9", "record 1", "8"]
+
+
+@pytest.mark.parametrize("content", [{"images": []}, [], {"images": [{"id": 1}]}, 3])
+def test_image_info_without_images(tmp_path, content):
+    images = images_at(tmp_path, "1.png")
+    info = save(tmp_path / "info.json", content)
+    with pytest.raises(BprError, match=r"info\.json holds .* 'images' list"):
+        open_predictions(save(tmp_path / "r.json", [record(1)]), images, ReadOptions(image_info=info))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty, expected JSON"),
+        ('[{"image_id": 1', "not valid JSON"),
+        ("[" * 100000, "not valid JSON"),
+        ("\xff\xfe\x00", "not valid JSON"),
+        ("[]", "holds an empty list"),
+        ("[1, 2]", "holds a list of int values"),
+        ('{"a": 1}', "holds an object with the fields a"),
+        ('[{"image_id": 1, "bbox": [1, 2, 3, 4]}]', "holds a list of objects with the fields bbox, image_id"),
+        ('{"annotations": [{"caption": "x"}]}', "'annotations' are a list of objects with the fields caption"),
+        ("null", "a single value"),
+    ],
+)
+@pytest.mark.parametrize("forced", [None, "coco", "panoptic"])
+def test_json_that_is_not_results(tmp_path, text, message, forced):
+    path = tmp_path / "r.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BprError) as caught:
+        open_predictions(path, images_at(tmp_path, "1.png"), ReadOptions(format=forced))
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_directory_with_one_json_file(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    save(tmp_path / "preds/r.json", [record(1)])
+    opened = round_trip(tmp_path / "preds", images, tmp_path / "out")
+    assert opened.format == "coco"
+    assert load(tmp_path / "out/r.json") == load(tmp_path / "preds/r.json")
+    save(tmp_path / "preds/q.json", [record(1)])
+    with pytest.raises(BprError, match=r"2 JSON files \(q\.json, r\.json\).*give the file itself"):
+        open_predictions(tmp_path / "preds", images)
+
+
+def test_items_never_written_are_left_out(tmp_path):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images)
+    with opened.writer(tmp_path / "out") as writer:
+        writer.write(opened.items[1], opened.read(opened.items[1]))
+    assert load(tmp_path / "out/r.json") == [record(2)]
+
+
+def test_nothing_is_written_after_an_error(tmp_path):
+    opened = open_predictions(save(tmp_path / "r.json", [record(1)]), images_at(tmp_path, "1.png"))
+    with pytest.raises(RuntimeError), opened.writer(tmp_path / "out"):
+        raise RuntimeError
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps([record(1)]).encode())
+    assert len(open_predictions(path, images_at(tmp_path, "1.png")).items) == 1
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1e308])
+def test_a_score_that_is_not_finite_fails_its_image_only(tmp_path, score):
+    images = images_at(tmp_path, "1.png", "2.png")
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2, score=score)]), images)
+    assert [item.name for item in opened.items] == ["1"]
+    assert f"record 1 of image 2 is broken: its score is {score}, expected a finite number" in opened.failures[0].reason
+
+
+def test_two_images_of_one_id_are_refused(tmp_path):
+    images = images_at(tmp_path, "a.png", "b.png")
+    predictions = save(tmp_path / "r.json", [record(-1)])
+    one, other = ({"id": -1, "file_name": name} for name in ("a.png", "b.png"))
+    info = save(tmp_path / "info.json", {"images": [one, one, other]})
+    with pytest.raises(BprError, match=r"info\.json has two images with the id -1, a\.png and b\.png"):
+        open_predictions(predictions, images, ReadOptions(image_info=info))
+    save(info, {"images": [one, one]})
+    assert open_predictions(predictions, images, ReadOptions(image_info=info)).items[0].image == images / "a.png"
+
+
+def test_many_whole_frames_are_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("bpr_cli.formats.coco.MOST_UNPACKED", 3 * SIZE[0] * SIZE[1])
+    whole = {"size": list(SIZE), "counts": [0, SIZE[0] * SIZE[1]]}
+    images = images_at(tmp_path, "1.png", "2.png")
+    records = [record(1, whole) for _ in range(3)] + [record(2, whole) for _ in range(4)]
+    opened = open_predictions(save(tmp_path / "r.json", records), images)
+    assert len(opened.read(opened.items[0])) == 3
+    with pytest.raises(BprError, match=r"r\.json: the masks of image 2 unpack to more than"):
+        opened.read(opened.items[1])
+
+
+def test_polygons_in_an_image_said_to_be_huge(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png", "height": 10**9, "width": 10**9}]})
+    predictions = save(tmp_path / "r.json", [record(1, POLYGON)])
+    opened = open_predictions(predictions, images, ReadOptions(image_info=info))
+    with pytest.raises(BprError, match=r"its size is \[1000000000, 1000000000\], more than"):
+        opened.read(opened.items[0])
+
+
+def test_without_images_no_name_in_a_file_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "7.png").rename(tmp_path / "7")
+    opened = open_without_images(save(tmp_path / "r.json", [record(7, POLYGON)]), ReadOptions())
+    with pytest.raises(BprError, match="the size of the image '7' is not stated"):
+        opened.read(opened.items[0])

@@ -1,0 +1,128 @@
+"""Which format a file or directory is taken for, and what is refused before any work."""
+
+import numpy as np
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats import FORMATS, ReadOptions, Task, open_predictions
+from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
+
+
+def values(*present):
+    return np.resize(np.array(present, np.uint8), SIZE)
+
+
+@pytest.fixture
+def images(tmp_path):
+    for name in ("a", "b", "c"):
+        photo(tmp_path / f"images/{name}.png")
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize(
+    ("files", "task", "expected"),
+    [
+        ([values(0, 255)], None, "masks"),
+        ([values(0, 1)], None, "masks"),
+        ([values(0, 1)], Task.INSTANCE, "masks"),
+        ([values(0, 1)], Task.SEMANTIC, "labels"),
+        ([values(255)], None, "masks"),
+        ([values(0)], None, "masks"),
+        ([values(0), values(0, 255)], None, "masks"),
+        ([values(0, 1), values(0, 255)], None, "labels"),
+        ([values(0, 1, 255)], None, "labels"),
+        ([values(0, 2)], None, "labels"),
+        ([values(0, 255), values(3, 4)], None, "labels"),
+        ([values(0, 1).astype(np.uint16) * 1000], None, "labels"),
+    ],
+)
+def test_png_folders_by_their_values(tmp_path, images, files, task, expected):
+    for name, content in zip("abc", files, strict=False):
+        png(tmp_path / f"preds/{name}.png", content)
+    assert open_predictions(tmp_path / "preds", images, ReadOptions(task=task)).format == expected
+    (tmp_path / "preds/broken.png").write_text("not an image")
+    assert open_predictions(tmp_path / "preds", images, ReadOptions(task=task)).format == expected
+    if len(files) == 1:
+        assert open_predictions(tmp_path / "preds/a.png", images, ReadOptions(task=task)).format == expected
+
+
+def test_the_sample_reaches_from_the_first_to_the_last_file(tmp_path):
+    for number in range(100):
+        png(tmp_path / f"preds/{number:03d}.png", values(0, 1))
+        photo(tmp_path / f"images/{number:03d}.png", size=(2, 2))
+    assert open_predictions(tmp_path / "preds", tmp_path / "images").format == "masks"
+    png(tmp_path / "preds/099.png", values(0, 1, 2))
+    assert open_predictions(tmp_path / "preds", tmp_path / "images").format == "labels"
+
+
+def test_other_json_files_are_ignored_beside_png_files(tmp_path, images):
+    png(tmp_path / "preds/a.png", values(0, 3))
+    save(tmp_path / "preds/meta.json", {"model": "x"})
+    assert open_predictions(tmp_path / "preds", images).format == "labels"
+    save(tmp_path / "preds/more.json", {"model": "x"})
+    assert open_predictions(tmp_path / "preds", images).format == "labels"
+
+
+def test_a_forced_format_is_not_recognised(tmp_path, images):
+    png(tmp_path / "preds/a.png", values(0, 1))
+    assert open_predictions(tmp_path / "preds", images, ReadOptions(format="labels")).format == "labels"
+
+
+def refused(predictions, images, **options):
+    with pytest.raises(BprError) as caught:
+        open_predictions(predictions, images, ReadOptions(**options))
+    return str(caught.value)
+
+
+def test_unknown_formats_are_answered_with_the_known(tmp_path, images):
+    message = refused(tmp_path, images, format="voc")
+    assert "unknown format 'voc'" in message
+    assert all(name in message for name in FORMATS)
+
+
+def test_missing_and_empty_paths(tmp_path, images):
+    assert f"{tmp_path}/nothing does not exist" in refused(tmp_path / "nothing", images)
+    (tmp_path / "empty/.hidden").mkdir(parents=True)
+    assert "empty is an empty directory" in refused(tmp_path / "empty", images)
+    png(tmp_path / "preds/a.png", values(0, 1))
+    assert "none does not exist" in refused(tmp_path / "preds", tmp_path / "none")
+    assert "empty holds no image" in refused(tmp_path / "preds", tmp_path / "empty")
+
+
+def test_content_of_no_format(tmp_path, images):
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds/weights.bin").touch()
+    assert "preds holds weights.bin, expected COCO" in refused(tmp_path / "preds", images)
+    assert "weights.bin is a .bin file, expected COCO" in refused(tmp_path / "preds/weights.bin", images)
+
+
+@pytest.mark.parametrize("name", ["labels", "masks", "cityscapes", "coco", "panoptic"])
+def test_forced_formats_without_their_files(tmp_path, images, name):
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds/weights.bin").touch()
+    assert f"{tmp_path}/preds holds no" in refused(tmp_path / "preds", images, format=name)
+
+
+def test_colours_without_a_json_file(tmp_path, images):
+    panoptic_png(tmp_path / "preds/a.png", values(1, 2, 3).astype(int) * 999)
+    assert "must be single-channel" in refused(tmp_path / "preds", images)
+
+
+def test_only_broken_files(tmp_path, images):
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds/a.png").write_bytes(b"")
+    assert "a.png is empty (0 bytes), expected a PNG file" in refused(tmp_path / "preds", images)
+    assert "a.png is empty (0 bytes), expected a PNG file" in refused(tmp_path / "preds/a.png", images)
+
+
+def test_a_task_that_the_files_do_not_have(tmp_path, images):
+    record = {"image_id": "a", "category_id": 1, "segmentation": compressed(disc())}
+    path = save(tmp_path / "r.json", [record])
+    assert "holds instance predictions (format coco)" in refused(path, images, task=Task.PANOPTIC)
+    png(tmp_path / "preds/a.png", values(0, 5))
+    assert "task asked for is instance" in refused(tmp_path / "preds", images, task=Task.INSTANCE)
+
+
+def test_paths_may_be_text(tmp_path, images):
+    png(tmp_path / "preds/a.png", values(0, 1))
+    assert len(open_predictions(str(tmp_path / "preds"), str(images)).items) == 1

@@ -1,0 +1,98 @@
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.boxes import move_inside
+from bpr_cli.patches.paste import average, reassemble, union
+from tests.patches.drawn import planes
+
+
+def average_by_pixel(boxes: np.ndarray, probabilities: np.ndarray, y: int, x: int) -> Fraction | None:
+    """Mean of the patches over a pixel, or None where there is none."""
+    over = [
+        Fraction(int(patch[y - y0, x - x0]), 255)
+        for (x0, y0, x1, y1), patch in zip(boxes.tolist(), probabilities, strict=True)
+        if x0 <= x < x1 and y0 <= y < y1
+    ]
+    return sum(over, Fraction(0)) / len(over) if over else None
+
+
+def reassembled_by_pixel(plane: np.ndarray, boxes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    out = plane.copy()
+    for y, x in np.ndindex(plane.shape):
+        mean = average_by_pixel(boxes, probabilities, y, x)
+        if mean is not None:
+            out[y, x] = mean > Fraction(1, 2)
+    return out if out.any() else plane
+
+
+@st.composite
+def decided(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes inside an image (or overhanging a smaller one) with probabilities, exact halves among them."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    count, side = draw(st.integers(0, 6)), draw(st.integers(1, 7))
+    starts = np.stack([random.integers(-3, size[1] + 3, count), random.integers(-3, size[0] + 3, count)], axis=1)
+    boxes = move_inside(np.concatenate([starts, starts + side], axis=1), size)
+    values = draw(st.sampled_from([[0], [255], [0, 255], [127, 128], list(range(256))]))
+    return boxes, random.choice(values, (count, side, side)).astype(np.uint8)
+
+
+@given(st.data(), planes(12))
+def test_average_equals_the_mean_of_the_patches_over_each_pixel(data, plane):
+    boxes, probabilities = data.draw(decided(plane.shape))
+    field = average(boxes, probabilities, plane.shape)
+    x0, y0, x1, y1 = field.box
+    assert 0 <= x0 <= x1 <= plane.shape[1]
+    assert 0 <= y0 <= y1 <= plane.shape[0]
+    assert field.total.shape == field.count.shape == (y1 - y0, x1 - x0)
+    for y, x in np.ndindex(plane.shape):
+        expected = average_by_pixel(boxes, probabilities, y, x)
+        if not (x0 <= x < x1 and y0 <= y < y1):
+            assert expected is None
+            continue
+        total, count = int(field.total[y - y0, x - x0]), int(field.count[y - y0, x - x0])
+        assert (Fraction(total, count * 255) if count else None) == expected
+
+
+@given(st.data(), planes(12))
+def test_reassembly_equals_the_rule_pixel_by_pixel(data, plane):
+    boxes, probabilities = data.draw(decided(plane.shape))
+    refined = reassemble(Mask.from_array(plane), boxes, probabilities)
+    assert refined.size == plane.shape
+    np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities))
+    assert refined.box == Mask.from_array(refined.to_array()).box
+
+
+@given(st.data(), planes(12))
+def test_the_order_of_patches_does_not_matter(data, plane):
+    boxes, probabilities = data.draw(decided(plane.shape))
+    order = np.array(data.draw(st.permutations(range(len(boxes)))), dtype=int)
+    first = reassemble(Mask.from_array(plane), boxes, probabilities)
+    second = reassemble(Mask.from_array(plane), boxes[order], probabilities[order])
+    np.testing.assert_array_equal(first.to_array(), second.to_array())
+
+
+def test_an_average_of_exactly_one_half_is_background():
+    plane = np.ones((2, 2), bool)
+    boxes = np.array([[0, 0, 1, 1], [0, 0, 1, 1]])
+    for pair, expected in (((0, 255), False), ((127, 128), False), ((1, 255), True), ((128, 128), True)):
+        refined = reassemble(Mask.from_array(plane), boxes, np.array(pair, np.uint8).reshape(2, 1, 1))
+        assert refined.to_array()[0, 0] == expected
+
+
+def test_a_mask_that_would_vanish_stays_as_it_was():
+    coarse = Mask.from_array(np.pad(np.ones((2, 2), bool), 3))
+    refined = reassemble(coarse, np.array([[0, 0, 8, 8]]), np.zeros((1, 8, 8), np.uint8))
+    np.testing.assert_array_equal(refined.to_array(), coarse.to_array())
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), st.integers(1, 4)), max_size=2))
+@example([(0, 0, 1, 1), (4, 4, 2, 2)])
+def test_the_union_of_boxes_holds_both_and_no_more(drawn):
+    boxes = [(x, y, x + w, y + h) for x, y, w, h in drawn] + [(0, 0, 0, 0)] * (2 - len(drawn))
+    filled = [box for box in boxes if box != (0, 0, 0, 0)] or [(0, 0, 0, 0)]
+    lows, highs = np.min(filled, axis=0), np.max(filled, axis=0)
+    assert union(*boxes) == (*lows[:2], *highs[2:])

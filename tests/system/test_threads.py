@@ -1,0 +1,76 @@
+"""Work in threads: order, look-ahead and errors."""
+
+import threading
+import time
+
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.threads import in_order, one_ahead
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_keep_the_order(workers: int) -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.02 if number % 3 == 0 else 0)
+        return number * number
+
+    assert list(in_order(slow_first, range(20), workers)) == [number * number for number in range(20)]
+
+
+def test_only_a_few_are_taken_ahead() -> None:
+    taken = []
+
+    def given():
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = in_order(lambda number: number, given(), 3)
+    assert next(results) == 0
+    assert len(taken) <= 6
+    results.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_error_stops_the_pass(workers: int) -> None:
+    done = []
+    lock = threading.Lock()
+
+    def fail_at_three(number: int) -> int:
+        if number == 3:
+            raise BprError("broken")
+        with lock:
+            done.append(number)
+        return number
+
+    with pytest.raises(BprError, match="broken"):
+        list(in_order(fail_at_three, range(1000), workers))
+    assert len(done) < 20
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_one_is_computed_ahead_of_what_is_used(count: int) -> None:
+    taken = []
+
+    def given():
+        for number in range(count):
+            taken.append(number)
+            yield number
+
+    for place, result in enumerate(one_ahead(lambda number: number * number, given())):
+        assert result == place * place
+        assert len(taken) == min(place + 2, count)
+    assert taken == list(range(count))
+
+
+def test_an_error_ahead_reaches_whoever_asks_for_it() -> None:
+    def fail_at_one(number: int) -> int:
+        if number == 1:
+            raise BprError("one")
+        return number
+
+    results = one_ahead(fail_at_one, range(3))
+    assert next(results) == 0
+    with pytest.raises(BprError, match="one"):
+        next(results)

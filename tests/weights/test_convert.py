@@ -1,0 +1,112 @@
+"""Weights in the other format, with another card; and what is told about them."""
+
+import pytest
+import torch
+from torch import nn
+
+from bpr_cli.errors import BprError
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.convert import convert_weights
+from bpr_cli.weights.examine import summarise_weights, try_weights
+from bpr_cli.weights.files import load_weights, save_weights
+from tests.weights.refusals import refusal
+
+
+def test_there_and_back_again_is_the_same_file(saved, tmp_path):
+    checkpoint, again = tmp_path / "mine.pth", tmp_path / "again.safetensors"
+    assert convert_weights(saved, checkpoint).path == checkpoint
+    convert_weights(checkpoint, again)
+    assert again.read_bytes() == saved.read_bytes()
+    other = tmp_path / "other.pt"
+    convert_weights(again, other)
+    assert other.read_bytes() == checkpoint.read_bytes()
+
+
+def test_a_checkpoint_is_what_mmsegmentation_reads(saved, tiny, card, tmp_path):
+    convert_weights(saved, tmp_path / "mine.pth")
+    content = torch.load(tmp_path / "mine.pth", weights_only=True)
+    assert list(content) == ["meta", "state_dict"]
+    # Its init_segmentor asks for these two.
+    assert len(content["meta"]["CLASSES"]) == len(content["meta"]["PALETTE"]) == 2
+    assert WeightsCard.from_json(content["meta"]["bpr"]) == card
+    assert list(content["state_dict"]) == list(tiny.state_dict())
+    tiny.load_state_dict(content["state_dict"], strict=True)
+
+
+def test_the_authors_checkpoint_comes_back_tensor_by_tensor(shared_fixtures, tmp_path):
+    authors = shared_fixtures / "hrnet18s_128.pth"
+    converted = convert_weights(authors, tmp_path / "own.safetensors", name="paper", input_size=256, licence="MIT")
+    assert (converted.card.name, converted.card.input_size, converted.card.licence) == ("paper", 256, "MIT")
+    assert (converted.card.network, converted.card.patch_size) == ("hrnet18s", 64)
+    convert_weights(tmp_path / "own.safetensors", tmp_path / "back.pth")
+    before = torch.load(authors, weights_only=True)["state_dict"]
+    after = torch.load(tmp_path / "back.pth", weights_only=True)["state_dict"]
+    assert type(before) is type(after)
+    assert list(before) == list(after)
+    for name, tensor in before.items():
+        assert after[name].dtype == tensor.dtype
+        assert torch.equal(after[name], tensor), name
+
+
+def test_a_card_can_be_corrected_in_place(saved, tiny):
+    converted = convert_weights(saved, saved, overwrite=True, padding=16, mask_patch=False)
+    assert (converted.card.padding, converted.card.mask_patch, converted.card.patch_size) == (16, False, 48)
+    assert torch.equal(load_weights(saved).network.conv.weight, tiny.conv.weight)
+
+
+def test_a_file_that_is_there_is_left_alone_unless_told(saved, tmp_path):
+    out = tmp_path / "there.pth"
+    out.write_text("precious")
+    with pytest.raises(BprError, match=r"there\.pth are there already; give --overwrite"):
+        convert_weights(saved, out)
+    assert out.read_text() == "precious"
+    convert_weights(saved, out, overwrite=True)
+    assert load_weights(out).card == load_weights(saved).card
+
+
+def test_nothing_is_written_where_something_is_wrong(saved, tmp_path):
+    before = list(tmp_path.iterdir())
+    with pytest.raises(BprError, match=r"must end in \.safetensors, or in"):
+        convert_weights(saved, tmp_path / "new.onnx")
+    with pytest.raises(BprError, match="patch_size is 1, expected"):
+        convert_weights(saved, tmp_path / "new.pth", patch_size=1)
+    with pytest.raises(BprError, match=r"there are no weights 'gone'"):
+        convert_weights("gone", tmp_path / "new.pth")
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_forged_card_in_a_checkpoint_is_refused(tiny, tmp_path):
+    for text, sentence in (("{", "settings are not sane: they are not JSON"), (" " * 2**21, "characters, expected")):
+        torch.save({"state_dict": tiny.state_dict(), "meta": {"bpr": text}}, tmp_path / "forged.pth")
+        assert sentence in refusal(tmp_path / "forged.pth")
+
+
+def test_a_card_that_is_no_text_is_none(tiny, tmp_path):
+    for meta in ({"bpr": 7}, {"bpr": {"name": "x"}}, ["bpr"], None):
+        torch.save({"state_dict": tiny.state_dict(), "meta": meta}, tmp_path / "mine.pth")
+        assert load_weights(tmp_path / "mine.pth").card.name == "mine"
+
+
+def test_the_card_of_a_checkpoint_names_its_network(tiny, card, tmp_path):
+    claimed = WeightsCard("mine", "unet-s").to_json()
+    torch.save({"state_dict": tiny.state_dict(), "meta": {"bpr": claimed}}, tmp_path / "other.pth")
+    assert "do not fit the network unet-s" in refusal(tmp_path / "other.pth")
+
+
+def test_the_summary_counts(saved, tiny, card):
+    summary = summarise_weights(load_weights(saved))
+    assert summary.path == str(saved)
+    assert summary.bytes == len(saved.read_bytes())
+    assert summary.card == card
+    # Convolution 4 -> 2, 3 x 3, with bias; batch norm with scale and shift; and its mean, variance and count.
+    assert summary.parameters == 4 * 2 * 9 + 2 + 2 * 2
+    assert summary.tensors == 2 + 2 + 3
+
+
+def test_finite_weights_whose_scores_are_not_are_found(saved, tiny, card):
+    try_weights(load_weights(saved))
+    nn.init.constant_(tiny.conv.weight, 1e38)
+    nn.init.constant_(tiny.bn.weight, 1e38)
+    save_weights(saved, tiny, card)
+    with pytest.raises(BprError, match=r"mine\.safetensors cannot be used: their scores"):
+        try_weights(load_weights(saved))
