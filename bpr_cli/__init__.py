@@ -9,12 +9,12 @@ from bpr_cli.errors import BprError
 from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
-    from bpr_cli.refine.refiner import Refiner
-    from bpr_cli.refine.settings import RefineSettings
+    from bpr_cli.refinement.refiner import Refiner
+    from bpr_cli.refinement.settings import RefineSettings
 
 __all__ = ["BprError", "RefineSettings", "Refiner", "__version__"]
 
-_LAZY = {"Refiner": "bpr_cli.refine.refiner", "RefineSettings": "bpr_cli.refine.settings"}
+_LAZY = {"Refiner": "bpr_cli.refinement.refiner", "RefineSettings": "bpr_cli.refinement.settings"}
 
 
 def __getattr__(name: str) -> object:

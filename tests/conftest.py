@@ -76,8 +76,8 @@ def weights_of(tmp_path_factory):
 @pytest.fixture(scope="session")
 def make_refiner(weights_of):
     """Make a refiner of a network that decides at random."""
-    from bpr_cli.refine.refiner import Refiner
-    from bpr_cli.refine.settings import RefineSettings
+    from bpr_cli.refinement.refiner import Refiner
+    from bpr_cli.refinement.settings import RefineSettings
 
     def make(network: str = "unet-s", **settings) -> Refiner:
         return Refiner(RefineSettings(weights=str(weights_of(network)), device="cpu", **settings))

@@ -12,10 +12,10 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.refine.check import CheckSummary
+    from bpr_cli.refinement.check import CheckSummary
 
 EXAMPLES = """
 Examples:
@@ -77,9 +77,9 @@ def run_check(
 ) -> int:
     """Check, and where it is known also what is in the output, show what was found, and return the exit code."""
     # PyTorch takes seconds to import: only once the input can be opened.
-    from bpr_cli.refine.check import check_predictions  # noqa: PLC0415
-    from bpr_cli.refine.job import check_start  # noqa: PLC0415
-    from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.refinement.check import check_predictions  # noqa: PLC0415
+    from bpr_cli.refinement.job import check_start  # noqa: PLC0415
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(settings)

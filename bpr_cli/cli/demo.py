@@ -35,7 +35,7 @@ def demo(
     check_folder(out, out)
     # PyTorch takes seconds to import, and help texts must not wait for it.
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
-    from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(options.refine_settings(weights=weights, device=device))

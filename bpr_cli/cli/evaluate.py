@@ -14,7 +14,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.output_checks import check_folder_apart
 
 if TYPE_CHECKING:
-    from bpr_cli.evaluate.opening import Opened
+    from bpr_cli.evaluation.opening import Opened
 
 MEASURES = "Measures"
 
@@ -92,8 +92,8 @@ def evaluate(
     shows both and the difference. Needs neither images nor a network.
     """
     # Metrics take a while to import, and help texts must not wait for them.
-    from bpr_cli.evaluate.opening import Inputs, open_evaluation  # noqa: PLC0415
-    from bpr_cli.evaluate.settings import EvaluateSettings  # noqa: PLC0415
+    from bpr_cli.evaluation.opening import Inputs, open_evaluation  # noqa: PLC0415
+    from bpr_cli.evaluation.settings import EvaluateSettings  # noqa: PLC0415
 
     given = {
         "tolerance": tolerance,
@@ -127,8 +127,8 @@ def distances(text: str) -> tuple[int, ...]:
 def run(opened: Opened, out: Path | None, json: bool) -> int:
     """Measure, show and write the report, and return the exit code."""
     from bpr_cli.cli.figures import show_report  # noqa: PLC0415
-    from bpr_cli.evaluate.outputs import write_report  # noqa: PLC0415
-    from bpr_cli.evaluate.run import Evaluation  # noqa: PLC0415
+    from bpr_cli.evaluation.outputs import write_report  # noqa: PLC0415
+    from bpr_cli.evaluation.run import Evaluation  # noqa: PLC0415
 
     console = Console()
     evaluation = Evaluation(opened)

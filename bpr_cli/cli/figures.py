@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpr_cli.cli.console import Console
-from bpr_cli.evaluate.report import Figure, OracleRow, Report, Row
+from bpr_cli.evaluation.report import Figure, OracleRow, Report, Row
 
 
 def show_report(console: Console, report: Report) -> None:

@@ -12,7 +12,7 @@ import typer
 from bpr_cli.errors import BprError
 from bpr_cli.formats import FORMATS
 from bpr_cli.formats.base import Failure, ReadOptions, Task
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 
 DEFAULTS = RefineSettings()
 INPUT, ENGINE, BOUNDS = "Input", "Network and device", "Bounds"

@@ -15,8 +15,8 @@ from bpr_cli.cli.options import BOUNDS
 from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
-from bpr_cli.refine.report import RefineSummary
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.report import RefineSummary
+from bpr_cli.refinement.settings import RefineSettings
 
 EXAMPLES = """
 Examples:
@@ -106,8 +106,8 @@ def refine(
 def run(predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool, json: bool) -> int:
     """Refine, show what was done, and return the exit code."""
     # PyTorch takes seconds to import: only once all input is checked.
-    from bpr_cli.refine.job import refine_to  # noqa: PLC0415
-    from bpr_cli.refine.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.refinement.job import refine_to  # noqa: PLC0415
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 
     console = Console()
     refiner = Refiner(settings)

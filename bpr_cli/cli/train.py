@@ -12,12 +12,12 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import ENGINE
 from bpr_cli.system.signals import Stopped
-from bpr_cli.train.recipe_file import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
-from bpr_cli.train.settings import TrainSettings
+from bpr_cli.training.recipe_file import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
+from bpr_cli.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.train.run import Training
-    from bpr_cli.train.summary import TrainSummary
+    from bpr_cli.training.run import Training
+    from bpr_cli.training.summary import TrainSummary
 
 RECIPE, VALIDATION, FILES = "Recipe", "Validation", "Files"
 """Panels of the help text."""
@@ -173,7 +173,7 @@ def train(
 def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> int:
     """Train, show how it went, and return the exit code."""
     # PyTorch takes seconds to import: not before the command line is understood.
-    from bpr_cli.train.run import open_training  # noqa: PLC0415
+    from bpr_cli.training.run import open_training  # noqa: PLC0415
 
     console = Console()
     with open_training(patches, out, settings) as training:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.evaluate.boundary import boundary_f, iou
+from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.masks.masks import BoolArray, LabelMap, Mask
 
 Segmentation = NDArray[np.generic] | Mask | LabelMap | Sequence[NDArray[np.generic] | Mask]

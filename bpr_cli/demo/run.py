@@ -14,8 +14,8 @@ from bpr_cli.demo.pictures import compare
 from bpr_cli.errors import BprError
 from bpr_cli.formats import ReadOptions, open_predictions, read_image
 from bpr_cli.masks.masks import Prediction
-from bpr_cli.refine.pipeline import refine_predictions
-from bpr_cli.refine.refiner import Refiner
+from bpr_cli.refinement.pipeline import refine_predictions
+from bpr_cli.refinement.refiner import Refiner
 
 
 @dataclass(frozen=True)

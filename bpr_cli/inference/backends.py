@@ -20,7 +20,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference.devices import CPU
 from bpr_cli.inference.fold import folded
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import LoadedWeights
 
 OPENVINO_PACKAGES = ("openvino", "onnx")

@@ -12,7 +12,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference.backends import make_backend
 from bpr_cli.inference.devices import CPU, parse_devices
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import LoadedWeights
 
 CPU_PASS = 8

@@ -21,7 +21,7 @@ from bpr_cli.patchset.reservoir import Draw
 from bpr_cli.patchset.resume import difference, digest_inputs, told
 from bpr_cli.patchset.sources import SourceInput, open_sources, with_simulated
 from bpr_cli.patchset.store import Counts, PatchSet, PatchSetSettings, PatchSetWriter, PatchSource
-from bpr_cli.refine.settings import default_workers
+from bpr_cli.refinement.settings import default_workers
 from bpr_cli.system.lock import sole_writer
 from bpr_cli.system.threads import in_order
 

@@ -19,7 +19,7 @@ from bpr_cli.patchset.reservoir import Draw, random_key
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.patchset.sources import Source, Work
 from bpr_cli.patchset.store import Counts, PatchOrigin, PatchSetSettings
-from bpr_cli.refine.image import check_size
+from bpr_cli.refinement.image import check_size
 
 _ATTEMPTS = 5
 

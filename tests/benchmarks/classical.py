@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.evaluate.oracle import near_boundary
+from bpr_cli.evaluation.oracle import near_boundary
 from bpr_cli.masks.masks import EMPTY_BOX, BoolArray, Box, LabelMap, Mask, Prediction
 from bpr_cli.patches.boundary import grow
 

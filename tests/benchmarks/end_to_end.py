@@ -26,7 +26,7 @@ from speed_set import SpeedSet, instances, label_maps
 
 from bpr_cli import Refiner, RefineSettings
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.pipeline import refine_predictions
+from bpr_cli.refinement.pipeline import refine_predictions
 
 ALLOWED = 1.10
 """Times the bare forward passes."""

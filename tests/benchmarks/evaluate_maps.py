@@ -32,8 +32,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from bpr_cli.evaluate.boundary import band_width
-from bpr_cli.evaluate.panoptic import (
+from bpr_cli.evaluation.boundary import band_width
+from bpr_cli.evaluation.panoptic import (
     Category,
     PanopticMap,
     PanopticSettings,
@@ -42,7 +42,7 @@ from bpr_cli.evaluate.panoptic import (
     panoptic_figures,
     panoptic_sums,
 )
-from bpr_cli.evaluate.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
+from bpr_cli.evaluation.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
 from bpr_cli.formats.png import encode_ids, read_gray, read_ids
 
 ROUNDS = 5

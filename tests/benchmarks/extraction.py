@@ -29,9 +29,9 @@ from speed_set import SpeedSet, instances, label_maps
 from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.image import cut, paste
-from bpr_cli.refine.passes import Pass, passes_of
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.image import cut, paste
+from bpr_cli.refinement.passes import Pass, passes_of
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import load_weights
 
 BATCH = RefineSettings().batch_size

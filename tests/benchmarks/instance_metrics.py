@@ -35,9 +35,9 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 from rich.table import Table
 
-from bpr_cli.evaluate.opening import Inputs, open_evaluation
-from bpr_cli.evaluate.run import Evaluation
-from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.evaluation.opening import Inputs, open_evaluation
+from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.settings import EvaluateSettings
 
 ROUNDS = 3
 SETS = {
@@ -104,7 +104,7 @@ def apart_from_coco(report, reference):
 
 def cityscapes_rows(number, workers):
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from tests.evaluate.instance.cityscapes_cases import draw_frame, run_official, write_frame
+    from tests.evaluation.instance.cityscapes_cases import draw_frame, run_official, write_frame
 
     rng = np.random.default_rng(0)
     drawn = [draw_frame(rng, (1024, 2048), instances=20, predictions=25) for _ in range(number)]

@@ -50,7 +50,7 @@ def peak(chosen: SpeedSet, out: Path, by_network: bool) -> float:
 
 def _refine(chosen: SpeedSet, out: Path, by_network: bool) -> float:
     from bpr_cli import Refiner, RefineSettings
-    from bpr_cli.refine.pipeline import refine_predictions
+    from bpr_cli.refinement.pipeline import refine_predictions
 
     refiner = Refiner(RefineSettings(device="cpu"))
     if not by_network:

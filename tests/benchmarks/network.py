@@ -24,7 +24,7 @@ from bpr_cli.inference.backends import openvino_precisions
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import load_weights
 
 ASKED = 3.0

@@ -33,18 +33,18 @@ from rich.console import Console
 from rich.table import Table
 
 from bpr_cli import Refiner, RefineSettings
-from bpr_cli.evaluate.instance.boundary_f import mask_boundary_f
-from bpr_cli.evaluate.instance.overlaps import iou
-from bpr_cli.evaluate.kinds.binary import BinaryKind
-from bpr_cli.evaluate.kinds.coco import CocoKind
-from bpr_cli.evaluate.kinds.instances import MATCHED, partners
-from bpr_cli.evaluate.opening import Inputs, Opened, open_evaluation
-from bpr_cli.evaluate.report import Report
-from bpr_cli.evaluate.run import Evaluation
-from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.evaluation.instance.boundary_f import mask_boundary_f
+from bpr_cli.evaluation.instance.overlaps import iou
+from bpr_cli.evaluation.kinds.binary import BinaryKind
+from bpr_cli.evaluation.kinds.coco import CocoKind
+from bpr_cli.evaluation.kinds.instances import MATCHED, partners
+from bpr_cli.evaluation.opening import Inputs, Opened, open_evaluation
+from bpr_cli.evaluation.report import Report
+from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
 from bpr_cli.masks.masks import Mask
-from bpr_cli.refine.pipeline import refine_predictions
+from bpr_cli.refinement.pipeline import refine_predictions
 
 ALLOWED_LOSS = 0.5
 """IoU points that a video or a class may lose."""

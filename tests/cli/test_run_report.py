@@ -8,7 +8,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from bpr_cli.refine.report import SCHEMA
+from bpr_cli.refinement.report import SCHEMA
 from tests.cli.evaluations import KINDS, NAMES, SIZE, make
 from tests.cli.worlds import INFO, make_broken, record, results, tree
 from tests.formats.format_builders import load, photo, pixels, save

@@ -14,7 +14,7 @@ from tests.cli.evaluations import make
 from tests.cli.resumable import left_of, wait_for
 from tests.cli.worlds import MASK, SIZE, results, tree
 from tests.formats.format_builders import photo, png
-from tests.train.train_cases import toy_set
+from tests.training.train_cases import toy_set
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 
@@ -85,7 +85,12 @@ def test_a_refinement(number, many, world, refine, start, random_weights):
     assert results(world / "out") == results(world / "whole")
 
 
-@pytest.mark.parametrize("module", ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli.refine.job"])
+MODULES = ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli.refinement.job"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+    "module", ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli.refinement.job"]
+)
 def test_while_modules_are_imported(module, world, start, random_weights):
     arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
     before = tree(world)
@@ -135,7 +140,7 @@ def test_an_extraction(number, many, world, bpr, start):
 def test_an_evaluation(world, start):
     given = evaluate_arguments(make("masks", world))
     before = tree(world)
-    arguments = (signal.SIGTERM, "bpr_cli.evaluate.outputs", "evaluate", *given, "--out", "report")
+    arguments = (signal.SIGTERM, "bpr_cli.evaluation.outputs", "evaluate", *given, "--out", "report")
     with start(*arguments, program=("-c", AT_IMPORT)) as process:
         err = process.communicate(timeout=60)[1]
     check_stopped(process, signal.SIGTERM, err, "no file is there in part; give the same command again to start over")

@@ -10,8 +10,8 @@ import pytest
 from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.weights.files import load_weights
 from tests.cli.worlds import results, tree
-from tests.train.train_cases import toy_set
-from tests.train.train_learners import Tiny, TinyNorm
+from tests.training.train_cases import toy_set
+from tests.training.train_learners import Tiny, TinyNorm
 
 SHORT = (
     "--network",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bpr_cli.demo.degrade import low_resolution_labels, mask_head
-from bpr_cli.evaluate.boundary import boundary_f, iou
+from bpr_cli.evaluation.boundary import boundary_f, iou
 
 
 def low_resolution(mask, rng):

@@ -10,7 +10,7 @@ import pytest
 from bpr_cli.demo import portrait, shapes
 from bpr_cli.demo.scenes import CATEGORIES, MEADOW, SIZE, expose, make_scene
 from bpr_cli.demo.textures import colourise, noise, photo_detail
-from bpr_cli.evaluate.boundary import boundary_f, boundary_map, iou
+from bpr_cli.evaluation.boundary import boundary_f, boundary_map, iou
 
 
 def edge_strength(image):

@@ -13,7 +13,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference import backends
 from bpr_cli.inference.predictor import Predictor
 from bpr_cli.networks.registry import NETWORKS
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 from tests.inference.engines import loaded, random_patches, undecided_network
 
 

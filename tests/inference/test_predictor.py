@@ -13,7 +13,7 @@ from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor, is_out_of_memory
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import Patches, crop_patches
-from bpr_cli.refine.settings import RefineSettings
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights
 from tests.inference.engines import CARDS, loaded, random_patches, undecided_network

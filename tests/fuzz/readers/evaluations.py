@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bpr_cli.evaluate.opening import Inputs, open_evaluation
-from bpr_cli.evaluate.outputs import to_csv
-from bpr_cli.evaluate.run import Evaluation
-from bpr_cli.evaluate.settings import EvaluateSettings
+from bpr_cli.evaluation.opening import Inputs, open_evaluation
+from bpr_cli.evaluation.outputs import to_csv
+from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.settings import EvaluateSettings
 from tests.cli.evaluations import KINDS, NAMES, TRUTH
 from tests.cli.evaluations import make as make_evaluation
 from tests.formats.format_builders import compressed, load, save

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from bpr_cli.train.checkpoint import TrainState, Validation, pack
-from bpr_cli.train.log import CsvLog, LogRow
-from bpr_cli.train.run import _resume
-from bpr_cli.train.run_folder import RunFolder
+from bpr_cli.training.checkpoint import TrainState, Validation, pack
+from bpr_cli.training.log import CsvLog, LogRow
+from bpr_cli.training.run import _resume
+from bpr_cli.training.run_folder import RunFolder
 from tests.fuzz.fuzzing import Reader
-from tests.train.train_cases import small_recipe
-from tests.train.train_learners import ALONE, learner
+from tests.training.train_cases import small_recipe
+from tests.training.train_learners import ALONE, learner
 
 SETTINGS = {"seed": 0, "recipe.steps": 12}
 RECIPE = small_recipe()

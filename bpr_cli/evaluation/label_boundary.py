@@ -1,0 +1,120 @@
+"""Boundaries of all labels of a map at once: contours for the boundary F-score, bands for boundary IoU.
+
+The cost is that of the map, not of the map times its labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.evaluation.boundary import dilate, disc_of, harmonic_mean
+from bpr_cli.masks.masks import BoolArray
+
+Points = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Contours:
+    """The boundary pixels (``boundary_map``) of the masks of every class.
+
+    Attributes:
+        x: int64, (N,), columns, those of class 0 first.
+        y: int64, (N,), rows.
+        starts: int64, (K + 1,): the pixels of class k are those from ``starts[k]`` to ``starts[k + 1]``.
+    """
+
+    x: NDArray[np.int64]
+    y: NDArray[np.int64]
+    starts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, codes: NDArray[np.integer], classes: int) -> Contours:
+        """The contours of an (H, W) map of ``codes`` in 0 .. K - 1; K, the number of ``classes``, is background."""
+        # Repeating the last row and column compares nothing with what lies outside the image.
+        padded = np.pad(codes, ((0, 1), (0, 1)), mode="edge")
+        here, right, below, across = codes, padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+        where = np.flatnonzero((here != right) | (here != below) | (here != across))
+        near = [values.ravel()[where] for values in (here, right, below, across)]
+        # A pixel is on the contour of its own class and of every other class among the three neighbours, once.
+        members = [_differs(near[n], near[:n]) for n in range(4)]
+        found = np.concatenate([values[member] for values, member in zip(near, members, strict=True)])
+        places = np.concatenate([where[member] for member in members])
+        order = np.argsort(found, kind="stable")
+        starts = np.searchsorted(found[order], np.arange(classes + 1))
+        y, x = np.divmod(places[order[: starts[-1]]], codes.shape[1])  # background comes last and is left out
+        return cls(x, y, starts)
+
+    def of_class(self, number: int) -> Points:
+        """Columns and rows of the contour of one class."""
+        pixels = slice(self.starts[number], self.starts[number + 1])
+        return self.x[pixels], self.y[pixels]
+
+
+def _differs(values: NDArray[np.integer], earlier: list[NDArray[np.integer]]) -> BoolArray:
+    """Where the values are in none of the earlier arrays: bool, (N,)."""
+    fresh = np.ones(values.shape, dtype=bool)
+    for other in earlier:
+        fresh &= values != other
+    return fresh
+
+
+def label_boundary_f(
+    codes: NDArray[np.integer], truth: NDArray[np.integer], classes: int, tolerance: float
+) -> list[float]:
+    """Boundary F-score of every class of two (H, W) maps of codes, as ``boundary_f`` gives it for the class's masks.
+
+    Args:
+        codes: (H, W), 0 .. K - 1 for the classes, K for background.
+        truth: the same for the true map.
+        classes: K.
+        tolerance: in pixels.
+    """
+    found, expected = Contours.of(codes, classes), Contours.of(truth, classes)
+    return [_class_f(found.of_class(number), expected.of_class(number), tolerance) for number in range(classes)]
+
+
+def _class_f(found: Points, expected: Points, tolerance: float) -> float:
+    """F-score of two contours; as ``contour_f``, but looked up at the pixels of the contours only."""
+    if not found[0].size or not expected[0].size:
+        return float(found[0].size == expected[0].size)
+    x0, y0 = (min(int(found[axis].min()), int(expected[axis].min())) for axis in (0, 1))
+    x1, y1 = (max(int(found[axis].max()), int(expected[axis].max())) + 1 for axis in (0, 1))
+    window = np.zeros((2, y1 - y0, x1 - x0), dtype=bool)
+    places = [(y - y0, x - x0) for x, y in (found, expected)]
+    for drawn, place in zip(window, places, strict=True):
+        drawn[place] = True
+    disc = disc_of(tolerance)
+    precision = np.count_nonzero(dilate(window[1], disc)[places[0]]) / found[0].size
+    recall = np.count_nonzero(dilate(window[0], disc)[places[1]]) / expected[0].size
+    return harmonic_mean(precision, recall)
+
+
+def label_band(labels: NDArray[np.integer], width: int) -> BoolArray:
+    """Pixels within ``width`` pixels of another label, or of the outside: ``boundary_band`` of every label's mask.
+
+    Args:
+        labels: (H, W).
+        width: 1 or more, of the chessboard distance.
+
+    Returns:
+        bool, (H, W).
+    """
+    right, below = label_steps(labels)
+    # Anchored so that each step reaches the two columns (rows) it lies between, and one row (column) beside it.
+    touched = dilate(right, np.ones((3, 2), dtype=np.uint8), (1, 1)) | dilate(
+        below, np.ones((2, 3), dtype=np.uint8), (1, 1)
+    )
+    touched[[0, -1]] = touched[:, [0, -1]] = True
+    # The nearest pixel that touches another label has the label of the pixel itself, so all labels share one pass.
+    return dilate(touched, np.ones((2 * width - 1, 2 * width - 1), dtype=np.uint8))
+
+
+def label_steps(labels: NDArray[np.integer]) -> tuple[BoolArray, BoolArray]:
+    """Where the label differs from that of the right, and of the lower, neighbour: bool, (H, W) each."""
+    right, below = np.zeros(labels.shape, dtype=bool), np.zeros(labels.shape, dtype=bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=right[:, :-1])
+    np.not_equal(labels[1:], labels[:-1], out=below[:-1])
+    return right, below

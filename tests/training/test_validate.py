@@ -1,0 +1,64 @@
+"""Validation against the definitions of its measures, and against refinement."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bpr_cli.evaluation.boundary import boundary_f
+from bpr_cli.patchset.store import VOID
+from bpr_cli.training.held_out import whole
+from bpr_cli.training.validate import Validator, measure
+from tests.training.train_cases import TOY, toy, toy_set
+from tests.training.train_learners import CARD
+
+
+class Oracle(nn.Module):
+    """Says that bright pixels are foreground, or what the coarse mask says."""
+
+    def __init__(self, channel: int) -> None:
+        super().__init__()
+        self.channel = channel
+
+    def forward(self, x):
+        foreground = 9 * x[:, self.channel : self.channel + 1]
+        return torch.cat([-foreground, foreground], dim=1)
+
+
+def iou_by_counting(mask, truth) -> float:
+    pairs = [(m, t) for m, t in zip(mask.ravel().tolist(), truth.ravel().tolist(), strict=True) if t != VOID]
+    either = sum(m == 1 or t == 1 for m, t in pairs)
+    return sum(m == t == 1 for m, t in pairs) / either if either else 1.0
+
+
+def test_measures_leave_void_out():
+    random = np.random.default_rng(0)
+    masks = [random.integers(0, 2, (9, 9), np.uint8) for _ in range(6)]
+    truths = [random.choice(np.array([0, 1, VOID], np.uint8), (9, 9)) for _ in range(6)]
+    found = measure(masks, truths)
+    assert found.patches == 6
+    assert found.iou == pytest.approx(np.mean(list(map(iou_by_counting, masks, truths))))
+    scores = [boundary_f((m == 1) & (t != VOID), t == 1, 1) for m, t in zip(masks, truths, strict=True)]
+    assert found.boundary_f == pytest.approx(np.mean(scores))
+    changed = [np.where(t == VOID, 1 - m, m).astype(np.uint8) for m, t in zip(masks, truths, strict=True)]
+    assert measure(changed, truths) == found
+
+
+@pytest.mark.parametrize("input_size", [32, 64])
+def test_the_coarse_channel_measures_as_the_coarse_masks(input_size, tmp_path):
+    card = replace(CARD, input_size=input_size)
+    validator = Validator([whole(toy_set(tmp_path / "a", 70))], card, "float32", torch.device("cpu"))
+    inner = slice(TOY.padding, TOY.padding + TOY.patch_size)
+    samples = [toy(number) for number in range(70)]
+    coarse = measure([s.coarse[inner, inner] for s in samples], [s.truth[inner, inner] for s in samples])
+    assert validator.coarse == coarse
+    assert validator.measure(Oracle(3)) == coarse
+
+
+def test_a_network_that_sees_the_truth(tmp_path):
+    validator = Validator([whole(toy_set(tmp_path / "a", 20))], CARD, "float32", torch.device("cpu"))
+    found = validator.measure(Oracle(0))
+    assert found.iou > 0.85 > validator.coarse.iou
+    assert found.boundary_f > 0.85 > validator.coarse.boundary_f

@@ -1,0 +1,55 @@
+import multiprocessing
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.training.workers import begin_worker, telling_of_deaths
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
+
+
+def die_soon(ready, lingering: bool) -> None:
+    ready.set()
+    if lingering:
+        # As the system does while it ends a process: all connections are gone, the sentinel's too, but no exit code is.
+        os.closerange(3, 1000)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def speak_and_lose(error: BaseException, path: str) -> None:
+    """As the thread does that hands batches over: what went wrong is shown by the hook."""
+    with open(path, "w") as sys.stderr:  # noqa: PTH123
+        begin_worker(0)
+        sys.excepthook(type(error), error, None)
+
+
+@pytest.mark.parametrize("lingering", [False, True])
+def test_a_death_that_the_system_has_not_told_yet_is_told_of(lingering):
+    """Connections of a process break before its end is known."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    worker = context.Process(target=die_soon, args=(ready, lingering))
+    worker.start()
+    ready.wait()
+    told = pytest.raises(BprError, match="a worker that prepares batches was killed by SIGKILL")
+    with told, telling_of_deaths([worker]):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+
+def test_what_is_no_death_stays_what_it_is():
+    with pytest.raises(ConnectionResetError), telling_of_deaths([]):
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("gone"), EOFError("gone"), ValueError("a mistake")])
+def test_workers_are_silent_only_of_connections_that_break(error, tmp_path):
+    path = tmp_path / "said.txt"
+    worker = multiprocessing.get_context("spawn").Process(target=speak_and_lose, args=(error, str(path)))
+    worker.start()
+    worker.join()
+    assert ("a mistake" in path.read_text(), "gone" in path.read_text()) == (isinstance(error, ValueError), False)

@@ -1,0 +1,10 @@
+"""``bpr`` with networks so small that training them is a matter of milliseconds, for tests that need a process."""
+
+from bpr_cli.cli.main import main
+from bpr_cli.networks.registry import NETWORKS
+from tests.training.train_learners import Tiny, TinyNorm
+
+NETWORKS.update({"tiny": Tiny, "tiny-norm": TinyNorm})
+
+if __name__ == "__main__":
+    main()
