@@ -89,8 +89,6 @@ MODULES = ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli
 
 
 @pytest.mark.parametrize("module", MODULES)
-    "module", ["typer", "numpy", "bpr_cli.cli.refine", "torch", "torch._C", "bpr_cli.refinement.job"]
-)
 def test_while_modules_are_imported(module, world, start, random_weights):
     arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
     before = tree(world)
