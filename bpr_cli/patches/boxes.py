@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,12 @@ from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Box, Mask, Size
 from bpr_cli.patches.boundary import BoundaryPixels
 from bpr_cli.patches.cover import cover
+from bpr_cli.patches.schemes import Scheme
 
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
 
 NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
-
-Scheme = Literal["dense", "grid", "instance", "cover"]
 
 ENLARGEMENT = 0.25
 """By how much of its longer side the box of the scheme ``instance`` is larger than the mask's bounding box."""

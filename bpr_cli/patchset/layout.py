@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.json_files import Json, read_json
 from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.settings import build
 from bpr_cli.system.atomic import writing
 from bpr_cli.system.paths import write_bytes
 
@@ -149,7 +150,7 @@ class SetDocument:
     @property
     def digest(self) -> str:
         """SHA-256 over all that the document says, which includes the digests of all files."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return _digest(asdict(self))
 
     def write(self, folder: Path) -> None:
         """Write the file, atomically."""
@@ -176,7 +177,8 @@ class SetDocument:
             document = cls._parse(content)
         except (BprError, TypeError, KeyError, ValueError) as error:
             raise BprError(f"{path} is damaged ({error}); copy or extract the patch set again") from error
-        if content.get("digest") != document.digest:
+        stated = content.pop("digest", None)
+        if stated != _digest({name: value for name, value in content.items() if name not in ("kind", "version")}):
             raise BprError(f"{path} does not have the digest it states; copy or extract the patch set again")
         for file in document.files:
             file.check_size(folder)
@@ -190,7 +192,7 @@ class SetDocument:
         if not isinstance(shards, list):
             raise BprError("it lists no shards")
         return cls(
-            _parse_settings(settings),
+            build(PatchSetSettings, settings),
             tuple(PatchSource.from_json(source) for source in content["sources"]),
             _count(content["patches"]),
             _count(content["images"]),
@@ -200,9 +202,8 @@ class SetDocument:
         )
 
 
-def _parse_settings(content: dict[str, Json]) -> PatchSetSettings:
-    labels = content["ignore_labels"]
-    return PatchSetSettings(**{**content, "ignore_labels": None if labels is None else tuple(labels)})
+def _digest(content: Json) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _count(value: Json) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bpr_cli.errors import BprError
-from bpr_cli.patches.boxes import Scheme
+from bpr_cli.patches.schemes import Scheme
 from bpr_cli.refinement.bounds import Bounds
 from bpr_cli.weights.card import check_core, check_scales
 from bpr_cli.weights.shipped import DEFAULT_WEIGHTS

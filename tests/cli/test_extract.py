@@ -132,7 +132,7 @@ BAD = [
     (("after", "--padding", "-1"), "padding is -1; expected"),
     (("after", "--jpeg", "101"), "jpeg is 101; expected a whole number from 1 to 100"),
     (("after", "--max-patches", "0"), "max_patches is 0; expected"),
-    (("after", "--min-iou", "1"), "min_iou is 1.0; expected a number from 0 up to, not including, 1"),
+    (("after", "--min-iou", "1"), "min_iou is 1.0; expected a number from 0"),
     (("after", "--nms-threshold", "1.5"), "nms_threshold is 1.5; expected"),
     (("after", "--workers", "0"), "workers is 0; expected 1 or more"),
     (("after", "--format", "yolo"), "unknown format 'yolo', expected one of"),
