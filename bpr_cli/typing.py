@@ -1,0 +1,16 @@
+"""Types of the arrays that the rooms exchange."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoolArray = NDArray[np.bool_]
+ByteArray = NDArray[np.uint8]
+"""Images (RGB), masks of 0 and 1, and label maps of 8 bits."""
+LabelArray = NDArray[np.int32]
+"""Label maps and maps of segment ids."""
+IntArray = NDArray[np.int64]
+"""Boxes, indices and counts."""
+FloatArray = NDArray[np.float32]
+"""Probabilities, logits and pixels between operations."""
