@@ -17,7 +17,6 @@ from bpr_cli.evaluation.kinds.panoptic import PanopticKind
 from bpr_cli.evaluation.kinds.semantic import SemanticKind
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
-from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.json_files import join_names
 from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
@@ -119,7 +118,7 @@ def _with_limit(settings: EvaluateSettings, truth: PredictionSet) -> EvaluateSet
     """The settings with the limit on detections of the benchmark at hand, where none was asked for."""
     if settings.max_detections is not None:
         return settings
-    federated = isinstance(truth, CocoSet) and truth.images and truth.images.is_federated
+    federated = truth.is_federated
     return replace(settings, max_detections=LVIS_DETECTIONS if federated else COCO_DETECTIONS)
 
 

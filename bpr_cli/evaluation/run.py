@@ -17,7 +17,6 @@ from bpr_cli.evaluation.measuring import Measured, Totals, digest_files, measure
 from bpr_cli.evaluation.opening import Opened
 from bpr_cli.evaluation.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.json_files import join_names
 from bpr_cli.system.environment import installed_versions
@@ -196,8 +195,7 @@ def _inputs(opened: Opened, collected: _Collected) -> tuple[Input, ...]:
 
 def _count(side: PredictionSet, lists_all: bool = False) -> int:
     """Images of a set; a COCO file of ground truth lists them all, also those without annotations."""
-    table = side.images if lists_all and isinstance(side, CocoSet) else None
-    return len(table.items()) if table else len(side.items)
+    return side.listed_images if lists_all else len(side.items)
 
 
 def _digest(digest: Any, side: PredictionSet) -> str:  # noqa: ANN401

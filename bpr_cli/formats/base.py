@@ -8,12 +8,22 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.spool import Place, Spool
 from bpr_cli.masks.masks import Prediction, Size
+
+if TYPE_CHECKING:
+    from bpr_cli.formats.image_lookup import ImageIndex
+    from bpr_cli.formats.source import Source
+
+Family = Literal["coco", "cityscapes", "panoptic", "semantic", "binary"]
+"""The families of metrics; every set is measured by one of them."""
 
 
 class Task(str, Enum):
@@ -79,6 +89,36 @@ class CategoryRecord:
     name: str
     thing: bool | None = None
     frequency: str = ""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Which categories were looked for in an image whose annotations do not cover all categories, as in LVIS.
+
+    Attributes:
+        absent: ids of the categories that were looked for and are not there.
+        incomplete: ids of the categories of which some objects are annotated, but not all.
+    """
+
+    absent: frozenset[int]
+    incomplete: frozenset[int]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """An image in the list of images that some files have.
+
+    Attributes:
+        id: as the file has it; 1 and "1" are the same.
+        file_name: of the image.
+        size: (H, W) where it is stated.
+        searched: which categories were looked for; None for all.
+    """
+
+    id: int | str = field(compare=False)
+    file_name: str
+    size: Size | None
+    searched: Searched | None = None
 
 
 @dataclass(frozen=True)
@@ -164,17 +204,31 @@ class PredictionSet(ABC):
 
     Attributes:
         format: name of the format, as ``--format`` takes it.
+        noun: what messages call the content, a plural.
         task: the kind of segmentation.
+        family: the metrics that measure it.
+        omits_empty_images: an image without masks may be left out of a set of predictions.
         items: what can be read, in the order of the input.
         failures: what the check found broken (no image, bad record), in the order of the input.
         inputs: what it was opened from; None unless ``open_predictions`` did.
     """
 
     format: str
+    noun: str
     task: Task
+    family: Family
+    omits_empty_images: bool = False
     items: list[Item]
     failures: list[Failure]
     inputs: Inputs | None = None
+
+    @abstractmethod
+    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+        """List what ``source`` holds and find the image of every item.
+
+        Raises:
+            BprError: it holds nothing of this format.
+        """
 
     @abstractmethod
     def read(self, item: Item) -> Prediction:
@@ -215,6 +269,46 @@ class PredictionSet(ABC):
             BprError: a record is broken.
         """
         raise BprError(f"{self.file(item)} states no categories; expected instances or panoptic segments")
+
+    def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
+        """What is stated of the segments of an item that is read as a map, by their value in the map.
+
+        Args:
+            item: the item.
+            labels: what was read: (H, W).
+
+        Raises:
+            BprError: a record is broken.
+        """
+        return {record.id: record for record in self.records(item) if record.id is not None}
+
+    @property
+    def image_records(self) -> tuple[ImageRecord, ...]:
+        """The images that ground truth lists, also those without annotations; empty where it has no such list."""
+        return ()
+
+    def image_record(self, image_id: int | str) -> ImageRecord | None:  # noqa: ARG002
+        """The entry of an image in the list of images, None where it has none."""
+        return None
+
+    def take_image_records(self, other: PredictionSet) -> None:  # noqa: ARG002
+        """Take the list of images of another set where this one has none: polygons in COCO results need the sizes."""
+        return
+
+    @property
+    def listed_images(self) -> int:
+        """Number of images: those of the list, or else those with predictions."""
+        return len(self.image_records) or len(self.items)
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether not all categories were looked for in every image, as in LVIS."""
+        return any(record.searched for record in self.image_records)
+
+    def searched(self, image_id: int | str) -> Searched | None:
+        """Which categories were looked for in an image; None for all."""
+        record = self.image_record(image_id)
+        return record.searched if record else None
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:

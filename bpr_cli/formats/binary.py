@@ -52,7 +52,9 @@ class MaskSet(PngFolder):
     """Binary masks, one an image; a mask without foreground is valid."""
 
     format = "masks"
+    noun = "binary masks"
     task = Task.INSTANCE
+    family = "binary"
 
     def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
         """List the files and find their images; there are no options."""

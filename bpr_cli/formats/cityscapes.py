@@ -64,7 +64,9 @@ class CityscapesSet(PredictionSet):
     """
 
     format = "cityscapes"
+    noun = "Cityscapes results"
     task = Task.INSTANCE
+    family = "cityscapes"
 
     def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
         """Parse the result files, check that the masks exist, and find the images; there are no options.

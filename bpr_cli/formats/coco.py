@@ -9,7 +9,18 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
+from bpr_cli.formats.base import (
+    CategoryRecord,
+    Family,
+    ImageRecord,
+    Item,
+    PredictionSet,
+    ReadOptions,
+    SegmentRecord,
+    Task,
+    Writer,
+    Written,
+)
 from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
 from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
@@ -57,7 +68,10 @@ class CocoSet(PredictionSet):
     """
 
     format = "coco"
+    noun = "COCO results"
     task = Task.INSTANCE
+    family: Family = "coco"
+    omits_empty_images = True
 
     def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
         """Check the records, group them by image, and find the images.
@@ -118,7 +132,7 @@ class CocoSet(PredictionSet):
         if len(stated) > 1:
             shapes = " and ".join(f"{height} x {width}" for height, width in stated[:2])
             return Entry(name, problem=f"{self.path}: the masks of image {name} have different sizes ({shapes})")
-        known = self._table.get(group.image_id) if self._table else None
+        known = self.image_record(group.image_id)
         if self._table and known is None:
             group.problem = group.problem or (
                 f"{self.path}: record {next(iter(group.records))} has the unknown image id {group.image_id!r}, "
@@ -153,7 +167,7 @@ class CocoSet(PredictionSet):
             stated = rle.size_of(record["segmentation"])
             if stated:
                 return stated
-        known = self._table.get(group.image_id) if self._table else None
+        known = self.image_record(group.image_id)
         return known.size if known and known.size else self._index.size(item.image)
 
     def _mask(self, index: int, record: Record, size: Size) -> Mask:
@@ -185,7 +199,7 @@ class CocoSet(PredictionSet):
     def size(self, item: Item) -> Size | None:
         """(H, W) that the masks of an item state, else its entry in the list of images."""
         stated = (rle.size_of(record["segmentation"]) for record in self.records_of(item).values())
-        known = self._table.get(self.image_id(item)) if self._table else None
+        known = self.image_record(self.image_id(item))
         return next((size for size in stated if size), known.size if known else None)
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
@@ -208,13 +222,18 @@ class CocoSet(PredictionSet):
         return read_categories(self.document, self.path)
 
     @property
-    def images(self) -> ImageTable | None:
-        """The list of images, or None."""
-        return self._table
+    def image_records(self) -> tuple[ImageRecord, ...]:
+        """The list of images."""
+        return self._table.records if self._table else ()
 
-    def take_images(self, table: ImageTable | None) -> None:
-        """Use another file's list of images, for the sizes of polygons, where this one has none."""
-        self._table = self._table or table
+    def image_record(self, image_id: int | str) -> ImageRecord | None:
+        """The entry of an image in the list of images."""
+        return self._table.get(image_id) if self._table else None
+
+    def take_image_records(self, other: PredictionSet) -> None:
+        """Use the other set's list of images, for the sizes of polygons, where this one has none."""
+        if isinstance(other, CocoSet):
+            self._table = self._table or other._table
 
     @property
     def one_file(self) -> str:
@@ -230,6 +249,8 @@ class CocoUnion(CocoSet):
     """COCO annotations as binary masks: of every image the union of its annotations, groups of objects among them."""
 
     format = "masks"
+    noun = "binary masks"
+    family = "binary"
 
     def read(self, item: Item) -> Prediction:
         """The union of the masks of one image."""

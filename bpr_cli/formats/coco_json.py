@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.base import ImageRecord, Searched
 from bpr_cli.formats.json_files import Json, Record, describe, read_json
 from bpr_cli.masks.masks import Size
 from bpr_cli.system.text import shorten
 
 _COCO_DIGITS = 12
-
-
-@dataclass(frozen=True)
-class Searched:
-    """Which categories were looked for in an image whose annotations do not cover all categories, as in LVIS.
-
-    Attributes:
-        absent: ids of the categories that were looked for and are not there.
-        incomplete: ids of the categories of which some are annotated, but not all that are there.
-    """
-
-    absent: frozenset[int]
-    incomplete: frozenset[int]
-
-
-@dataclass(frozen=True)
-class ImageRecord:
-    """What a JSON file says of an image.
-
-    Attributes:
-        file_name: of the image.
-        size: (H, W) where it is stated.
-        searched: which categories were looked for; None for all.
-    """
-
-    file_name: str
-    size: Size | None
-    searched: Searched | None = None
 
 
 class ImageTable:
@@ -57,11 +29,10 @@ class ImageTable:
         """
         self._exact: dict[str, ImageRecord] = {}
         self._plain: dict[str, ImageRecord] = {}
-        self._ids: dict[str, int | str] = {}
         for record in records:
             name = _name_of(record) if isinstance(record, dict) and is_id(record.get("id")) else None
             if name is not None:
-                image = ImageRecord(name, _size_of(record), _searched_of(record))
+                image = ImageRecord(record["id"], name, _size_of(record), _searched_of(record))
                 known = self._exact.get(str(record["id"]), image)
                 if known != image:
                     raise BprError(
@@ -69,7 +40,6 @@ class ImageTable:
                         "expected an id of its own for each"
                     )
                 self._exact[str(record["id"])] = image
-                self._ids[str(record["id"])] = record["id"]
                 self._plain[plain_id(record["id"])] = image
 
     @classmethod
@@ -95,13 +65,9 @@ class ImageTable:
         return bool(self._exact)
 
     @property
-    def is_federated(self) -> bool:
-        """Whether not all categories were looked for in every image."""
-        return any(record.searched for record in self._exact.values())
-
-    def items(self) -> list[tuple[int | str, ImageRecord]]:
-        """Ids, as the file has them, and their records, in its order."""
-        return [(self._ids[text], record) for text, record in self._exact.items()]
+    def records(self) -> tuple[ImageRecord, ...]:
+        """The images in the order of the file."""
+        return tuple(self._exact.values())
 
     def get(self, image_id: int | str) -> ImageRecord | None:
         """The record of an id, or None."""

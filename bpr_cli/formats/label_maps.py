@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bpr_cli.formats.base import Item, ReadOptions, Task
+from bpr_cli.formats.base import Item, ReadOptions, SegmentRecord, Task
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
@@ -18,7 +19,9 @@ class LabelMapSet(PngFolder):
     """Label maps; the ignored labels are void."""
 
     format = "labels"
+    noun = "label maps"
     task = Task.SEMANTIC
+    family = "semantic"
 
     def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
         """List the files and find their images."""
@@ -33,6 +36,10 @@ class LabelMapSet(PngFolder):
     def read(self, item: Item) -> Prediction:
         """The label map of one image."""
         return LabelMap(read_gray(self.path(item)).astype(np.int32), self._void)
+
+    def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
+        """Every label is its category."""
+        return {label: SegmentRecord(label) for label in np.unique(labels).tolist()}
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
         """The refined labels with the bit depth and palette of the source."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from bpr_cli.formats.png import ColourError, read_gray
 from bpr_cli.formats.source import Source
 from bpr_cli.system.paths import list_folder
 
-FORMATS: dict[str, Callable[[Source, ImageIndex, ReadOptions], PredictionSet]] = {
+FORMATS: dict[str, type[PredictionSet]] = {
     "coco": CocoSet,
     "cityscapes": CityscapesSet,
     "labels": LabelMapSet,

@@ -77,7 +77,9 @@ class PanopticSet(PredictionSet):
     """COCO panoptic results, also in the Cityscapes naming; an item is one PNG file, named by its file name."""
 
     format = "panoptic"
+    noun = "panoptic results"
     task = Task.PANOPTIC
+    family = "panoptic"
 
     def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
         """Check the annotations and find the PNG files and images.

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, ReadOptions, SegmentRecord, Task
@@ -16,7 +15,7 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Size
 from bpr_cli.patchset.matching import Segment, Segments
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.truth.label_sets import CITYSCAPES_VOID, check_labels, choose_label_set, ending_of
-from bpr_cli.truth.open import InstanceIdSet, instance_records, open_truth, open_truth_alone, open_without_images
+from bpr_cli.truth.open import open_truth, open_truth_alone, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, match_sets
 
 _SAMPLE = 8
@@ -104,7 +103,7 @@ class Source:
         read = side.read(item)
         if isinstance(read, LabelMap):
             return self._of_map(side, item, read)
-        records = [None] if side.format == "masks" else side.records(item)
+        records = [None] if side.family == "binary" else side.records(item)
         segments = [_of_mask(*numbered) for numbered in zip(read, range(len(read)), records, strict=True)]
         return Segments(tuple(segments), _nothing(read[0].size if read else (0, 0)))
 
@@ -112,24 +111,13 @@ class Source:
         void = read.void | self.void
         segments = [
             Segment(Mask.from_array(read.labels == number), number, record.category, record.crowd, self._region(record))
-            for number, record in _records_of_map(side, item, read.labels).items()
+            for number, record in side.map_records(item, read.labels).items()
             if number not in void
         ]
         return Segments(tuple(segments), Mask.from_array(np.isin(read.labels, list(void))))
 
     def _region(self, record: SegmentRecord) -> bool:
         return self.stuff is None or record.category in self.stuff
-
-
-def _records_of_map(side: PredictionSet, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:
-    """What is said of the segments of a map, by their label or id."""
-    if side.format == "labels":
-        return {label: SegmentRecord(label) for label in np.unique(labels).tolist()}
-    if side.format == InstanceIdSet.format:
-        found = instance_records(labels)
-        # Areas of classes without instances match nothing.
-        return {record.id or 0: record for record in found if record.crowd or record.id != record.category}
-    return {record.id or 0: record for record in side.records(item)}
 
 
 def _of_mask(mask: Mask, number: int, record: SegmentRecord | None) -> Segment:
@@ -200,9 +188,9 @@ def _find_images(pairs: Sequence[Pair], index: ImageIndex) -> tuple[list[Work], 
 
 def _void(sets: Sets, works: Sequence[Work], settings: PatchSetSettings) -> frozenset[int]:
     """The labels of the maps that are void beside those that their readers know."""
-    if sets.truth.format == InstanceIdSet.format:
+    if sets.truth.family == "cityscapes":
         return CITYSCAPES_VOID
-    if sets.truth.format != "labels":
+    if sets.truth.family != "semantic":
         return frozenset()
     labels = choose_label_set(settings.label_set, settings.ignore_labels, sets.truth)
     check_labels(labels, sets.predictions, sets.truth, _readable(sets, works))
@@ -230,7 +218,7 @@ def _stuff(sets: Sets) -> frozenset[int] | None:
 
     Without a list of categories all are things.
     """
-    if sets.truth.format == "labels":
+    if sets.truth.family == "semantic":
         return None
     categories = sets.truth.categories or sets.predictions.categories
     return frozenset(category.id for category in categories if category.thing is False)

@@ -14,7 +14,8 @@ from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord
 from bpr_cli.formats.coco import CocoUnion
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex, NoImages
-from bpr_cli.formats.open import check_format, open_source
+from bpr_cli.formats.label_maps import LabelMapSet
+from bpr_cli.formats.open import FORMATS, check_format, open_source
 from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
@@ -33,7 +34,9 @@ class InstanceIdSet(PngFolder):
     """Cityscapes ground truth of instances: ``…_gtFine_instanceIds.png``, label id x 1000 + number."""
 
     format = "instanceIds"
+    noun = "Cityscapes instance ids"
     task = Task.INSTANCE
+    family = "cityscapes"
 
     def __init__(self, source: Source, index: ImageIndex) -> None:
         """List the files."""
@@ -42,6 +45,11 @@ class InstanceIdSet(PngFolder):
     def read(self, item: Item) -> Prediction:
         """The instance ids of one image, as a map without void."""
         return LabelMap(read_gray(self.path(item)).astype(np.int32), frozenset())
+
+    def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
+        """The instances and groups of a map; areas of classes without instances match nothing."""
+        found = instance_records(labels)
+        return {record.id or 0: record for record in found if record.crowd or record.id != record.category}
 
     def encode(self, item: Item, refined: Prediction) -> bytes:  # noqa: ARG002
         """Ground truth is never written."""
@@ -95,17 +103,18 @@ def open_truth(
     """
     kind = "ground truth"
     source = Source(path, kind=kind)
-    if predictions.format == "cityscapes":
+    family = predictions.family
+    if family == "cityscapes":
         return _open_instance_ids(source)
-    if predictions.format == "masks" and source.documents and not source.pngs:
+    if family == "binary" and source.documents and not source.pngs:
         return CocoUnion(source, NoImages(), options)
-    if predictions.format == "coco" and source.pngs and not source.documents:
+    if family == "coco" and source.pngs and not source.documents:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
             "predictions as Cityscapes results (a …_pred.txt an image and a PNG file a mask) to compare them with "
             f"…{INSTANCE_IDS}.png files"
         )
-    if predictions.format in ("labels", "masks"):
+    if family in ("semantic", "binary"):
         chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), "")
         source = Source(path, chosen, kind)
         if not source.pngs:
@@ -129,12 +138,13 @@ def open_truth_alone(path: Path, options: ReadOptions, ending: str | None = None
     """
     kind = "ground truth"
     source = Source(path, kind=kind)
-    maps = options.task is Task.SEMANTIC or options.format == "labels" or ending is not None
-    if options.format == "cityscapes" or (not maps and _has(source, INSTANCE_IDS)):
+    family = FORMATS[options.format].family if options.format else None
+    maps = options.task is Task.SEMANTIC or family == "semantic" or ending is not None
+    if family == "cityscapes" or (not maps and _has(source, INSTANCE_IDS)):
         return _open_instance_ids(source)
     chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
     if chosen:
-        source, options = Source(path, chosen, kind), replace(options, format="labels")
+        source, options = Source(path, chosen, kind), replace(options, format=LabelMapSet.format)
     return open_source(source, NoImages(), options)
 
 

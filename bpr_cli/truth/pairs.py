@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, Task
-from bpr_cli.formats.coco import CocoSet
+from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.coco_json import plain_id
 from bpr_cli.formats.image_lookup import image_stem
 from bpr_cli.formats.json_files import join_names
@@ -106,7 +105,7 @@ def match_sets(sets: Sets) -> Pairing:
     """
     _check_kinds(sets)
     for scored in sets.scored:
-        _share_images(scored, sets.truth)
+        scored.take_image_records(sets.truth)
     images, broken = _truth_images(sets.truth)
     lost = _names_of(problem.name for problem in broken)
     sides = []
@@ -136,22 +135,17 @@ def _check_kinds(sets: Sets) -> None:
         )
 
 
-def _share_images(scored: PredictionSet, truth: PredictionSet) -> None:
-    if isinstance(scored, CocoSet) and isinstance(truth, CocoSet):
-        scored.take_images(truth.images)
-
-
 def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
-    """The images of the ground truth; those of a COCO file are all that it lists, with or without annotations."""
+    """The images of the ground truth: all that it lists, with or without annotations, or else those with items."""
     problems = list(truth.failures)
     by_id = {plain_id(found): item for item in truth.items if (found := truth.image_id(item)) is not None}
-    if isinstance(truth, CocoSet) and truth.images:
+    if truth.image_records:
         problems += _other_sizes(truth)
         broken = {plain_id(failure.name) for failure in problems}
-        listed = [(image_id, record) for image_id, record in truth.images.items() if plain_id(image_id) not in broken]
         return [
-            _Image(record.file_name, Path(record.file_name), image_id, record.size, by_id.get(plain_id(image_id)))
-            for image_id, record in listed
+            _Image(image.file_name, Path(image.file_name), image.id, image.size, by_id.get(plain_id(image.id)))
+            for image in truth.image_records
+            if plain_id(image.id) not in broken
         ], problems
     images = []
     for item in truth.items:
@@ -165,11 +159,12 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
     return images, problems
 
 
-def _other_sizes(truth: CocoSet) -> list[Failure]:
+def _other_sizes(truth: PredictionSet) -> list[Failure]:
     """The images whose masks have another size than the list of images states."""
     problems = []
     for item in truth.items:
-        size, record = truth.size(item), truth.images.get(truth.image_id(item)) if truth.images else None
+        size, image_id = truth.size(item), truth.image_id(item)
+        record = None if image_id is None else truth.image_record(image_id)
         if size and record and record.size not in (None, size):
             stated = f"{truth.file(item)}: the masks of image {item.name} are {_pixels(size)}"
             problems.append(Failure(item.name, f"{stated}, expected {_pixels(record.size)} as in its list of images"))
@@ -299,7 +294,7 @@ def _place(truth: PredictionSet) -> str:
 
 
 def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Failure]]:
-    """One pair an image; COCO results need not name an image, which then has no detections."""
+    """One pair for each image; an image that its format may leave out has no detections."""
     pairs, missing = [], []
     text = len({type(image.key) for image in images}) > 1
     for image in images:
@@ -307,7 +302,7 @@ def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple
             continue
         items = [side.items.get(image.key) for side in sides]
         absent = [scored for scored, item in zip(sets.scored, items, strict=True) if item is None]
-        if absent and not all(isinstance(scored, CocoSet) for scored in absent):
+        if absent and not all(scored.omits_empty_images for scored in absent):
             missing.append(Failure(image.name, _absence(image, absent[0], sets)))
             continue
         key = str(image.key) if text else image.key
@@ -333,4 +328,4 @@ def _folder(scored: PredictionSet) -> Path:
 
 def task_name(predictions: PredictionSet) -> str:
     """The kind of evaluation: the task, but ``binary`` for folders of masks."""
-    return "binary" if predictions.format == "masks" else Task(predictions.task).value
+    return "binary" if predictions.family == "binary" else predictions.task.value

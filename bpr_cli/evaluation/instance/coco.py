@@ -31,7 +31,7 @@ from bpr_cli.evaluation.instance.boundary_f import TOLERANCE, sum_boundary_f
 from bpr_cli.evaluation.instance.matching import NO_PARTNER, Outcome, Outcomes, match, outcomes_of
 from bpr_cli.evaluation.instance.overlaps import Bools, Floats, Ints, iou, overlaps
 from bpr_cli.evaluation.instance.segments import ImageKey, ScoredMask, TruthMask, check_segments, check_truths
-from bpr_cli.formats.coco_json import Searched
+from bpr_cli.formats.base import Searched
 from bpr_cli.masks.masks import Mask
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())

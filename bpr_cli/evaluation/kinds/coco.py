@@ -29,9 +29,7 @@ from bpr_cli.evaluation.kinds.instances import (
     size_of,
 )
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
-from bpr_cli.formats.coco import CocoSet
-from bpr_cli.formats.coco_json import Searched
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, Searched
 from bpr_cli.masks.masks import Size
 from bpr_cli.truth.pairs import Pair
 
@@ -79,8 +77,7 @@ class CocoKind(Kind[list[ScoredMask], Instances, list[CocoRecord]]):
     def read_truth(self, truth: PredictionSet, pair: Pair) -> Instances:
         """The true masks of an image."""
         masks = read_true(truth, pair.truth)
-        record = truth.images.get(pair.key) if isinstance(truth, CocoSet) and truth.images else None
-        return Instances(size_of(pair.size, masks), masks, record.searched if record else None)
+        return Instances(size_of(pair.size, masks), masks, truth.searched(pair.key))
 
     def measure(self, pair: Pair, content: list[ScoredMask], truth: Instances) -> Compared[list[CocoRecord]]:
         """The record of one image, and every true mask but crowds."""

@@ -16,7 +16,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f
 from bpr_cli.evaluation.instance import CocoSettings, ScoredMask, TruthMask, check_image, coco_figures, update_image
 from bpr_cli.formats import rle
-from bpr_cli.formats.coco_json import Searched
+from bpr_cli.formats.base import Searched
 from bpr_cli.masks.masks import Mask
 from tests.evaluation.instance.instance_cases import CATEGORIES, cases, reference
 
