@@ -12,7 +12,7 @@ from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import ENGINE
 from bpr_cli.system.signals import Stopped
-from bpr_cli.training.recipe_file import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
+from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
 from bpr_cli.training.settings import TrainSettings
 
 if TYPE_CHECKING:

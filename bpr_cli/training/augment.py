@@ -12,7 +12,7 @@ from bpr_cli.training.coarse import vary_coarse
 from bpr_cli.training.composite import composite
 from bpr_cli.training.geometry import vary_cut
 from bpr_cli.training.photometric import vary_image
-from bpr_cli.training.recipe import Recipe
+from bpr_cli.training.settings import Recipe
 from bpr_cli.training.sizes import Sizes, resized
 
 Draw = Callable[[np.random.Generator], PatchSample]

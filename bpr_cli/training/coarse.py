@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.patchset.record import VOID
-from bpr_cli.training.recipe import CoarseSettings
+from bpr_cli.training.settings import CoarseSettings
 
 Random = np.random.Generator
 Plane = NDArray[np.uint8]

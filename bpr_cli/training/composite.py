@@ -14,7 +14,7 @@ from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.record import PatchSample
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.training.geometry import vary_cut
-from bpr_cli.training.recipe import GeometrySettings
+from bpr_cli.training.settings import GeometrySettings
 from bpr_cli.training.sizes import Sizes, centre
 
 Random = np.random.Generator

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.patchset.record import PatchSample
-from bpr_cli.training.recipe import GeometrySettings
+from bpr_cli.training.settings import GeometrySettings
 from bpr_cli.training.sizes import contiguous
 
 Random = np.random.Generator

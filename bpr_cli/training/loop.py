@@ -16,8 +16,8 @@ from bpr_cli.system.signals import StopRequest, noting_signals
 from bpr_cli.training.batches import StepBatches, load
 from bpr_cli.training.checkpoint import TrainState
 from bpr_cli.training.distributed import Processes
-from bpr_cli.training.recipe import Recipe
 from bpr_cli.training.recorder import CheckpointWriter
+from bpr_cli.training.settings import Recipe
 from bpr_cli.training.trainer import Trainer
 from bpr_cli.training.workers import telling_of_deaths
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from bpr_cli.patchset.record import VOID
-from bpr_cli.training.recipe import LossSettings
+from bpr_cli.training.settings import LossSettings
 
 SMOOTHING = 1.0
 """Pixels added to intersection and union, so that a handful of true pixels does not weigh as much as a whole object."""

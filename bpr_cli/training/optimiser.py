@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from bpr_cli.training.recipe import OptimiserSettings
+from bpr_cli.training.settings import OptimiserSettings
 
 SECOND_MOMENT_DECAY = 0.999
 """Beta 2 of AdamW, PyTorch's default."""

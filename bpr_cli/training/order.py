@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bpr_cli.training.recipe import Balance
 
 ORDERING = 2
 """What random numbers are drawn for, beside the purposes in ``held_out`` and ``batches``: each has its own stream."""
@@ -19,7 +18,7 @@ class Order:
     What stands at a position depends on sizes and seed alone, so a training can go on anywhere in it.
     """
 
-    def __init__(self, sizes: Sequence[int], balance: Balance, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], balance: Literal["patches", "sets"], seed: int) -> None:
         """Make the order.
 
         Args:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.training.recipe import ImageSettings
+from bpr_cli.training.settings import ImageSettings
 
 Random = np.random.Generator
 Image = NDArray[np.uint8]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -27,13 +28,15 @@ from bpr_cli.training.loop import Advance, Ending, Loop, Pace
 from bpr_cli.training.order import Order
 from bpr_cli.training.recorder import CheckpointWriter
 from bpr_cli.training.run_folder import RunFolder
-from bpr_cli.training.settings import TrainSettings, default_workers
+from bpr_cli.training.settings import TrainSettings
 from bpr_cli.training.setup import Plan, make_plan, open_sets
 from bpr_cli.training.summary import TrainSummary
 from bpr_cli.training.trainer import Arithmetic, Trainer
 from bpr_cli.training.validate import Validator
 from bpr_cli.version import __version__
 from bpr_cli.weights.files import LoadedWeights, load_weights
+
+MOST_WORKERS = 16
 
 
 @dataclass(frozen=True)
@@ -210,5 +213,15 @@ def _loop(
     order = Order([len(part) for part in plan.training], recipe.balance, settings.seed)
     batches = StepBatches(plan.training, order, Augmentation(recipe, plan.sizes), settings.seed, share)
     on_gpu = processes.device.type == "cuda"
-    workers = default_workers(on_gpu, processes.local_count) if settings.workers is None else settings.workers
+    workers = loader_workers(on_gpu, processes.local_count) if settings.workers is None else settings.workers
     return Loop(learner, recipe, batches, Pace(workers, settings.save_every), processes, recorder, standing)
+
+
+def loader_workers(on_gpu: bool, processes: int) -> int:
+    """Number of workers that keep the device busy: on a CPU, whose cores the network needs itself, one.
+
+    Args:
+        on_gpu: whether the network runs on a GPU.
+        processes: that train on this machine and share its cores.
+    """
+    return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // processes)) if on_gpu else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bpr_cli.training.recipe import ScheduleSettings
+from bpr_cli.training.settings import ScheduleSettings
 
 
 def rate_at(step: int, steps: int, highest: float, settings: ScheduleSettings) -> float:

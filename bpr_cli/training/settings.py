@@ -1,91 +1,175 @@
-"""Settings of a training: a recipe, and what depends on the data and the machine. Free of torch."""
+"""Settings of a training: the recipe, and what depends on the data and the machine. Free of NumPy and PyTorch."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.settings import Precision
-from bpr_cli.training.recipe import Recipe
+from bpr_cli.settings import Count, Fraction, Natural, Settings, option
 
-MOST_WORKERS = 16
-LARGEST_SEED = 2**32
+RECIPE, ENGINE, VALIDATION, FILES = "Recipe", "Network and device", "Validation", "Files"
+"""Panels of the help text."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Positive = Annotated[float, Meta(gt=0, le=1e300)]
+Factor = Annotated[float, Meta(ge=0, le=1000)]
+Zoom = Annotated[float, Meta(ge=0.1, le=10)]
+Pixels = Annotated[int, Meta(ge=0, le=1024)]
+StepCount = Annotated[int, Meta(ge=1, le=10**9)]
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """How a network is trained.
+class OptimiserSettings(Settings):
+    """How gradients become steps."""
 
-    Attributes:
-        recipe: optimiser, schedule, loss and augmentation.
-        network: a name in the registry; None takes that of ``init``, or else the recipe's.
-        init: weights to begin with, see ``load_weights``; None begins at random.
-        padding: context that is fed, in image pixels; None takes the recipe's, or what all patch sets have where that
-            is less. With less than they have, zooming out and shifting have room.
-        mask_patch: whether the network is shown the coarse mask (False: the paper's ablation, Table 2).
-        validation: patch sets to validate on; where there are none, a share of the patches is held out by image.
-        validation_share: that share of the images.
-        validation_patches: at most so many patches are validated on.
-        seed: of everything random: the same seed gives the same weights, on a CPU bit for bit.
-        name: of the weights; None takes the run directory's.
-        licence: of the weights.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or a GPU such as ``cuda:1``.
-        precision: arithmetic of the network; weights and optimiser stay float32.
-        accumulate: passes that a step is split into, where memory does not suffice for all its patches at once.
-        workers: processes that prepare batches beside the network; None chooses by device and cores.
-        save_every: steps from one saved state to the next.
-        tensorboard: write a log for TensorBoard as well.
-        overwrite: start afresh where the directory holds a run.
+    name: Annotated[Literal["sgd", "adamw"], option("Optimiser: SGD with momentum, or AdamW")]
+    learning_rate: Annotated[Positive, option("Peak learning rate", panel=RECIPE, flags=("--learning-rate", "--lr"))]
+    encoder_rate: Annotated[
+        float, Meta(ge=0, le=100), option("Factor on the learning rate of pretrained weights; 1 treats all alike")
+    ]
+    momentum: Annotated[float, Meta(ge=0, le=0.9999), option("Momentum of SGD; beta 1 of AdamW")]
+    weight_decay: Annotated[float, Meta(ge=0, le=10), option("Weight decay")]
+    decay_all: Annotated[bool, option("Decay biases and batch norms too, as the authors do")]
+    clip: Annotated[float, Meta(ge=0, le=1e6), option("Largest gradient norm of a step; 0 does not clip")]
 
-    Raises:
-        BprError: a value is out of range.
+
+@dataclass(frozen=True)
+class ScheduleSettings(Settings):
+    """How the learning rate changes over the steps; see ``rate_at``."""
+
+    name: Annotated[Literal["poly", "cosine"], option("Shape of the decay")]
+    power: Annotated[Positive, option("Exponent of poly; cosine does not use it")]
+    min_rate: Annotated[float, Meta(ge=0, le=1e6), option("Learning rate after the last step")]
+    warmup: Annotated[float, Meta(ge=0, le=0.9), option("Share of the steps in which the rate rises from zero")]
+
+
+@dataclass(frozen=True)
+class LossSettings(Settings):
+    """What the loss weighs; see ``patch_loss``."""
+
+    boundary_weight: Annotated[Positive, option("Factor on pixels near the ground-truth boundary")]
+    boundary_width: Annotated[int, Meta(ge=0, le=64), option("Width of that band, in pixels of the network's input")]
+    context_weight: Annotated[Factor, option("Factor on pixels of the context, which are not pasted back")]
+    jaccard: Annotated[Factor, option("Factor on the soft Jaccard loss that is added to the cross-entropy")]
+
+
+@dataclass(frozen=True)
+class ImageSettings(Settings):
+    """Chances of photometric changes; see ``vary_image``."""
+
+    distort: Annotated[Fraction, option("Photometric distortion of the authors' configuration")]
+    colour: Annotated[Fraction, option("Brightness, contrast, saturation and white balance")]
+    gamma: Annotated[Fraction, option("Gamma curve, which closes or opens the shadows")]
+    darken: Annotated[Fraction, option("Darkness")]
+    blur: Annotated[Fraction, option("Gaussian blur")]
+    noise: Annotated[Fraction, option("Gaussian noise")]
+    jpeg: Annotated[Fraction, option("JPEG compression")]
+
+
+@dataclass(frozen=True)
+class GeometrySettings(Settings):
+    """Changes of the crop; see ``vary_crop``."""
+
+    flip: Annotated[Fraction, option("Chance of a horizontal flip")]
+    flip_vertical: Annotated[Fraction, option("Chance of a vertical flip")]
+    zoom: Annotated[Fraction, option("Chance of a zoom")]
+    zoom_range: Annotated[
+        tuple[Zoom, Zoom],
+        option("Smallest and largest magnification; below 1 only as far as the stored patch reaches"),
+    ]
+    shift: Annotated[Pixels, option("Largest shift in pixels, only as far as the stored patch reaches")]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.zoom_range[0] > self.zoom_range[1]:
+            raise BprError(f"geometry.zoom_range is {list(self.zoom_range)}; expected the smaller number first")
+
+
+@dataclass(frozen=True)
+class CoarseSettings(Settings):
+    """Chances of changes of the coarse mask; see ``vary_coarse``."""
+
+    shift: Annotated[Fraction, option("Moved by some pixels")]
+    morph: Annotated[Fraction, option("Eroded or dilated")]
+    wobble: Annotated[Fraction, option("Bent along its boundary")]
+    truth: Annotated[Fraction, option("Replaced by the ground truth, so that correct masks are left alone")]
+
+
+@dataclass(frozen=True)
+class Recipe(Settings):
+    """How a network is trained, whatever the data and the machine."""
+
+    network: Annotated[str, option("Network by name, if neither --network nor --init says another")]
+    input_size: Annotated[
+        int,
+        Meta(ge=0, le=1024, multiple_of=32),
+        option("Side that patches are resized to, a multiple of 32; 0: no resizing", panel=RECIPE),
+    ]
+    padding: Annotated[Pixels, option("Context to feed, in image pixels; sets with less feed all they have")]
+    steps: Annotated[StepCount, option("Number of optimiser steps", panel=RECIPE)]
+    batch_size: Annotated[
+        int, Meta(ge=1, le=10**6), option("Patches per step, over all processes and passes", panel=RECIPE)
+    ]
+    balance: Annotated[
+        Literal["patches", "sets"], option("What is sampled with equal chance: every patch, or every patch set")
+    ]
+    ema_decay: Annotated[
+        float,
+        Meta(ge=0, le=0.999999),
+        option("Decay of the moving average of the weights, which is validated and saved; 0: no average"),
+    ]
+    validate_every: Annotated[StepCount, option("Steps between validations", panel=VALIDATION)]
+    composite: Annotated[Fraction, option("Chance of a patch that is composed of two")]
+    optimiser: OptimiserSettings
+    schedule: ScheduleSettings
+    loss: LossSettings
+    image: ImageSettings
+    geometry: GeometrySettings
+    coarse: CoarseSettings
+
+
+@dataclass(frozen=True)
+class TrainSettings(Settings):
+    """How a network is trained on given data and a given machine.
+
+    The same seed gives the same weights, on a CPU bit for bit. Less padding than the patch sets have leaves room for
+    shifts and for zooming out.
     """
 
     recipe: Recipe
-    network: str | None = None
-    init: str | None = None
-    padding: int | None = None
-    mask_patch: bool = True
-    validation: tuple[Path, ...] = ()
-    validation_share: float = 0.05
-    validation_patches: int = 2000
-    seed: int = 0
-    name: str | None = None
-    licence: str = ""
-    device: str = "auto"
-    precision: Precision = "float32"
-    accumulate: int = 1
-    workers: int | None = None
-    save_every: int = 200
-    tensorboard: bool = False
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise BprError(f"precision is {self.precision!r}; expected one of {', '.join(get_args(Precision))}")
-        if not 0 < self.validation_share < 1:
-            raise BprError(f"validation_share is {self.validation_share}; expected a number above 0 and below 1")
-        for name in ("validation_patches", "accumulate", "save_every"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("padding", "workers"):
-            _at_least(name, getattr(self, name), 0)
-        if not 0 <= self.seed < LARGEST_SEED:
-            raise BprError(f"seed is {self.seed}; expected a whole number from 0 up to, not including, {LARGEST_SEED}")
-
-
-def _at_least(name: str, value: int | None, lowest: int) -> None:
-    if value is not None and value < lowest:
-        raise BprError(f"{name} is {value}; expected {lowest} or more")
-
-
-def default_workers(on_gpu: bool, processes: int) -> int:
-    """Enough workers to keep the device busy: on a CPU, which the network needs itself, a single one.
-
-    Args:
-        on_gpu: whether the network runs on a GPU.
-        processes: that train on this machine and share its cores.
-    """
-    return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // processes)) if on_gpu else 1
+    network: Annotated[str | None, option("Network (default: that of --init, or the recipe's)", panel=ENGINE)] = None
+    init: Annotated[str | None, option("Initial weights: a shipped name, .safetensors or .pth", panel=ENGINE)] = None
+    padding: Annotated[
+        Natural | None,
+        option("Context to feed in pixels (default: the recipe's, or all there is)", panel=ENGINE),
+    ] = None
+    mask_patch: Annotated[bool, option("Show the network the coarse mask", panel=ENGINE)] = True
+    validation: Annotated[
+        tuple[Path, ...],
+        option("Patch set to validate on; may be repeated (default: images held out of PATCHES)", panel=VALIDATION),
+    ] = ()
+    validation_share: Annotated[
+        float, Meta(gt=0, lt=1), option("Share of the images to hold out", panel=VALIDATION)
+    ] = 0.05
+    validation_patches: Annotated[Count, option("Largest number of patches to validate on", panel=VALIDATION)] = 2000
+    seed: Annotated[int, Meta(ge=0, lt=2**32), option("Random seed", panel=RECIPE)] = 0
+    name: Annotated[str | None, option("Name of the weights (default: that of --out)", panel=FILES)] = None
+    licence: Annotated[str, option("License of the weights", panel=FILES)] = ""
+    device: Annotated[str, option("auto, cpu, cuda, or a GPU such as cuda:1", panel=ENGINE)] = "auto"
+    precision: Annotated[
+        Precision, option("Floating-point type of the network; weights and optimiser stay float32", panel=ENGINE)
+    ] = "float32"
+    accumulate: Annotated[
+        Count, option("Forward passes that a step is split into when memory is short", panel=ENGINE)
+    ] = 1
+    workers: Annotated[
+        Natural | None,
+        option("Processes that prepare batches (default: 1 on a CPU, else the number of cores)", panel=ENGINE),
+    ] = None
+    save_every: Annotated[Count, option("Steps between checkpoints", panel=FILES)] = 200
+    tensorboard: Annotated[bool, option("Also write a log for TensorBoard", panel=FILES)] = False
+    overwrite: Annotated[bool, option("Start afresh if --out holds a run", panel=FILES)] = False

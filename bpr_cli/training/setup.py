@@ -11,7 +11,7 @@ from typing import Any
 from bpr_cli.errors import BprError
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.training.held_out import Part, hold_out, some_of, whole
-from bpr_cli.training.recipe_file import values_of
+from bpr_cli.training.recipe import values_of
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.training.sizes import Sizes
 from bpr_cli.weights.card import IMAGENET_MEAN, IMAGENET_STD, INPUT_STEP, WeightsCard

@@ -16,8 +16,8 @@ from bpr_cli.training.batches import Batch
 from bpr_cli.training.distributed import Processes
 from bpr_cli.training.loss import patch_loss
 from bpr_cli.training.optimiser import RATE_FACTOR, build_optimiser
-from bpr_cli.training.recipe import Recipe
 from bpr_cli.training.schedule import rate_at
+from bpr_cli.training.settings import Recipe
 from bpr_cli.training.sizes import Sizes
 from bpr_cli.weights.card import WeightsCard
 

@@ -41,7 +41,7 @@ from bpr_cli.patchset.extract import Extraction
 from bpr_cli.patchset.sources import SourceInput
 from bpr_cli.patchset.store import PatchSet, PatchSetSettings
 from bpr_cli.system.atomic import write_atomically
-from bpr_cli.training.recipe_file import load_recipe
+from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.run import open_training
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.weights.files import load_weights

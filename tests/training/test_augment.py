@@ -14,7 +14,7 @@ from bpr_cli.patchset.store import VOID, PatchSample
 from bpr_cli.training import coarse, photometric
 from bpr_cli.training.augment import Augmentation
 from bpr_cli.training.geometry import vary_cut
-from bpr_cli.training.recipe import CoarseSettings, GeometrySettings, ImageSettings
+from bpr_cli.training.settings import CoarseSettings, GeometrySettings, ImageSettings
 from bpr_cli.training.sizes import Sizes
 from tests.training.train_cases import TOY, small_recipe, still, toy
 

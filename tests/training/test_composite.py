@@ -8,7 +8,7 @@ import pytest
 
 from bpr_cli.patchset.store import VOID, PatchSample
 from bpr_cli.training.composite import composite, pasted
-from bpr_cli.training.recipe import GeometrySettings
+from bpr_cli.training.settings import GeometrySettings
 from bpr_cli.training.sizes import Sizes, centre
 from tests.training.train_cases import TOY, disc, toy
 

@@ -8,7 +8,7 @@ import torch
 
 from bpr_cli.patchset.store import VOID
 from bpr_cli.training.loss import cross_entropy, jaccard_loss, patch_loss, pixel_weights
-from bpr_cli.training.recipe import LossSettings
+from bpr_cli.training.settings import LossSettings
 
 PLAIN = LossSettings(boundary_weight=1, boundary_width=0, context_weight=1, jaccard=0)
 

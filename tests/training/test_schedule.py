@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpr_cli.training.recipe_file import load_recipe
+from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.schedule import rate_at
 
 POLY = load_recipe("paper").schedule

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.patchset.store import VOID, PatchOrigin, PatchSample, PatchSet, PatchSetSettings, PatchSetWriter
-from bpr_cli.training.recipe import Recipe
-from bpr_cli.training.recipe_file import load_recipe
+from bpr_cli.training.recipe import load_recipe
+from bpr_cli.training.settings import Recipe
 
 TOY = PatchSetSettings(patch_size=16, padding=12)
 """40 pixels are stored; 32 of them can be fed with a padding of 8."""

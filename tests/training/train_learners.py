@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from bpr_cli.training.batches import Batch
 from bpr_cli.training.distributed import Processes
-from bpr_cli.training.recipe import Recipe
+from bpr_cli.training.settings import Recipe
 from bpr_cli.training.trainer import Arithmetic, Trainer
 from bpr_cli.weights.card import WeightsCard
 

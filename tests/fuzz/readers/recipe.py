@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.training.recipe_file import load_recipe, parse_overrides, shipped_recipes
+from bpr_cli.training.recipe import load_recipe, parse_overrides, shipped_recipes
 from tests.fuzz.fuzzing import Reader
 
 
