@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.boundary import DILATION_RATIO, boundary_f, boundary_iou, iou, tolerance_pixels
+from bpr_cli.evaluation.boundary import boundary_f, boundary_iou, iou, tolerance_pixels
 from bpr_cli.evaluation.checks import check_boundary_settings, check_sizes
+from bpr_cli.evaluation.settings import DILATION_RATIO
 
 
 @dataclass(frozen=True)

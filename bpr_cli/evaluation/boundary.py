@@ -16,11 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bpr_cli.evaluation.settings import DILATION_RATIO
 from bpr_cli.masks.masks import BoolArray, Box, Size
 from bpr_cli.patches.boundary import grow
-
-DILATION_RATIO = 0.02
-"""Width of the bands of boundary IoU as a fraction of the image diagonal; the default of Cheng et al."""
 
 
 def iou(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> float:

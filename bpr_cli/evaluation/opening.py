@@ -23,6 +23,24 @@ from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_la
 from bpr_cli.truth.open import open_truth, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, pair_sets
 
+_FORMS = {
+    "labels": "label maps",
+    "masks": "binary masks",
+    "coco": "COCO results",
+    "cityscapes": "Cityscapes results",
+    "panoptic": "panoptic results",
+}
+"""What messages call the formats of predictions."""
+
+_COUNTS_FOR = {
+    "label_set": ("--label-set", ("labels",)),
+    "ignore_labels": ("--ignore-label", ("labels",)),
+    "max_detections": ("--max-detections", ("coco",)),
+    "tolerance": ("--tolerance", ("labels", "masks", "coco", "cityscapes")),
+    "dilation_ratio": ("--dilation-ratio", ("labels", "masks", "coco", "panoptic")),
+}
+"""The option and the formats of a setting that does not count for all."""
+
 COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
 """Most predictions that count: of a category in an image for COCO, of an image for LVIS."""
 
@@ -86,7 +104,7 @@ def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
     """
     options = ReadOptions(inputs.format, inputs.task, ignore_labels=frozenset(settings.ignore_labels or ()))
     predictions = open_without_images(inputs.predictions, options)
-    settings.check_for(predictions.format, inputs.predictions)
+    _check_settings(settings, predictions.format, inputs.predictions)
     baseline = _open_baseline(inputs, predictions, options)
     truth = open_truth(inputs.truth, predictions, options, ending_of(settings.label_set))
     sets = Sets(predictions, truth, baseline)
@@ -95,6 +113,18 @@ def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
     kind, label_set = _kind(sets, pairs, settings)
     images = _find_images(inputs.images, pairs) if inputs.images else {}
     return Opened(inputs, settings, sets, kind, pairs, problems, images, label_set)
+
+
+def _check_settings(settings: EvaluateSettings, form: str, predictions: Path) -> None:
+    """Refuse settings that would change nothing for predictions of this format."""
+    defaults = EvaluateSettings()
+    for name, (option, known) in _COUNTS_FOR.items():
+        if form not in known and getattr(settings, name) != getattr(defaults, name):
+            counts = join_names((_FORMS[each] for each in known), limit=len(known))
+            raise BprError(
+                f"{option} counts for {counts}, but {predictions} holds {_FORMS[form]}; leave it out, or give another "
+                "--format"
+            )
 
 
 def _find_images(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:

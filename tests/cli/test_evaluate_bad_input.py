@@ -372,8 +372,8 @@ BAD = [
         lambda here: make("masks", here / "other"),
         "--baseline other/after",
     ),
-    Bad("a negative tolerance", "masks", "the tolerance is -1.0, expected 0 or more pixels[..]", more="--tolerance -1"),
-    Bad("no band", "masks", "the dilation ratio is 0.0, expected a fraction [..]", more="--dilation-ratio 0"),
+    Bad("a negative tolerance", "masks", "tolerance is -1.0; expected a number from 0 [..]", more="--tolerance -1"),
+    Bad("no band", "masks", "dilation_ratio is 0.0; expected a number above 0 to 1", more="--dilation-ratio 0"),
     Bad(
         "a distance that is text",
         "masks",
@@ -381,10 +381,13 @@ BAD = [
         more="--oracle 1,x",
     ),
     Bad(
-        "a distance of 0", "masks", "the oracle distance is 0, expected whole pixels from 1 to 1000", more="--oracle 0"
+        "a distance of 0",
+        "masks",
+        "oracle is (0,); expected a list of values, each a whole number from 1 to 1000",
+        more="--oracle 0",
     ),
-    Bad("no workers", "masks", "the number of workers is 0, expected 1 or more", more="--workers 0"),
-    Bad("no detections", "coco", "the number of detections is 0, expected 1 or more", more="--max-detections 0"),
+    Bad("no workers", "masks", "workers is 0; expected a whole number from 1", more="--workers 0"),
+    Bad("no detections", "coco", "max_detections is 0; expected a whole number from 1", more="--max-detections 0"),
     Bad("an unknown format", "masks", "unknown format 'voc', expected one of coco, [..]", more="--format voc"),
     Bad(
         "no images",

@@ -25,12 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.boundary import DILATION_RATIO, band_width, boundary_band
+from bpr_cli.evaluation.boundary import band_width, boundary_band
 from bpr_cli.evaluation.checks import check_boundary_settings
 from bpr_cli.evaluation.instance.boundary_f import TOLERANCE, sum_boundary_f
 from bpr_cli.evaluation.instance.matching import NO_PARTNER, Outcome, Outcomes, match, outcomes_of
 from bpr_cli.evaluation.instance.overlaps import Bools, Floats, Ints, iou, overlaps
 from bpr_cli.evaluation.instance.segments import ImageKey, ScoredMask, TruthMask, check_segments, check_truths
+from bpr_cli.evaluation.settings import DILATION_RATIO
 from bpr_cli.formats.base import Searched
 from bpr_cli.masks.masks import Mask
 
