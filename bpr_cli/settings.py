@@ -71,9 +71,13 @@ def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any t
         return value
     plain = value.item() if hasattr(value, "item") and not isinstance(value, str) else value  # NumPy's numbers
     try:
-        return msgspec.convert(plain, hint)
+        converted = msgspec.convert(plain, hint)
     except msgspec.ValidationError:
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}") from None
+    # NaN is within all bounds, because no comparison with it holds.
+    if any(each != each for each in (converted if isinstance(converted, tuple) else (converted,))):  # noqa: PLR0124
+        raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}")
+    return converted
 
 
 def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:

@@ -131,7 +131,7 @@ def show(console: Console, summary: RefineSummary) -> None:
         ("segments", f"{summary.segments}"),
         ("patches", f"{summary.patches}"),
         ("boundaries moved by, mean", f"{summary.boundary_movement:.2f} px"),
-        *([("kept coarse by a bound", f"{summary.kept_coarse}")] if summary.settings.bounds.given else []),
+        *([("kept coarse by a bound", f"{summary.kept_coarse}")] if summary.settings.has_limits else []),
         *((f"{stage}, busy", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
         ("in all", f"{summary.elapsed:.1f} s"),
     ]

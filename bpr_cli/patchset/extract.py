@@ -21,9 +21,8 @@ from bpr_cli.patchset.reservoir import Draw
 from bpr_cli.patchset.resume import difference, digest_inputs, told
 from bpr_cli.patchset.sources import SourceInput, open_sources, with_simulated
 from bpr_cli.patchset.store import Counts, PatchSet, PatchSetSettings, PatchSetWriter, PatchSource
-from bpr_cli.refinement.settings import default_workers
 from bpr_cli.system.lock import sole_writer
-from bpr_cli.system.threads import in_order
+from bpr_cli.system.threads import default_workers, in_order
 
 PART_IMAGES = 16
 """Images of a part: so many are lost at most by a kill, beside those in flight."""

@@ -12,6 +12,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference.predictor import Predictor
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.patches.crop import Patches
+from bpr_cli.refinement.bounds import Bounds
 from bpr_cli.refinement.image import CutImage, PastedImage, cut, paste
 from bpr_cli.refinement.passes import passes_of
 from bpr_cli.refinement.settings import RefineSettings
@@ -44,6 +45,7 @@ class Refiner:
         self.weights = load_weights(settings.weights)
         self.rounds = passes_of(self.weights.card, settings)
         self.core = self.weights.card.core if settings.core is None else settings.core
+        self._bounds = Bounds(settings.max_area_change, settings.min_iou_with_coarse)
         self._decider = Predictor(self.weights, settings)
 
     @property
@@ -131,7 +133,7 @@ class Refiner:
 
     def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
         """Third stage: the refined prediction. See ``stages.paste``."""
-        return paste(cut_image, probabilities, self.settings.bounds, self.core)
+        return paste(cut_image, probabilities, self._bounds, self.core)
 
     def cut_again(self, cut_image: CutImage, refined: Prediction, number: int) -> CutImage:
         """First stage of round ``number`` (0 is the first): patches of what the round before made of an image."""

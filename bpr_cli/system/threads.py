@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,11 @@ _AHEAD = 2  # in flight for every worker
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
+
+
+def default_workers() -> int:
+    """Worker threads of most jobs: one per core, at most 4, so that few images are in memory."""
+    return max(1, min(4, os.cpu_count() or 1))
 
 
 def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers: int) -> Iterator[Done]:

@@ -9,12 +9,12 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bpr_cli.errors import BprError
+from bpr_cli.inference.settings import Precision
 from bpr_cli.settings import Count, Fraction, Natural, Settings, option
 
 RECIPE, ENGINE, VALIDATION, FILES = "Recipe", "Network and device", "Validation", "Files"
 """Panels of the help text."""
 
-Precision = Literal["float32", "bfloat16", "float16"]
 Positive = Annotated[float, Meta(gt=0, le=1e300)]
 Factor = Annotated[float, Meta(ge=0, le=1000)]
 Zoom = Annotated[float, Meta(ge=0.1, le=10)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.refinement.settings import Precision
+from bpr_cli.inference.settings import Precision
 from bpr_cli.training.average import WeightAverage
 from bpr_cli.training.batches import Batch
 from bpr_cli.training.distributed import Processes

@@ -12,9 +12,9 @@ from torch import nn
 
 from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
+from bpr_cli.inference.settings import Precision
 from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.patchset.record import VOID, PatchSample
-from bpr_cli.refinement.settings import Precision
 from bpr_cli.training.batches import Batch
 from bpr_cli.training.held_out import Part
 from bpr_cli.training.sizes import Sizes, centre, resized

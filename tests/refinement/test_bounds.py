@@ -113,7 +113,8 @@ def test_the_refiner_holds_to_the_bounds_in_all_rounds(make_refiner, scales, set
     size = (60, 70)
     masks = [blob(size, seed) for seed in range(4)]
     free, bounded = (make_refiner(scales=scales, **chosen) for chosen in ({}, setting))
-    bounds, image = bounded.settings.bounds, picture(size)
+    bounds = Bounds(setting.get("max_area_change"), setting.get("min_iou_with_coarse"))
+    image = picture(size)
     assert not all(map(within, masks, free.refine_masks(image, masks), [bounds] * 4))
     assert all(map(within, masks, bounded.refine_masks(image, masks), [bounds] * 4))
     labels = sum((number + 1) * mask for number, mask in enumerate(masks))

@@ -40,7 +40,7 @@ def check_type(kind: Any, part: dict[str, Any], schema: dict[str, Any], where: s
     elif is_dataclass(kind):
         hints = get_type_hints(kind)
         names = [field.name for field in fields(kind)]
-        assert list(part["properties"]) == part["required"] == names, where
+        assert set(part["properties"]) == set(part["required"]) == set(names), where
         assert part["additionalProperties"] is False, where
         for name in names:
             assert "description" in followed(part["properties"][name], schema), f"{where}.{name}"

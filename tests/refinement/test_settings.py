@@ -1,7 +1,7 @@
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.settings import RefineSettings, default_workers
+from bpr_cli.refinement.settings import RefineSettings
 
 
 @pytest.mark.parametrize("threshold", [0, 0.25, 0.55, 0.999])
@@ -36,9 +36,3 @@ def test_thresholds_in_range(threshold):
 def test_values_out_of_range_are_named(setting, value):
     with pytest.raises(BprError, match=f"{setting} is .*expected"):
         RefineSettings(**{setting: value})
-
-
-@pytest.mark.parametrize(("cores", "expected"), [(None, 1), (1, 1), (2, 2), (64, 4)])
-def test_workers_are_few(monkeypatch, cores, expected):
-    monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert default_workers() == expected

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.threads import in_order, one_ahead
+from bpr_cli.system.threads import default_workers, in_order, one_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -74,3 +74,9 @@ def test_an_error_ahead_reaches_whoever_asks_for_it() -> None:
     assert next(results) == 0
     with pytest.raises(BprError, match="one"):
         next(results)
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(None, 1), (1, 1), (2, 2), (64, 4)])
+def test_workers_are_few(monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: int) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert default_workers() == expected

@@ -1,0 +1,35 @@
+"""Settings of the inference engine: which weights run on what. Free of NumPy and PyTorch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from bpr_cli.settings import Count, Settings, option
+from bpr_cli.weights.shipped import DEFAULT_WEIGHTS
+
+PANEL = "Network and device"
+
+Precision = Literal["float32", "bfloat16", "float16"]
+BackendName = Literal["auto", "pytorch", "openvino"]
+
+
+@dataclass(frozen=True)
+class InferenceSettings(Settings):
+    """Which weights run, and on what.
+
+    On a CPU, results do not depend on the batch size. On a GPU, a pixel whose probability is close to 0.5 may differ.
+    """
+
+    weights: Annotated[str, option("Shipped weights by name, or a weights file", panel=PANEL)] = DEFAULT_WEIGHTS
+    device: Annotated[
+        str, option("auto (all GPUs, else the CPU), cpu, cuda (all GPUs), or GPUs such as cuda:0,1", panel=PANEL)
+    ] = "auto"
+    precision: Annotated[Precision, option("Floating-point type of the network", panel=PANEL)] = "float32"
+    backend: Annotated[
+        BackendName,
+        option("Inference engine; auto takes OpenVINO on a CPU where it is installed, else PyTorch", panel=PANEL),
+    ] = "auto"
+    batch_size: Annotated[
+        Count, option("Patches per forward pass; halved automatically when memory is short", panel=PANEL)
+    ] = 64
