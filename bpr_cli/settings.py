@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
@@ -122,6 +123,8 @@ def expected(hint: Any) -> str:  # noqa: ANN401 - any type that a field may have
     if origin in (tuple, list, frozenset):
         count = "" if Ellipsis in arguments or origin is not tuple else f"{len(arguments)} "
         return f"a list of {count}values, each {expected(arguments[0])}"
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return f"one of {', '.join(str(member.value) for member in hint)}"
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     return names.get(hint, f"a {getattr(hint, '__name__', hint)}".lower())
 

@@ -10,8 +10,8 @@ import typer
 
 from bpr_cli.cli import options
 from bpr_cli.cli.console import Console
-from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.open import open_predictions
 from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import FORMATS
-from bpr_cli.formats.base import Failure, ReadOptions, Task
+from bpr_cli.formats.base import Failure
+from bpr_cli.formats.settings import FORMATS, Format, ReadSettings, Task
 from bpr_cli.refinement.settings import RefineSettings
 
 DEFAULTS = RefineSettings()
@@ -39,7 +39,7 @@ def switch_debug(context: typer.Context, wanted: bool) -> None:
 Predictions = Annotated[Path, typer.Argument(help="Predictions: a directory, a JSON file or a single mask.")]
 Images = Annotated[Path, typer.Option("--images", "-i", help="Directory of the images, or a single image.")]
 FormatName = Annotated[
-    str | None,
+    Format | None,
     typer.Option("--format", help=f"Format, if not to be recognised: {', '.join(FORMATS)}.", rich_help_panel=INPUT),
 ]
 TaskName = Annotated[
@@ -178,7 +178,7 @@ def refine_settings(**values: object) -> RefineSettings:
 
 def read_options(
     format_: str | None, task: Task | None, image_info: Path | None, ignore_label: list[int] | None
-) -> ReadOptions:
+) -> ReadSettings:
     """How to open predictions: the library's defaults, changed by what the user set."""
     values = {
         "format": format_,
@@ -186,7 +186,7 @@ def read_options(
         "image_info": image_info,
         "ignore_labels": None if ignore_label is None else frozenset(ignore_label),
     }
-    return replace(ReadOptions(), **given(values))  # type: ignore[arg-type]
+    return replace(ReadSettings(), **given(values))  # type: ignore[arg-type]
 
 
 def exit_code(done: int, failures: Sequence[Failure]) -> int:

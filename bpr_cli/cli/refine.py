@@ -12,8 +12,8 @@ from bpr_cli.cli import options
 from bpr_cli.cli.check import run_check
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import BOUNDS
-from bpr_cli.formats import open_predictions
 from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
 from bpr_cli.refinement.report import RefineSummary
 from bpr_cli.refinement.settings import RefineSettings

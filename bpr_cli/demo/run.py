@@ -12,7 +12,9 @@ from bpr_cli.demo.dataset import DemoSet, write_demo
 from bpr_cli.demo.measure import Score, mean_score, score
 from bpr_cli.demo.pictures import compare
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, open_predictions, read_image
+from bpr_cli.formats.images import read_image
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.refinement.pipeline import refine_predictions
 from bpr_cli.refinement.refiner import Refiner
@@ -34,7 +36,7 @@ class DemoPart:
     predictions: Path
     images: Path
     truth: Path
-    options: ReadOptions
+    options: ReadSettings
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,8 @@ def run_demo(directory: Path, refiner: Refiner, on_part: Callable[[str], None] =
 
 def parts_of(demo: DemoSet) -> list[DemoPart]:
     """The demo's prediction sets: the photograph and one of every task."""
-    truth, plain = demo.truth, ReadOptions()
-    listed = ReadOptions(image_info=demo.image_info)
+    truth, plain = demo.truth, ReadSettings()
+    listed = ReadSettings(image_info=demo.image_info)
     return [
         DemoPart("photo", demo.photo_mask, demo.photo, truth.photo_mask, plain),
         DemoPart("instances", demo.instances, demo.images, truth.instances, listed),

@@ -16,9 +16,10 @@ from bpr_cli.evaluation.kinds.coco import CocoKind
 from bpr_cli.evaluation.kinds.panoptic import PanopticKind
 from bpr_cli.evaluation.kinds.semantic import SemanticKind
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.json_files import join_names
+from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
 from bpr_cli.truth.open import open_truth, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, pair_sets
@@ -62,7 +63,7 @@ class Inputs:
     truth: Path
     baseline: Path | None = None
     images: Path | None = None
-    format: str | None = None
+    format: Format | None = None
     task: Task | None = None
 
     @property
@@ -102,7 +103,7 @@ def open_evaluation(inputs: Inputs, settings: EvaluateSettings) -> Opened:
     Raises:
         BprError: something is missing, of the wrong kind, or does not match.
     """
-    options = ReadOptions(inputs.format, inputs.task, ignore_labels=frozenset(settings.ignore_labels or ()))
+    options = ReadSettings(inputs.format, inputs.task, ignore_labels=frozenset(settings.ignore_labels or ()))
     predictions = open_without_images(inputs.predictions, options)
     _check_settings(settings, predictions.format, inputs.predictions)
     baseline = _open_baseline(inputs, predictions, options)
@@ -152,17 +153,18 @@ def _with_limit(settings: EvaluateSettings, truth: PredictionSet) -> EvaluateSet
     return replace(settings, max_detections=LVIS_DETECTIONS if federated else COCO_DETECTIONS)
 
 
-def _open_baseline(inputs: Inputs, predictions: PredictionSet, options: ReadOptions) -> PredictionSet | None:
+def _open_baseline(inputs: Inputs, predictions: PredictionSet, options: ReadSettings) -> PredictionSet | None:
     """The baseline, in the format of the predictions: it is their coarse form."""
     if inputs.baseline is None:
         return None
-    forced = ReadOptions(options.format or _only_pngs(predictions), None, ignore_labels=options.ignore_labels)
+    forced = ReadSettings(options.format or _only_pngs(predictions), None, ignore_labels=options.ignore_labels)
     return open_without_images(inputs.baseline, forced)
 
 
-def _only_pngs(predictions: PredictionSet) -> str | None:
+def _only_pngs(predictions: PredictionSet) -> Format | None:
     """Label maps and masks look alike when a file holds few labels; other formats are told by their files."""
-    return predictions.format if predictions.format in ("labels", "masks") else None
+    known: dict[str, Format] = {"semantic": "labels", "binary": "masks"}
+    return known.get(predictions.family)
 
 
 def _kind(sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> tuple[Kind[Any, Any, Any], str | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.spool import Place, Spool
 from bpr_cli.masks.masks import Prediction, Size
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 Family = Literal["coco", "cityscapes", "panoptic", "semantic", "binary"]
 """The families of metrics; every set is measured by one of them."""
-
-
-class Task(str, Enum):
-    """The kind of segmentation; decides whether masks are refined alone or compete for pixels."""
-
-    INSTANCE = "instance"
-    SEMANTIC = "semantic"
-    PANOPTIC = "panoptic"
 
 
 @dataclass(frozen=True)
@@ -122,24 +114,6 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """How to open a set of predictions; the defaults recognise everything from the files.
-
-    Attributes:
-        format: name of the format, or None to recognise it.
-        task: the task the set must have, or None to take what the files say.
-        image_info: a JSON file with a COCO ``images`` list that gives the image name of every id; nothing else in
-            it is read.
-        ignore_labels: values of label maps that are never refined.
-    """
-
-    format: str | None = None
-    task: Task | None = None
-    image_info: Path | None = None
-    ignore_labels: frozenset[int] = frozenset({255})
-
-
-@dataclass(frozen=True)
 class Written:
     """What a writer wrote for one item.
 
@@ -223,7 +197,7 @@ class PredictionSet(ABC):
     inputs: Inputs | None = None
 
     @abstractmethod
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
         """List what ``source`` holds and find the image of every item.
 
         Raises:

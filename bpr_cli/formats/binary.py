@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, ReadOptions, Task
+from bpr_cli.formats.base import Item
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.png import encode_gray, read_style
 from bpr_cli.formats.png_window import Window, read_window
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
 
@@ -56,7 +57,7 @@ class MaskSet(PngFolder):
     task = Task.INSTANCE
     family = "binary"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:  # noqa: ARG002
         """List the files and find their images; there are no options."""
         super().__init__(source, index)
         # Kept from read to write, so that the source need not be decoded again.

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
+from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.binary import encode_mask, read_mask
 from bpr_cli.formats.categories import is_category, is_finite
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import Mask, Prediction, Size
@@ -68,7 +69,7 @@ class CityscapesSet(PredictionSet):
     task = Task.INSTANCE
     family = "cityscapes"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:  # noqa: ARG002
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:  # noqa: ARG002
         """Parse the result files, check that the masks exist, and find the images; there are no options.
 
         Raises:

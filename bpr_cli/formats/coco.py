@@ -15,9 +15,7 @@ from bpr_cli.formats.base import (
     ImageRecord,
     Item,
     PredictionSet,
-    ReadOptions,
     SegmentRecord,
-    Task,
     Writer,
     Written,
 )
@@ -26,6 +24,7 @@ from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe
 from bpr_cli.formats.measures import Measures
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import Mask, Prediction, Size
@@ -73,7 +72,7 @@ class CocoSet(PredictionSet):
     family: Family = "coco"
     omits_empty_images = True
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
         """Check the records, group them by image, and find the images.
 
         Raises:
@@ -262,7 +261,7 @@ class CocoUnion(CocoSet):
         return (Mask.from_array(union),)
 
 
-def _image_table(document: Json, path: Path, options: ReadOptions) -> ImageTable | None:
+def _image_table(document: Json, path: Path, options: ReadSettings) -> ImageTable | None:
     if options.image_info is not None:
         return ImageTable.read(options.image_info)
     images = document.get("images") if isinstance(document, dict) else None

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.formats.base import Item, ReadOptions, SegmentRecord, Task
+from bpr_cli.formats.base import Item, SegmentRecord
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 
@@ -23,7 +24,7 @@ class LabelMapSet(PngFolder):
     task = Task.SEMANTIC
     family = "semantic"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
         """List the files and find their images."""
         super().__init__(source, index)
         self._void = options.ignore_labels

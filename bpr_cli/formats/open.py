@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Inputs, PredictionSet, ReadOptions, Task
+from bpr_cli.formats.base import Inputs, PredictionSet
 from bpr_cli.formats.binary import FOREGROUNDS, MaskSet
 from bpr_cli.formats.cityscapes import CityscapesSet, result_files
 from bpr_cli.formats.coco import CocoSet, is_coco
@@ -17,6 +17,7 @@ from bpr_cli.formats.json_files import describe, join_names, read_json
 from bpr_cli.formats.label_maps import LabelMapSet
 from bpr_cli.formats.panoptic import PanopticSet, is_panoptic
 from bpr_cli.formats.png import ColourError, read_gray
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.system.paths import list_folder
 
@@ -32,7 +33,7 @@ FORMATS: dict[str, type[PredictionSet]] = {
 _SAMPLE = 16
 
 
-def open_predictions(predictions: Path, images: Path, options: ReadOptions | None = None) -> PredictionSet:
+def open_predictions(predictions: Path, images: Path, options: ReadSettings | None = None) -> PredictionSet:
     """Open a set of predictions, recognise its format, and find the image of every item.
 
     The format is taken from ``options.format``, or else from the files:
@@ -55,15 +56,14 @@ def open_predictions(predictions: Path, images: Path, options: ReadOptions | Non
         BprError: nothing of it can be refined: missing or empty paths, an unknown format, content that is none of
             the formats, or no usable item at all.
     """
-    options = options or ReadOptions()
-    check_format(options.format)
+    options = options or ReadSettings()
     opened = open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), options)
     image_info = None if options.image_info is None else str(options.image_info)
     opened.inputs = Inputs(str(predictions), str(images), image_info, sorted(options.ignore_labels))
     return opened
 
 
-def open_source(source: Source, index: ImageIndex, options: ReadOptions) -> PredictionSet:
+def open_source(source: Source, index: ImageIndex, options: ReadSettings) -> PredictionSet:
     """Open a set as ``open_predictions`` does, with the images given as an index."""
     name = options.format or _recognise(source, options.task)
     opened = FORMATS[name](source, index, options)
@@ -76,14 +76,15 @@ def open_source(source: Source, index: ImageIndex, options: ReadOptions) -> Pred
     return opened
 
 
-def check_format(name: str | None) -> None:
-    """Refuse a format that nobody knows.
+def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, options: ReadSettings) -> PredictionSet:
+    """Open a set whose format is known.
 
     Raises:
-        BprError: so it is.
+        BprError: it is not in that format, or none of its items can be used.
     """
-    if name is not None and name not in FORMATS:
-        raise BprError(f"unknown format {name!r}, expected one of {', '.join(FORMATS)}")
+    opened = kind(source, index, options)
+    _refuse_nothing(opened, source)
+    return opened
 
 
 def _refuse_nothing(opened: PredictionSet, source: Source) -> None:

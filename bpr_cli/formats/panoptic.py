@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, ReadOptions, SegmentRecord, Task, Writer, Written
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.categories import read_categories, read_record
 from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, join_names
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import LabelMap, Prediction
@@ -81,7 +82,7 @@ class PanopticSet(PredictionSet):
     task = Task.PANOPTIC
     family = "panoptic"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadOptions) -> None:
+    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
         """Check the annotations and find the PNG files and images.
 
         Raises:
@@ -99,7 +100,7 @@ class PanopticSet(PredictionSet):
         entries = [self._entry(number, record) for number, record in enumerate(self.document["annotations"])]
         self.items, self.failures = match_images(entries, index)
 
-    def _image_table(self, options: ReadOptions) -> ImageTable:
+    def _image_table(self, options: ReadSettings) -> ImageTable:
         if options.image_info is not None:
             return ImageTable.read(options.image_info)
         images = self.document.get("images")

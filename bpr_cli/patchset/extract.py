@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Task
+from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
+from bpr_cli.formats.settings import Format, Task
 from bpr_cli.patchset.image import Job, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, move_set, remove_set
 from bpr_cli.patchset.parts import ImageResult, Parts
@@ -90,7 +91,7 @@ class Extraction:
         self,
         given: Sequence[SourceInput],
         settings: PatchSetSettings,
-        form: str | None = None,
+        form: Format | None = None,
         task: Task | None = None,
     ) -> None:
         self._settings = settings

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, ReadOptions, SegmentRecord, Task
+from bpr_cli.formats.base import Failure, Item, PredictionSet, SegmentRecord
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Size
 from bpr_cli.patchset.matching import Segment, Segments
 from bpr_cli.patchset.settings import PatchSetSettings
@@ -135,7 +136,7 @@ def with_simulated(given: Sequence[SourceInput]) -> list[SourceInput]:
 
 
 def open_sources(
-    given: Sequence[SourceInput], settings: PatchSetSettings, form: str | None = None, task: Task | None = None
+    given: Sequence[SourceInput], settings: PatchSetSettings, form: Format | None = None, task: Task | None = None
 ) -> list[Source]:
     """Open the sources and check all that can be checked before anything is extracted.
 
@@ -148,13 +149,13 @@ def open_sources(
     Raises:
         BprError: something is missing, of the wrong kind, or nothing of a source can be used.
     """
-    options = ReadOptions(form, task)
+    options = ReadSettings(form, task)
     if settings.ignore_labels is not None:
         options = replace(options, ignore_labels=frozenset(settings.ignore_labels))
     return [_open(one, settings, options) for one in given]
 
 
-def _open(given: SourceInput, settings: PatchSetSettings, options: ReadOptions) -> Source:
+def _open(given: SourceInput, settings: PatchSetSettings, options: ReadSettings) -> Source:
     index = ImageIndex.scan(given.images)
     ending = ending_of(settings.label_set)
     if given.predictions is None:

@@ -10,13 +10,13 @@ from cityscapesscripts.helpers.labels import labels
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, ReadOptions, SegmentRecord, Task
+from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord
 from bpr_cli.formats.coco import CocoUnion
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex, NoImages
-from bpr_cli.formats.label_maps import LabelMapSet
-from bpr_cli.formats.open import FORMATS, check_format, open_source
+from bpr_cli.formats.open import FORMATS, open_as, open_source
 from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 
@@ -70,7 +70,7 @@ def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
     return tuple(records)
 
 
-def open_without_images(predictions: Path, options: ReadOptions) -> PredictionSet:
+def open_without_images(predictions: Path, options: ReadSettings) -> PredictionSet:
     """Open predictions as ``open_predictions`` does, but without their images.
 
     The ``image`` of an item is only what its image may be called.
@@ -78,12 +78,11 @@ def open_without_images(predictions: Path, options: ReadOptions) -> PredictionSe
     Raises:
         BprError: as ``open_predictions``.
     """
-    check_format(options.format)
     return open_source(Source(predictions), NoImages(), options)
 
 
 def open_truth(
-    path: Path, predictions: PredictionSet, options: ReadOptions, ending: str | None = None
+    path: Path, predictions: PredictionSet, options: ReadSettings, ending: str | None = None
 ) -> PredictionSet:
     """Open the ground truth for a set of predictions, in the format that can be compared with them.
 
@@ -119,10 +118,10 @@ def open_truth(
         source = Source(path, chosen, kind)
         if not source.pngs:
             raise BprError(f"{path} holds no PNG file, expected {kind} for {predictions.format} predictions: {_WANTED}")
-    return open_source(source, NoImages(), replace(options, format=predictions.format, task=None))
+    return open_as(type(predictions), source, NoImages(), options)
 
 
-def open_truth_alone(path: Path, options: ReadOptions, ending: str | None = None) -> PredictionSet:
+def open_truth_alone(path: Path, options: ReadSettings, ending: str | None = None) -> PredictionSet:
     """Open ground truth without predictions to go by: its form is recognised like that of predictions.
 
     A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task asked for is semantic, if
@@ -144,7 +143,7 @@ def open_truth_alone(path: Path, options: ReadOptions, ending: str | None = None
         return _open_instance_ids(source)
     chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
     if chosen:
-        source, options = Source(path, chosen, kind), replace(options, format=LabelMapSet.format)
+        source, options = Source(path, chosen, kind), replace(options, format="labels")
     return open_source(source, NoImages(), options)
 
 

@@ -28,7 +28,7 @@ from quality import SOURCES, Figures, Source, measure, new_table, number, refine
 from rich.console import Console
 
 from bpr_cli import Refiner, RefineSettings
-from bpr_cli.formats import PredictionSet
+from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.images import read_image
 
 METHODS: dict[str, list[Method]] = {

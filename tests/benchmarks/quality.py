@@ -42,7 +42,9 @@ from bpr_cli.evaluation.opening import Inputs, Opened, open_evaluation
 from bpr_cli.evaluation.report import Report
 from bpr_cli.evaluation.run import Evaluation
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
+from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask
 from bpr_cli.refinement.pipeline import refine_predictions
 
@@ -88,7 +90,7 @@ class Source:
 
     def open(self, data: Path) -> PredictionSet:
         info = data / self.image_info if self.image_info else None
-        return open_predictions(data / self.predictions, data / self.images, ReadOptions(image_info=info))
+        return open_predictions(data / self.predictions, data / self.images, ReadSettings(image_info=info))
 
 
 def _objects(name: str, predictions: str, truth: str, image_info: str | None = None) -> Source:

@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
+from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class SpeedSet:
     image_info: Path | None = None
 
     def open(self) -> PredictionSet:
-        return open_predictions(self.predictions, self.images, ReadOptions(image_info=self.image_info))
+        return open_predictions(self.predictions, self.images, ReadSettings(image_info=self.image_info))
 
     def arguments(self, out: Path) -> list[str]:
         """Of ``bpr refine``."""

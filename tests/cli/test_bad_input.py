@@ -368,11 +368,6 @@ WEIGHTS = [
 
 SETTINGS = [
     Bad(
-        "format",
-        "unknown format 'voc', expected one of coco, cityscapes, labels, panoptic, masks",
-        more="--format voc",
-    ),
-    Bad(
         "format of other files",
         "masks holds no JSON file, expected exactly one with the predictions",
         more="--format coco",
@@ -483,6 +478,7 @@ def test_an_output_that_may_not_be_written(world, refine, monkeypatch):
         (["refine"], "Missing argument 'predictions'."),
         (["refine", "masks", "--images", "images"], "Missing option '--out' / '-o'."),
         (["refine", "masks", "--batch-size", "many"], "Invalid value for '--batch-size'"),
+        (["refine", "masks", "--format", "voc"], "'voc' is not one of 'coco', 'cityscapes', 'labels', 'panoptic'"),
         (["refine", "masks", "--task", "depth"], "'depth' is not one of 'instance', 'semantic', 'panoptic'."),
         (["refine", "masks", "--bach-size", "1"], "No such option: --bach-size"),
         (["sharpen"], "No such command 'sharpen'."),

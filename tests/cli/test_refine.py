@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from bpr_cli.formats import ReadOptions, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
 from tests.cli.worlds import INFO, MASK, SIZE, record, results, tree
 from tests.formats.format_builders import disc, load, panoptic_ids, panoptic_png, photo, pixels, png, save
 
@@ -21,7 +22,7 @@ def files(folder):
 
 def names(predictions, images, **options):
     """What can be opened."""
-    opened = open_predictions(predictions, images, ReadOptions(**options))
+    opened = open_predictions(predictions, images, ReadSettings(**options))
     assert not opened.failures
     for item in opened.items:
         opened.read(item)

@@ -15,7 +15,7 @@ from bpr_cli.evaluation.report import (
     Row,
     SegmentPair,
 )
-from bpr_cli.formats import Failure
+from bpr_cli.formats.base import Failure
 
 NAN = float("nan")
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from bpr_cli.formats import PredictionSet, ReadOptions, open_predictions
+from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
 
 SIZE = (24, 32)
 
@@ -89,7 +91,7 @@ def uncompressed(mask):
 
 def round_trip(predictions: Path, images: Path, out: Path, **options) -> PredictionSet:
     """Read every item and write it back unchanged, in reverse order because the order must not matter."""
-    opened = open_predictions(predictions, images, ReadOptions(**options))
+    opened = open_predictions(predictions, images, ReadSettings(**options))
     with opened.writer(out) as writer:
         for item in reversed(opened.items):
             writer.write(item, opened.read(item))

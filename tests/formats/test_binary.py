@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Mask
 from tests.formats.format_builders import SIZE, disc, masks, photo, pixels, png, round_trip
 
@@ -76,7 +77,7 @@ def test_a_file_with_more_values_fails_and_says_what_to_do(tmp_path):
 
 def test_a_single_other_value_is_no_mask(tmp_path):
     mask_file(tmp_path / "preds/x.png", 7)
-    opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"), ReadOptions(format="masks"))
+    opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"), ReadSettings(format="masks"))
     with pytest.raises(BprError, match="holds the values 0, 7"):
         opened.read(opened.items[0])
 

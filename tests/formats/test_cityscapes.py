@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings, Task
 from tests.formats.format_builders import SIZE, disc, photo, pixels, png, read_all, round_trip
 
 
@@ -141,7 +142,7 @@ def test_a_truncated_mask(tmp_path):
 def test_a_forced_format_without_result_files(tmp_path):
     mask_file(tmp_path / "preds/x_0.png")
     with pytest.raises(BprError, match=r"no Cityscapes result file.*_pred\.txt"):
-        open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"), ReadOptions(format="cityscapes"))
+        open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"), ReadSettings(format="cityscapes"))
 
 
 @pytest.mark.parametrize("name", ["x\u2028y", "x\x85y", "x\x0cy", "ä ネコ", "\udcff"])

@@ -7,7 +7,8 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.open import open_without_images
 from tests.formats.format_builders import SIZE, compressed, disc, load, photo, read_all, round_trip, save, uncompressed
@@ -135,7 +136,7 @@ def test_image_names_from_image_info(tmp_path, image_id, listed):
     info = save(
         tmp_path / "info.json", {"images": [{"id": listed, "file_name": "deep/cat.jpg"}], "annotations": "not read"}
     )
-    opened = open_predictions(save(tmp_path / "r.json", [record(image_id)]), images, ReadOptions(image_info=info))
+    opened = open_predictions(save(tmp_path / "r.json", [record(image_id)]), images, ReadSettings(image_info=info))
     assert [item.image for item in opened.items] == [images / "deep/cat.jpg"]
 
 
@@ -145,7 +146,7 @@ def test_polygons_take_the_size_that_is_known(tmp_path):
     (alone,) = read_all(open_predictions(predictions, images))["1"]
     assert alone.size == SIZE
     info = save(tmp_path / "i.json", {"images": [{"id": 1, "file_name": "1.png", "height": 50, "width": 60}]})
-    (listed,) = read_all(open_predictions(predictions, images, ReadOptions(image_info=info)))["1"]
+    (listed,) = read_all(open_predictions(predictions, images, ReadSettings(image_info=info)))["1"]
     assert listed.size == (50, 60)
 
 
@@ -190,7 +191,7 @@ def test_runs_that_do_not_fit_the_size_are_found_when_read(tmp_path):
 def test_an_id_that_image_info_does_not_have(tmp_path):
     images = images_at(tmp_path, "1.png", "2.png")
     info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png"}]})
-    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images, ReadOptions(image_info=info))
+    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images, ReadSettings(image_info=info))
     assert [item.name for item in opened.items] == ["1"]
     assert "record 1 has the unknown image id 2" in opened.failures[0].reason
     assert "--image-info" in opened.failures[0].reason
@@ -207,7 +208,7 @@ def test_image_info_without_images(tmp_path, content):
     images = images_at(tmp_path, "1.png")
     info = save(tmp_path / "info.json", content)
     with pytest.raises(BprError, match=r"info\.json holds .* 'images' list"):
-        open_predictions(save(tmp_path / "r.json", [record(1)]), images, ReadOptions(image_info=info))
+        open_predictions(save(tmp_path / "r.json", [record(1)]), images, ReadSettings(image_info=info))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_json_that_is_not_results(tmp_path, text, message, forced):
     path = tmp_path / "r.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(BprError) as caught:
-        open_predictions(path, images_at(tmp_path, "1.png"), ReadOptions(format=forced))
+        open_predictions(path, images_at(tmp_path, "1.png"), ReadSettings(format=forced))
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
 
@@ -281,9 +282,9 @@ def test_two_images_of_one_id_are_refused(tmp_path):
     one, other = ({"id": -1, "file_name": name} for name in ("a.png", "b.png"))
     info = save(tmp_path / "info.json", {"images": [one, one, other]})
     with pytest.raises(BprError, match=r"info\.json has two images with the id -1, a\.png and b\.png"):
-        open_predictions(predictions, images, ReadOptions(image_info=info))
+        open_predictions(predictions, images, ReadSettings(image_info=info))
     save(info, {"images": [one, one]})
-    assert open_predictions(predictions, images, ReadOptions(image_info=info)).items[0].image == images / "a.png"
+    assert open_predictions(predictions, images, ReadSettings(image_info=info)).items[0].image == images / "a.png"
 
 
 def test_many_whole_frames_are_not_unpacked(tmp_path, monkeypatch):
@@ -301,7 +302,7 @@ def test_polygons_in_an_image_said_to_be_huge(tmp_path):
     images = images_at(tmp_path, "1.png")
     info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png", "height": 10**9, "width": 10**9}]})
     predictions = save(tmp_path / "r.json", [record(1, POLYGON)])
-    opened = open_predictions(predictions, images, ReadOptions(image_info=info))
+    opened = open_predictions(predictions, images, ReadSettings(image_info=info))
     with pytest.raises(BprError, match=r"its size is \[1000000000, 1000000000\], more than"):
         opened.read(opened.items[0])
 
@@ -309,6 +310,6 @@ def test_polygons_in_an_image_said_to_be_huge(tmp_path):
 def test_without_images_no_name_in_a_file_is_opened(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photo(tmp_path / "7.png").rename(tmp_path / "7")
-    opened = open_without_images(save(tmp_path / "r.json", [record(7, POLYGON)]), ReadOptions())
+    opened = open_without_images(save(tmp_path / "r.json", [record(7, POLYGON)]), ReadSettings())
     with pytest.raises(BprError, match="the size of the image '7' is not stated"):
         opened.read(opened.items[0])

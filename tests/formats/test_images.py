@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import image_size, read_image
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images, stems_of
+from bpr_cli.formats.images import image_size, read_image
 from tests.formats.format_builders import SIZE, photo, png
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap
 from tests.formats.format_builders import SIZE, indexed_png, panoptic_png, photo, pixels, png, round_trip
 
@@ -26,7 +27,7 @@ def test_labels_and_void(tmp_path):
     assert label_map.labels.dtype == np.int32
     assert np.array_equal(label_map.labels, values)
     assert label_map.void == {255}
-    options = ReadOptions(ignore_labels=frozenset({0, 3}))
+    options = ReadSettings(ignore_labels=frozenset({0, 3}))
     opened = open_predictions(tmp_path / "preds", images, options)
     assert opened.read(opened.items[0]).void == {0, 3}
 

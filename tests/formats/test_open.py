@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import FORMATS, ReadOptions, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import FORMATS, ReadSettings, Task
 from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
 
 
@@ -39,11 +40,11 @@ def images(tmp_path):
 def test_png_folders_by_their_values(tmp_path, images, files, task, expected):
     for name, content in zip("abc", files, strict=False):
         png(tmp_path / f"preds/{name}.png", content)
-    assert open_predictions(tmp_path / "preds", images, ReadOptions(task=task)).format == expected
+    assert open_predictions(tmp_path / "preds", images, ReadSettings(task=task)).format == expected
     (tmp_path / "preds/broken.png").write_text("not an image")
-    assert open_predictions(tmp_path / "preds", images, ReadOptions(task=task)).format == expected
+    assert open_predictions(tmp_path / "preds", images, ReadSettings(task=task)).format == expected
     if len(files) == 1:
-        assert open_predictions(tmp_path / "preds/a.png", images, ReadOptions(task=task)).format == expected
+        assert open_predictions(tmp_path / "preds/a.png", images, ReadSettings(task=task)).format == expected
 
 
 def test_the_sample_reaches_from_the_first_to_the_last_file(tmp_path):
@@ -65,18 +66,18 @@ def test_other_json_files_are_ignored_beside_png_files(tmp_path, images):
 
 def test_a_forced_format_is_not_recognised(tmp_path, images):
     png(tmp_path / "preds/a.png", values(0, 1))
-    assert open_predictions(tmp_path / "preds", images, ReadOptions(format="labels")).format == "labels"
+    assert open_predictions(tmp_path / "preds", images, ReadSettings(format="labels")).format == "labels"
 
 
 def refused(predictions, images, **options):
     with pytest.raises(BprError) as caught:
-        open_predictions(predictions, images, ReadOptions(**options))
+        open_predictions(predictions, images, ReadSettings(**options))
     return str(caught.value)
 
 
 def test_unknown_formats_are_answered_with_the_known(tmp_path, images):
     message = refused(tmp_path, images, format="voc")
-    assert "unknown format 'voc'" in message
+    assert "format is 'voc'" in message
     assert all(name in message for name in FORMATS)
 
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import ReadOptions, Task, open_predictions
 from bpr_cli.formats.measures import distinct_ids, measure_segments
+from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.png import encode_ids, read_ids
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap
 from tests.formats.format_builders import (
     SIZE,
@@ -171,7 +172,7 @@ def test_images_by_image_info(tmp_path):
     image = photo(tmp_path / "images/cat.jpg")
     photo(tmp_path / "images/one.jpg")
     info = save(tmp_path / "info.json", {"images": [{"id": 25, "file_name": "cat.jpg"}]})
-    assert open_predictions(path, tmp_path / "images", ReadOptions(image_info=info)).items[0].image == image
+    assert open_predictions(path, tmp_path / "images", ReadSettings(image_info=info)).items[0].image == image
 
 
 @pytest.mark.parametrize(

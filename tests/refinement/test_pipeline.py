@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, Task, Writer, Written
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
+from bpr_cli.formats.settings import Task
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.refinement import pipeline as module
 from bpr_cli.refinement.pipeline import refine_predictions

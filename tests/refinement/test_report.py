@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 from PIL import Image
 
-from bpr_cli.formats import FORMATS, Task, open_predictions
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import FORMATS, Task
 from bpr_cli.inference.backends import MAKERS
 from bpr_cli.refinement.job import refine_to
 from bpr_cli.refinement.report import SCHEMA, RefineSummary

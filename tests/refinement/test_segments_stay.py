@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from bpr_cli.formats import open_predictions
+from bpr_cli.formats.open import open_predictions
 from bpr_cli.refinement.pipeline import refine_predictions
 from tests.inference.engines import blob, picture
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import image_size, read_image
+from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.json_files import read_json
 from bpr_cli.formats.png import read_gray, read_ids
 from bpr_cli.formats.png_window import read_window

@@ -4,8 +4,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import image_size, read_image
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.images import image_size, read_image
 from tests.formats.format_builders import photo
 from tests.fuzz.fuzzing import Reader
 

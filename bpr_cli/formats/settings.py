@@ -1,0 +1,44 @@
+"""How to open predictions. Free of NumPy and OpenCV, so that the command line can list the options at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from bpr_cli.settings import Settings, option
+
+Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks"]
+FORMATS: tuple[str, ...] = get_args(Format)
+"""What ``--format`` takes."""
+
+PANEL = "Input"
+
+
+class Task(str, Enum):
+    """The kind of segmentation; decides whether masks are refined alone or compete for pixels."""
+
+    INSTANCE = "instance"
+    SEMANTIC = "semantic"
+    PANOPTIC = "panoptic"
+
+
+@dataclass(frozen=True)
+class ReadSettings(Settings):
+    """How to open a set of predictions; by default everything is detected from the files."""
+
+    format: Annotated[Format | None, option("Input format (default: auto-detect)", panel=PANEL)] = None
+    task: Annotated[Task | None, option("Segmentation task (default: auto-detect)", panel=PANEL)] = None
+    image_info: Annotated[
+        Path | None,
+        option(
+            "COCO JSON file that maps image ids to file names; only its 'images' list is read",
+            panel=PANEL,
+            metavar="FILE",
+        ),
+    ] = None
+    ignore_labels: Annotated[
+        frozenset[int],
+        option("Label that is never refined; may be repeated", panel=PANEL, flags=("--ignore-label",), metavar="LABEL"),
+    ] = frozenset({255})
