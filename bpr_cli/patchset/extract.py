@@ -16,12 +16,13 @@ from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.settings import Format, Task
 from bpr_cli.patchset.image import Job, extract_image
-from bpr_cli.patchset.layout import DOCUMENT, move_set, remove_set
+from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, move_set, remove_set
 from bpr_cli.patchset.parts import ImageResult, Parts
 from bpr_cli.patchset.reservoir import Draw
 from bpr_cli.patchset.resume import difference, digest_inputs, told
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourceInput, open_sources, with_simulated
-from bpr_cli.patchset.store import Counts, PatchSet, PatchSetSettings, PatchSetWriter, PatchSource
+from bpr_cli.patchset.store import PatchSet, PatchSetWriter
 from bpr_cli.system.lock import sole_writer
 from bpr_cli.system.threads import default_workers, in_order
 
@@ -140,7 +141,7 @@ class Extraction:
 
     def _verified(self, out: Path) -> PatchSet:
         """The set that is there already."""
-        patch_set = PatchSet.open(out)
+        patch_set = PatchSet(out)
         found, wanted = told(patch_set.settings, patch_set.sources), self._told
         if found != wanted:
             raise BprError(
@@ -149,7 +150,7 @@ class Extraction:
         patch_set.verify()
         return patch_set
 
-    def _described(self, counts: Sequence[Counts]) -> list[PatchSource]:
+    def _described(self, counts: Sequence[SourceCounts]) -> list[PatchSource]:
         """What the set says of its sources."""
         return [
             PatchSource(
@@ -157,14 +158,14 @@ class Extraction:
                 source.sets.predictions.format,
                 str(source.given.images),
                 str(source.given.truth),
-                seen + Counts(failed=len(source.failures)),
+                seen + SourceCounts(failed=len(source.failures)),
             )
             for source, seen in zip(self._sources, counts, strict=True)
         ]
 
     @property
     def _told(self) -> dict[str, Json]:
-        return told(self._settings, self._described([Counts()] * len(self._sources)))
+        return told(self._settings, self._described([SourceCounts()] * len(self._sources)))
 
     def _begin(self, parts: Parts, out: Path) -> tuple[Draw, int]:
         """Start, or go on where an earlier start was interrupted: the draw so far, and the images done."""
@@ -200,7 +201,7 @@ class Extraction:
 
     def _finish(self, parts: Parts, draw: Draw, out: Path) -> tuple[PatchSet, list[Failure]]:
         """Make the set of the parts."""
-        counts = [Counts()] * len(self._sources)
+        counts = [SourceCounts()] * len(self._sources)
         failures = self._unusable
         kept = 0
         staging = parts.staging()
@@ -210,14 +211,14 @@ class Extraction:
             failures += [result.failure] if result.failure else []
             drawn = [patch for patch in result.patches if patch.key <= draw.limit]
             for patch in drawn:
-                writer.add_record(patch.record, patch.origin)
+                writer.add(patch.record, patch.origin)
             kept += len(drawn)
         if kept == 0:
             parts.remove()
-            raise BprError(_nothing(sum(counts, Counts()), failures))
+            raise BprError(_nothing(sum(counts, SourceCounts()), failures))
         writer.close(self._described(counts))
         move_set(staging, out)
-        return PatchSet.open(out), failures
+        return PatchSet(out), failures
 
     @property
     def _unusable(self) -> list[Failure]:
@@ -233,7 +234,7 @@ def _bytes(result: ImageResult) -> int:
     return sum(len(patch.record) for patch in result.patches)
 
 
-def _nothing(seen: Counts, failures: Sequence[Failure]) -> str:
+def _nothing(seen: SourceCounts, failures: Sequence[Failure]) -> str:
     """Why there is no patch."""
     if failures:
         return f"no image could be used: {failures[0].reason}"

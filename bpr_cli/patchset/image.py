@@ -12,13 +12,15 @@ from bpr_cli.formats.base import Failure
 from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.cutting import Image, boxes_of, cut_patch, is_useful
+from bpr_cli.patchset.layout import SourceCounts
 from bpr_cli.patchset.matching import Matched, Segment, Segments, iou, match, unknown
 from bpr_cli.patchset.parts import EncodedPatch, ImageResult
 from bpr_cli.patchset.record import encode_sample
 from bpr_cli.patchset.reservoir import Draw, random_key
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.patchset.sources import Source, Work
-from bpr_cli.patchset.store import Counts, PatchOrigin, PatchSetSettings
+from bpr_cli.patchset.store import PatchOrigin
 from bpr_cli.refinement.image import check_size
 
 _ATTEMPTS = 5
@@ -46,11 +48,13 @@ def extract_image(job: Job, settings: PatchSetSettings, draw: Draw) -> ImageResu
     """
     try:
         image, coarse_masks, matches = _read(job, settings)
-        return _cut(job, settings, draw, image, Counts(images=1, segments=coarse_masks, matched=len(matches)), matches)
+        return _cut(
+            job, settings, draw, image, SourceCounts(images=1, segments=coarse_masks, matched=len(matches)), matches
+        )
     except BprError as error:
         name = job.work.pair.name
         reason = str(error) if name in str(error) else f"{name}: {error}"
-        return ImageResult(job.number, Counts(failed=1), failure=Failure(name, reason))
+        return ImageResult(job.number, SourceCounts(failed=1), failure=Failure(name, reason))
 
 
 def _read(job: Job, settings: PatchSetSettings) -> tuple[Image, int, list[Matched]]:
@@ -101,7 +105,7 @@ def _acceptable(truth: Mask, min_iou: float, rng: np.random.Generator) -> Mask |
 
 
 def _cut(
-    job: Job, settings: PatchSetSettings, draw: Draw, image: Image, counts: Counts, matches: list[Matched]
+    job: Job, settings: PatchSetSettings, draw: Draw, image: Image, counts: SourceCounts, matches: list[Matched]
 ) -> ImageResult:
     sets, pair = job.source.sets, job.work.pair
     if pair.prediction is None:
@@ -112,7 +116,7 @@ def _cut(
         for box in boxes_of(matched.coarse.mask, settings):
             sample = cut_patch(image, matched, box, settings)
             useful = is_useful(sample, settings, job.source.maps)
-            counts += Counts(patches=1) if useful else Counts(dropped=1)
+            counts += SourceCounts(patches=1) if useful else SourceCounts(dropped=1)
             key = random_key(settings.seed, job.number, pair.prediction.name, place, box)
             if useful and key <= draw.limit:
                 segment = matched.coarse

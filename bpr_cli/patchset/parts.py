@@ -11,7 +11,8 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json, read_json, write_json
-from bpr_cli.patchset.store import Counts, PatchOrigin
+from bpr_cli.patchset.layout import SourceCounts
+from bpr_cli.patchset.store import PatchOrigin
 from bpr_cli.system.atomic import writing
 from bpr_cli.system.paths import list_folder, read_bytes, write_bytes
 
@@ -47,7 +48,7 @@ class ImageResult:
     """
 
     source: int
-    counts: Counts
+    counts: SourceCounts
     patches: tuple[EncodedPatch, ...] = ()
     failure: Failure | None = None
 
@@ -161,7 +162,7 @@ def _parse(header: list[Json], records: bytes) -> list[ImageResult]:
             patches.append(EncodedPatch(record, PatchOrigin(**origin, box=(x0, y0, x1, y1)), key))
             start += length
         failure = Failure(**described["failure"]) if described["failure"] else None
-        results.append(ImageResult(described["source"], Counts(**described["counts"]), tuple(patches), failure))
+        results.append(ImageResult(described["source"], SourceCounts(**described["counts"]), tuple(patches), failure))
     if start != len(records):
         raise ValueError(f"{len(records)} bytes of patches, expected {start}")
     return results

@@ -1,4 +1,8 @@
-"""One patch as bytes: the image as PNG or JPEG, the masks as packed bits."""
+"""One patch as bytes: the image as PNG or JPEG, the masks as packed bits.
+
+A record is the length of the image file (little-endian uint32), the image file, and three bit planes deflated
+together: coarse mask, foreground of the ground truth, void.
+"""
 
 from __future__ import annotations
 
@@ -9,47 +13,44 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
+from bpr_cli.typing import ByteArray
 
 VOID = 255
-"""What the truth holds where nobody knows it: the loss leaves such pixels out."""
+"""Value of unknown pixels in the ground truth; the loss leaves them out."""
 
 _LENGTH = struct.Struct("<I")
 _PLANES = 3
-_444 = 0x111111  # no subsampling: colours may change right at the boundary
+_444 = 0x111111  # no chroma subsampling: colours may change right at the boundary
 
 
 @dataclass(frozen=True)
 class PatchSample:
-    """A patch with its context, E = patch_size + 2 * padding pixels a side.
+    """A patch with its context, E = patch_size + 2 * padding pixels on each side.
 
     Attributes:
         image: uint8, (E, E, 3), RGB.
-        coarse: uint8, (E, E), 0 and 1, what a model predicted.
-        truth: uint8, (E, E), 0 and 1, and ``VOID`` where it is not known.
+        coarse: uint8, (E, E), 0 and 1, the mask that a model predicted.
+        truth: uint8, (E, E), the ground truth: 0, 1 and ``VOID``.
     """
 
-    image: NDArray[np.uint8]
-    coarse: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
+    image: ByteArray
+    coarse: ByteArray
+    truth: ByteArray
 
 
 def encode_sample(sample: PatchSample, jpeg: int | None) -> bytes:
-    """The record of a patch; the same bytes for the same patch.
+    """The record of a patch. Equal patches give equal bytes.
 
     Args:
         sample: the patch.
-        jpeg: quality, 1 to 100, or None for PNG, which loses nothing.
+        jpeg: quality, 1 to 100, or None for PNG, which is lossless.
     """
     pixels = cv2.cvtColor(np.ascontiguousarray(sample.image), cv2.COLOR_RGB2BGR)
-    if jpeg is None:
-        image = cv2.imencode(".png", pixels)[1].tobytes()
-    else:
-        options = [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
-        image = cv2.imencode(".jpg", pixels, options)[1].tobytes()
+    options = [] if jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
+    image = cv2.imencode(".png" if jpeg is None else ".jpg", pixels, options)[1].tobytes()
     planes = np.stack([sample.coarse == 1, sample.truth == 1, sample.truth == VOID])
     packed = zlib.compress(np.packbits(planes.reshape(_PLANES, -1), axis=1).tobytes())
     return _LENGTH.pack(len(image)) + image + packed
@@ -59,11 +60,11 @@ def decode_sample(record: bytes, side: int) -> PatchSample:
     """The patch of a record.
 
     Args:
-        record: what ``encode_sample`` made.
-        side: E of the set; sizes that the record states are checked before memory is taken for them.
+        record: bytes from ``encode_sample``.
+        side: E of the set. Sizes that the record states are compared with it before memory is allocated for them.
 
     Raises:
-        BprError: these are no such bytes; the sentence does not name the file.
+        BprError: the bytes are no such record; the message does not name the file.
     """
     if len(record) < _LENGTH.size:
         raise BprError(f"it has {len(record)} bytes, too few for a patch")
@@ -71,12 +72,12 @@ def decode_sample(record: bytes, side: int) -> PatchSample:
     if end > len(record):
         raise BprError(f"its image ends at byte {end}, but it has {len(record)} bytes")
     image = _decode_image(record[_LENGTH.size : end], side)
-    coarse, true, void = _unpack(record[end:], side)
-    true[void == 1] = VOID
-    return PatchSample(image, coarse, true)
+    coarse, truth, void = _unpack(record[end:], side)
+    truth[void == 1] = VOID
+    return PatchSample(image, coarse, truth)
 
 
-def _decode_image(content: bytes, side: int) -> NDArray[np.uint8]:
+def _decode_image(content: bytes, side: int) -> ByteArray:
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as header:
             size = header.size
@@ -91,8 +92,8 @@ def _decode_image(content: bytes, side: int) -> NDArray[np.uint8]:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
 
 
-def _unpack(content: bytes, side: int) -> NDArray[np.uint8]:
-    """The planes of a record: uint8, (3, E, E), 0 and 1: coarse, true, void."""
+def _unpack(content: bytes, side: int) -> ByteArray:
+    """The bit planes of a record: uint8, (3, E, E), 0 and 1."""
     row = -(-side * side // 8)
     inflate = zlib.decompressobj()
     try:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bpr_cli.formats.json_files import Json
+from bpr_cli.patchset.layout import PatchSource
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import Source
-from bpr_cli.patchset.store import PatchSetSettings, PatchSource
 from bpr_cli.system.paths import fingerprint
 
 

@@ -1,4 +1,4 @@
-"""The patch set: training patches in a few large files with random access, see ``patch_files.py``."""
+"""A patch set: training patches in a few large files with random access, see ``layout.py``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.coco_json import is_id
@@ -26,41 +24,29 @@ from bpr_cli.patchset.layout import (
     INDEX_TYPE,
     ITEMS,
     NO_CATEGORY,
-    Counts,
     PatchSource,
     SetDocument,
     SetFile,
+    open_for_reading,
     read_index,
-    reading,
     shard_name,
+    write_file,
 )
-from bpr_cli.patchset.record import VOID, PatchSample, decode_sample, encode_sample
+from bpr_cli.patchset.record import PatchSample, decode_sample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.system.atomic import writing
-from bpr_cli.system.paths import write_bytes
-
-__all__ = [
-    "VOID",
-    "Counts",
-    "PatchItem",
-    "PatchOrigin",
-    "PatchSample",
-    "PatchSet",
-    "PatchSetSettings",
-    "PatchSetWriter",
-    "PatchSource",
-]
+from bpr_cli.typing import IntArray
 
 SHARD_BYTES = 256 * 2**20
-"""A shard that has reached this size is full."""
+"""A shard of this size is full."""
 
 
 @dataclass(frozen=True)
 class PatchItem:
-    """An image of a set, as one source of coarse masks saw it.
+    """An image of a set, as one source of coarse masks has it.
 
     Attributes:
-        source: the predictions, as the user called them.
+        source: the predictions, as the user named them.
         name: of the item within its source.
         image_id: None where the format has only names.
     """
@@ -75,12 +61,12 @@ class PatchOrigin:
     """Where a patch comes from.
 
     Attributes:
-        source: the predictions, as the user called them.
+        source: the predictions, as the user named them.
         item: name of the image's item within the source.
         image_id: None where the format has only names.
         category: of the segment; None for binary masks.
         box: the patch without context, in image pixels, half-open.
-        segment: place of the mask in its image; of a label map, the label or id.
+        segment: position of the mask in its image; for a label map, the label or id.
     """
 
     source: str
@@ -92,7 +78,7 @@ class PatchOrigin:
 
 
 class PatchSet:
-    """A finished patch set: cheap to open, read at random by any number of threads and processes at a time.
+    """A finished patch set. It is cheap to open; threads and processes may read it at the same time.
 
     It keeps no file open, and is pickled as its path.
 
@@ -100,30 +86,24 @@ class PatchSet:
         path: the directory.
         settings: how it was made.
         sources: what it was extracted from.
-        digest: SHA-256 of all its content as hex digits.
+        digest: SHA-256 of all its content, hexadecimal.
     """
 
-    def __init__(self, path: Path, document: SetDocument) -> None:
-        """See ``open``."""
-        self.path = path
-        self.settings = document.settings
-        self.sources = document.sources
-        self.digest = document.digest
-        self._document = document
-        self._index = read_index(path, document)
-
-    @classmethod
-    def open(cls, path: Path) -> PatchSet:
+    def __init__(self, path: Path) -> None:
         """Open a set and check the sizes of its files and the content of the index.
 
         Raises:
             BprError: it is missing, unfinished, cut short, changed, of another version, or no patch set.
         """
-        path = Path(path)
-        return cls(path, SetDocument.read(path))
+        self.path = Path(path)
+        self._document = SetDocument.read(self.path)
+        self.settings = self._document.settings
+        self.sources = self._document.sources
+        self.digest = self._document.digest
+        self._index = read_index(self.path, self._document)
 
     def __reduce__(self) -> tuple[Callable[[Path], PatchSet], tuple[Path]]:
-        return PatchSet.open, (self.path,)
+        return PatchSet, (self.path,)
 
     def __len__(self) -> int:
         return len(self._index)
@@ -132,13 +112,13 @@ class PatchSet:
         """Read one patch.
 
         Raises:
-            BprError: the file has been cut short or changed since the set was made.
+            BprError: the file was cut short or changed since the set was made.
             IndexError: there is no such patch.
         """
         entry = self._index[index]
         shard, offset, length = int(entry["shard"]), int(entry["offset"]), int(entry["length"])
-        file = self.path / self._document.shards[shard].name
-        with reading(file) as opened:
+        file = self.path / shard_name(shard)
+        with open_for_reading(file) as opened:
             opened.seek(offset)
             record = opened.read(length)
         try:
@@ -169,20 +149,20 @@ class PatchSet:
             BprError: the list is broken.
         """
         self._document.items.check(self.path)
-        return _parse_items(self.path / ITEMS, self._document.images)
+        return _read_items(self.path / ITEMS, self._document.images)
 
     @property
-    def item_numbers(self) -> NDArray[np.int64]:
-        """int64, (P,): the place in ``items`` of the image of every patch, to split or balance a set by."""
+    def item_numbers(self) -> IntArray:
+        """int64, (P,): position in ``items`` of the image of every patch, to split or balance a set by image."""
         return self._index["item"].astype(np.int64)
 
     @property
     def bytes(self) -> int:
-        """Size of the set on the disk."""
+        """Size of the set on the disk, without ``set.json``."""
         return sum(file.bytes for file in self._document.files)
 
     def verify(self) -> None:
-        """Read everything and compare it with the digest.
+        """Read all files and compare them with their digests.
 
         Raises:
             BprError: a file is not as it was written.
@@ -191,7 +171,7 @@ class PatchSet:
             file.check(self.path)
 
 
-def _parse_items(path: Path, count: int) -> tuple[PatchItem, ...]:
+def _read_items(path: Path, count: int) -> tuple[PatchItem, ...]:
     content = read_json(path)
     try:
         items = tuple(PatchItem(source, name, image_id) for source, name, image_id in content)
@@ -200,28 +180,25 @@ def _parse_items(path: Path, count: int) -> tuple[PatchItem, ...]:
     if not all(isinstance(value, str) for item in items for value in (item.source, item.name)) or not all(
         item.image_id is None or is_id(item.image_id) for item in items
     ):
-        raise BprError(f"{path} lists images whose names are no texts; extract the patch set again")
+        raise BprError(f"{path} lists images whose names are not text; extract the patch set again")
     if len(items) != count:
         raise BprError(f"{path} lists {len(items)} images, expected {count}; extract the patch set again")
     return items
 
 
 class PatchSetWriter:
-    """Writes a patch set; it is there once ``close`` is done, and not before.
-
-    Used in a ``with`` statement, it is closed at the end unless an error goes through.
-    """
+    """Writes a patch set, which exists once ``close`` has returned."""
 
     def __init__(self, path: Path, settings: PatchSetSettings, shard_bytes: int = SHARD_BYTES) -> None:
         """Begin a set.
 
         Args:
-            path: the directory, made where missing; shards of a set that was never finished are removed from it.
+            path: the directory, created if missing. Shards of a set that was never finished are removed from it.
             settings: how the patches are made.
-            shard_bytes: size that fills a shard.
+            shard_bytes: size at which a shard is full.
 
         Raises:
-            BprError: there is a patch set already, or the directory cannot be written.
+            BprError: the directory holds a patch set, or cannot be written.
         """
         if (path / DOCUMENT).exists():
             raise BprError(f"{path} holds a patch set already; give another directory, or remove it first")
@@ -237,20 +214,12 @@ class PatchSetWriter:
             for leftover in path.glob("patches-*.bin"):
                 leftover.unlink()
 
-    def add(self, sample: PatchSample, origin: PatchOrigin) -> None:
+    def add(self, record: bytes, origin: PatchOrigin) -> None:
         """Add one patch.
 
-        Raises:
-            BprError: it has another size than the settings say, or the disk is full.
-        """
-        side = self._settings.side
-        shapes = [plane.shape for plane in (sample.image, sample.coarse, sample.truth)]
-        if shapes != [(side, side, 3), (side, side), (side, side)]:
-            raise BprError(f"the patch has the shapes {shapes}, expected {side} x {side} pixels")
-        self.add_record(encode_sample(sample, self._settings.jpeg), origin)
-
-    def add_record(self, record: bytes, origin: PatchOrigin) -> None:
-        """Add one patch that ``encode_sample`` has encoded with the quality of the settings.
+        Args:
+            record: the patch from ``encode_sample``, with the size and JPEG quality of the settings.
+            origin: where it comes from.
 
         Raises:
             BprError: a number of the origin needs more than 64 bits, or the disk is full.
@@ -273,7 +242,7 @@ class PatchSetWriter:
         """Finish the set and open it.
 
         Args:
-            sources: what is to be said of the sources of its patches.
+            sources: what ``set.json`` states of the sources of the patches.
 
         Raises:
             BprError: the disk is full.
@@ -282,37 +251,25 @@ class PatchSetWriter:
         index = io.BytesIO()
         np.save(index, np.frombuffer(self._rows, dtype=INDEX_TYPE), allow_pickle=False)
         items = json.dumps([astuple(item) for item in self._items]).encode()
-        document = SetDocument(
+        SetDocument(
             self._settings,
             tuple(sources),
             patches=len(self._rows) // INDEX_TYPE.itemsize,
             images=len(self._items),
-            items=_written(self._path, ITEMS, items),
-            index=_written(self._path, INDEX, index.getvalue()),
+            items=write_file(self._path, ITEMS, items),
+            index=write_file(self._path, INDEX, index.getvalue()),
             shards=tuple(self._shards),
-        )
-        document.write(self._path)
-        return PatchSet.open(self._path)
+        ).write(self._path)
+        return PatchSet(self._path)
 
     def _finish_shard(self) -> None:
         if self._shard is not None:
             self._shards.append(self._shard.finish())
             self._shard = None
 
-    def __enter__(self) -> PatchSetWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        elif self._shard is not None:
-            self._shard.abandon()
-
 
 class _OpenShard:
-    """The shard that is being written; ``bytes`` says how much there is of it."""
+    """The shard that is being written; ``bytes`` is its size so far."""
 
     def __init__(self, path: Path) -> None:
         self.bytes = 0
@@ -322,7 +279,6 @@ class _OpenShard:
             self._file = path.open("wb")
 
     def write(self, record: bytes) -> None:
-        """Append a record."""
         with writing(self._path):
             self._file.write(record)
         self._digest.update(record)
@@ -334,12 +290,3 @@ class _OpenShard:
             file.flush()
             os.fsync(file.fileno())
         return SetFile(self._path.name, self.bytes, self._digest.hexdigest())
-
-    def abandon(self) -> None:
-        """Close the file as it is."""
-        self._file.close()
-
-
-def _written(folder: Path, name: str, content: bytes) -> SetFile:
-    write_bytes(folder / name, content)
-    return SetFile(name, len(content), hashlib.sha256(content).hexdigest())

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.patchset.store import PatchSample, PatchSet
+from bpr_cli.patchset.record import PatchSample
+from bpr_cli.patchset.store import PatchSet
 
 HOLDING_OUT, CHOOSING = 0, 1
 """What random numbers are drawn for, beside the purposes in ``order`` and ``batches``: each has its own stream."""

@@ -43,7 +43,7 @@ def open_sets(paths: Sequence[Path]) -> list[PatchSet]:
     Raises:
         BprError: a set cannot be used, or has patches of another size than the first.
     """
-    sets = [PatchSet.open(path) for path in paths]
+    sets = [PatchSet(path) for path in paths]
     for patches in sets:
         if not len(patches):
             raise BprError(f"the patch set {patches.path} is empty; extract one with patches")

@@ -38,8 +38,9 @@ from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.patches.crop import Patches
 from bpr_cli.patches.schemes import Scheme
 from bpr_cli.patchset.extract import Extraction
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourceInput
-from bpr_cli.patchset.store import PatchSet, PatchSetSettings
+from bpr_cli.patchset.store import PatchSet
 from bpr_cli.system.atomic import write_atomically
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.run import open_training
@@ -268,7 +269,7 @@ class Bench:
             if summary is None or summary.stopped_by:
                 raise SystemExit("stopped; the same command goes on from there")
             seconds = (time.process_time() - began) / max(1, summary.stopped_at - summary.started_at)
-            sources = PatchSet.open(patches).sources
+            sources = PatchSet(patches).sources
             self._keep(
                 "trainings",
                 self._run_name(line),

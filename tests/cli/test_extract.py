@@ -28,7 +28,7 @@ def test_a_set_is_made_and_summed_up(bpr, place):
     assert outcome.code == 0
     assert outcome.errors == []
     summary = json.loads(outcome.out)
-    patch_set = PatchSet.open(place / "set")
+    patch_set = PatchSet(place / "set")
     patch_set.verify()
     assert summary["patches"] == len(patch_set)
     assert summary["digest"] == patch_set.digest
@@ -66,14 +66,14 @@ def test_every_setting_reaches_the_set(bpr, place):
     arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     outcome = bpr("extract", "after", *GIVEN, *arguments, "--keep-inferior", "--simulations", 2, "--ignore-label", 9)
     assert outcome.errors == []
-    settings = PatchSet.open(place / "set").settings
+    settings = PatchSet(place / "set").settings
     assert {name: getattr(settings, name) for name in options} == options
     assert (settings.keep_inferior, settings.simulate, settings.ignore_labels) == (True, 2, (9,))
 
 
 def test_sample_is_another_word_for_max_patches(bpr, place):
     assert bpr("extract", "after", *GIVEN, "--sample", 2).code == 0
-    assert len(PatchSet.open(place / "set")) == 2
+    assert len(PatchSet(place / "set")) == 2
 
 
 def test_predictions_of_several_models_share_images_and_truth(bpr, place):
@@ -110,7 +110,7 @@ def test_a_broken_image_is_named_and_the_exit_code_is_one(bpr, place):
     assert len(outcome.errors) == 1
     assert "after/a.png" in outcome.errors[0]
     assert [failure["name"] for failure in json.loads(outcome.out)["failures"]] == ["a.png"]
-    assert len(PatchSet.open(place / "set").items) == 2
+    assert len(PatchSet(place / "set").items) == 2
 
 
 def test_many_failures_are_counted_and_not_listed(bpr, place):
@@ -169,4 +169,4 @@ def test_other_settings_are_refused_and_overwrite_starts_afresh(bpr, place):
     ]
     assert tree(place) == before
     assert bpr("extract", "after", *GIVEN, "--padding", 0, "--overwrite").code == 0
-    assert PatchSet.open(place / "set").settings.padding == 0
+    assert PatchSet(place / "set").settings.padding == 0

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.patchset.store import VOID, PatchOrigin, PatchSample, PatchSet, PatchSetSettings, PatchSetWriter
+from bpr_cli.patchset.record import VOID, PatchSample, encode_sample
+from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 
 SETTINGS = PatchSetSettings(patch_size=16, padding=4)
 
@@ -27,7 +29,7 @@ def origin(number: int) -> PatchOrigin:
 def write_set(path: Path, count: int = 9, settings: PatchSetSettings = SETTINGS, shard_bytes: int = 4000) -> PatchSet:
     writer = PatchSetWriter(path, settings, shard_bytes)
     for number in range(count):
-        writer.add(noise(number, settings.side), origin(number))
+        writer.add(encode_sample(noise(number, settings.side), settings.jpeg), origin(number))
     return writer.close()
 
 

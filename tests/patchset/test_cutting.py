@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.cutting import boxes_of, cut_patch, is_inferior, is_useful
 from bpr_cli.patchset.matching import Matched, Segment
-from bpr_cli.patchset.store import VOID, PatchSample, PatchSetSettings
+from bpr_cli.patchset.record import VOID, PatchSample
+from bpr_cli.patchset.settings import PatchSetSettings
 
 
 def world(size, seed):

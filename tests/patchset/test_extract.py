@@ -15,8 +15,10 @@ from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import dense_boxes
 from bpr_cli.patchset.extract import Extraction, ExtractSettings
 from bpr_cli.patchset.parts import KIND, Parts
+from bpr_cli.patchset.record import VOID
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourceInput
-from bpr_cli.patchset.store import VOID, PatchSet, PatchSetSettings
+from bpr_cli.patchset.store import PatchSet
 from tests.cli.evaluations import AFTER, CAR, CATEGORIES, KINDS, SIZE, TRUTH, make
 from tests.formats.format_builders import compressed, load, panoptic_ids, panoptic_png, pixels, png, save
 from tests.patchset.patch_cases import contents
@@ -408,7 +410,7 @@ def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(world, tmp_pat
     assert killed.returncode == -9, killed.stderr
     if moment != "before tidying":
         with pytest.raises(BprError, match=r"expected a finished patch set"):
-            PatchSet.open(tmp_path / "set")
+            PatchSet(tmp_path / "set")
     resumed = extract(given, tmp_path / "set", SIMULATED)
     assert resumed.resumed == ((int(moment) - 1) // 2 * 2 if moment.isdigit() else 6)
     assert contents(tmp_path / "set") == contents(whole.patch_set.path)

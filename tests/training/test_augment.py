@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import crop_patches
-from bpr_cli.patchset.store import VOID, PatchSample
+from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.training import coarse, photometric
 from bpr_cli.training.augment import Augmentation
 from bpr_cli.training.geometry import vary_cut

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bpr_cli.patchset.store import VOID, PatchSample
+from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.training.composite import composite, pasted
 from bpr_cli.training.settings import GeometrySettings
 from bpr_cli.training.sizes import Sizes, centre

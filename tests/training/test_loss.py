@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from bpr_cli.patchset.store import VOID
+from bpr_cli.patchset.record import VOID
 from bpr_cli.training.loss import cross_entropy, jaccard_loss, patch_loss, pixel_weights
 from bpr_cli.training.settings import LossSettings
 

@@ -14,7 +14,7 @@ import torch
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import NETWORKS, build_network
-from bpr_cli.patchset.store import PatchSetSettings
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.run import open_training
 from bpr_cli.training.settings import TrainSettings

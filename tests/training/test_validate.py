@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bpr_cli.evaluation.boundary import boundary_f
-from bpr_cli.patchset.store import VOID
+from bpr_cli.patchset.record import VOID
 from bpr_cli.training.held_out import whole
 from bpr_cli.training.validate import Validator, measure
 from tests.training.train_cases import TOY, toy, toy_set

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.patchset.store import VOID, PatchOrigin, PatchSample, PatchSet, PatchSetSettings, PatchSetWriter
+from bpr_cli.patchset.record import VOID, PatchSample, encode_sample
+from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.settings import Recipe
 
@@ -47,7 +49,7 @@ def toy_set(
     for number in range(first, first + count):
         box = (0, 0, settings.patch_size, settings.patch_size)
         origin = PatchOrigin("preds", f"image {number % images}.png", None, None, box, number)
-        writer.add(toy(number, settings.side), origin)
+        writer.add(encode_sample(toy(number, settings.side), settings.jpeg), origin)
     return writer.close()
 
 
