@@ -20,7 +20,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference.devices import CPU
 from bpr_cli.inference.fold import folded
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.weights.files import LoadedWeights
 
 OPENVINO_PACKAGES = ("openvino", "onnx")
@@ -52,12 +52,14 @@ class PyTorchBackend:
     name = "pytorch"
     packages: tuple[str, ...] = ("torch",)
 
-    def __init__(self, weights: LoadedWeights, settings: RefineSettings, devices: list[torch.device], _: int) -> None:
+    def __init__(
+        self, weights: LoadedWeights, settings: InferenceSettings, flip: bool, devices: list[torch.device], _: int
+    ) -> None:
         self._device = devices[0]
         network = folded(weights.network) if self._device == CPU else weights.network
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         dtype = DTYPES[settings.precision]
-        model = PatchModel(network, weights.card, dtype, flips(weights, settings)).eval().to(self._device)
+        model = PatchModel(network, weights.card, dtype, flip).eval().to(self._device)
         self._model = nn.DataParallel(model, devices) if len(devices) > 1 else model
 
     @torch.inference_mode()
@@ -78,7 +80,9 @@ class OpenVINOBackend:
     name = "openvino"
     packages: tuple[str, ...] = OPENVINO_PACKAGES
 
-    def __init__(self, weights: LoadedWeights, settings: RefineSettings, _: list[torch.device], pass_size: int) -> None:
+    def __init__(
+        self, weights: LoadedWeights, settings: InferenceSettings, flip: bool, _: list[torch.device], pass_size: int
+    ) -> None:
         options = {
             "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[settings.precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -88,7 +92,6 @@ class OpenVINOBackend:
         }
         side = weights.card.input_size
         example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
-        flip = flips(weights, settings)
         try:
             core = import_openvino().Core()
             graph = core.read_model(onnx_bytes(PatchModel(weights.network, weights.card, flip=flip), example), b"")
@@ -104,21 +107,22 @@ class OpenVINOBackend:
         return decided
 
 
-MAKERS: dict[str, Callable[[LoadedWeights, RefineSettings, list[torch.device], int], Backend]] = {
+MAKERS: dict[str, Callable[[LoadedWeights, InferenceSettings, bool, list[torch.device], int], Backend]] = {
     "pytorch": PyTorchBackend,
     "openvino": OpenVINOBackend,
 }
 
 
 def make_backend(
-    weights: LoadedWeights, settings: RefineSettings, devices: list[torch.device], pass_size: int
+    weights: LoadedWeights, settings: InferenceSettings, flip: bool, devices: list[torch.device], pass_size: int
 ) -> Backend:
     """The backend that is asked for; for ``auto`` OpenVINO on a CPU where it is installed and can run the
     network, else PyTorch.
 
     Args:
         weights: the network and how it wants its patches.
-        settings: ``backend``, ``precision`` and ``flip`` count.
+        settings: ``backend`` and ``precision`` count.
+        flip: average every patch with its mirror image.
         devices: to run on, at least one.
         pass_size: patches it will be given at a time.
 
@@ -131,12 +135,7 @@ def make_backend(
         wanted = "openvino" if fits and settings.precision in openvino_precisions() else "pytorch"
     elif wanted == "openvino":
         check_openvino(settings.precision, devices)
-    return MAKERS[wanted](weights, settings, devices, pass_size)
-
-
-def flips(weights: LoadedWeights, settings: RefineSettings) -> bool:
-    """Whether mirrored patches are decided too."""
-    return weights.card.flip if settings.flip is None else settings.flip
+    return MAKERS[wanted](weights, settings, flip, devices, pass_size)
 
 
 def openvino_precisions() -> list[str]:

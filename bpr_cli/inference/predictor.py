@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.inference.backends import make_backend
 from bpr_cli.inference.devices import CPU, parse_devices
+from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import LoadedWeights
 
 CPU_PASS = 8
@@ -34,11 +34,23 @@ class Predictor:
         batch_size: patches to hand over at a time: the setting, rounded up to whole passes so that none is filled up.
     """
 
-    def __init__(self, weights: LoadedWeights, settings: RefineSettings) -> None:
+    def __init__(self, weights: LoadedWeights, settings: InferenceSettings, flip: bool | None = None) -> None:
+        """Load the network onto its devices.
+
+        Args:
+            weights: the network and how it wants its patches.
+            settings: devices and the rest; ``weights`` does not count.
+            flip: average every patch with its mirror image; None takes what the weights say.
+
+        Raises:
+            BprError: a device or the backend is not there.
+        """
         self.devices = parse_devices(settings.device)
         self.pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
         self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
-        self._make_backend = partial(make_backend, weights, settings, self.devices)
+        self._make_backend = partial(
+            make_backend, weights, settings, weights.card.flip if flip is None else flip, self.devices
+        )
         self.backend = self._make_backend(self.pass_size)
         self._patch_size = weights.card.patch_size
 

@@ -46,7 +46,7 @@ class Refiner:
         self.rounds = passes_of(self.weights.card, settings)
         self.core = self.weights.card.core if settings.core is None else settings.core
         self._bounds = Bounds(settings.max_area_change, settings.min_iou_with_coarse)
-        self._decider = Predictor(self.weights, settings)
+        self._decider = Predictor(self.weights, settings, settings.flip)
 
     @property
     def devices(self) -> list[str]:

@@ -23,8 +23,8 @@ from rows import Row, show
 from bpr_cli.inference.backends import openvino_precisions
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor
+from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.files import load_weights
 
 ASKED = 3.0
@@ -64,7 +64,7 @@ def offered() -> list[tuple[str, str]]:
 
 
 def decider(weights: str, backend: str, precision: str) -> Decide:
-    settings = RefineSettings(weights=weights, device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
+    settings = InferenceSettings(weights=weights, device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
     return Predictor(load_weights(weights), settings).decide
 
 

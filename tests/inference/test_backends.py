@@ -12,14 +12,14 @@ import torch
 from bpr_cli.errors import BprError
 from bpr_cli.inference import backends
 from bpr_cli.inference.predictor import Predictor
+from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.networks.registry import NETWORKS
-from bpr_cli.refinement.settings import RefineSettings
 from tests.inference.engines import loaded, random_patches, undecided_network
 
 
-def decider(network: torch.nn.Module, backend: str, **changed: object) -> Predictor:
-    settings = RefineSettings(weights="unused", device="cpu", backend=backend, **changed)  # type: ignore[arg-type]
-    return Predictor(loaded(network, patch_size=16, padding=8), settings)
+def decider(network: torch.nn.Module, backend: str, flip: bool = False, **changed: object) -> Predictor:
+    settings = InferenceSettings(weights="unused", device="cpu", backend=backend, **changed)  # type: ignore[arg-type]
+    return Predictor(loaded(network, patch_size=16, padding=8), settings, flip)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -42,7 +42,7 @@ def test_networks_that_openvino_cannot_be_given_stay_with_pytorch(name):
         decider(network, "openvino")
     weights = loaded(network, patch_size=16, padding=8)
     weights = replace(weights, card=replace(weights.card, network=name))
-    assert Predictor(weights, RefineSettings(weights="unused", device="cpu")).backend.name == "pytorch"
+    assert Predictor(weights, InferenceSettings(weights="unused", device="cpu")).backend.name == "pytorch"
 
 
 def test_auto_is_pytorch_where_nothing_else_is_installed(monkeypatch):
@@ -75,4 +75,4 @@ def test_openvino_sends_no_telemetry():
 
 def test_unknown_backends_are_refused():
     with pytest.raises(BprError, match=r"backend is 'tvm'; expected one of auto, pytorch, openvino"):
-        RefineSettings(backend="tvm")  # type: ignore[arg-type]
+        InferenceSettings(backend="tvm")  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ from bpr_cli.errors import BprError
 from bpr_cli.inference import predictor as module
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor, is_out_of_memory
+from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import Patches, crop_patches
-from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights
 from tests.inference.engines import CARDS, loaded, random_patches, undecided_network
@@ -55,8 +55,8 @@ class Wobbly(Echo):
         return super().forward(x) * 0.01 * len(x)
 
 
-def settings(**changed) -> RefineSettings:
-    return RefineSettings(weights="unused", **{"device": "cpu", "backend": "pytorch", **changed})
+def settings(**changed) -> InferenceSettings:
+    return InferenceSettings(weights="unused", **{"device": "cpu", "backend": "pytorch", **changed})
 
 
 def test_the_network_sees_normalised_rgb_and_a_signed_mask():
@@ -82,9 +82,9 @@ class Sloping(Echo):
 def test_flipping_averages_a_patch_and_its_mirror_image(by_card):
     patches = random_patches(3)
     weights = loaded(Sloping(), patch_size=20, padding=6, flip=by_card)
-    decided = Predictor(weights, settings(flip=None if by_card else True)).decide(patches)
+    decided = Predictor(weights, settings(), None if by_card else True).decide(patches)
     mirrored = Patches(patches.image[:, :, ::-1].copy(), patches.mask[:, :, ::-1].copy())
-    plain = Predictor(weights, settings(flip=False))
+    plain = Predictor(weights, settings(), False)
     expected = (plain.decide(patches).astype(float) + plain.decide(mirrored)[:, :, ::-1]) / 2
     assert np.abs(plain.decide(patches) - expected).max() > 50
     np.testing.assert_allclose(decided, expected, atol=1)
