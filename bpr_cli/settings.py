@@ -31,16 +31,21 @@ Natural = Annotated[int, Meta(ge=0)]
 Kind = TypeVar("Kind")
 
 
-def option(description: str, *, panel: str = "", flags: tuple[str, ...] = (), metavar: str = "") -> Meta:
-    """What a field says of itself beside its type.
+def option(
+    description: str, *, panel: str = "", flags: tuple[str, ...] = (), metavar: str = "", repeated: bool = False
+) -> Meta:
+    """What a field says of itself beside its type; the command line has an option for every field that does.
 
     Args:
-        description: a phrase led by a noun or verb, without a full stop; help texts add the default.
+        description: a phrase led by a noun or verb, without a full stop; help texts add the default, unless it is None
+            or the phrase has "(default: ...)" itself.
         panel: heading under which ``--help`` lists it; empty for none.
         flags: other names on the command line than the field's own, such as ``("--learning-rate", "--lr")``.
         metavar: what stands for the value in help texts; empty for the type's.
+        repeated: whether several numbers are given by as many options; otherwise by one, such as ``--scales 2,1``.
     """
-    return Meta(description=description, extra={"panel": panel, "flags": flags, "metavar": metavar})
+    extra = {"panel": panel, "flags": flags, "metavar": metavar, "repeated": repeated}
+    return Meta(description=description, extra=extra)
 
 
 @dataclass(frozen=True)

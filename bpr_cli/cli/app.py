@@ -1,27 +1,34 @@
-"""The ``bpr`` command line: its subcommands."""
+"""The ``bpr`` command line: its subcommands, each imported when it is called."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
-from bpr_cli.cli import check, demo, evaluate, extract, options, refine, train, weights
+from bpr_cli.cli.command import Command, Debug, Group
 from bpr_cli.version import __version__
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 some items failed and are named, 2 wrong usage or unusable input.",
-)
-app.command(epilog=refine.EXAMPLES)(refine.refine)
-app.command(epilog=check.EXAMPLES)(check.check)
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command(epilog=extract.EXAMPLES)(extract.extract)
-app.command(epilog=train.EXAMPLES)(train.train)
-app.command(epilog=demo.EXAMPLES)(demo.demo)
-app.add_typer(weights.app, name="weights")
+COMMANDS = {
+    "refine": "Sharpen the boundaries of predicted masks",
+    "check": "Check predictions before refining them",
+    "evaluate": "Measure predictions against ground truth",
+    "extract": "Make a patch set for training from predictions and ground truth",
+    "train": "Train a network on patch sets",
+    "demo": "Refine an example of every task and draw before/after pictures",
+    "weights": "List, show, convert and check weights",
+}
+"""The subcommands and what they do: all that ``bpr --help`` and the completion of their names need to know of them."""
+
+
+class Commands(Group):
+    """The subcommands, of which only the one that is called is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401
+        """Name, command and remaining arguments of the subcommand that the arguments begin with."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and typer.main.get_command(import_module(f"bpr_cli.cli.{name}").app), rest
 
 
 def show_version(wanted: bool) -> None:
@@ -31,11 +38,21 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app = typer.Typer(
+    cls=Commands,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 some items failed and are named, 2 wrong usage or unusable\ninput.",
+)
+for command_name, summary in COMMANDS.items():
+    app.command(command_name, cls=Command, help=summary)(lambda: None)
+
+
 @app.callback()
 def bpr(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version")
     ] = False,
-    debug: options.Debug = False,
+    debug: Debug = False,
 ) -> None:
     """Sharpen the boundaries of segmentation masks that already exist."""

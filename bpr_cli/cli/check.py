@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
@@ -116,3 +117,7 @@ def duration(seconds: float) -> str:
     """A time for people."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(check)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 from rich.console import Console as RichConsole
@@ -16,8 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure
 from bpr_cli.system.text import printable
+
+if TYPE_CHECKING:
+    from bpr_cli.formats.base import Failure
 
 SHOWN = 20
 """How many failures are told in full."""

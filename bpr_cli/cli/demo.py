@@ -6,7 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bpr_cli.cli import options
+import typer
+
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
 from bpr_cli.formats.output_checks import check_folder
 
@@ -70,3 +73,7 @@ def change(before: float, after: float) -> str:
 def to_json(result: DemoResult) -> dict[str, object]:
     """The result as plain data."""
     return asdict(result) | {"refined": str(result.refined), "pictures": [str(path) for path in result.pictures]}
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(demo)

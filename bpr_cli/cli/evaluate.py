@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.aliases import INPUT
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
 from bpr_cli.formats.output_checks import check_folder_apart
 
@@ -142,3 +143,7 @@ def run(opened: Opened, out: Path | None, json: bool) -> int:
     if json:
         console.result(report.summary_json())
     return 1 if report.failures else 0
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(evaluate)

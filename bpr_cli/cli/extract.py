@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.aliases import INPUT
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import INPUT
 from bpr_cli.errors import BprError
 from bpr_cli.formats.output_checks import check_folder_apart
 from bpr_cli.patchset.settings import PatchSetSettings
@@ -249,3 +250,7 @@ def summary(result: ExtractResult) -> dict[str, object]:
         "failures": [asdict(failure) for failure in result.failures],
         "elapsed": round(result.elapsed, 3),
     }
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(extract)

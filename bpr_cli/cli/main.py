@@ -36,13 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: Sequence[str] | None) -> None:
     # They take a while to import, in which the program may be asked to stop.
     from bpr_cli.cli.app import app  # noqa: PLC0415
+    from bpr_cli.cli.command import Switches  # noqa: PLC0415
     from bpr_cli.cli.console import Console  # noqa: PLC0415
-    from bpr_cli.cli.options import Switches  # noqa: PLC0415
 
     switches = Switches()
     try:
         app(arguments, prog_name="bpr", obj=switches)
     except BprError as error:
+        from bpr_cli.cli.console import Console  # noqa: PLC0415
+
         if switches.debug:
             traceback.print_exc()
         Console().error(str(error))

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.aliases import BOUNDS
 from bpr_cli.cli.check import run_check
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import BOUNDS
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
@@ -140,3 +141,7 @@ def show(console: Console, summary: RefineSummary) -> None:
     where = f"{', '.join(summary.devices)} ({summary.backend})"
     title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
     console.table(title, ("refined", ""), rows)
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(refine)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.aliases import ENGINE
+from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import ENGINE
 from bpr_cli.system.signals import Stopped
 from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
 from bpr_cli.training.settings import TrainSettings
@@ -210,3 +211,7 @@ def show(console: Console, summary: TrainSummary) -> None:
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
     for path in summary.weights.values():
         console.note(f"written: {path}")
+
+
+app = typer.Typer(add_completion=False)
+app.command(cls=Command, epilog=EXAMPLES)(train)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bpr_cli.cli import options
+from bpr_cli.cli import aliases as options
+from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.weights.shipped import DEFAULT_WEIGHTS, shipped_weights
 
@@ -34,12 +35,12 @@ Examples:
   bpr train patches/ --init start.safetensors --out run/
 """
 
-app = typer.Typer(no_args_is_help=True, help="List, show, convert and check weights.")
+app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert and check weights.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
     """List the weights that come with the program."""
     # PyTorch takes seconds to import, and help texts must not wait for it.
@@ -65,7 +66,7 @@ def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
         )
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: Name, json: options.Json = False, _debug: options.Debug = False) -> None:
     """Show where weights come from and what they expect."""
     from bpr_cli.weights.examine import summarise_weights  # noqa: PLC0415
@@ -74,7 +75,7 @@ def show(name: Name, json: options.Json = False, _debug: options.Debug = False) 
     report(summarise_weights(load_weights(name)), json)
 
 
-@app.command(epilog=CONVERT_EXAMPLES)
+@app.command(cls=Command, epilog=CONVERT_EXAMPLES)
 def convert(
     name: Name,
     out: Annotated[
@@ -156,7 +157,7 @@ def convert(
     Console().note(f"{converted.card.network} as {converted.card.name}: {converted.path}, SHA-256 {converted.digest}")
 
 
-@app.command(epilog=START_EXAMPLES)
+@app.command(cls=Command, epilog=START_EXAMPLES)
 def start(
     checkpoint: Annotated[Path, typer.Argument(help="EfficientNet-Lite0 trained on ImageNet, as .pth.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The new .safetensors file.")],
@@ -174,7 +175,7 @@ def start(
     Console().note(f"{START_CARD.network}, to be trained with bpr train --init {out}")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(name: Name, json: options.Json = False, _debug: options.Debug = False) -> None:
     """Check that weights are whole and work.
 
