@@ -32,10 +32,10 @@ from bpr_cli.formats.images import read_image
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patchset.matching import Segment, match, unknown
+from bpr_cli.patchset.matching import AnnotatedMask, match_masks, void_for
 from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourceInput, open_sources
+from bpr_cli.patchset.sources import SourcePaths, open_sources
 from bpr_cli.training.average import WeightAverage
 from bpr_cli.training.composite import pasted
 from bpr_cli.training.loss import cross_entropy, jaccard_loss, pixel_weights
@@ -195,20 +195,20 @@ def read(data: Path, name: str) -> Source:
     true: dict[object, list[Pair]] = {}
     images: dict[Path, Array] = {}
     for number, paths in enumerate(FILES[name]):
-        given = SourceInput(*(data / path for path in paths))
+        given = SourcePaths(*(data / path for path in paths))
         (source,) = open_sources([given], PatchSetSettings())
-        for work in source.works:
-            truth, image = source.read_truth(work), images.setdefault(work.image, read_image(work.image))
+        for work in source.images:
+            truth, image = source.read_truth(work), images.setdefault(work.path, read_image(work.path))
 
-            def group_of(segment: Segment, stem: str = work.image.stem) -> object:
+            def group_of(segment: AnnotatedMask, stem: str = work.path.stem) -> object:
                 return {"objects": stem.rsplit("_", 1)[0], "street": segment.category, "cells": stem}[name]
 
-            for matched in match(source.read_coarse(work), truth, MIN_IOU[name]):
+            for matched in match_masks(source.read_coarse(work), truth, MIN_IOU[name]):
                 if matched.truth.area:
                     pair = Pair(image, matched.truth, matched.void, matched.coarse.mask)
                     real.setdefault(group_of(matched.coarse), []).append(pair)
-            for segment in truth.segments if number == 0 else ():
-                pair = Pair(image, segment.mask, unknown(truth, segment.category))
+            for segment in truth.masks if number == 0 else ():
+                pair = Pair(image, segment.mask, void_for(truth, segment.category))
                 true.setdefault(group_of(segment), []).append(pair)
     return Source(list(real.values()), list(true.values()))
 

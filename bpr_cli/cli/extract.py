@@ -19,7 +19,7 @@ from bpr_cli.patchset.settings import PatchSetSettings
 
 if TYPE_CHECKING:
     from bpr_cli.patchset.extract import Extraction, ExtractResult, ExtractSettings
-    from bpr_cli.patchset.sources import SourceInput
+    from bpr_cli.patchset.sources import SourcePaths
 
 DEFAULTS = PatchSetSettings()
 PATCHES, SIMULATION = "Patches", "Simulated masks"
@@ -160,20 +160,20 @@ def extract(
     }
     settings = replace(DEFAULTS, **options.given(given))  # type: ignore[arg-type]
     sources = pair_paths(predictions or [], images, ground_truth, settings)
-    check_folder_apart(out, [path for source in sources for path in source.paths])
+    check_folder_apart(out, [*(predictions or []), *images, *ground_truth])
     how = ExtractSettings(overwrite=overwrite) if workers is None else ExtractSettings(workers, overwrite)
     raise typer.Exit(run(Extraction(sources, settings, format_, task), how, out, json))
 
 
 def pair_paths(
     predictions: Sequence[Path], images: Sequence[Path], truths: Sequence[Path], settings: PatchSetSettings
-) -> list[SourceInput]:
+) -> list[SourcePaths]:
     """The sources: predictions, or else ground truth, each with its images.
 
     Raises:
         BprError: the numbers of paths do not fit, or there is nothing to cut patches along.
     """
-    from bpr_cli.patchset.sources import SourceInput  # noqa: PLC0415
+    from bpr_cli.patchset.sources import SourcePaths  # noqa: PLC0415
 
     if not predictions and not settings.simulate:
         raise BprError(
@@ -181,7 +181,7 @@ def pair_paths(
         )
     named: Sequence[Path | None] = predictions or [None] * len(truths)
     return [
-        SourceInput(*paths)
+        SourcePaths(*paths)
         for paths in zip(
             named,
             for_each(images, len(named), "--images"),

@@ -83,6 +83,11 @@ class Mask:
         ]
         return int(np.count_nonzero(views[0] & views[1]))
 
+    def iou(self, other: Mask) -> float:
+        """Intersection over union with another mask of the image; 0 for two empty masks."""
+        shared = self.shared_area(other)
+        return shared / (self.area + other.area - shared) if shared else 0.0
+
     def to_array(self) -> BoolArray:
         """The mask over the whole frame: bool, (H, W)."""
         return self.window((0, 0, self.size[1], self.size[0]))

@@ -15,15 +15,15 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.settings import Format, Task
-from bpr_cli.patchset.image import Job, extract_image
+from bpr_cli.patchset.image import ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, move_set, remove_set
-from bpr_cli.patchset.parts import ImageResult, Parts
-from bpr_cli.patchset.reservoir import Draw
-from bpr_cli.patchset.resume import difference, digest_inputs, told
+from bpr_cli.patchset.parts import Parts
+from bpr_cli.patchset.resume import difference, told
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourceInput, open_sources, with_simulated
+from bpr_cli.patchset.sources import SourcePaths, open_sources, with_simulated
 from bpr_cli.patchset.store import PatchSet, PatchSetWriter
 from bpr_cli.system.lock import sole_writer
+from bpr_cli.system.paths import fingerprint
 from bpr_cli.system.threads import default_workers, in_order
 
 PART_IMAGES = 16
@@ -90,15 +90,15 @@ class Extraction:
 
     def __init__(
         self,
-        given: Sequence[SourceInput],
+        given: Sequence[SourcePaths],
         settings: PatchSetSettings,
         form: Format | None = None,
         task: Task | None = None,
     ) -> None:
         self._settings = settings
         self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, form, task)
-        self._jobs = [Job(n, source, work) for n, source in enumerate(self._sources) for work in source.works]
-        self.images = len(self._jobs)
+        self._queue = [(source, image) for source in self._sources for image in source.images]
+        self.images = len(self._queue)
 
     def run(
         self,
@@ -154,10 +154,10 @@ class Extraction:
         """What the set says of its sources."""
         return [
             PatchSource(
-                source.given.name,
+                source.paths.name,
                 source.sets.predictions.format,
-                str(source.given.images),
-                str(source.given.truth),
+                str(source.paths.images),
+                str(source.paths.truth),
                 seen + SourceCounts(failed=len(source.failures)),
             )
             for source, seen in zip(self._sources, counts, strict=True)
@@ -167,9 +167,9 @@ class Extraction:
     def _told(self) -> dict[str, Json]:
         return told(self._settings, self._described([SourceCounts()] * len(self._sources)))
 
-    def _begin(self, parts: Parts, out: Path) -> tuple[Draw, int]:
+    def _begin(self, parts: Parts, out: Path) -> tuple[ReservoirSample, int]:
         """Start, or go on where an earlier start was interrupted: the draw so far, and the images done."""
-        wanted = {**self._told, "inputs": digest_inputs(self._sources)}
+        wanted = {**self._told, "inputs": fingerprint(file for source in self._sources for file in source.files())}
         found = parts.job()
         if found is None:
             parts.begin(wanted)
@@ -178,7 +178,7 @@ class Extraction:
                 f"{out} holds an unfinished patch set, {difference(found, wanted)}; ask for the same to finish it, "
                 "give another --out, or --overwrite"
             )
-        draw = Draw(self._settings.max_patches)
+        draw = ReservoirSample(self._settings.max_patches)
         resumed = 0
         for number in range(parts.done):
             results = parts.read(number)
@@ -187,10 +187,12 @@ class Extraction:
                 _offer(draw, result)
         return draw, resumed
 
-    def _extract(self, parts: Parts, draw: Draw, resumed: int, workers: int, on_image: Callable[[], None]) -> None:
+    def _extract(
+        self, parts: Parts, draw: ReservoirSample, resumed: int, workers: int, on_image: Callable[[], None]
+    ) -> None:
         """Work on the images that are not done, and keep their results part by part."""
         batch: list[ImageResult] = []
-        for result in in_order(lambda job: extract_image(job, self._settings, draw), self._jobs[resumed:], workers):
+        for result in in_order(lambda job: extract_image(*job, self._settings, draw), self._queue[resumed:], workers):
             batch.append(_offer(draw, result))
             on_image()
             if len(batch) == PART_IMAGES or sum(map(_bytes, batch)) >= PART_BYTES:
@@ -199,7 +201,7 @@ class Extraction:
         if batch:
             parts.append(batch)
 
-    def _finish(self, parts: Parts, draw: Draw, out: Path) -> tuple[PatchSet, list[Failure]]:
+    def _finish(self, parts: Parts, draw: ReservoirSample, out: Path) -> tuple[PatchSet, list[Failure]]:
         """Make the set of the parts."""
         counts = [SourceCounts()] * len(self._sources)
         failures = self._unusable
@@ -225,7 +227,7 @@ class Extraction:
         return [failure for source in self._sources for failure in source.failures]
 
 
-def _offer(draw: Draw, result: ImageResult) -> ImageResult:
+def _offer(draw: ReservoirSample, result: ImageResult) -> ImageResult:
     """The result with those patches only that may still be drawn."""
     return replace(result, patches=tuple(patch for patch in result.patches if draw.offer(patch.key)))
 

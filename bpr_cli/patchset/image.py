@@ -1,127 +1,234 @@
-"""The patches of one image."""
+"""The patches of one image: masks are matched, boxes placed along them, and patches cropped and encoded."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import heappush, heapreplace
 
+import cv2
 import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.images import read_image
-from bpr_cli.masks.masks import Mask
-from bpr_cli.patchset.cutting import Image, boxes_of, cut_patch, is_useful
+from bpr_cli.masks.masks import Box, Mask
+from bpr_cli.patches.boundary import boundary_pixels
+from bpr_cli.patches.boxes import boxes_along
+from bpr_cli.patches.crop import cut, cut_mask, padding_around, reflected_range, resize
 from bpr_cli.patchset.layout import SourceCounts
-from bpr_cli.patchset.matching import Matched, Segment, Segments, iou, match, unknown
-from bpr_cli.patchset.parts import EncodedPatch, ImageResult
-from bpr_cli.patchset.record import encode_sample
-from bpr_cli.patchset.reservoir import Draw, random_key
+from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, MatchedMask, match_masks, void_for
+from bpr_cli.patchset.record import VOID, PatchSample, encode_sample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.simulate import simulate
-from bpr_cli.patchset.sources import Source, Work
+from bpr_cli.patchset.sources import OpenSource, SourceImage
 from bpr_cli.patchset.store import PatchOrigin
 from bpr_cli.refinement.image import check_size
+from bpr_cli.typing import ByteArray
 
+KEY_LIMIT = 2**64
 _ATTEMPTS = 5
 
 
+class ReservoirSample:
+    """The ``count`` smallest of the keys offered, or all of them if ``count`` is None.
+
+    With random keys this is a uniform sample without replacement, in whatever order they come.
+    """
+
+    def __init__(self, count: int | None) -> None:
+        self._count = count
+        self._smallest: list[int] = []
+
+    @property
+    def limit(self) -> int:
+        """The largest key that can still be in the sample; it only falls."""
+        full = self._count is not None and len(self._smallest) == self._count
+        return -self._smallest[0] if full else KEY_LIMIT
+
+    def offer(self, key: int) -> bool:
+        """Add a key; whether it can be in the sample."""
+        if self._count is None:
+            return True
+        if len(self._smallest) < self._count:
+            heappush(self._smallest, -key)
+            return True
+        if key >= self.limit:
+            return False
+        heapreplace(self._smallest, -key)
+        return True
+
+
+def random_key(*parts: object) -> int:
+    """A number below ``KEY_LIMIT`` that looks random and depends on nothing but the parts, such as names."""
+    text = "\0".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
+
+
 @dataclass(frozen=True)
-class Job:
-    """One image of one source; ``number`` is that of the source."""
+class EncodedPatch:
+    """A patch as the set stores it.
 
-    number: int
-    source: Source
-    work: Work
+    Attributes:
+        record: from ``encode_sample``.
+        origin: where it comes from.
+        key: a random number, for ``ReservoirSample``.
+    """
+
+    record: bytes
+    origin: PatchOrigin
+    key: int
 
 
-def extract_image(job: Job, settings: PatchSetSettings, draw: Draw) -> ImageResult:
-    """Read an image and its masks, match them, and cut and encode the patches.
+@dataclass(frozen=True)
+class ImageResult:
+    """What one image gave.
+
+    Attributes:
+        source: number of its source.
+        counts: what was found in it.
+        patches: its patches.
+        failure: why it could not be used; there are no patches then.
+    """
+
+    source: int
+    counts: SourceCounts
+    patches: tuple[EncodedPatch, ...] = ()
+    failure: Failure | None = None
+
+
+def extract_image(
+    source: OpenSource, image: SourceImage, settings: PatchSetSettings, sample: ReservoirSample
+) -> ImageResult:
+    """Read an image and its masks, match them, and crop and encode the patches.
 
     Args:
-        job: the image.
+        source: where the image belongs.
+        image: its files.
         settings: of the set.
-        draw: patches that it will surely not draw are not encoded.
+        sample: patches that cannot be in it are not encoded.
 
     Returns:
         The result; one with a failure if a file cannot be used.
     """
     try:
-        image, coarse_masks, matches = _read(job, settings)
-        return _cut(
-            job, settings, draw, image, SourceCounts(images=1, segments=coarse_masks, matched=len(matches)), matches
-        )
+        pixels = read_image(image.path)
+        coarse_count, matches = _read_matches(source, image, pixels, settings)
     except BprError as error:
-        name = job.work.pair.name
-        reason = str(error) if name in str(error) else f"{name}: {error}"
-        return ImageResult(job.number, SourceCounts(failed=1), failure=Failure(name, reason))
-
-
-def _read(job: Job, settings: PatchSetSettings) -> tuple[Image, int, list[Matched]]:
-    """The image, the number of its coarse masks, and those with a true counterpart."""
-    truth = job.source.read_truth(job.work)
-    image = read_image(job.work.image)
-    _check_sizes(job.work, image, truth)
-    if job.source.given.predictions is None:
-        objects = sum(not segment.crowd for segment in truth.segments)
-        return image, objects * settings.simulate, list(simulated(truth, job.work.pair.name, settings))
-    coarse = job.source.read_coarse(job.work)
-    _check_sizes(job.work, image, coarse)
-    return image, len(coarse.segments), match(coarse, truth, settings.min_iou)
-
-
-def _check_sizes(work: Work, image: Image, segments: Segments) -> None:
-    sizes = {segment.mask.size for segment in segments.segments}
-    try:
-        for size in sizes:
-            check_size(size, (image.shape[0], image.shape[1]))
-    except BprError as error:
-        raise BprError(f"the masks of {work.pair.name} do not fit {work.image}: {error}") from error
-
-
-def simulated(truth: Segments, name: str, settings: PatchSetSettings) -> Iterator[Matched]:
-    """Coarse masks made from the true ones, ``settings.simulate`` of each.
-
-    Like predicted masks they must have a higher IoU than ``settings.min_iou``; where several attempts do not reach it,
-    there is none.
-
-    Args:
-        truth: the true segments of an image.
-        name: of the image. Chance depends on it, the seed, and the place of the mask alone.
-        settings: seed and numbers.
-    """
-    for segment in truth.segments:
-        for copy in range(0 if segment.crowd else settings.simulate):
-            rng = np.random.default_rng(random_key(settings.seed, "simulate", name, segment.index, copy))
-            mask = _acceptable(segment.mask, settings.min_iou, rng)
-            if mask is not None:
-                coarse = Segment(mask, segment.index, segment.category, region=segment.region)
-                yield Matched(coarse, segment.mask, unknown(truth, segment.category))
-
-
-def _acceptable(truth: Mask, min_iou: float, rng: np.random.Generator) -> Mask | None:
-    attempts = (simulate(truth, rng) for _ in range(_ATTEMPTS))
-    return next((mask for mask in attempts if iou(mask, truth) > min_iou), None)
-
-
-def _cut(
-    job: Job, settings: PatchSetSettings, draw: Draw, image: Image, counts: SourceCounts, matches: list[Matched]
-) -> ImageResult:
-    sets, pair = job.source.sets, job.work.pair
-    if pair.prediction is None:
-        raise TypeError(f"{pair.name} has no prediction")
-    image_id = sets.predictions.image_id(pair.prediction)
-    patches = []
+        reason = str(error) if image.name in str(error) else f"{image.name}: {error}"
+        return ImageResult(source.number, SourceCounts(failed=1), failure=Failure(image.name, reason))
+    counts, patches = SourceCounts(images=1, segments=coarse_count, matched=len(matches)), []
     for place, matched in enumerate(matches):
         for box in boxes_of(matched.coarse.mask, settings):
-            sample = cut_patch(image, matched, box, settings)
-            useful = is_useful(sample, settings, job.source.maps)
+            patch = crop_patch(pixels, matched, box, settings)
+            useful = is_useful(patch, settings, source.has_maps)
             counts += SourceCounts(patches=1) if useful else SourceCounts(dropped=1)
-            key = random_key(settings.seed, job.number, pair.prediction.name, place, box)
-            if useful and key <= draw.limit:
-                segment = matched.coarse
-                origin = PatchOrigin(
-                    job.source.given.name, pair.prediction.name, image_id, segment.category, box, segment.index
-                )
-                patches.append(EncodedPatch(encode_sample(sample, settings.jpeg), origin, key))
-    return ImageResult(job.number, counts, tuple(patches))
+            key = random_key(settings.seed, source.number, image.prediction.name, place, box)
+            if useful and key <= sample.limit:
+                origin = _origin(source, image, matched.coarse, box)
+                patches.append(EncodedPatch(encode_sample(patch, settings.jpeg), origin, key))
+    return ImageResult(source.number, counts, tuple(patches))
+
+
+def _origin(source: OpenSource, image: SourceImage, coarse: AnnotatedMask, box: Box) -> PatchOrigin:
+    image_id = source.sets.predictions.image_id(image.prediction)
+    return PatchOrigin(source.paths.name, image.prediction.name, image_id, coarse.category, box, coarse.index)
+
+
+def _read_matches(
+    source: OpenSource, image: SourceImage, pixels: ByteArray, settings: PatchSetSettings
+) -> tuple[int, list[MatchedMask]]:
+    """The number of coarse masks, and those of them that have ground truth."""
+    truth = source.read_truth(image)
+    _check_sizes(image, pixels, truth)
+    if source.paths.predictions is None:
+        objects = sum(not mask.crowd for mask in truth.masks)
+        return objects * settings.simulate, list(simulate_matches(truth, image.name, settings))
+    coarse = source.read_coarse(image)
+    _check_sizes(image, pixels, coarse)
+    return len(coarse.masks), match_masks(coarse, truth, settings.min_iou)
+
+
+def _check_sizes(image: SourceImage, pixels: ByteArray, masks: ImageMasks) -> None:
+    try:
+        for size in {each.mask.size for each in masks.masks}:
+            check_size(size, (pixels.shape[0], pixels.shape[1]))
+    except BprError as error:
+        raise BprError(f"the masks of {image.name} do not fit {image.path}: {error}") from error
+
+
+def simulate_matches(truth: ImageMasks, name: str, settings: PatchSetSettings) -> Iterator[MatchedMask]:
+    """Coarse masks made from the ground truth, ``settings.simulate`` of each mask.
+
+    Like predicted masks they must exceed the IoU ``settings.min_iou``. Where several attempts do not, there is none.
+
+    Args:
+        truth: ground truth of an image.
+        name: of the image. Random numbers depend on it, the seed, and the position of the mask alone.
+        settings: seed and numbers.
+    """
+    for true in truth.masks:
+        for copy in range(0 if true.crowd else settings.simulate):
+            rng = np.random.default_rng(random_key(settings.seed, "simulate", name, true.index, copy))
+            attempts = (simulate(true.mask, rng) for _ in range(_ATTEMPTS))
+            mask = next((mask for mask in attempts if mask.iou(true.mask) > settings.min_iou), None)
+            if mask is not None:
+                coarse = AnnotatedMask(mask, true.index, true.category, region=true.region)
+                yield MatchedMask(coarse, true.mask, void_for(truth, true.category))
+
+
+def boxes_of(mask: Mask, settings: PatchSetSettings) -> list[Box]:
+    """The boxes along a coarse mask."""
+    pixels = boundary_pixels(mask)
+    boxes = boxes_along(mask, pixels, settings.scheme, settings.patch_size, settings.nms_threshold)
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()]
+
+
+def crop_patch(image: ByteArray, matched: MatchedMask, box: Box, settings: PatchSetSettings) -> PatchSample:
+    """Crop one box with its context from the image, the coarse mask and the ground truth.
+
+    Pixels outside of the image are filled by reflection. A box of another size than ``patch_size``, as the scheme
+    ``instance`` has them, is resized to it with its context in proportion: images bilinearly, masks by nearest
+    neighbor, both with half-pixel centers.
+
+    Args:
+        image: uint8, (H, W, 3), RGB.
+        matched: masks of the same image.
+        box: a square.
+        settings: sizes.
+    """
+    x0, y0, x1, y1 = box
+    padding = padding_around(x1 - x0, settings.patch_size, settings.padding)
+    rows = reflected_range(y0 - padding, y1 + padding, image.shape[0])
+    columns = reflected_range(x0 - padding, x1 + padding, image.shape[1])
+    coarse, true, void = (
+        # INTER_NEAREST would take corners for centers.
+        resize(cut_mask(mask, rows, columns), settings.side, cv2.INTER_NEAREST_EXACT)
+        for mask in (matched.coarse.mask, matched.truth, matched.void)
+    )
+    truth = np.where(true == 1, 1, np.where(void == 1, VOID, 0)).astype(np.uint8)
+    return PatchSample(resize(cut(image, rows, columns), settings.side, cv2.INTER_LINEAR), coarse, truth)
+
+
+def is_useful(patch: PatchSample, settings: PatchSetSettings, of_map: bool) -> bool:
+    """Whether a network can learn anything from a patch.
+
+    Args:
+        patch: the patch.
+        settings: whether inferior patches are kept.
+        of_map: it is of a semantic or panoptic map; patches of instances are never inferior.
+    """
+    inferior = of_map and not settings.keep_inferior and is_inferior(patch, settings.padding)
+    return not inferior and bool((patch.truth != VOID).any())
+
+
+def is_inferior(patch: PatchSample, padding: int) -> bool:
+    """Whether the coarse mask has a single class in the interior of its box: without context and outermost pixels.
+
+    The boundary is then at the very edge of the patch, where the box could not be centered because the image ends.
+    Such a patch teaches nothing about boundaries (paper, Sect. 3.3, Table 14).
+    """
+    inside = slice(padding + 1, -padding - 1)
+    interior = patch.coarse[inside, inside]
+    return bool(interior.all() or not interior.any())

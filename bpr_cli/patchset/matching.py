@@ -1,10 +1,10 @@
-"""Coarse masks, and what is true of them: pure functions on the segments of one image.
+"""Matching of coarse masks with ground truth: pure functions on the masks of one image.
 
-- Instances, and things of panoptic maps, are matched with the true mask of their category that they overlap most, by
-  IoU, where that exceeds a threshold (paper, Sect. 3.3).
-- Binary masks are instances without category, one an image, and so matched by file under the same condition.
-- Classes of label maps, and stuff of panoptic maps, are one region of their category each: they are compared with all
-  that is truly of that category, however much they overlap, because every pixel must get some label.
+- An instance, or a thing of a panoptic map, matches the ground-truth mask of its category with the highest IoU, if
+  that exceeds a threshold (paper, Sect. 3.3).
+- Binary masks are instances without category, one per image, so they match by file under the same condition.
+- A class of a label map, or stuff of a panoptic map, is the only region of its category in the image. It matches the
+  union of all ground truth of that category, whatever the IoU, because every pixel must get a label.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from bpr_cli.patches.paste import union
 
 
 @dataclass(frozen=True)
-class Segment:
-    """A mask with what its file says of it.
+class AnnotatedMask:
+    """A mask with what its file states of it.
 
     Attributes:
         mask: its pixels.
-        index: place of the mask in its image; of a label map, the label or id.
+        index: position of the mask in its image; for a label map, the label or id.
         category: None for binary masks.
         crowd: it stands for a group of objects; only in ground truth.
-        region: it is all that an image has of its category, and not one of several objects.
+        region: it is all that the image has of its category, not one of several objects.
     """
 
     mask: Mask
@@ -39,15 +39,15 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Segments:
-    """All segments of one image.
+class ImageMasks:
+    """All masks of one image.
 
     Attributes:
-        segments: in the order of the file, or by rising label.
-        void: the pixels of which nothing is said.
+        masks: in the order of the file, or by ascending label.
+        void: the unlabeled pixels.
     """
 
-    segments: tuple[Segment, ...]
+    masks: tuple[AnnotatedMask, ...]
     void: Mask
 
     @property
@@ -57,71 +57,65 @@ class Segments:
 
 
 @dataclass(frozen=True)
-class Matched:
-    """A coarse mask and what is true of it.
+class MatchedMask:
+    """A coarse mask and its ground truth.
 
     Attributes:
-        coarse: a predicted segment.
-        truth: the true mask.
-        void: pixels whose truth is not known where ``truth`` does not have them.
+        coarse: the predicted mask.
+        truth: the ground-truth mask.
+        void: pixels outside of ``truth`` that may belong to it or not.
     """
 
-    coarse: Segment
+    coarse: AnnotatedMask
     truth: Mask
     void: Mask
 
 
-def match(coarse: Segments, truth: Segments, min_iou: float) -> list[Matched]:
-    """Find what is true of the coarse masks; see the head of this file.
+def match_masks(coarse: ImageMasks, truth: ImageMasks, min_iou: float) -> list[MatchedMask]:
+    """Find the ground truth of coarse masks, as this module's docstring describes.
 
-    Crowds match nothing, and what a crowd of its category covers is void for a mask.
+    Crowds match nothing. For a mask, what a crowd of its category covers is void.
 
     Args:
-        coarse: predicted segments.
-        truth: true ones of the same image.
-        min_iou: a mask that is no region needs a higher IoU than this.
+        coarse: predicted masks.
+        truth: ground truth of the same image.
+        min_iou: a mask that is no region must exceed this IoU.
 
     Returns:
-        Those that have a counterpart, in the order of ``coarse``.
+        The masks that have ground truth, in the order of ``coarse``.
     """
-    found = []
-    for segment in coarse.segments:
-        same = [true.mask for true in truth.segments if true.category == segment.category and not true.crowd]
-        mask = merged(same, truth.size) if segment.region else _best(segment.mask, same, min_iou)
-        if mask is not None:
-            found.append(Matched(segment, mask, unknown(truth, segment.category)))
-    return found
+    matches = []
+    for mask in coarse.masks:
+        same = [true.mask for true in truth.masks if true.category == mask.category and not true.crowd]
+        found = merge_masks(same, truth.size) if mask.region else _best(mask.mask, same, min_iou)
+        if found is not None:
+            matches.append(MatchedMask(mask, found, void_for(truth, mask.category)))
+    return matches
 
 
-def unknown(truth: Segments, category: int | None) -> Mask:
-    """The pixels of an image that may or may not be of a category: void, and its crowds."""
-    crowds = [true.mask for true in truth.segments if true.crowd and true.category == category]
-    return merged([truth.void, *crowds], truth.size)
+def void_for(truth: ImageMasks, category: int | None) -> Mask:
+    """The pixels of an image that may belong to a category or not: void, and crowds of the category."""
+    crowds = [true.mask for true in truth.masks if true.crowd and true.category == category]
+    return merge_masks([truth.void, *crowds], truth.size)
 
 
 def _best(mask: Mask, candidates: Sequence[Mask], min_iou: float) -> Mask | None:
     """The candidate with the highest IoU, the first of equals, if that exceeds ``min_iou``."""
     best, highest = None, min_iou
     for candidate in candidates:
-        found = iou(mask, candidate)
-        if found > highest:
-            best, highest = candidate, found
+        iou = mask.iou(candidate)
+        if iou > highest:
+            best, highest = candidate, iou
     return best
 
 
-def iou(first: Mask, second: Mask) -> float:
-    """Intersection over union of two masks of one image; 0 for two empty ones."""
-    shared = first.shared_area(second)
-    return shared / (first.area + second.area - shared) if shared else 0.0
-
-
-def merged(masks: Sequence[Mask], size: Size) -> Mask:
-    """All pixels of several masks of an image of ``size`` (H, W)."""
+def merge_masks(masks: Sequence[Mask], size: Size) -> Mask:
+    """The union of several masks of an image of ``size`` (H, W)."""
     present = [mask for mask in masks if mask.box != EMPTY_BOX]
     if len(present) == 1:
         return present[0]
     box = reduce(union, (mask.box for mask in present), EMPTY_BOX)
-    out = np.zeros((box[3] - box[1], box[2] - box[0]), dtype=bool)
+    merged = np.zeros((box[3] - box[1], box[2] - box[0]), dtype=bool)
     for mask in present:
-        out |= mask.window(box)
-    return Mask.from_array(out, (box[0], box[1]), size)
+        merged |= mask.window(box)
+    return Mask.from_array(merged, (box[0], box[1]), size)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json, read_json, write_json
+from bpr_cli.patchset.image import EncodedPatch, ImageResult
 from bpr_cli.patchset.layout import SourceCounts
 from bpr_cli.patchset.store import PatchOrigin
 from bpr_cli.system.atomic import writing
@@ -19,38 +20,6 @@ from bpr_cli.system.paths import list_folder, read_bytes, write_bytes
 KIND = "unfinished bpr patch set"
 FOLDER, JOB = "unfinished", "job.json"
 _LENGTH_BYTES = 8
-
-
-@dataclass(frozen=True)
-class EncodedPatch:
-    """A patch as the set will hold it.
-
-    Attributes:
-        record: see ``encode_sample``.
-        origin: where it comes from.
-        key: a random number; where only some patches are kept, those with the smallest ones are.
-    """
-
-    record: bytes
-    origin: PatchOrigin
-    key: int
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What one image gave.
-
-    Attributes:
-        source: number of its source.
-        counts: what was seen of it.
-        patches: its patches.
-        failure: why it could not be used; there are no patches then.
-    """
-
-    source: int
-    counts: SourceCounts
-    patches: tuple[EncodedPatch, ...] = ()
-    failure: Failure | None = None
 
 
 class Parts:

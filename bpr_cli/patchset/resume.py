@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from bpr_cli.formats.json_files import Json
 from bpr_cli.patchset.layout import PatchSource
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import Source
-from bpr_cli.system.paths import fingerprint
 
 
 def told(settings: PatchSetSettings, sources: Sequence[PatchSource]) -> dict[str, Json]:
@@ -32,23 +29,3 @@ def difference(found: dict[str, Json], wanted: dict[str, Json]) -> str:
             return f"made from {names[0]}, expected {names[1]}"
         return "made with other images or ground truth"
     return "made when its input files were others"
-
-
-def digest_inputs(sources: Iterable[Source]) -> str:
-    """SHA-256 over names, sizes and times of change of all files that are read.
-
-    Raises:
-        BprError: one of them is gone.
-    """
-    return fingerprint(_inputs(sources))
-
-
-def _inputs(sources: Iterable[Source]) -> Iterable[Path]:
-    for source in sources:
-        sides = (source.sets.predictions, source.sets.truth)
-        for side in sides:
-            yield from side.shared_files()
-        for work in source.works:
-            yield work.image
-            for side, item in zip(sides, (work.pair.prediction, work.pair.truth), strict=True):
-                yield from side.files(item) if item else ()

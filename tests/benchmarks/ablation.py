@@ -39,7 +39,7 @@ from bpr_cli.patches.crop import Patches
 from bpr_cli.patches.schemes import Scheme
 from bpr_cli.patchset.extract import Extraction
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourceInput
+from bpr_cli.patchset.sources import SourcePaths
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.system.atomic import write_atomically
 from bpr_cli.training.recipe import load_recipe
@@ -294,7 +294,7 @@ class Bench:
             max_patches=self.budget.patches,
             label_set=str(self._data / "street/classes.txt") if line.data == "street" else None,
         )
-        sources = [SourceInput(*(self._data / path for path in paths)) for paths in TRAIN_SOURCES[line.data]]
+        sources = [SourcePaths(*(self._data / path for path in paths)) for paths in TRAIN_SOURCES[line.data]]
         Extraction(sources, settings).run(out)
         return out
 

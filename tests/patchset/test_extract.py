@@ -17,7 +17,7 @@ from bpr_cli.patchset.extract import Extraction, ExtractSettings
 from bpr_cli.patchset.parts import KIND, Parts
 from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourceInput
+from bpr_cli.patchset.sources import SourcePaths
 from bpr_cli.patchset.store import PatchSet
 from tests.cli.evaluations import AFTER, CAR, CATEGORIES, KINDS, SIZE, TRUTH, make
 from tests.formats.format_builders import compressed, load, panoptic_ids, panoptic_png, pixels, png, save
@@ -28,9 +28,9 @@ SIMULATED = replace(SETTINGS, simulate=2, max_patches=30)
 CATEGORY = {"masks": [None], "labels": [0, 1], "coco": [1], "panoptic": [1, 2], "cityscapes": [CAR]}
 
 
-def source(folder: Path, paths: dict[str, str], side: str | None = "after") -> SourceInput:
+def source(folder: Path, paths: dict[str, str], side: str | None = "after") -> SourcePaths:
     predictions = folder / paths[side] if side else None
-    return SourceInput(predictions, folder / "images", folder / paths["truth"])
+    return SourcePaths(predictions, folder / "images", folder / paths["truth"])
 
 
 def extract(given, out, settings=SETTINGS, **how):
@@ -377,7 +377,7 @@ from pathlib import Path
 from bpr_cli.patchset import extract
 from bpr_cli.patchset import parts
 from bpr_cli.patchset.store import PatchSetSettings
-from bpr_cli.patchset.sources import SourceInput
+from bpr_cli.patchset.sources import SourcePaths
 
 folder, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 extract.PART_IMAGES = 2
@@ -396,7 +396,7 @@ if moment == "while moving":
 if moment == "before tidying":
     parts.Parts.remove = die
 settings = PatchSetSettings(patch_size=16, padding=4, simulate=2, max_patches=30)
-given = [SourceInput(folder / "after", folder / "images", folder / "truth")]
+given = [SourcePaths(folder / "after", folder / "images", folder / "truth")]
 extract.Extraction(given, settings).run(out, extract.ExtractSettings(workers=2), on_image)
 """
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patchset.matching import Segment, Segments, match, merged, unknown
+from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, match_masks, merge_masks, void_for
 
 SIZE = (12, 14)
 NOTHING = Mask.from_array(np.zeros(SIZE, bool))
@@ -28,7 +28,7 @@ def segments(draw, crowds=False, regions=False):
         crowd = crowds and draw(st.booleans())
         region = regions and draw(st.booleans())
         mask = Mask.from_array(draw(planes()))
-        found.append(Segment(mask, index, draw(st.sampled_from([1, 2, None])), crowd, region))
+        found.append(AnnotatedMask(mask, index, draw(st.sampled_from([1, 2, None])), crowd, region))
     return tuple(found)
 
 
@@ -39,7 +39,7 @@ def brute_iou(a, b):
 
 @given(segments(), segments(crowds=True), planes(), st.sampled_from([0.0, 0.3, 0.5, 0.9]))
 def test_the_highest_iou_of_the_category_wins_and_void_is_carried(coarse, true, void, min_iou):
-    found = match(Segments(coarse, NOTHING), Segments(true, Mask.from_array(void)), min_iou)
+    found = match_masks(ImageMasks(coarse, NOTHING), ImageMasks(true, Mask.from_array(void)), min_iou)
     expected = {}
     for segment in coarse:
         scores = [
@@ -61,8 +61,8 @@ def test_the_highest_iou_of_the_category_wins_and_void_is_carried(coarse, true, 
 
 @given(segments(), segments(crowds=True), st.sampled_from([0.5, 0.9]))
 def test_a_region_is_compared_with_all_of_its_category(coarse, true, min_iou):
-    regions = tuple(Segment(segment.mask, segment.index, segment.category, region=True) for segment in coarse)
-    found = match(Segments(regions, NOTHING), Segments(true, NOTHING), min_iou)
+    regions = tuple(AnnotatedMask(segment.mask, segment.index, segment.category, region=True) for segment in coarse)
+    found = match_masks(ImageMasks(regions, NOTHING), ImageMasks(true, NOTHING), min_iou)
     assert [matched.coarse for matched in found] == list(regions)
     for matched in found:
         expected = np.zeros(SIZE, bool)
@@ -75,22 +75,22 @@ def test_a_region_is_compared_with_all_of_its_category(coarse, true, min_iou):
 def test_exactly_the_threshold_does_not_match():
     half, whole = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
     half[:2, :2], whole[:2, :4] = True, True
-    coarse = Segments((Segment(Mask.from_array(half), 0, 1),), NOTHING)
-    truth = Segments((Segment(Mask.from_array(whole), 0, 1),), NOTHING)
-    assert match(coarse, truth, 0.5) == []
-    assert len(match(coarse, truth, 0.4999)) == 1
+    coarse = ImageMasks((AnnotatedMask(Mask.from_array(half), 0, 1),), NOTHING)
+    truth = ImageMasks((AnnotatedMask(Mask.from_array(whole), 0, 1),), NOTHING)
+    assert match_masks(coarse, truth, 0.5) == []
+    assert len(match_masks(coarse, truth, 0.4999)) == 1
 
 
 @given(st.lists(planes(), max_size=5))
 def test_merged_masks_have_the_pixels_of_all(found):
     expected = np.any(found, axis=0) if found else np.zeros(SIZE, bool)
-    mask = merged([Mask.from_array(plane) for plane in found], SIZE)
+    mask = merge_masks([Mask.from_array(plane) for plane in found], SIZE)
     np.testing.assert_array_equal(mask.to_array(), expected)
 
 
 @pytest.mark.parametrize(("category", "pixels"), [(1, 8), (2, 4)])
-def test_only_crowds_of_the_own_category_are_unknown(category, pixels):
+def test_only_crowds_of_the_own_category_are_void_for(category, pixels):
     void, crowd = np.zeros(SIZE, bool), np.zeros(SIZE, bool)
     void[0, :4], crowd[5, :4] = True, True
-    truth = Segments((Segment(Mask.from_array(crowd), 0, 1, crowd=True),), Mask.from_array(void))
-    assert unknown(truth, category).area == pixels
+    truth = ImageMasks((AnnotatedMask(Mask.from_array(crowd), 0, 1, crowd=True),), Mask.from_array(void))
+    assert void_for(truth, category).area == pixels

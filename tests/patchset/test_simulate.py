@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patchset.matching import iou
 from bpr_cli.patchset.simulate import blobs, low_resolution, mask_head, polygon, simulate, thickness, wobble
 from tests.formats.format_builders import disc
 
@@ -41,7 +40,7 @@ def test_an_empty_mask_stays_empty():
 def test_masks_differ_and_resemble_the_truth():
     masks = [simulate(TRUTH, rng(seed)) for seed in range(60)]
     assert len({mask.crop.tobytes() for mask in masks}) > 55
-    found = [iou(mask, TRUTH) for mask in masks]
+    found = [mask.iou(TRUTH) for mask in masks]
     assert 0.8 < np.median(found) < 0.99
     assert min(found) > 0.4
 

@@ -4,8 +4,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bpr_cli.formats.base import Failure
+from bpr_cli.patchset.image import EncodedPatch, ImageResult
 from bpr_cli.patchset.layout import PatchSource, SourceCounts
-from bpr_cli.patchset.parts import EncodedPatch, ImageResult, Parts
+from bpr_cli.patchset.parts import Parts
 from bpr_cli.patchset.record import encode_sample
 from bpr_cli.patchset.resume import difference, told
 from tests.fuzz.fuzzing import Reader
