@@ -1,0 +1,287 @@
+"""What a long job has done so far, kept on disk: it resumes after a stop or a kill at any moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import IO, Any
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.atomic import writing
+from bpr_cli.system.lock import sole_writer
+from bpr_cli.system.paths import fingerprint, read_bytes
+
+VERSION = 3
+LINES, RECORDS = "journal.jsonl", "records.bin"
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One finished item.
+
+    Attributes:
+        inputs: fingerprint of the files it was read from.
+        files: SHA-256 of the files written for it, by path from the folder that holds the journal's folder.
+        records: position, first byte and length of each of its records in the file of records.
+        digest: SHA-256 of its records, one after the other.
+        result: what the job states about it.
+    """
+
+    inputs: str
+    files: dict[str, str]
+    records: list[tuple[int, int, int]]
+    digest: str
+    result: dict[str, Any]
+
+
+class Journal:
+    """The finished items of one job, in a folder that no other process may use meanwhile.
+
+        with Journal(out / ".bpr", out, settings) as journal:
+            for item in items:
+                result = journal.done(item.name, item.paths)
+                if result is None:
+                    ...  # work, and write files
+                    journal.add(item.name, item.paths, result, files, records)
+            write_document(journal.records())
+
+    ``journal.jsonl`` holds the settings, then one line per item; ``records.bin`` holds the records of all items: bytes
+    that belong into one document, by their position there. An item counts as done once its line is on the disk; a line
+    that a kill cut short counts for nothing. ``done`` and ``add`` may be called from several threads.
+
+    Args:
+        folder: of the journal; made if missing, and removed again if left empty.
+        out: the output of the job, for messages.
+        settings: plain values by name: all that the result depends on besides the input files.
+        shared_inputs: files that every item is read from; fingerprinted once, when the journal is made.
+        overwrite: forget what an earlier process did.
+
+    Raises:
+        BprError: on entering: another process uses the folder, the job was started with other settings, the journal is
+            damaged, or it cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        settings: Mapping[str, Any],
+        shared_inputs: Iterable[Path] = (),
+        overwrite: bool = False,
+    ) -> None:
+        self._folder = folder
+        self._out = out
+        self._settings = settings
+        self._shared = fingerprint(shared_inputs)
+        self._overwrite = overwrite
+        self._closing = ExitStack()
+        self._lock = Lock()
+        self._entries: dict[str, JournalEntry] = {}
+        self._places: dict[int, tuple[int, int]] = {}
+
+    @classmethod
+    @contextmanager
+    def temporary(cls) -> Iterator[Journal]:
+        """A journal in a temporary folder, for a job that is never resumed."""
+        with TemporaryDirectory(prefix="bpr-") as folder, cls(Path(folder), Path(folder), {}) as journal:
+            yield journal
+
+    def __enter__(self) -> Journal:
+        in_use = f"{self._out} is in use by another process; wait for it, stop it, or choose another --out"
+        with ExitStack() as opened:
+            opened.enter_context(sole_writer(self._folder, in_use))
+            if self._overwrite:
+                self._remove()
+            self._lines, self._records = (opened.enter_context(_open(self._folder / name)) for name in (LINES, RECORDS))
+            self._resume()
+            self._closing = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier process finished items, though perhaps none that still count."""
+        return bool(self._entries)
+
+    def done(self, name: str, inputs: Iterable[Path]) -> dict[str, Any] | None:
+        """What an earlier process stated about an item; None if the item must be done (again).
+
+        It must be if its inputs have changed since, or if a file or record written for it is not there byte for byte.
+
+        Raises:
+            BprError: an input is gone.
+        """
+        entry = self._entries.get(name)
+        if entry is None or entry.inputs != self._fingerprint(inputs) or not self._is_intact(entry):
+            return None
+        self._keep(entry)
+        return entry.result
+
+    def add(
+        self,
+        name: str,
+        inputs: Iterable[Path],
+        result: Mapping[str, Any],
+        files: Mapping[Path, str] | None = None,
+        records: Mapping[int, bytes] | None = None,
+    ) -> None:
+        """Add a finished item; it is on the disk when this returns.
+
+        Args:
+            name: unique key of the item.
+            inputs: files that it alone was read from.
+            result: plain data for ``done`` of a later process.
+            files: SHA-256 of the files written for it.
+            records: its records by position; positions are unique in the journal.
+
+        Raises:
+            BprError: an input is gone, or the disk is full.
+        """
+        content, lengths = b"".join((records or {}).values()), map(len, (records or {}).values())
+        digest, fingerprinted = hashlib.sha256(content).hexdigest(), self._fingerprint(inputs)
+        with self._lock:
+            start = self._append(self._records, content) if content else 0
+            places = []
+            for position, length in zip(records or (), lengths, strict=True):
+                places.append((position, start, length))
+                start += length
+            named = {self._relative(path): digest for path, digest in (files or {}).items()}
+            entry = JournalEntry(fingerprinted, named, places, digest, dict(result))
+            self._append(self._lines, _line({"item": name, **asdict(entry)}))
+        self._keep(entry)
+
+    def record(self, position: int) -> bytes:
+        """One record of the items that are done."""
+        return self._read(*self._places[position])
+
+    def records(self) -> Iterator[bytes]:
+        """All records of the items that are done, by ascending position; read from the disk one at a time."""
+        return map(self.record, sorted(self._places))
+
+    def discard(self) -> None:
+        """Remove the journal: nothing of it is needed any more. Only leaving it may follow."""
+        for file in (self._lines, self._records):
+            file.close()
+        self._remove()
+
+    def _resume(self) -> None:
+        """Read the entries of an earlier process, or write the settings."""
+        lines = self._whole_lines()
+        if not lines:
+            self._append(self._lines, _line({"version": VERSION, "settings": dict(self._settings)}))
+            return
+        _check_header(self._folder, lines[0], self._out, self._settings)
+        with _damage_explained(self._folder):
+            self._entries = {entry.pop("item"): JournalEntry(**entry) for entry in map(json.loads, lines[1:])}
+
+    def _whole_lines(self) -> list[bytes]:
+        """The lines up to the last line break; what follows it is cut off."""
+        content = self._lines.read()
+        end = content.rfind(b"\n") + 1
+        with writing(self._folder / LINES):
+            self._lines.truncate(end)
+        return content[:end].splitlines()
+
+    def _fingerprint(self, inputs: Iterable[Path]) -> str:
+        return f"{self._shared} {fingerprint(inputs)}"
+
+    def _relative(self, path: Path) -> str:
+        base = self._folder.parent
+        return (path.relative_to(base) if path.is_relative_to(base) else path.absolute()).as_posix()
+
+    def _is_intact(self, entry: JournalEntry) -> bool:
+        try:
+            for name, expected in entry.files.items():
+                if hashlib.sha256(read_bytes(self._folder.parent / name)).hexdigest() != expected:
+                    return False
+        except BprError:  # it is gone
+            return False
+        digest = hashlib.sha256()
+        for _, start, length in entry.records:
+            digest.update(self._read(start, length))
+        return digest.hexdigest() == entry.digest
+
+    def _keep(self, entry: JournalEntry) -> None:
+        with self._lock:
+            self._places |= {position: (start, length) for position, start, length in entry.records}
+
+    def _read(self, start: int, length: int) -> bytes:
+        """Some bytes of the file of records; fewer if it was cut short."""
+        with self._lock:
+            self._records.seek(start)
+            return self._records.read(length)
+
+    def _append(self, file: IO[bytes], content: bytes) -> int:
+        """Append to an unbuffered file and wait for the disk; returns where the content begins."""
+        with writing(Path(file.name)):
+            start = file.seek(0, os.SEEK_END)
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(start)  # what another thread appends next must not be joined to a part of this
+                raise
+        return start
+
+    def _remove(self) -> None:
+        with writing(self._folder):
+            for name in (LINES, RECORDS):
+                (self._folder / name).unlink(missing_ok=True)
+
+
+def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse to resume, with other settings, what the journal in a folder states, if there is one; writes nothing.
+
+    Raises:
+        BprError: the job was started with other settings or by another version, or the journal cannot be read.
+    """
+    path = folder / LINES
+    header, end, _ = (read_bytes(path) if path.exists() else b"").partition(b"\n")
+    if end:
+        _check_header(folder, header, out, settings)
+
+
+def _check_header(folder: Path, header: bytes, out: Path, settings: Mapping[str, Any]) -> None:
+    with _damage_explained(folder):
+        content = json.loads(header)
+        started = dict(content["settings"]) if content["version"] == VERSION else None
+    if started is None:
+        raise BprError(f"{folder / LINES} was written by another version of bpr; choose another --out or --overwrite")
+    settings = json.loads(json.dumps(dict(settings)))
+    for name in {**started, **settings}:
+        if started.get(name) != settings.get(name):
+            before, now = (json.dumps(side.get(name)) for side in (started, settings))
+            raise BprError(
+                f"{out} was started with {name}={before}, but this run uses {name}={now}; use the same settings to "
+                "resume, choose another --out, or pass --overwrite"
+            )
+
+
+@contextmanager
+def _damage_explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BprError(f"{folder / LINES} is damaged ({error}); start afresh with --overwrite") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    """A file to read and append, made if missing; unbuffered, because a full disk must show at once."""
+    with writing(path):
+        path.touch()
+        return path.open("r+b", buffering=0)
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"

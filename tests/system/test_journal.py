@@ -1,0 +1,177 @@
+"""The journal of a long job: what counts after a stop, a kill, a change of files, or a full disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.system.journal import LINES, RECORDS, Journal, check_resumable
+
+SETTINGS = {"scales": [2.0, 1.0], "seed": None}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/shared.json").write_text("{}")
+    for name in "abc":
+        (tmp_path / f"in/{name}").write_text(name)
+    return tmp_path / "out/.bpr"
+
+
+def opened(folder: Path, settings: Mapping[str, Any] = SETTINGS, overwrite: bool = False) -> Journal:
+    return Journal(folder, folder.parent, settings, [folder.parent.parent / "in/shared.json"], overwrite)
+
+
+def inputs(folder: Path, name: str) -> list[Path]:
+    return [folder.parent.parent / "in" / name]
+
+
+def work(folder: Path) -> None:
+    """Do the items a, b and c; each writes a file and two records, which alternate in the document."""
+    with opened(folder) as journal:
+        for number, name in enumerate("abc"):
+            path = folder.parent / f"{name}.txt"
+            path.write_bytes(name.encode())
+            files = {path: hashlib.sha256(name.encode()).hexdigest()}
+            records = {number: name.encode() * 3, number + 3: name.upper().encode() * 5}
+            journal.add(name, inputs(folder, name), {"number": number}, files, records)
+
+
+def done(folder: Path) -> dict[str, Any]:
+    with opened(folder) as journal:
+        return {name: journal.done(name, inputs(folder, name)) for name in "abc"}
+
+
+def test_a_later_process_finds_all_results_and_records_in_order(folder: Path) -> None:
+    work(folder)
+    assert done(folder) == {"a": {"number": 0}, "b": {"number": 1}, "c": {"number": 2}}
+    with opened(folder) as journal:
+        assert (journal.resumed, list(journal.records())) == (True, [])
+        journal.done("c", inputs(folder, "c"))
+        journal.done("a", inputs(folder, "a"))
+        assert list(journal.records()) == [b"aaa", b"ccc", b"AAAAA", b"CCCCC"]
+        assert journal.record(5) == b"CCCCC"
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30])
+def test_a_line_that_a_kill_cut_short_counts_for_nothing(folder: Path, cut: int) -> None:
+    work(folder)
+    content = (folder / LINES).read_bytes()
+    (folder / LINES).write_bytes(content[:-cut])
+    assert [each is None for each in done(folder).values()] == [False, False, True]
+    with opened(folder) as journal:
+        journal.add("c", inputs(folder, "c"), {"number": 7})
+    assert done(folder)["c"] == {"number": 7}
+
+
+def test_an_item_with_a_changed_or_missing_input_output_or_record_is_not_done(folder: Path) -> None:
+    work(folder)
+    (folder.parent / "a.txt").write_bytes(b"x")
+    (folder.parent / "b.txt").unlink()
+    inputs(folder, "c")[0].write_text("cc")
+    assert done(folder) == {"a": None, "b": None, "c": None}
+
+
+def test_changed_and_missing_records_count_for_nothing(folder: Path) -> None:
+    work(folder)
+    content = (folder / RECORDS).read_bytes()
+    (folder / RECORDS).write_bytes(b"x" + content[1:-1])
+    assert [each is None for each in done(folder).values()] == [True, False, True]
+    (folder / RECORDS).unlink()
+    assert done(folder) == {"a": None, "b": None, "c": None}
+
+
+def test_nothing_is_done_once_a_shared_input_changed(folder: Path) -> None:
+    work(folder)
+    (folder.parent.parent / "in/shared.json").write_text("{ }")
+    assert done(folder) == {"a": None, "b": None, "c": None}
+
+
+def test_other_settings_are_refused_and_named(folder: Path) -> None:
+    work(folder)
+    out = folder.parent
+    sentence = f"{out} was started with seed=null, but this run uses seed=3; use the same settings to resume"
+    with pytest.raises(BprError, match=sentence), opened(folder, {**SETTINGS, "seed": 3}):
+        pass
+    with pytest.raises(BprError, match=sentence):
+        check_resumable(folder, out, {**SETTINGS, "seed": 3})
+    check_resumable(folder, out, {"scales": (2, 1), "seed": None})
+    with opened(folder, {**SETTINGS, "seed": 3}, overwrite=True) as journal:
+        assert journal.done("a", inputs(folder, "a")) is None
+
+
+def test_a_second_process_is_locked_out(folder: Path) -> None:
+    import subprocess
+    import sys
+
+    program = f"from bpr_cli.system.journal import *; Journal(Path({str(folder)!r}), Path('out'), {{}}).__enter__()"
+    with opened(folder):
+        second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "BprError: out is in use by another process; wait for it, stop it, or choose another --out" in second.stderr
+
+
+@pytest.mark.parametrize("content", [b"{}\n", b"[]\n", b"nonsense\n", b'{"version": 3, "settings": 1}\n'])
+def test_what_is_no_journal_is_named(folder: Path, content: bytes) -> None:
+    folder.mkdir(parents=True)
+    (folder / LINES).write_bytes(content)
+    with pytest.raises(BprError, match=r"journal.jsonl is damaged .* start afresh with --overwrite"), opened(folder):
+        pass
+
+
+def test_a_damaged_entry_and_another_version_are_named(folder: Path) -> None:
+    work(folder)
+    header, *lines = (folder / LINES).read_bytes().splitlines(keepends=True)
+    (folder / LINES).write_bytes(header + b"{}\n" + b"".join(lines))
+    with pytest.raises(BprError, match=r"journal.jsonl is damaged"), opened(folder):
+        pass
+    (folder / LINES).write_text(json.dumps({"version": 1, "settings": {}}) + "\n")
+    with pytest.raises(BprError, match="another version of bpr"), opened(folder):
+        pass
+
+
+def test_a_discarded_journal_leaves_nothing(folder: Path) -> None:
+    with opened(folder) as journal:
+        journal.add("a", inputs(folder, "a"), {}, records={0: b"a"})
+        journal.discard()
+    assert not folder.exists()
+
+
+def test_a_temporary_journal_takes_records_of_many_threads(tmp_path: Path) -> None:
+    written = tmp_path / "written.txt"
+    with Journal.temporary() as journal:
+        threads = [
+            threading.Thread(
+                target=journal.add, args=(f"{n}", [], {}, {written: "0"}, {n: b"%d" % n * n, 100 + n: b""})
+            )
+            for n in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(journal.records()) == [b"%d" % n * n for n in range(20)] + [b""] * 20
+
+
+def test_a_full_disk_is_named_and_leaves_no_part_of_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(folder)
+    with opened(folder) as journal:
+        before = (folder / LINES).read_bytes()
+
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("os.fsync", full)
+            with pytest.raises(BprError, match="cannot be written: No space left on device; make room"):
+                journal.add("d", [], {}, records={9: b"d"})
+        assert (folder / LINES).read_bytes() == before
+        journal.add("d", [], {}, records={9: b"d"})
+        assert list(journal.records()) == [b"d"]
