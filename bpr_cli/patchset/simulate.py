@@ -1,21 +1,20 @@
-"""Coarse masks made from true ones, with the faults that segmentation models make: for those without predictions.
+"""Coarse masks simulated from ground truth, with the errors that segmentation models make.
 
-A mask gets one main fault, which is that of a kind of model, and some of the smaller ones:
+A mask gets one main error, typical of a kind of model, and some of the smaller ones:
 
-- ``mask_head``: the 28 x 28 mask of a two-stage detector, pasted into a box that is not quite right (Mask R-CNN);
+- ``mask_head``: the 28 x 28 mask of a two-stage detector, pasted into a box that is slightly off (Mask R-CNN);
 - ``low_resolution``: logits at a stride of several pixels, smoothed and resized (fully convolutional networks);
 - ``polygon``: an outline of few points (annotation tools);
 - ``wobble``: a boundary that wanders off and back;
-- ``blobs``: parts that are missing, or too much;
+- ``blobs``: missing or additional parts;
 - ``thickness``: a mask that is too thick or too thin.
 
-All are pure functions of a window and a generator of random numbers.
+All are pure functions of a window and a random generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,47 +22,59 @@ from numpy.typing import NDArray
 
 from bpr_cli.masks.masks import EMPTY_BOX, Box, Mask
 from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import FloatArray, LabelArray
 
-Soft = NDArray[np.float32]
-"""float32, (h, w), foreground probability 0..1 in a window around a mask."""
-
-Fault = Callable[[Soft, np.random.Generator], Soft]
+SimulatedError = Callable[[FloatArray, np.random.Generator], FloatArray]
+"""Changes a window around a mask: float32, (h, w), foreground probability 0..1."""
 
 HEAD_SIDE = 28
 """Side of the masks of Mask R-CNN's mask head."""
 
-_MARGIN = 0.3  # of the longer side of the mask: as far as faults may reach
+_MARGIN = 0.3  # of the longer side of the mask: as far as errors may reach
 _MIN_MARGIN = 12
 
 
 def simulate(truth: Mask, rng: np.random.Generator) -> Mask:
-    """A coarse mask of an object or region; it may be empty, or resemble the truth little.
+    """A coarse mask of an object or region; it may be empty or far from the ground truth.
 
     Args:
-        truth: the true mask.
-        rng: where all chance comes from: equal generators give equal masks.
+        truth: the ground-truth mask.
+        rng: source of all randomness: equal generators give equal masks.
     """
     if truth.box == EMPTY_BOX:
         return truth
     x0, y0, x1, y1 = truth.box
     window = grow(truth.box, max(_MIN_MARGIN, round(_MARGIN * max(x1 - x0, y1 - y0))), truth.size)
     soft = truth.window(window).astype(np.float32)
-    for fault in _choose(rng):
-        soft = fault(soft, rng)
+    for error in _choose_errors(rng):
+        soft = error(soft, rng)
     return Mask.from_array(soft > 0.5, (window[0], window[1]), truth.size)
 
 
-def _choose(rng: np.random.Generator) -> list[Fault]:
-    """One main fault, and then some of the smaller ones."""
-    main: list[Fault] = [mask_head, low_resolution, polygon, wobble]
+def simulate_labels(labels: LabelArray, rng: np.random.Generator, stride: float = 8) -> LabelArray:
+    """A coarse label map, as a fully convolutional network predicts it: arg-max of logits at a stride.
+
+    Args:
+        labels: int32, (H, W). The result has no new label; small segments may vanish.
+        rng: source of all randomness.
+        stride: pixels per cell of the grid, along each axis.
+    """
+    found = np.unique(labels)
+    logits = [_resampled((labels == label).astype(np.float32), stride, rng) for label in found]
+    return np.asarray(found[np.argmax(logits, axis=0)], dtype=np.int32)
+
+
+def _choose_errors(rng: np.random.Generator) -> list[SimulatedError]:
+    """One main error, and then some of the smaller ones."""
+    main: list[SimulatedError] = [mask_head, low_resolution, polygon, wobble]
     chosen = [main[rng.choice(len(main), p=(0.35, 0.35, 0.1, 0.2))]]
-    for fault, chance in ((wobble, 0.4), (blobs, 0.35), (thickness, 0.25)):
-        if fault not in chosen and rng.random() < chance:
-            chosen.append(fault)
+    for error, chance in ((wobble, 0.4), (blobs, 0.35), (thickness, 0.25)):
+        if error not in chosen and rng.random() < chance:
+            chosen.append(error)
     return chosen
 
 
-def mask_head(soft: Soft, rng: np.random.Generator) -> Soft:
+def mask_head(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Sample the mask in a jittered box with 28 x 28 noisy logits, and resize them back."""
     box = _jittered(_tight(soft), rng.uniform(0.0, 0.06), soft.shape, rng)
     x0, y0, x1, y1 = box
@@ -75,21 +86,23 @@ def mask_head(soft: Soft, rng: np.random.Generator) -> Soft:
     return _hardened(pasted, 0.5)
 
 
-def low_resolution(soft: Soft, rng: np.random.Generator) -> Soft:
-    """Sample the mask at a stride of 2 to 18 pixels, smooth it, and take another threshold than one half."""
-    height, width = soft.shape
+def low_resolution(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Sample the mask at a stride of 2 to 18 pixels, smooth it, and apply another threshold than one half."""
     stride = min(_log_uniform(2, 18, rng), max(1.0, _extent(soft) / 4))
-    small = cv2.resize(
-        soft, (max(2, round(width / stride)), max(2, round(height / stride))), interpolation=cv2.INTER_AREA
-    )
-    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 0.9))
+    return _hardened(_resampled(soft, stride, rng), rng.uniform(0.3, 0.7))
+
+
+def _resampled(soft: FloatArray, stride: float, rng: np.random.Generator) -> FloatArray:
+    """The mask reduced by a stride, smoothed, with smooth noise on it, and enlarged again."""
+    height, width = soft.shape
+    cells = max(2, round(width / stride)), max(2, round(height / stride))
+    small = cv2.GaussianBlur(cv2.resize(soft, cells, interpolation=cv2.INTER_AREA), (0, 0), rng.uniform(0.3, 0.9))
     small = small + rng.uniform(0.0, 0.2) * _smooth_noise(small.shape, 4, rng)
-    large = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    return _hardened(large, rng.uniform(0.3, 0.7))
+    return cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR).astype(np.float32)
 
 
-def polygon(soft: Soft, rng: np.random.Generator) -> Soft:
-    """Draw every outline, holes too, with few points that are not quite right."""
+def polygon(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Redraw every outline, holes too, with few points that are slightly off."""
     mask = (soft > 0.5).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     share = rng.uniform(0.004, 0.02)
@@ -98,11 +111,11 @@ def polygon(soft: Soft, rng: np.random.Generator) -> Soft:
         points = cv2.approxPolyDP(outline, share * cv2.arcLength(outline, True), True)
         jitter = rng.normal(0, min(2.0, 0.05 * _extent(soft)), points.shape)
         drawn.append(np.rint(points + jitter).astype(np.int32))
-    # Outlines within others are holes: filled together, they are left out.
+    # Filled together, outlines inside others become holes.
     return cv2.fillPoly(np.zeros_like(mask), drawn, 1).astype(np.float32) if drawn else soft
 
 
-def wobble(soft: Soft, rng: np.random.Generator) -> Soft:
+def wobble(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Shift every pixel by a smooth field of 0.5 to 9 pixels that turns every 8 to 60."""
     height, width = soft.shape
     spacing, reach = rng.uniform(8, 60), min(_log_uniform(0.5, 9, rng), max(1.0, 0.1 * _extent(soft)))
@@ -112,8 +125,8 @@ def wobble(soft: Soft, rng: np.random.Generator) -> Soft:
     return _hardened(moved, 0.5)
 
 
-def blobs(soft: Soft, rng: np.random.Generator) -> Soft:
-    """Add or take away one to three smooth blobs at the boundary."""
+def blobs(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Add or remove one to three ellipses at the boundary."""
     mask = (soft > 0.5).astype(np.uint8)
     boundary = np.argwhere(mask != cv2.erode(mask, np.ones((3, 3), np.uint8)))
     if not len(boundary):
@@ -126,7 +139,7 @@ def blobs(soft: Soft, rng: np.random.Generator) -> Soft:
     return mask.astype(np.float32)
 
 
-def thickness(soft: Soft, rng: np.random.Generator) -> Soft:
+def thickness(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Thicken or thin the mask by 1 to 4 pixels."""
     radius = int(np.clip(round(rng.uniform(1, 4)), 1, max(1.0, 0.04 * _extent(soft))))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
@@ -135,23 +148,23 @@ def thickness(soft: Soft, rng: np.random.Generator) -> Soft:
 
 
 def _log_uniform(lowest: float, highest: float, rng: np.random.Generator) -> float:
-    """A number from a range of which every octave is as likely as the others."""
+    """A random number whose logarithm is uniform."""
     return float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
 
 
-def _extent(soft: Soft) -> float:
-    """How large the mask is in pixels: the side of a square of its area."""
+def _extent(soft: FloatArray) -> float:
+    """Size of the mask in pixels: the side of a square of its area."""
     return float(np.sqrt(np.count_nonzero(soft > 0.5)))
 
 
-def _tight(soft: Soft) -> Box:
-    """Bounding box of the foreground; the whole window where there is none."""
+def _tight(soft: FloatArray) -> Box:
+    """Bounding box of the foreground; the entire window if there is none."""
     box = Mask.from_array(soft > 0.5).box
     return box if box != EMPTY_BOX else (0, 0, soft.shape[1], soft.shape[0])
 
 
 def _jittered(box: Box, share: float, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
-    """Move the sides of a box by normal noise, ``share`` of its sides wide; at least a pixel of it stays."""
+    """Move the sides of a box by normal noise of ``share`` times its size; at least one pixel remains."""
     x0, y0, x1, y1 = box
     noise = np.rint(rng.normal(0, share, 4) * [x1 - x0, y1 - y0, x1 - x0, y1 - y0]).astype(int)
     left, top, right, bottom = (np.array(box) + noise).tolist()
@@ -159,12 +172,12 @@ def _jittered(box: Box, share: float, shape: tuple[int, ...], rng: np.random.Gen
     return left, top, min(max(right, left + 1), shape[1]), min(max(bottom, top + 1), shape[0])
 
 
-def _smooth_noise(shape: tuple[int, ...], spacing: float, rng: np.random.Generator) -> Soft:
-    """Normal noise of standard deviation about 1 that is smooth over ``spacing`` pixels: float32, (h, w)."""
+def _smooth_noise(shape: tuple[int, ...], spacing: float, rng: np.random.Generator) -> FloatArray:
+    """Noise of standard deviation about 1 that is smooth over ``spacing`` pixels: float32, (h, w)."""
     height, width = shape[:2]
     grid = rng.normal(0, 1, (max(2, round(height / spacing)), max(2, round(width / spacing)))).astype(np.float32)
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)
 
 
-def _hardened(soft: NDArray[Any], threshold: float) -> Soft:
+def _hardened(soft: NDArray[np.number], threshold: float) -> FloatArray:
     return (soft > threshold).astype(np.float32)

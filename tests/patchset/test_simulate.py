@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patchset.simulate import blobs, low_resolution, mask_head, polygon, simulate, thickness, wobble
+from bpr_cli.patchset.simulate import (
+    blobs,
+    low_resolution,
+    mask_head,
+    polygon,
+    simulate,
+    simulate_labels,
+    thickness,
+    wobble,
+)
 from tests.formats.format_builders import disc
 
 FAULTS = [blobs, low_resolution, mask_head, polygon, thickness, wobble]
@@ -81,3 +90,15 @@ def test_nothing_is_drawn_far_from_the_mask():
     far[60 - 35 - 25 : 60 + 35 + 25, 70 - 35 - 25 : 70 + 35 + 25] = False
     for seed in range(40):
         assert not (simulate(TRUTH, rng(seed)).to_array() & far).any()
+
+
+def test_a_coarse_label_map_has_labels_of_the_truth_only_and_differs_along_its_boundaries():
+    labels = np.where(disc(SIZE, (60, 70), 35), 7, 3).astype(np.int32)
+    labels[100:] = 1009
+    coarse = simulate_labels(labels, rng(0))
+    assert coarse.dtype == np.int32
+    assert set(np.unique(coarse)) == {3, 7, 1009}
+    assert 0.9 < (coarse == labels).mean() < 0.999
+    np.testing.assert_array_equal(coarse, simulate_labels(labels, rng(0)))
+    uniform = np.full((33, 47), 5, np.int32)
+    np.testing.assert_array_equal(simulate_labels(uniform, rng(0)), uniform)
