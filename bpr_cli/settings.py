@@ -20,8 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import msgspec
 from msgspec import Meta
 
-from bpr_cli.errors import BprError
-from bpr_cli.system.text import shorten
+from bpr_cli.errors import BprError, shorten
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 NonNegative = Annotated[float, Meta(ge=0, le=1e12)]

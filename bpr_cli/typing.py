@@ -1,10 +1,14 @@
-"""Types of the arrays that the rooms exchange."""
+"""Types of the arrays, boxes and sizes that the rooms exchange."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[int, int, int, int]
+"""``(x0, y0, x1, y1)`` in pixels, half-open: columns ``x0 .. x1 - 1`` and rows ``y0 .. y1 - 1``."""
+Size = tuple[int, int]
+"""``(H, W)``, height and width in pixels."""
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
 """Images (RGB), masks of 0 and 1, and label maps of 8 bits."""

@@ -15,8 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from bpr_cli.errors import BprError
-from bpr_cli.system.text import printable
+from bpr_cli.errors import BprError, printable
 
 if TYPE_CHECKING:
     from bpr_cli.formats.base import Failure

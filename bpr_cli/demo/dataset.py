@@ -28,7 +28,8 @@ from bpr_cli.demo import portrait
 from bpr_cli.demo.degrade import low_resolution_labels, mask_head
 from bpr_cli.demo.scenes import CATEGORIES, Scene, category_of, make_scenes
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import BoolArray, Mask
+from bpr_cli.masks.masks import Mask
+from bpr_cli.typing import BoolArray
 
 JPEG_QUALITY = 92
 MASK_VALUE = 255

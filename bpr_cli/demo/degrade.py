@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import BoolArray, Mask, Size
+from bpr_cli.masks.masks import Mask
+from bpr_cli.typing import BoolArray, Size
 
 FloatArray = NDArray[np.float32]
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.boundary import boundary_f, iou
-from bpr_cli.masks.masks import BoolArray, LabelMap, Mask
+from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.typing import BoolArray
 
 Segmentation = NDArray[np.generic] | Mask | LabelMap | Sequence[NDArray[np.generic] | Mask]
 """One mask (bool), a label map (integer; also uint8), or a list of masks that may overlap."""

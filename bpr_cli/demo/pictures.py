@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bpr_cli.demo.measure import Segmentation, as_segments, score
 from bpr_cli.masks.drawing import AFTER, BEFORE, Colour, Picture, busiest_places, changed_pixels, draw_segments, magnify
-from bpr_cli.masks.masks import Box
+from bpr_cli.typing import Box
 
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (34, 34, 34)

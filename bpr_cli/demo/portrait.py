@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.demo import shapes
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import BoolArray, Size
+from bpr_cli.typing import BoolArray, Size
 
 SIZE: Size = (600, 512)
 

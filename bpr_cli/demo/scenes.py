@@ -23,7 +23,7 @@ from bpr_cli.demo.textures import (
     photo_detail,
     smooth_step,
 )
-from bpr_cli.masks.masks import BoolArray, Size
+from bpr_cli.typing import BoolArray, Size
 
 SIZE: Size = (480, 640)
 LABEL_DIVISOR = 1000

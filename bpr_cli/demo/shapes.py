@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bpr_cli.masks.masks import Size
+from bpr_cli.typing import Size
 
 SCALE = 4
 """Sub-pixels a pixel, along each axis."""

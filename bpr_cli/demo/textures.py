@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import BoolArray, Size
+from bpr_cli.typing import BoolArray, Size
 
 FloatArray = NDArray[np.float32]
 Colour = tuple[int, int, int]

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.settings import DILATION_RATIO
-from bpr_cli.masks.masks import BoolArray, Box, Size
 from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import BoolArray, Box, Size
 
 
 def iou(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> float:

@@ -13,11 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, printable
 from bpr_cli.evaluation.charts import Tally, charts_of, direction, scatter_of, tally
 from bpr_cli.evaluation.overlays import Comparison, compare_layers
 from bpr_cli.evaluation.report import Figure, ImageScore, Layers, Report, Row
-from bpr_cli.system.text import printable
 
 TEMPLATES = Path(__file__).parent / "templates"
 DASH = "–"

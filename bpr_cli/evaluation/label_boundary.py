@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.boundary import dilate, disc_of, harmonic_mean
-from bpr_cli.masks.masks import BoolArray
+from bpr_cli.typing import BoolArray
 
 Points = tuple[NDArray[np.int64], NDArray[np.int64]]
 

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.segments import PanopticMap
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks.counting import weigh_listed, weigh_occurring
-from bpr_cli.masks.masks import BoolArray
-from bpr_cli.masks.runs import weigh
+from bpr_cli.masks.runs import weigh, weigh_listed, weigh_occurring
+from bpr_cli.typing import BoolArray
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]

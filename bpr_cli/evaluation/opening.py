@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.kinds.base import Kind
 from bpr_cli.evaluation.kinds.binary import BinaryKind
 from bpr_cli.evaluation.kinds.cityscapes import CityscapesKind
@@ -18,7 +18,6 @@ from bpr_cli.evaluation.kinds.semantic import SemanticKind
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Failure, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS, check_labels, choose_label_set, ending_of
 from bpr_cli.truth.open import open_truth, open_without_images

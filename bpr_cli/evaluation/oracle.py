@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bpr_cli.evaluation.boundary import dilate, disc_of
 from bpr_cli.evaluation.checks import check_sizes
 from bpr_cli.evaluation.label_boundary import label_steps
-from bpr_cli.masks.masks import BoolArray
+from bpr_cli.typing import BoolArray
 
 
 def oracle_labels(

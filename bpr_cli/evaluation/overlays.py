@@ -22,7 +22,7 @@ from bpr_cli.masks.drawing import (
     draw_segments,
     magnify,
 )
-from bpr_cli.masks.masks import BoolArray, Box
+from bpr_cli.typing import BoolArray, Box
 
 Labels = NDArray[np.int32]
 

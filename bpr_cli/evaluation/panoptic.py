@@ -18,17 +18,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width
 from bpr_cli.evaluation.checks import check_boundary_settings, check_map, check_sizes
 from bpr_cli.evaluation.matching import ID_LIMIT, FloatArray, MatchSums, Side, best_iou, mask_overlaps, match
 from bpr_cli.evaluation.segment_bands import BandMap, band_overlaps
 from bpr_cli.evaluation.segments import Category, PanopticMap, SegmentInfo
 from bpr_cli.evaluation.settings import DILATION_RATIO
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks.masks import BoolArray
 from bpr_cli.masks.runs import Runs
+from bpr_cli.typing import BoolArray
 
 __all__ = [
     "Category",

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.kinds.base import Figures, Segments, TableRow, Tables
 from bpr_cli.evaluation.measuring import Measured, Totals, digest_files, measure_all
 from bpr_cli.evaluation.opening import Opened
 from bpr_cli.evaluation.report import Curve, Figure, ImageScore, Input, Layers, OracleRow, Report, Row, SegmentPair
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.truth.pairs import Pair, task_name
 

@@ -17,8 +17,8 @@ from bpr_cli.evaluation.boundary import boundary_band
 from bpr_cli.evaluation.label_boundary import label_band
 from bpr_cli.evaluation.matching import IntArray, Overlaps, Pairs, Side
 from bpr_cli.evaluation.segments import PanopticMap
-from bpr_cli.masks.masks import BoolArray
 from bpr_cli.masks.runs import Runs
+from bpr_cli.typing import BoolArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,12 +22,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width, tolerance_pixels
 from bpr_cli.evaluation.checks import check_boundary_settings, check_map, check_sizes
 from bpr_cli.evaluation.label_boundary import label_band, label_boundary_f
 from bpr_cli.evaluation.settings import DILATION_RATIO
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.masks.runs import Runs, weigh
 
 IntegerArray = NDArray[np.integer[Any]]

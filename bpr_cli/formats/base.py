@@ -16,7 +16,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.spool import Place, Spool
-from bpr_cli.masks.masks import Prediction, Size
+from bpr_cli.masks.masks import Prediction
+from bpr_cli.typing import Size
 
 if TYPE_CHECKING:
     from bpr_cli.formats.image_lookup import ImageIndex

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Item
 from bpr_cli.formats.folder import PngFolder
 from bpr_cli.formats.image_lookup import ImageIndex
-from bpr_cli.formats.json_files import join_names
 from bpr_cli.formats.png import encode_gray, read_style
 from bpr_cli.formats.png_window import Window, read_window
 from bpr_cli.formats.settings import ReadSettings, Task

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeGuard
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import CategoryRecord, SegmentRecord
 from bpr_cli.formats.json_files import Json, Record
-from bpr_cli.system.text import shorten
 
 _LARGEST = 1e100
 """The product of two such numbers is still finite."""

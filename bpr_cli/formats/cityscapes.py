@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.binary import encode_mask, read_mask
 from bpr_cli.formats.categories import is_category, is_finite
@@ -14,9 +14,9 @@ from bpr_cli.formats.images import image_size
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks.masks import Mask, Prediction, Size
+from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import path_inside, read_bytes, write_bytes
-from bpr_cli.system.text import shorten
+from bpr_cli.typing import Size
 
 _ANY_VALUE = range(1, 2**16)  # the benchmark takes every value but 0 as foreground
 

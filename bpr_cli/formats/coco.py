@@ -27,8 +27,9 @@ from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.spool import Spool
-from bpr_cli.masks.masks import Mask, Prediction, Size
+from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import output_file
+from bpr_cli.typing import Size
 
 MOST_UNPACKED = 2**32
 """Bytes that the masks of an image may take together, each cut to the box that holds it."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import ImageRecord, Searched
 from bpr_cli.formats.json_files import Json, Record, describe, read_json
-from bpr_cli.masks.masks import Size
-from bpr_cli.system.text import shorten
+from bpr_cli.typing import Size
 
 _COCO_DIGITS = 12
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.png_stream import PngStream
-from bpr_cli.masks.masks import Size
 from bpr_cli.system.paths import read_bytes
+from bpr_cli.typing import Size
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item
 from bpr_cli.formats.images import image_size
-from bpr_cli.formats.json_files import join_names
-from bpr_cli.masks.masks import Size
 from bpr_cli.system.paths import list_files, system_name
+from bpr_cli.typing import Size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import Size
 from bpr_cli.system.paths import check_regular
+from bpr_cli.typing import Size
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _ANIMATED = ("PNG", "WEBP")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.system.paths import read_bytes, write_bytes
 
 Json = Any
@@ -61,10 +60,3 @@ def _describe_list(records: list[Json]) -> str:
 
 def _fields(record: Record) -> str:
     return f"the fields {join_names(sorted(map(str, record)), limit=8)}" if record else "no fields"
-
-
-def join_names(names: Iterable[object], limit: int = 3) -> str:
-    """The first ``limit`` names for a message, and how many more there are."""
-    every = [str(name) for name in names]
-    shown = ", ".join(every[:limit])
-    return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

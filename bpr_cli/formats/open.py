@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Inputs, PredictionSet
 from bpr_cli.formats.binary import FOREGROUNDS, MaskSet
 from bpr_cli.formats.cityscapes import CityscapesSet, result_files
 from bpr_cli.formats.coco import CocoSet, is_coco
 from bpr_cli.formats.folder import value_files
 from bpr_cli.formats.image_lookup import ImageIndex
-from bpr_cli.formats.json_files import describe, join_names, read_json
+from bpr_cli.formats.json_files import describe, read_json
 from bpr_cli.formats.label_maps import LabelMapSet
 from bpr_cli.formats.panoptic import PanopticSet, is_panoptic
 from bpr_cli.formats.png import ColourError, read_gray

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.categories import read_categories, read_record
 from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
-from bpr_cli.formats.json_files import Json, Record, describe, join_names
+from bpr_cli.formats.json_files import Json, Record, describe
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.settings import ReadSettings, Task

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from bpr_cli.formats.png import Gray, read_gray
 from bpr_cli.formats.png_rows import unfilter
 from bpr_cli.formats.png_stream import SUB, PngStream
-from bpr_cli.masks.masks import Size
 from bpr_cli.system.paths import check_regular
+from bpr_cli.typing import Size
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.json_files import Json, Record
-from bpr_cli.masks.masks import EMPTY_BOX, Mask, Size
-from bpr_cli.system.text import shorten
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
+from bpr_cli.typing import Size
 
 MAX_PIXELS = 2**28
 """Largest frame that is unpacked; anything above is a broken size."""

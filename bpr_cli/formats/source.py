@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from bpr_cli.errors import BprError
-from bpr_cli.formats.json_files import Json, join_names, read_json
+from bpr_cli.errors import BprError, join_names
+from bpr_cli.formats.json_files import Json, read_json
 from bpr_cli.formats.report import is_report
 from bpr_cli.system.paths import list_files, list_folder
 

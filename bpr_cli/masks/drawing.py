@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import BoolArray, Box
+from bpr_cli.typing import BoolArray, Box
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]

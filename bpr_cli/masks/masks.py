@@ -1,7 +1,7 @@
-"""Masks and label maps of one image: the data that every room of the house gives and takes.
+"""Masks and label maps of one image, which all other modules take and give.
 
-Shape letters used throughout the program: I images, M masks (segments), P patches, S patch side,
-T input size of the network, H and W image height and width.
+Shape letters used throughout the program: I images, M masks (segments), P patches, S patch side, T input size of the
+network, H and W image height and width.
 
 A box is ``(x0, y0, x1, y1)`` in pixels, half-open: it covers columns ``x0 .. x1 - 1`` and rows ``y0 .. y1 - 1``.
 """
@@ -13,21 +13,27 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Box = tuple[int, int, int, int]
-Size = tuple[int, int]
-BoolArray = NDArray[np.bool_]
+from bpr_cli.typing import BoolArray, Box, LabelArray, Size
 
 EMPTY_BOX: Box = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Mask:
-    """A binary mask, kept as the crop to its bounding box so that it stays small between stages.
+    """A binary mask, stored as the crop to its bounding box, so that small masks take little memory.
+
+    >>> plane = np.zeros((6, 8), bool)
+    >>> plane[2:4, 3:6] = True
+    >>> mask = Mask.from_array(plane)
+    >>> mask.box, mask.area
+    ((3, 2, 6, 4), 6)
+    >>> bool((mask.to_array() == plane).all())
+    True
 
     Attributes:
-        size: (H, W) of the image the mask belongs to.
+        size: (H, W) of the image.
         box: tight bounding box of the foreground; ``EMPTY_BOX`` for a mask without foreground.
-        crop: bool array of shape (y1 - y0, x1 - x0), the mask inside ``box``.
+        crop: the mask inside ``box``: bool, (y1 - y0, x1 - x0).
     """
 
     size: Size
@@ -36,23 +42,28 @@ class Mask:
 
     @classmethod
     def from_array(cls, array: NDArray[np.generic], offset: tuple[int, int] = (0, 0), size: Size | None = None) -> Mask:
-        """Make a mask from an (h, w) array whose non-zero pixels are foreground.
+        """Make a mask from an array whose non-zero pixels are foreground.
 
         Args:
-            array: the whole frame, or a window of it.
-            offset: (x, y) of the window's top left pixel in the frame.
-            size: (H, W) of the frame; by default the array is the frame.
+            array: the image's mask, or a window of it: (h, w).
+            offset: (x, y) of the window's top left pixel in the image.
+            size: (H, W) of the image; by default that of the array.
         """
         foreground = array != 0
-        frame = foreground.shape if size is None else size
+        height, width = foreground.shape if size is None else size
         rows = np.flatnonzero(foreground.any(axis=1))
         if rows.size == 0:
-            return cls((frame[0], frame[1]), EMPTY_BOX, np.zeros((0, 0), dtype=bool))
+            return cls.empty((height, width))
         columns = np.flatnonzero(foreground[rows[0] : rows[-1] + 1].any(axis=0))
         y0, y1 = int(rows[0]), int(rows[-1]) + 1
         x0, x1 = int(columns[0]), int(columns[-1]) + 1
         box = (x0 + offset[0], y0 + offset[1], x1 + offset[0], y1 + offset[1])
-        return cls((frame[0], frame[1]), box, foreground[y0:y1, x0:x1].copy())
+        return cls((height, width), box, foreground[y0:y1, x0:x1].copy())
+
+    @classmethod
+    def empty(cls, size: Size) -> Mask:
+        """A mask without foreground for an image of (H, W)."""
+        return cls(size, EMPTY_BOX, np.zeros((0, 0), dtype=bool))
 
     @property
     def area(self) -> int:
@@ -63,25 +74,17 @@ class Mask:
         """The mask inside ``box``, which must lie inside the image: bool, (y1 - y0, x1 - x0)."""
         x0, y0, x1, y1 = box
         out = np.zeros((y1 - y0, x1 - x0), dtype=bool)
-        left, top = max(x0, self.box[0]), max(y0, self.box[1])
-        right, bottom = min(x1, self.box[2]), min(y1, self.box[3])
+        left, top, right, bottom = shared = _intersection(box, self.box)
         if left < right and top < bottom:
-            out[top - y0 : bottom - y0, left - x0 : right - x0] = self.crop[
-                top - self.box[1] : bottom - self.box[1], left - self.box[0] : right - self.box[0]
-            ]
+            out[top - y0 : bottom - y0, left - x0 : right - x0] = self._part(shared)
         return out
 
     def shared_area(self, other: Mask) -> int:
-        """Number of foreground pixels that two masks of one image have in common."""
-        left, top = max(self.box[0], other.box[0]), max(self.box[1], other.box[1])
-        right, bottom = min(self.box[2], other.box[2]), min(self.box[3], other.box[3])
+        """Number of foreground pixels that two masks of one image share."""
+        left, top, right, bottom = shared = _intersection(self.box, other.box)
         if left >= right or top >= bottom:
             return 0
-        views = [
-            mask.crop[top - mask.box[1] : bottom - mask.box[1], left - mask.box[0] : right - mask.box[0]]
-            for mask in (self, other)
-        ]
-        return int(np.count_nonzero(views[0] & views[1]))
+        return int(np.count_nonzero(self._part(shared) & other._part(shared)))
 
     def iou(self, other: Mask) -> float:
         """Intersection over union with another mask of the image; 0 for two empty masks."""
@@ -89,20 +92,30 @@ class Mask:
         return shared / (self.area + other.area - shared) if shared else 0.0
 
     def to_array(self) -> BoolArray:
-        """The mask over the whole frame: bool, (H, W)."""
+        """The mask of the whole image: bool, (H, W)."""
         return self.window((0, 0, self.size[1], self.size[0]))
+
+    def _part(self, box: Box) -> BoolArray:
+        """A view of the crop inside a box that lies inside the mask's own."""
+        x0, y0, x1, y1 = box
+        return self.crop[y0 - self.box[1] : y1 - self.box[1], x0 - self.box[0] : x1 - self.box[0]]
+
+
+def _intersection(first: Box, second: Box) -> Box:
+    """The box that two boxes share; with x0 >= x1 or y0 >= y1 where they share nothing."""
+    return max(first[0], second[0]), max(first[1], second[1]), min(first[2], second[2]), min(first[3], second[3])
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A label for every pixel of one image: classes of a semantic map, or segment ids of a panoptic one.
+    """One label for every pixel of an image: classes of a semantic map, or segment ids of a panoptic one.
 
     Attributes:
         labels: int32, (H, W). Every value that is not void is refined as one mask.
-        void: labels that are never refined; their pixels keep them and no other pixel gets them.
+        void: labels that are never refined: their pixels keep them, and no other pixel gets them.
     """
 
-    labels: NDArray[np.int32]
+    labels: LabelArray
     void: frozenset[int]
 
     @property
@@ -112,4 +125,4 @@ class LabelMap:
 
 
 Prediction = tuple[Mask, ...] | LabelMap
-"""What a model said of one image: independent masks that may overlap, or one label a pixel."""
+"""What a model predicted for one image: independent masks that may overlap, or one label for every pixel."""

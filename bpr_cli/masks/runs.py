@@ -1,7 +1,7 @@
-"""Runs of constant value in maps of labels or ids: counting and measuring without looking at every pixel.
+"""Runs of constant value in maps of labels or ids, to count and measure without looking at every pixel.
 
-Maps are pieces of constant value: the stretches in which no map changes are far fewer than pixels (one in thirty in
-street scenes), and all that follows is done on them.
+Maps consist of pieces of constant value. There are far fewer runs than pixels (one for thirty pixels in street
+scenes), and everything here is computed on runs.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import BoolArray, Size
+from bpr_cli.typing import BoolArray, IntArray, Size
+
+_LARGEST_TABLE = 1 << 22
+"""Codes that are counted in a table; more are sorted."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Consecutive pixels of a row in which none of the maps changes, row after row.
+    """Runs of pixels of one row in which none of several maps changes, row after row.
 
     Attributes:
-        values: of every map, the (N,) values of the stretches.
-        starts: int64, (N,), positions of their first pixels in a flattened map.
-        lengths: int64, (N,), their pixels.
+        values: of every map, the value of each run: (N,).
+        starts: position of the first pixel of each run in a flattened map: int64, (N,).
+        lengths: pixels of each run: int64, (N,).
         shape: (H, W) of the maps.
     """
 
     values: tuple[NDArray[np.generic], ...]
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
+    starts: IntArray
+    lengths: IntArray
     shape: Size
 
     @classmethod
     def of(cls, *maps: NDArray[np.generic]) -> Runs:
-        """The stretches of one or more maps of the same (H, W), at least one pixel."""
+        """The runs of one or more maps of the same (H, W), which have at least one pixel."""
         flat = [array.ravel() for array in maps]
         height, width = maps[0].shape
         first = np.empty(height * width, dtype=bool)
@@ -45,15 +48,15 @@ class Runs:
         return cls(tuple(values[starts] for values in flat), starts, lengths, (height, width))
 
     def spread(self, flags: BoolArray) -> BoolArray:
-        """The pixels of the stretches that have a flag: bool, (H, W) from (N,)."""
+        """Give every pixel the flag of its run: bool, (H, W) from (N,)."""
         return np.repeat(flags, self.lengths).reshape(self.shape)
 
-    def boxes(self, numbers: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-        """Bounding boxes of what is numbered 0 .. count - 1: int64, (count, 4); zeros for a number without pixels.
+    def boxes(self, numbers: NDArray[np.integer], count: int) -> IntArray:
+        """Bounding boxes of the segments 0 .. count - 1: int64, (count, 4); zeros for a segment without pixels.
 
         Args:
-            numbers: (N,), the number of every stretch.
-            count: how many numbers there are.
+            numbers: the segment of each run: (N,).
+            count: number of segments.
         """
         y, x = np.divmod(self.starts, self.shape[1])
         boxes = np.zeros((count, 4), dtype=np.int64)
@@ -67,13 +70,44 @@ class Runs:
 
 
 def values_of(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The values of an array, ascending: those of ``np.unique``, from the last pixels of its stretches only."""
+    """The distinct values of an array, ascending, like ``np.unique`` but faster where values repeat in a row."""
     flat = array.ravel()
     last = np.append(flat[1:] != flat[:-1], True)[: flat.size]
     return np.unique(flat[last])
 
 
-def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) -> NDArray[np.int64]:
-    """Sum of the whole-number weights of every code in 0 .. count - 1: int64, (count,)."""
+def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) -> IntArray:
+    """Sum of the whole-number weights of every code 0 .. count - 1: int64, (count,)."""
     # bincount sums in float64, exact up to 2**53 pixels.
     return np.bincount(codes, weights=weights, minlength=count).astype(np.int64)
+
+
+def weigh_occurring(codes: IntArray, weights: IntArray, count: int) -> tuple[IntArray, IntArray]:
+    """The distinct codes, ascending, and the sum of the weights of each: int64, (Q,) both.
+
+    Args:
+        codes: each in 0 .. count - 1: (N,).
+        weights: 1 or more each: (N,).
+        count: number of codes that are possible.
+    """
+    if count > _LARGEST_TABLE:
+        occurring, place = np.unique(codes, return_inverse=True)
+        return occurring, weigh(place, weights, len(occurring))
+    sums = weigh(codes, weights, count)
+    occurring = np.flatnonzero(sums)
+    return occurring, sums[occurring]
+
+
+def weigh_listed(codes: IntArray, weights: IntArray, listed: IntArray, count: int) -> IntArray:
+    """Sum of the weights of every listed code: int64, (len(listed),); other codes are left out.
+
+    Args:
+        codes: each in 0 .. count - 1: (N,).
+        weights: of each code: (N,).
+        listed: the codes wanted, ascending.
+        count: number of codes that are possible.
+    """
+    if count <= _LARGEST_TABLE:
+        return weigh(codes, weights, count)[listed]
+    place = np.minimum(np.searchsorted(listed, codes), len(listed) - 1)
+    return weigh(place, weights * (listed[place] == codes), len(listed))

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import Box, Mask, Size
+from bpr_cli.masks.masks import Mask
+from bpr_cli.typing import Box, Size
 
 
 @dataclass(frozen=True)

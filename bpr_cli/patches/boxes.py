@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import Box, Mask, Size
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import BoundaryPixels
 from bpr_cli.patches.cover import cover
 from bpr_cli.patches.schemes import Scheme
+from bpr_cli.typing import Box, Size
 
 Boxes = NDArray[np.int64]
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""

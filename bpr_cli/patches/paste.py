@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import values_of
 from bpr_cli.patches.boxes import Boxes, side_of
+from bpr_cli.typing import Box, Size
 
 CERTAIN = 255
 

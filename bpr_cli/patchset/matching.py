@@ -15,8 +15,9 @@ from functools import reduce
 
 import numpy as np
 
-from bpr_cli.masks.masks import EMPTY_BOX, Mask, Size
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.patches.paste import union
+from bpr_cli.typing import Size
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.masks import EMPTY_BOX, Box, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.patches.boundary import grow
-from bpr_cli.typing import FloatArray, LabelArray
+from bpr_cli.typing import Box, FloatArray, LabelArray
 
 SimulatedError = Callable[[FloatArray, np.random.Generator], FloatArray]
 """Changes a window around a mask: float32, (h, w), foreground probability 0..1."""

@@ -12,12 +12,13 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.settings import Format, ReadSettings, Task
-from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Size
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.truth.label_sets import CITYSCAPES_VOID, check_labels, choose_label_set, ending_of
 from bpr_cli.truth.open import open_truth, open_truth_alone, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, match_sets
+from bpr_cli.typing import Size
 
 _SAMPLE = 8
 

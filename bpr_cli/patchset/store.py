@@ -17,7 +17,6 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.coco_json import is_id
 from bpr_cli.formats.json_files import read_json
-from bpr_cli.masks.masks import Box
 from bpr_cli.patchset.layout import (
     DOCUMENT,
     INDEX,
@@ -35,7 +34,7 @@ from bpr_cli.patchset.layout import (
 from bpr_cli.patchset.record import PatchSample, decode_sample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.system.atomic import writing
-from bpr_cli.typing import IntArray
+from bpr_cli.typing import Box, IntArray
 
 SHARD_BYTES = 256 * 2**20
 """A shard of this size is full."""

@@ -11,15 +11,16 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.image_check import check_image_file
-from bpr_cli.masks.masks import LabelMap, Prediction, Size
+from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.image import check_sizes, find_segments, labels_of
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.system.memory import peak_memory
+from bpr_cli.system.environment import peak_memory
 from bpr_cli.system.threads import in_order
+from bpr_cli.typing import Size
 
 PASSES = 3
 """Forward passes that are timed, after one that is not: the first takes longer."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import EMPTY_BOX, Box, LabelMap, Mask, Prediction, Size
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction
 from bpr_cli.masks.runs import values_of
 from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
@@ -18,6 +18,7 @@ from bpr_cli.refinement.bounds import Bounded, Bounds, bound
 from bpr_cli.refinement.changes import changes_of
 from bpr_cli.refinement.core import NO_CORE, keep_core
 from bpr_cli.refinement.passes import Pass
+from bpr_cli.typing import Box, Size
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bpr_cli.formats.base import Failure, Inputs, PredictionSet
 from bpr_cli.formats.report import KIND
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.system.environment import installed_versions
-from bpr_cli.system.memory import peak_memory
+from bpr_cli.system.environment import installed_versions, peak_memory
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.image import RefinementStats

@@ -1,8 +1,9 @@
-"""Versions of what took part, as reports state them."""
+"""What a run took place in, as reports state it: versions of packages, and memory."""
 
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
@@ -18,3 +19,13 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def peak_memory() -> int | None:
+    """The largest resident memory of this process so far, in bytes; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415 - missing on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

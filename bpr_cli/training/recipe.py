@@ -9,9 +9,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.settings import build
-from bpr_cli.system.text import shorten
 from bpr_cli.training.settings import Recipe
 
 if sys.version_info >= (3, 11):

@@ -10,10 +10,10 @@ import numpy as np
 from cityscapesscripts.helpers.labels import labels as cityscapes_labels
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.categories import read_categories
-from bpr_cli.formats.json_files import describe, join_names, read_json
+from bpr_cli.formats.json_files import describe, read_json
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.truth.open import LABEL_IDS, TRAIN_IDS

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.coco_json import plain_id
 from bpr_cli.formats.image_lookup import image_stem
-from bpr_cli.formats.json_files import join_names
-from bpr_cli.masks.masks import Size
+from bpr_cli.typing import Size
 
 _SHOWN = 3
 

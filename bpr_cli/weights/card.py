@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from bpr_cli.errors import BprError
-from bpr_cli.system.text import shorten
+from bpr_cli.errors import BprError, shorten
 
 CARD_VERSION = 1
 """Raised when a reader of the version before would misunderstand a card."""

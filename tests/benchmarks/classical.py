@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.oracle import near_boundary
-from bpr_cli.masks.masks import EMPTY_BOX, BoolArray, Box, LabelMap, Mask, Prediction
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction
 from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import BoolArray, Box
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -24,7 +24,7 @@ from bpr_cli.evaluation.panoptic import (
     panoptic_figures,
     panoptic_sums,
 )
-from bpr_cli.masks import counting
+from bpr_cli.masks import runs
 from tests.evaluation.label_cases import label_pairs
 from tests.evaluation.panoptic_loops import loop_sums
 
@@ -114,7 +114,7 @@ def test_where_the_slip_leaves_no_union_iou_alone_decides():
 def test_many_segments_are_counted_by_sorting_with_the_same_result(image):
     expected = panoptic_sums(*image, SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(counting, "_LARGEST_TABLE", 0)
+        patch.setattr(runs, "_LARGEST_TABLE", 0)
         sums = panoptic_sums(*image, SETTINGS)
     assert columns(sums.mask) == columns(expected.mask)
     assert columns(sums.boundary) == columns(expected.boundary)

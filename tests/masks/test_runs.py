@@ -14,20 +14,20 @@ pairs = SHAPES.flatmap(
 
 
 @given(pairs)
-def test_every_pixel_is_in_one_stretch(maps):
-    stretches = Runs.of(*maps)
-    for values, array in zip(stretches.values, maps, strict=True):
-        assert np.array_equal(np.repeat(values, stretches.lengths).reshape(array.shape), array)
-    assert (stretches.starts % maps[0].shape[1] + stretches.lengths <= maps[0].shape[1]).all()
-    assert np.array_equal(stretches.spread(stretches.values[0] == 1), maps[0] == 1)
+def test_every_pixel_is_in_one_run(maps):
+    runs = Runs.of(*maps)
+    for values, array in zip(runs.values, maps, strict=True):
+        assert np.array_equal(np.repeat(values, runs.lengths).reshape(array.shape), array)
+    assert (runs.starts % maps[0].shape[1] + runs.lengths <= maps[0].shape[1]).all()
+    assert np.array_equal(runs.spread(runs.values[0] == 1), maps[0] == 1)
 
 
 @given(pairs)
 def test_areas_and_boxes(maps):
     array, _ = maps
-    stretches = Runs.of(*maps)
-    areas = weigh(stretches.values[0], stretches.lengths, 4)
-    for number, box in enumerate(stretches.boxes(stretches.values[0], 4).tolist()):
+    runs = Runs.of(*maps)
+    areas = weigh(runs.values[0], runs.lengths, 4)
+    for number, box in enumerate(runs.boxes(runs.values[0], 4).tolist()):
         rows, columns = np.nonzero(array == number)
         assert areas[number] == rows.size
         assert box == ([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] if rows.size else [0, 0, 0, 0])

@@ -4,7 +4,7 @@ import pytest
 from bpr_cli.cli.check import duration
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.check import Workload, estimate, seconds_per_patch, workload
-from bpr_cli.system.memory import peak_memory
+from bpr_cli.system.environment import peak_memory
 from tests.inference.engines import blob, picture
 
 SIZE = (60, 70)

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from bpr_cli.evaluation.boundary import boundary_map, contour_f, tolerance_pixels
 from bpr_cli.evaluation.instance.matching import NO_PARTNER, Partners
 from bpr_cli.evaluation.instance.overlaps import Floats, Ints
-from bpr_cli.masks.masks import EMPTY_BOX, Box, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import Box
 
 TOLERANCE = 1.0
 """Greatest distance of a right boundary pixel, in pixels."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import Mask, Size
+from bpr_cli.masks.masks import Mask
+from bpr_cli.typing import Size
 
 ImageKey = int | str
 """What tells images apart; the order of the keys decides between predictions of equal score."""

@@ -13,8 +13,9 @@ from bpr_cli.evaluation.kinds.base import Compared, Kind, Tables
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.masks.masks import BoolArray, LabelMap
+from bpr_cli.masks.masks import LabelMap
 from bpr_cli.truth.pairs import Pair
+from bpr_cli.typing import BoolArray
 
 _NAMES = {"iou": "IoU", "boundary_iou": "boundary IoU", "boundary_f": "boundary F"}
 

@@ -30,8 +30,8 @@ from bpr_cli.evaluation.kinds.instances import (
 )
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, Searched
-from bpr_cli.masks.masks import Size
 from bpr_cli.truth.pairs import Pair
+from bpr_cli.typing import Size
 
 _SIZES = {"small": "ap_small", "medium": "ap_medium", "large": "ap_large"}
 _FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # as LVIS marks categories

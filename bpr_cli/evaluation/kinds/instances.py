@@ -12,8 +12,9 @@ from bpr_cli.evaluation.instance import ScoredMask, TruthMask
 from bpr_cli.evaluation.instance.overlaps import Floats, overlaps
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.masks.masks import EMPTY_BOX, Box, LabelMap, Mask, Size
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import Box, Size
 
 MATCHED = 0.5
 """A predicted mask is taken for the true one whose IoU with it is above this, as for training."""
