@@ -36,12 +36,10 @@ from bpr_cli.patchset.matching import AnnotatedMask, match_masks, void_for
 from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths, open_sources
-from bpr_cli.training.average import WeightAverage
-from bpr_cli.training.composite import pasted
+from bpr_cli.training.augmentation import pasted
 from bpr_cli.training.loss import cross_entropy, jaccard_loss, pixel_weights
-from bpr_cli.training.optimiser import RATE_FACTOR, build_optimiser
-from bpr_cli.training.schedule import cosine
 from bpr_cli.training.settings import LossSettings, OptimiserSettings
+from bpr_cli.training.trainer import RATE_FACTOR, WeightAverage, build_optimiser, cosine
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import save_weights
 from bpr_cli.weights.imagenet import MEAN, STD, start_from_imagenet

@@ -17,8 +17,7 @@ from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides
 from bpr_cli.training.settings import TrainSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.training.run import Training
-    from bpr_cli.training.summary import TrainSummary
+    from bpr_cli.training.train import Training, TrainSummary
 
 RECIPE, VALIDATION, FILES = "Recipe", "Validation", "Files"
 """Panels of the help text."""
@@ -174,7 +173,7 @@ def train(
 def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> int:
     """Train, show how it went, and return the exit code."""
     # PyTorch takes seconds to import: not before the command line is understood.
-    from bpr_cli.training.run import open_training  # noqa: PLC0415
+    from bpr_cli.training.train import open_training  # noqa: PLC0415
 
     console = Console()
     with open_training(patches, out, settings) as training:

@@ -1,10 +1,14 @@
-"""The state of a training as one safetensors file: weights, average, optimiser and where it stands. No pickles."""
+"""What a training writes: logs, weights with their cards, and a checkpoint to resume from.
+
+The checkpoint is one safetensors file of weights, average, optimiser and progress; no pickles.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -12,22 +16,28 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bpr_cli.errors import BprError
+from bpr_cli.system.atomic import write_atomically, writing
+from bpr_cli.training.run_folder import LogRow, Logs, RunFolder
 from bpr_cli.training.trainer import Trainer
+from bpr_cli.training.validate import PatchScores, Validator
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import save_weights
 
 STATE_VERSION = 1
-STANDING = "standing"
-"""The tensor that holds the JSON: unlike the metadata of a safetensors file, it can be read from bytes."""
+PROGRESS = "standing"
+"""Name of the tensor that holds the progress as JSON: unlike the metadata of a safetensors file, it can be read from
+bytes."""
 
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
 
 
 @dataclass(frozen=True)
-class Validation:
-    """What a validation found.
+class ValidationResult:
+    """The scores of a validation.
 
     Attributes:
-        step: number of steps made before it.
-        iou: mean IoU of the decided patches with the truth, 0..1.
+        step: number of steps before it.
+        iou: mean IoU of the predicted patches with the ground truth, 0..1.
         boundary_f: mean boundary F-score at 1 px, 0..1.
     """
 
@@ -37,16 +47,16 @@ class Validation:
 
     @property
     def score(self) -> float:
-        """What makes weights the best: region and boundary alike."""
+        """By which the best weights are chosen: region and boundary count alike."""
         return (self.iou + self.boundary_f) / 2
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """Where a training stands, beside its tensors.
+    """The progress of a training, beside its tensors.
 
     Attributes:
-        step: number of steps made.
+        step: number of steps that are done.
         losses: of the steps since the last line of the log.
         best: the best validation so far.
         last: the latest one.
@@ -55,44 +65,44 @@ class TrainState:
 
     step: int = 0
     losses: tuple[float, ...] = ()
-    best: Validation | None = None
-    last: Validation | None = None
+    best: ValidationResult | None = None
+    last: ValidationResult | None = None
     scaler: dict[str, float] = field(default_factory=dict)
 
 
-def pack(learner: Trainer, standing: TrainState) -> bytes:
-    """The whole state as the content of a file."""
-    text = json.dumps({"version": STATE_VERSION, **asdict(standing)}).encode()
-    tensors = {STANDING: torch.frombuffer(bytearray(text), dtype=torch.uint8)}
-    tensors |= _named(NETWORK, learner.network.state_dict())
-    if learner.average:
-        tensors |= _named(AVERAGE, learner.average.network.state_dict())
-    for index, values in learner.optimiser.state_dict()["state"].items():
+def pack(trainer: Trainer, state: TrainState) -> bytes:
+    """The content of a checkpoint file."""
+    text = json.dumps({"version": STATE_VERSION, **asdict(state)}).encode()
+    tensors = {PROGRESS: torch.frombuffer(bytearray(text), dtype=torch.uint8)}
+    tensors |= _named(NETWORK, trainer.network.state_dict())
+    if trainer.average:
+        tensors |= _named(AVERAGE, trainer.average.network.state_dict())
+    for index, values in trainer.optimiser.state_dict()["state"].items():
         tensors |= _named(f"{OPTIMISER}{index}.", {name: value for name, value in values.items() if value is not None})
     return save(tensors)
 
 
-def unpack(content: bytes, learner: Trainer) -> TrainState:
-    """Bring a learner to a packed state.
+def unpack(content: bytes, trainer: Trainer) -> TrainState:
+    """Restore a trainer from a checkpoint.
 
     Args:
         content: what ``pack`` made.
-        learner: made with the same settings as the one that was packed; changed in place.
+        trainer: made with the same settings as the one that was packed; changed in place.
 
     Raises:
-        BprError: the content is damaged, or of another network or version; the sentence's subject is the file.
+        BprError: the content is damaged, or of another network or version; the message does not name the file.
     """
     try:
         tensors = load(content)
-        values = json.loads(tensors[STANDING].numpy().tobytes())
+        values = json.loads(tensors[PROGRESS].numpy().tobytes())
         if values.pop("version") != STATE_VERSION:
             raise BprError("it was written by another version of bpr")
-        _fill(learner.network, tensors, NETWORK)
-        if learner.average:
-            _fill(learner.average.network, tensors, AVERAGE)
-        _fill_optimiser(learner, tensors)
-        learner.scaler.load_state_dict(values["scaler"])
-        return _standing(values)
+        _restore_network(trainer.network, tensors, NETWORK)
+        if trainer.average:
+            _restore_network(trainer.average.network, tensors, AVERAGE)
+        _restore_optimiser(trainer, tensors)
+        trainer.scaler.load_state_dict(values["scaler"])
+        return _state(values)
     except (
         SafetensorError,
         LookupError,
@@ -105,44 +115,96 @@ def unpack(content: bytes, learner: Trainer) -> TrainState:
         raise BprError(f"it is damaged ({str(error)[:120]})") from error
 
 
-def _standing(values: Mapping[str, object]) -> TrainState:
-    """The standing that JSON tells of."""
-    named = {name: Validation(**values[name]) if values[name] else None for name in ("best", "last")}  # type: ignore[arg-type]
-    standing = TrainState(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
+def _state(values: Mapping[str, object]) -> TrainState:
+    """The progress that was written as JSON."""
+    named = {name: ValidationResult(**values[name]) if values[name] else None for name in ("best", "last")}  # type: ignore[arg-type]
+    state = TrainState(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
     validations = [number for found in named.values() if found for number in (found.step, found.iou, found.boundary_f)]
-    numbers = (standing.step, *standing.losses, *standing.scaler.values(), *validations)
-    if type(standing.step) is not int or not all(type(number) in (int, float) for number in numbers):
-        raise ValueError("its standing is not made of numbers")
-    return standing
+    numbers = (state.step, *state.losses, *state.scaler.values(), *validations)
+    if type(state.step) is not int or not all(type(number) in (int, float) for number in numbers):
+        raise ValueError("its progress is not made of numbers")
+    return state
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, in plain order of memory, under longer names."""
+    """The tensors on the CPU, contiguous, with a prefix before their names."""
     return {
         prefix + name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
 
 
-def _fill(network: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Give a network the tensors under a prefix; they keep the network's order of memory."""
+def _restore_network(network: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the tensors under a prefix into a network, whose memory format they take."""
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     network.load_state_dict(own, strict=True)
 
 
-def _fill_optimiser(learner: Trainer, tensors: Mapping[str, Tensor]) -> None:
-    """Give the optimiser its state."""
-    parameters = [each for group in learner.optimiser.param_groups for each in group["params"]]
+def _restore_optimiser(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
+    """Load the state of the optimiser."""
+    parameters = [each for group in trainer.optimiser.param_groups for each in group["params"]]
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith(OPTIMISER):
             index, key = name.removeprefix(OPTIMISER).split(".", 1)
-            states.setdefault(int(index), {})[key] = _ordered_like(tensor, parameters[int(index)])
-    learner.optimiser.load_state_dict({**learner.optimiser.state_dict(), "state": states})
+            states.setdefault(int(index), {})[key] = _formatted_like(tensor, parameters[int(index)])
+    trainer.optimiser.load_state_dict({**trainer.optimiser.state_dict(), "state": states})
 
 
-def _ordered_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """The tensor in the parameter's order of memory, in which the arithmetic of an uninterrupted training ran."""
+def _formatted_like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """The tensor in the memory format of the parameter, in which an uninterrupted training computes."""
     if tensor.shape != parameter.shape:
         return tensor
     return torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
+
+
+@dataclass(frozen=True)
+class CheckpointWriter:
+    """Validates, and writes all files of a run. Only process 0 has one.
+
+    Attributes:
+        folder: where the files are.
+        logs: one line per report.
+        validator: measures the weights.
+        card: of the weights, without metrics.
+    """
+
+    folder: RunFolder
+    logs: Logs
+    validator: Validator
+    card: WeightsCard
+
+    def validate(self, trainer: Trainer, step: int, best: ValidationResult | None) -> ValidationResult:
+        """Validate the weights after ``step`` steps, and save them if they are the best so far."""
+        scores = self.validator.measure(trainer.result)
+        found = ValidationResult(step, scores.iou, scores.boundary_f)
+        self.logs.add(LogRow(step, validation_iou=found.iou, validation_boundary_f=found.boundary_f))
+        if best is None or found.score > best.score:
+            self._save_weights(self.folder.best, trainer.result, step, found)
+        return found
+
+    def save(self, trainer: Trainer, state: TrainState) -> None:
+        """Save the weights and the checkpoint to resume from.
+
+        Raises:
+            BprError: the weights hold NaN or infinity, or the disk is full; the previous files are kept.
+        """
+        self._save_weights(self.folder.last, trainer.result, state.step, state.last)
+        with writing(self.folder.state):
+            write_atomically(self.folder.state, pack(trainer, state))
+
+    def _save_weights(self, path: Path, network: nn.Module, step: int, found: ValidationResult | None) -> None:
+        """Write weights with their validation scores."""
+        metrics = card_metrics(found, self.validator.coarse) if found and found.step == step else {}
+        save_weights(path, network, replace(self.card, metrics={"steps": step, **metrics}))
+
+
+def card_metrics(found: ValidationResult, coarse: PatchScores) -> dict[str, float | str]:
+    """A validation as metrics of a card."""
+    return {
+        "validation patches": coarse.patches,
+        "patch IoU": round(found.iou, 5),
+        "patch IoU, coarse": round(coarse.iou, 5),
+        "patch boundary F, 1 px": round(found.boundary_f, 5),
+        "patch boundary F, 1 px, coarse": round(coarse.boundary_f, 5),
+    }

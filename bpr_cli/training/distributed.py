@@ -1,4 +1,4 @@
-"""The processes that train together: one, or as many as ``torchrun`` started."""
+"""The processes that train together: a single one, or those that ``torchrun`` started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bpr_cli.inference.devices import CPU, parse_devices
 
 @dataclass(frozen=True)
 class Processes:
-    """This process and how many there are.
+    """This process among all that train together.
 
     Attributes:
         rank: number of this process, from 0; only process 0 writes anything.
@@ -45,7 +45,7 @@ class Processes:
         return values
 
     def greatest(self, value: int) -> int:
-        """The greatest of the processes' numbers."""
+        """The largest number of all processes."""
         if self.count == 1:
             return value
         shared = torch.tensor(value, device=self.device)
@@ -53,7 +53,7 @@ class Processes:
         return int(shared)
 
     def from_leader(self, content: bytes) -> bytes:
-        """What process 0 gives; others give nothing."""
+        """The content that process 0 gives; the others give nothing."""
         if self.count == 1:
             return content
         size = self.greatest(len(content))
@@ -67,13 +67,13 @@ class Processes:
 
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started (it tells by environment variables), if it did.
+    """Join the processes that ``torchrun`` started, which announces them by environment variables.
 
     Args:
         device: see ``TrainSettings``.
 
     Raises:
-        BprError: the device is not there.
+        BprError: the device does not exist.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -89,10 +89,10 @@ def joined(device: str) -> Iterator[Processes]:
 
 
 def single_device(text: str) -> torch.device:
-    """The one device of a process that trains alone.
+    """The device of a process that trains alone.
 
     Raises:
-        BprError: it is not there, or several are listed.
+        BprError: the device does not exist, or several are listed.
     """
     devices = parse_devices(text)
     if len(devices) > 1 and "," in text:

@@ -1,4 +1,4 @@
-"""What is minimised: cross-entropy of every pixel, weighted by how much it matters, and what IoU a patch lacks."""
+"""The loss: a weighted cross-entropy of the pixels, and a soft Jaccard loss of the patches."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from bpr_cli.patchset.record import VOID
 from bpr_cli.training.settings import LossSettings
 
 SMOOTHING = 1.0
-"""Pixels added to intersection and union, so that a handful of true pixels does not weigh as much as a whole object."""
+"""Pixels added to intersection and union, so that a few foreground pixels do not weigh as much as a large object."""
 
 
 def patch_loss(logits: Tensor, truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
-    """The loss of some patches: the mean of theirs, so a batch may be split over passes and processes in any way.
+    """The mean loss of some patches, so that a batch may be split over passes and processes in any way.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
         truth: uint8, (P, T, T): 0, 1 or ``VOID``.
         ring: width of the context in pixels of the network's input.
-        settings: factors of pixels and of the Jaccard term.
+        settings: factors on pixels and on the Jaccard loss.
     """
     loss = cross_entropy(logits, truth, pixel_weights(truth, ring, settings))
     return loss + settings.jaccard * jaccard_loss(logits, truth, ring) if settings.jaccard else loss
 
 
 def cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Mean weighted cross-entropy over all pixels; void ones count as zero, not as missing (as in MMSegmentation).
+    """Mean weighted cross-entropy over all pixels; void pixels add zero but are counted (as in MMSegmentation).
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
@@ -38,10 +38,10 @@ def cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
 
 
 def jaccard_loss(logits: Tensor, truth: Tensor, ring: int) -> Tensor:
-    """Mean over all patches of 1 - soft IoU (Rahman and Wang, ISVC 2016), which is what refinement is measured by.
+    """Mean over all patches of 1 - soft IoU (Rahman and Wang, ISVC 2016), the metric of refinement.
 
-    Cross-entropy alone gives up what is thin: its few pixels weigh little in the sum. Void and the context ring are
-    left out; patches without true foreground count as zero.
+    Cross-entropy alone loses thin structures, whose few pixels weigh little in the sum. Void and the context are left
+    out; patches without foreground in the ground truth count as zero.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
@@ -59,13 +59,13 @@ def jaccard_loss(logits: Tensor, truth: Tensor, ring: int) -> Tensor:
 
 
 def pixel_weights(truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
-    """How much each pixel counts: 0 where void, else the product of the factors that apply to it.
+    """Weight of each pixel: 0 if void, else the product of the factors that apply to it.
 
     Args:
         truth: uint8, (P, T, T): 0, 1 or ``VOID``.
         ring: width of the context in pixels of the network's input.
-        settings: the factors. A pixel is near the true boundary when foreground and background both lie within
-            ``boundary_width`` of it (chessboard distance; it is itself one of them).
+        settings: the factors. A pixel is near the boundary if foreground and background of the ground truth both lie
+            within ``boundary_width`` of it (chessboard distance; it is itself one of them).
 
     Returns:
         float, (P, T, T).

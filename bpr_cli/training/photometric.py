@@ -1,4 +1,4 @@
-"""Augmentation of the image: what cameras, light and compression change."""
+"""Photometric augmentation: camera, light and compression."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.training.settings import ImageSettings
+from bpr_cli.typing import ByteArray, FloatArray
 
 Random = np.random.Generator
-Image = NDArray[np.uint8]
-"""(E, E, 3), RGB."""
 
 BRIGHTNESS_DELTA, HUE_DELTA = 32, 18
 CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
@@ -20,7 +18,7 @@ CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
 
 LOG_GAMMA_RANGE = (-0.8, 0.9)
 DARKNESS_RANGE = (0.15, 0.8)
-"""From the deepest shadow in which noise leaves anything to be seen, to a cloudy day."""
+"""From the deepest shadow in which anything is visible above the noise, to a cloudy day."""
 
 HUES = 180
 """OpenCV gives hues of 8-bit images in steps of two degrees."""
@@ -29,8 +27,8 @@ GREY = np.array([0.299, 0.587, 0.114])
 """Share of R, G and B in luminance (ITU-R BT.601)."""
 
 
-def vary_image(image: Image, settings: ImageSettings, random: Random) -> Image:
-    """Change an image by chance; what would leave 0..255 is cut off there."""
+def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
+    """Change an image, uint8, (E, E, 3), RGB, at random; values are clipped to 0..255."""
     if random.random() < settings.distort:
         image = distort(image, random)
     if random.random() < settings.colour:
@@ -48,7 +46,7 @@ def vary_image(image: Image, settings: ImageSettings, random: Random) -> Image:
     return image
 
 
-def distort(image: Image, random: Random) -> Image:
+def distort(image: ByteArray, random: Random) -> ByteArray:
     """Brightness, contrast, saturation and hue, each with a chance of one half, as in MMSegmentation.
 
     Contrast comes before saturation and hue or after them, with equal chance.
@@ -66,8 +64,8 @@ def distort(image: Image, random: Random) -> Image:
     return image
 
 
-def _distort_hue_and_saturation(image: Image, random: Random) -> Image:
-    """The changes that need another colour space."""
+def _distort_hue_and_saturation(image: ByteArray, random: Random) -> ByteArray:
+    """The changes in HSV."""
     saturate, turn = (random.random(2) < 0.5).tolist()
     if not (saturate or turn):
         return image
@@ -80,7 +78,7 @@ def _distort_hue_and_saturation(image: Image, random: Random) -> Image:
     return _pixels(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
-def recolour(image: Image, random: Random) -> Image:
+def recolour(image: ByteArray, random: Random) -> ByteArray:
     """Saturation, contrast, brightness and white balance as one linear map of the colours."""
     saturation, contrast = random.uniform(0.4, 1.6), random.uniform(0.7, 1.4)
     gains = random.uniform(0.75, 1.3) * random.uniform(0.88, 1.12, 3)
@@ -90,35 +88,35 @@ def recolour(image: Image, random: Random) -> Image:
     return _pixels(cv2.transform(image, matrix))
 
 
-def curve(image: Image, gamma: float) -> Image:
-    """Every value, as a share of 255, raised to the power ``gamma``: above 1 shadows close, below they open."""
+def curve(image: ByteArray, gamma: float) -> ByteArray:
+    """Every value, as a fraction of 255, raised to the power ``gamma``: above 1 shadows close, below they open."""
     values = 255 * (np.arange(256) / 255) ** gamma
     return _pixels(cv2.LUT(image, values.astype(np.uint8)))
 
 
-def add_noise(image: Image, random: Random) -> Image:
+def add_noise(image: ByteArray, random: Random) -> ByteArray:
     """Gaussian noise, independent for every pixel and colour."""
     noise = random.standard_normal(image.shape, dtype=np.float32) * np.float32(random.uniform(2, 14))
     return _clipped(image + noise)
 
 
-def compress(image: Image, quality: int) -> Image:
-    """The image after a way through JPEG, ``quality`` 0 to 100."""
+def compress(image: ByteArray, quality: int) -> ByteArray:
+    """The image as JPEG of a ``quality``, 0 to 100, decoded again."""
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = _pixels(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return _pixels(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
-def _linear(plane: Image, factor: float, offset: float) -> Image:
-    """Scaled and moved."""
+def _linear(plane: ByteArray, factor: float, offset: float) -> ByteArray:
+    """Each value scaled, then offset."""
     return _clipped(plane * np.float32(factor) + np.float32(offset))
 
 
-def _clipped(values: NDArray[np.float32]) -> Image:
-    """Numbers as pixels: cut off at 0 and 255, and without the fraction."""
+def _clipped(values: FloatArray) -> ByteArray:
+    """Numbers as pixels: clipped to 0..255 and truncated."""
     return np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
 
 
-def _pixels(array: object) -> Image:
-    """What OpenCV returned, which is uint8 already."""
+def _pixels(array: object) -> ByteArray:
+    """What OpenCV returned, which is uint8 already, in its type."""
     return np.asarray(array, dtype=np.uint8)

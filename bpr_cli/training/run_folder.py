@@ -1,17 +1,23 @@
-"""The directory of a run: who is in it, what it was started with, and what lies in it."""
+"""The directory of a run: who uses it, its settings, and its logs."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import remove_leftovers, write_atomically, writing
 from bpr_cli.system.lock import locked
 from bpr_cli.system.paths import read_bytes
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 RUN_VERSION = 1
 Json = Any
@@ -22,13 +28,13 @@ class RunFolder:
     """Names and files of a run.
 
     ======================  ============================================================================
-    ``run.json``            settings, digests and versions that the run was started with
+    ``run.json``            settings, digests and versions of the run
     ``best.safetensors``    weights of the best validation, ready for ``bpr refine --weights``
     ``last.safetensors``    weights of the last saved step
-    ``state.safetensors``   what a training needs to go on: weights, average, optimiser, step
+    ``state.safetensors``   what resuming needs: weights, average, optimiser, step
     ``log.csv``             loss, learning rate and validation by step
-    ``tensorboard``         the same for TensorBoard, if asked for
-    ``lock``                held by the training that runs
+    ``tensorboard``         the same for TensorBoard, on request
+    ``lock``                held by the running training
     ======================  ============================================================================
     """
 
@@ -44,10 +50,10 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other trainings out; a process that is killed keeps nobody out.
+        """Keep other trainings out; the lock of a killed process does not count.
 
         Raises:
-            BprError: the directory is in use, or cannot be made.
+            BprError: the directory is in use, or cannot be created.
         """
         in_use = (
             f"the run directory {self.path} is in use by another training; wait for it, stop it, or give another --out"
@@ -58,15 +64,15 @@ class RunFolder:
                 yield
 
     def begin(self, settings: Mapping[str, Json], circumstances: Mapping[str, Json], overwrite: bool) -> None:
-        """Write down what the run is started with, or check that it is what it was started with before.
+        """Write the settings of a new run, or compare them with those of the run that is there.
 
         Args:
-            settings: plain values by dotted key: all that the result depends on.
-            circumstances: what is worth knowing beside that, such as versions.
-            overwrite: start afresh, whatever there is.
+            settings: plain values by dotted key: everything that the result depends on.
+            circumstances: other facts, such as versions.
+            overwrite: start afresh, whatever the directory holds.
 
         Raises:
-            BprError: the directory holds something else, or a run with other settings.
+            BprError: the directory holds weights without settings, or a run with other settings.
         """
         remove_leftovers(self.path)
         if overwrite:
@@ -80,26 +86,26 @@ class RunFolder:
         write_atomically(self.document, (json.dumps(content, indent=2) + "\n").encode())
 
     def _compare(self, settings: Mapping[str, Json]) -> None:
-        """Refuse to go on with settings that are not those of the start."""
+        """Refuse to resume with other settings."""
         try:
             content = json.loads(read_bytes(self.document))
             started = dict(content["settings"]) if content["version"] == RUN_VERSION else {}
         except (ValueError, KeyError, TypeError, RecursionError):
             started = {}
         if not started:
-            raise BprError(f"{self.document} is not that of a run of this version; give another --out or --overwrite")
+            raise BprError(f"{self.document} was not written by this version of bpr; give another --out or --overwrite")
         differing = [key for key in {**started, **settings} if started.get(key) != settings.get(key)]
         if differing:
             key = differing[0]
             more = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
             found, given = _shown(started.get(key)), _shown(settings.get(key))
             raise BprError(
-                f"{self.path} holds a run with {key} {found}, not {given}{more}; "
-                "give the settings of that run to go on with it, another --out, or --overwrite to start afresh"
+                f"{self.path} was started with {key}={found}, but this run has {key}={given}{more}; "
+                "use the same settings to resume, give another --out, or --overwrite to start afresh"
             )
 
     def _clear(self) -> None:
-        """Remove the files of a run; the document last, so that a kill leaves no run that seems whole."""
+        """Remove the files of a run, the document last, so that a kill leaves no run that looks complete."""
         for path in (self.state, self.best, self.last, self.log, self.document):
             path.unlink(missing_ok=True)
         for path in self.tensorboard.glob("events.*"):
@@ -107,6 +113,110 @@ class RunFolder:
 
 
 def _shown(value: Json) -> str:
-    """A value of JSON, cut to what a line can hold."""
+    """A value as JSON, shortened to fit in a line."""
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@dataclass(frozen=True)
+class LogRow:
+    """A line of the log.
+
+    Attributes:
+        step: number of steps made.
+        loss: mean of the steps since the previous line; None if the line is about a validation.
+        learning_rate: of the last of these steps.
+        validation_iou: of the validation after this step, 0..1.
+        validation_boundary_f: of the validation after this step, 0..1.
+    """
+
+    step: int
+    loss: float | None = None
+    learning_rate: float | None = None
+    validation_iou: float | None = None
+    validation_boundary_f: float | None = None
+
+
+COLUMNS = [entry.name for entry in fields(LogRow)]
+
+
+class CsvLog:
+    """The log as CSV; numbers are written so that they read back exactly."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        """Open or begin a log.
+
+        Args:
+            path: of the file.
+            step: later lines are dropped, as these steps will be repeated.
+        """
+        kept = [row for row in _rows(path) if int(row[0]) <= step]
+        content = io.StringIO()
+        csv.writer(content, lineterminator="\n").writerows([COLUMNS, *kept])
+        write_atomically(path, content.getvalue().encode())
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+
+    def add(self, row: LogRow) -> None:
+        """Write a line; it is in the file at once."""
+        self._writer.writerow(asdict(row).values())
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _rows(path: Path) -> list[list[str]]:
+    """The complete lines of a log; a kill may have cut the last one short."""
+    if not path.is_file():
+        return []
+    # Lines of other content are dropped, so their encoding does not matter.
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = csv.reader(text[: text.rfind("\n") + 1].splitlines())
+    return [row for row in list(lines)[1:] if len(row) == len(COLUMNS) and row[0].isascii() and row[0].isdigit()]
+
+
+class TensorBoardLog:
+    """The same log for TensorBoard."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        """Open or begin a log; TensorBoard drops events after ``step``.
+
+        Raises:
+            BprError: TensorBoard is not installed.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
+        except ImportError:
+            raise BprError(
+                "--tensorboard needs the package tensorboard; install it with pip install 'bpr-cli[tensorboard]'"
+            ) from None
+        self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def add(self, row: LogRow) -> None:
+        """Write the numbers of a line."""
+        for name, value in asdict(row).items():
+            if name != "step" and value is not None:
+                self._writer.add_scalar(name.replace("validation_", "validation/"), value, row.step)
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._writer.close()
+
+
+class Logs:
+    """All logs of a run as one."""
+
+    def __init__(self, logs: Sequence[CsvLog | TensorBoardLog]) -> None:
+        self._logs = logs
+
+    def add(self, row: LogRow) -> None:
+        """Write a line to each."""
+        for log in self._logs:
+            log.add(row)
+
+    def close(self) -> None:
+        """Close each."""
+        for log in self._logs:
+            log.close()

@@ -1,4 +1,4 @@
-"""What a training will do, once settings, patch sets and first weights are known to fit together."""
+"""The plan of a training: settings, patch sets and initial weights, checked to fit together."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.patchset.store import PatchSet
-from bpr_cli.training.held_out import Part, hold_out, some_of, whole
+from bpr_cli.training.augmentation import PatchSizes
+from bpr_cli.training.data import PatchSubset, hold_out, some_of
 from bpr_cli.training.recipe import values_of
 from bpr_cli.training.settings import TrainSettings
-from bpr_cli.training.sizes import Sizes
 from bpr_cli.weights.card import IMAGENET_MEAN, IMAGENET_STD, INPUT_STEP, WeightsCard
 from bpr_cli.weights.files import LoadedWeights
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts of a training.
+    """Data, sizes and card of a training.
 
     Attributes:
-        card: of the weights to come, still without figures.
-        sizes: what the network is shown.
+        card: of the weights to come, without metrics.
+        sizes: of the network's input.
         training: patches that train.
         validation: patches that validate.
-        settings: plain values by dotted key: all that the result depends on.
+        settings: plain values by dotted key: everything that the result depends on.
     """
 
     card: WeightsCard
-    sizes: Sizes
-    training: list[Part]
-    validation: list[Part]
+    sizes: PatchSizes
+    training: list[PatchSubset]
+    validation: list[PatchSubset]
     settings: Mapping[str, Any]
 
 
@@ -56,12 +56,12 @@ def open_sets(paths: Sequence[Path]) -> list[PatchSet]:
 
 
 def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWeights | None, name: str) -> Plan:
-    """Bring settings, patch sets and first weights together.
+    """Combine settings, patch sets and initial weights.
 
     Args:
         sets: the sets that train, see ``open_sets``, followed by as many as ``settings.validation`` names.
         settings: of the training.
-        init: weights to begin with, if any.
+        init: initial weights, if any.
         name: of the weights where the settings have none.
 
     Raises:
@@ -70,7 +70,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
     count = len(sets) - len(settings.validation)
     own, foreign = sets[:count], sets[count:]
     if foreign:
-        training, validation = [whole(patches) for patches in own], [whole(patches) for patches in foreign]
+        training, validation = [PatchSubset.full(each) for each in own], [PatchSubset.full(each) for each in foreign]
     else:
         training, validation = hold_out(own, settings.validation_share, settings.seed)
     sizes = _sizes(sets, settings)
@@ -92,8 +92,8 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
     return Plan(card, sizes, training, validation, _identity(own, foreign, settings, card, init))
 
 
-def described(part: Part) -> str:
-    """A line on the patches of a set: how many, of how many images, by whom the coarse masks are."""
+def described(part: PatchSubset) -> str:
+    """One line on the patches of a set: how many, of how many images, whose coarse masks."""
     items = [part.patches.items[number] for number in sorted(set(part.patches.item_numbers[part.places].tolist()))]
     sources = sorted({item.source for item in items})
     images = len({item.name for item in items})
@@ -101,12 +101,12 @@ def described(part: Part) -> str:
 
 
 def _before(init: LoadedWeights | None) -> list[str]:
-    """What the first weights were trained on, which those to come owe something to."""
+    """The training data of the initial weights, on which the new ones depend as well."""
     return [f"begun with {init.card.name}: {init.card.training_data or 'unknown'}"] if init else []
 
 
-def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> Sizes:
-    """What the network is shown."""
+def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
+    """The sizes of the network's input."""
     least = min(sets, key=lambda patches: patches.settings.padding)
     padding = min(settings.recipe.padding, least.settings.padding) if settings.padding is None else settings.padding
     if padding > least.settings.padding:
@@ -116,7 +116,7 @@ def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> Sizes:
         )
     patch_size = least.settings.patch_size
     side = patch_size + 2 * padding
-    return Sizes(patch_size, padding, settings.recipe.input_size or -(-side // INPUT_STEP) * INPUT_STEP)
+    return PatchSizes(patch_size, padding, settings.recipe.input_size or -(-side // INPUT_STEP) * INPUT_STEP)
 
 
 def _network(settings: TrainSettings, init: LoadedWeights | None) -> str:
@@ -138,7 +138,7 @@ def _identity(
     card: WeightsCard,
     init: LoadedWeights | None,
 ) -> dict[str, Any]:
-    """All that the result depends on. What only changes speed or names is not among it."""
+    """All that the result depends on, unlike speed and names."""
     held_out = [patches.digest for patches in foreign] or settings.validation_share
     return {
         "network": card.network,

@@ -1,25 +1,36 @@
-"""The network with all that changes when it learns, and one step of it."""
+"""The network with its optimiser, its schedule and its moving average, and one step of training."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD, AdamW, Optimizer
 
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
 from bpr_cli.inference.settings import Precision
-from bpr_cli.training.average import WeightAverage
-from bpr_cli.training.batches import Batch
+from bpr_cli.training.augmentation import PatchSizes
+from bpr_cli.training.data import TrainBatch
 from bpr_cli.training.distributed import Processes
 from bpr_cli.training.loss import patch_loss
-from bpr_cli.training.optimiser import RATE_FACTOR, build_optimiser
-from bpr_cli.training.schedule import rate_at
-from bpr_cli.training.settings import Recipe
-from bpr_cli.training.sizes import Sizes
+from bpr_cli.training.settings import OptimiserSettings, Recipe, ScheduleSettings
 from bpr_cli.weights.card import WeightsCard
+
+SECOND_MOMENT_DECAY = 0.999
+"""Beta 2 of AdamW, PyTorch's default."""
+
+RATE_FACTOR = "rate_factor"
+"""Key of a parameter group: factor on the learning rate of the schedule."""
+
+HEAD_START = 10
+"""Steps until the moving average has a memory: it must not remember the random initial weights."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +39,8 @@ class Arithmetic:
 
     Attributes:
         precision: of the network.
-        accumulate: passes that a step is split into.
-        seed: of what is random within the network.
+        accumulate: forward passes that a step is split into.
+        seed: of random layers of the network.
     """
 
     precision: Precision
@@ -41,23 +52,23 @@ class Trainer:
     """A network, its moving average and its optimiser.
 
     Attributes:
-        network: what learns, on the device, channels last.
-        average: its moving average, or None where the recipe has none. Only process 0 keeps it.
-        optimiser: changes the network.
+        network: the network that is trained, on the device, channels last.
+        average: its moving average, or None if the recipe has none. Only process 0 keeps it.
+        optimiser: updates the network.
         scaler: keeps float16 gradients from vanishing; does nothing for other precisions.
     """
 
     def __init__(
         self, network: nn.Module, card: WeightsCard, recipe: Recipe, arithmetic: Arithmetic, processes: Processes
     ) -> None:
-        """Make ready to learn.
+        """Prepare a training.
 
         Args:
-            network: with its first weights, on the CPU; moved to the device.
-            card: how the network wants its patches.
+            network: with its initial weights, on the CPU; moved to the device.
+            card: sizes and normalisation of the network's input.
             recipe: optimiser, schedule and loss.
             arithmetic: precision and passes.
-            processes: who learns together; all must be given the same network.
+            processes: the processes that train together; all must be given the same network.
         """
         device = processes.device
         if device.type == "cuda" and processes.count > 1:
@@ -69,31 +80,31 @@ class Trainer:
         self.average = WeightAverage(self.network, recipe.ema_decay) if averaged else None
         self._recipe, self._arithmetic, self._processes = recipe, arithmetic, processes
         self._dtype = DTYPES[arithmetic.precision]
-        self._ring = Sizes(card.patch_size, card.padding, card.input_size).ring
+        self._ring = PatchSizes(card.patch_size, card.padding, card.input_size).ring
         self._input = PatchModel(self.network, card).to(device).network_input
         ids = [device.index] if device.type == "cuda" else None
-        self._called = DistributedDataParallel(self.network, device_ids=ids) if processes.count > 1 else self.network
+        self._parallel = DistributedDataParallel(self.network, device_ids=ids) if processes.count > 1 else self.network
 
     @property
     def result(self) -> nn.Module:
-        """What is validated and saved: the average where there is one."""
+        """The network that is validated and saved: the moving average if there is one."""
         return self.average.network if self.average else self.network
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0, of all but pretrained weights."""
         return rate_at(step, self._recipe.steps, self._recipe.optimiser.learning_rate, self._recipe.schedule)
 
-    def step(self, step: int, batch: Batch) -> Tensor:
-        """Learn from a batch.
+    def step(self, step: int, batch: TrainBatch) -> Tensor:
+        """Update the network by one batch.
 
         Args:
             step: counted from 0.
-            batch: the share of this process.
+            batch: the slice of this process.
 
         Returns:
-            The loss before the step, a number on the device; of this process's share alone.
+            The loss before the update, a number on the device; of this process's slice alone.
         """
-        # Networks may drop features at random. So seeded, a step does not depend on the steps before it.
+        # Networks may drop features at random. Seeded by step, a step does not depend on the steps before it.
         torch.manual_seed(self._arithmetic.seed * 1_000_003 + step * self._processes.count + self._processes.rank)
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -110,13 +121,109 @@ class Trainer:
             self.average.update(step)
         return loss
 
-    def _backward(self, batch: Batch, last: bool) -> Tensor:
-        """Add the gradient of a part of a step; returns its share of the loss. Processes meet at the last part."""
-        wait = nullcontext() if last or self._processes.count == 1 else self._called.no_sync()
+    def _backward(self, batch: TrainBatch, last: bool) -> Tensor:
+        """Add the gradient of a part of a step; returns its share of the loss. Processes synchronise at the last."""
+        synchronised = last or self._processes.count == 1
         part = batch.to(self._processes.device)
-        with wait:
+        with nullcontext() if synchronised else self._parallel.no_sync():
             with torch.autocast(part.image.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
-                logits = self._called(self._input(part.image, part.coarse))
+                logits = self._parallel(self._input(part.image, part.coarse))
             loss = patch_loss(logits, part.truth, self._ring, self._recipe.loss) / self._arithmetic.accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+
+@runtime_checkable
+class Pretrained(Protocol):
+    """A network, some weights of which usually come from another training."""
+
+    def pretrained_parameters(self) -> Iterator[nn.Parameter]:
+        """These weights."""
+
+
+def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> Optimizer:
+    """An optimiser of all weights of a network.
+
+    Biases and the scales of batch norms, which have one dimension, are decayed only if the settings say so. Weights
+    that the network declares as ``Pretrained`` have a learning rate of their own.
+    """
+    pretrained = {id(each) for each in network.pretrained_parameters()} if isinstance(network, Pretrained) else set()
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for parameter in network.parameters():
+        decayed, known = parameter.ndim > 1 or settings.decay_all, id(parameter) in pretrained
+        group = {
+            "params": [],
+            "weight_decay": settings.weight_decay if decayed else 0.0,
+            RATE_FACTOR: settings.encoder_rate if known else 1.0,
+        }
+        groups.setdefault((decayed, known), group)["params"].append(parameter)
+    if settings.name == "sgd":
+        return SGD(groups.values(), lr=settings.learning_rate, momentum=settings.momentum)
+    return AdamW(groups.values(), lr=settings.learning_rate, betas=(settings.momentum, SECOND_MOMENT_DECAY))
+
+
+def rate_at(step: int, steps: int, peak: float, settings: ScheduleSettings) -> float:
+    """The learning rate of a step, a function of the step alone, so that resuming needs no state.
+
+    Args:
+        step: counted from 0.
+        steps: number of steps of the whole training.
+        peak: the rate from which the schedule decays.
+        settings: its shape.
+
+    Returns:
+        During the warm-up a line from 0 (never reached) to ``peak``, then the decay to ``min_rate`` (reached after the
+        last step).
+    """
+    warm = round(settings.warmup * steps)
+    if step < warm:
+        return peak * (step + 1) / warm
+    progress = (step - warm) / (steps - warm)
+    if settings.name == "poly":
+        return poly(progress, peak, settings.min_rate, settings.power)
+    return cosine(progress, peak, settings.min_rate)
+
+
+def poly(progress: float, highest: float, lowest: float, power: float) -> float:
+    """The polynomial decay of MMSegmentation: ``progress`` 0 gives ``highest``, 1 gives ``lowest``."""
+    return float((highest - lowest) * (1 - progress) ** power + lowest)
+
+
+def cosine(progress: float, highest: float, lowest: float) -> float:
+    """Half a cosine wave (Loshchilov and Hutter, 2017): ``progress`` 0 gives ``highest``, 1 gives ``lowest``."""
+    return lowest + (highest - lowest) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def decay_at(step: int, decay: float) -> float:
+    """The decay of the moving average at a step, counted from 0: it grows to ``decay``, as early weights age fast."""
+    return min(decay, (1 + step) / (HEAD_START + step))
+
+
+class WeightAverage:
+    """Exponential moving average of a network's weights: less noisy than the last ones, and usually better.
+
+    Attributes:
+        network: the average, in eval mode.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        """Begin with the network as it is.
+
+        Args:
+            network: the network to follow, on its final device; its tensors may be changed but not replaced.
+            decay: see ``decay_at``.
+        """
+        self.network = deepcopy(network).eval()
+        self._decay = decay
+        pairs = list(zip(self.network.state_dict().values(), network.state_dict().values(), strict=True))
+        self._mixed = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Follow the network after a step, counted from 0: weights and statistics of batch norms alike."""
+        # All tensors in one call: a GPU would spend more time on starting hundreds of operations than on computing.
+        kept, new = ([pair[side] for pair in self._mixed] for side in (0, 1))
+        torch._foreach_lerp_(kept, new, 1 - decay_at(step, self._decay))
+        for kept_tensor, new_tensor in self._copied:
+            kept_tensor.copy_(new_tensor)

@@ -43,8 +43,8 @@ from bpr_cli.patchset.sources import SourcePaths
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.system.atomic import write_atomically
 from bpr_cli.training.recipe import load_recipe
-from bpr_cli.training.run import open_training
 from bpr_cli.training.settings import TrainSettings
+from bpr_cli.training.train import open_training
 from bpr_cli.weights.files import load_weights
 
 STORED_PADDING = 16

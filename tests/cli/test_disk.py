@@ -16,8 +16,8 @@ from tests.cli.evaluations import arguments as evaluate_arguments
 from tests.cli.evaluations import make
 from tests.cli.worlds import REPOSITORY, results, tree
 from tests.formats.format_builders import pixels
-from tests.training.train_cases import toy_set
-from tests.training.train_learners import Tiny
+from tests.training.toy_data import toy_set
+from tests.training.trainers import Tiny
 
 resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
 

@@ -14,7 +14,7 @@ from tests.cli.evaluations import make
 from tests.cli.resumable import left_of, wait_for
 from tests.cli.worlds import MASK, SIZE, results, tree
 from tests.formats.format_builders import photo, png
-from tests.training.train_cases import toy_set
+from tests.training.toy_data import toy_set
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 

@@ -10,8 +10,8 @@ import pytest
 from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.weights.files import load_weights
 from tests.cli.worlds import results, tree
-from tests.training.train_cases import toy_set
-from tests.training.train_learners import Tiny, TinyNorm
+from tests.training.toy_data import toy_set
+from tests.training.trainers import Tiny, TinyNorm
 
 SHORT = (
     "--network",
@@ -80,7 +80,11 @@ def test_the_weights_refine(train, world, refine):
 def test_without_the_mask_patch(train, world):
     assert train("--no-mask-patch").code == 0
     assert not load_weights(world / "run/best.safetensors").card.mask_patch
-    assert train("--mask-patch").errors[0].startswith("run holds a run with mask_patch false, not true; ")
+    assert (
+        train("--mask-patch")
+        .errors[0]
+        .startswith("run was started with mask_patch=false, but this run has mask_patch=true; ")
+    )
 
 
 def test_starting_again_goes_on_or_says_why_not(train, world):
@@ -92,8 +96,9 @@ def test_starting_again_goes_on_or_says_why_not(train, world):
     outcome = train("--lr", "0.5")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.errors == [
-        "run holds a run with recipe.optimiser.learning_rate 0.002, not 0.5; give the settings of that run to go on "
-        "with it, another --out, or --overwrite to start afresh"
+        "run was started with recipe.optimiser.learning_rate=0.002, but this run has "
+        "recipe.optimiser.learning_rate=0.5; use the same settings to resume, give another --out, or --overwrite to "
+        "start afresh"
     ]
     assert tree(world) == before
     assert train("--lr", "0.5", "--overwrite").code == 0
@@ -172,4 +177,4 @@ def test_stopping_saves_and_says_how_to_go_on(number, code, world, start):
     (said,) = re.findall(r"^saved after step (\d+) of 2000; the same command goes on from there$", err, re.MULTILINE)
     assert load_weights(world / "run/last.safetensors").card.metrics == {"steps": int(said)}
     with start(*arguments[:-1], "9") as process:
-        assert "holds a run with padding 8, not 9" in process.communicate(timeout=60)[1]
+        assert "was started with padding=8, but this run has padding=9" in process.communicate(timeout=60)[1]

@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.training.log import COLUMNS, CsvLog, LogRow, TensorBoardLog
-from bpr_cli.training.run_folder import RunFolder
+from bpr_cli.training.run_folder import COLUMNS, CsvLog, LogRow, RunFolder, TensorBoardLog
 
 SETTINGS = {"seed": 0, "recipe.steps": 5, "patches": ["ab"]}
 
@@ -58,9 +57,9 @@ def test_the_same_settings_go_on_and_others_are_named(tmp_path):
     assert folder.document.read_bytes() == content
     assert json.loads(content)["settings"] == SETTINGS
     said = refusal(folder.begin, {**SETTINGS, "recipe.steps": 6}, {}, False)
-    assert f"{tmp_path} holds a run with recipe.steps 5, not 6; give the settings of that run" in said
+    assert f"{tmp_path} was started with recipe.steps=5, but this run has recipe.steps=6; use the same settings" in said
     said = refusal(folder.begin, {**SETTINGS, "seed": 1, "patches": []}, {}, False)
-    assert "a run with seed 0, not 1 (and 1 more differ); " in said
+    assert "was started with seed=0, but this run has seed=1 (and 1 more differ); " in said
 
 
 def test_overwriting_starts_afresh(tmp_path):
@@ -80,7 +79,7 @@ def test_overwriting_starts_afresh(tmp_path):
 def test_a_document_of_something_else(text, tmp_path):
     folder = RunFolder(tmp_path)
     folder.document.write_text(text, encoding="latin-1")
-    assert "is not that of a run of this version; give another --out or --overwrite" in refusal(
+    assert "was not written by this version of bpr; give another --out or --overwrite" in refusal(
         folder.begin, SETTINGS, {}, False
     )
 

@@ -1,22 +1,24 @@
 """A step of learning: schedule, decay, accumulation, average and the saved state."""
 
 import json
+import math
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import build_network
-from bpr_cli.training.average import WeightAverage
-from bpr_cli.training.checkpoint import STANDING, TrainState, Validation, pack, unpack
-from bpr_cli.training.optimiser import build_optimiser
-from bpr_cli.training.trainer import Arithmetic, Trainer
-from tests.training.train_cases import small_recipe
-from tests.training.train_learners import ALONE, CARD, Tiny, TinyNorm, assert_equal, learner, some_batch
+from bpr_cli.training.checkpoint import PROGRESS, TrainState, ValidationResult, pack, unpack
+from bpr_cli.training.recipe import load_recipe
+from bpr_cli.training.trainer import Arithmetic, Trainer, WeightAverage, build_optimiser, rate_at
+from tests.training.toy_data import small_recipe
+from tests.training.trainers import ALONE, CARD, Tiny, TinyNorm, assert_equal, new_trainer, some_batch
 
 SGD = {"optimiser.name": "sgd", "optimiser.momentum": 0.5, "ema_decay": 0}
 
@@ -34,7 +36,7 @@ RECIPES = [small_recipe(), small_recipe(**SGD), small_recipe(ema_decay=0)]
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=["average", "sgd", "adamw"])
 def test_the_loss_falls(recipe):
-    each = learner(replace(recipe, steps=60, optimiser=replace(recipe.optimiser, learning_rate=0.05)))
+    each = new_trainer(replace(recipe, steps=60, optimiser=replace(recipe.optimiser, learning_rate=0.05)))
     losses = [each.step(step, some_batch(step % 3)).item() for step in range(60)]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -44,7 +46,7 @@ def test_a_step_of_sgd_is_the_step_of_the_books():
     plain = {**SGD, "optimiser.clip": 0, "optimiser.weight_decay": 0.1, "loss.jaccard": 0}
     recipe = small_recipe(**{**plain, "schedule.warmup": 0.5})
     network = Tiny()
-    each = learner(recipe, deepcopy(network))
+    each = new_trainer(recipe, deepcopy(network))
     batch = some_batch(0)
     image = (batch.image.permute(0, 3, 1, 2) - torch.tensor(CARD.mean).view(3, 1, 1)) / torch.tensor(CARD.std).view(
         3, 1, 1
@@ -65,7 +67,7 @@ def test_a_step_of_sgd_is_the_step_of_the_books():
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_accumulated_passes_equal_the_large_batch(accumulate):
     recipe = small_recipe()
-    whole, split = (learner(recipe, deepcopy(Tiny()), count) for count in (1, accumulate))
+    whole, split = (new_trainer(recipe, deepcopy(Tiny()), count) for count in (1, accumulate))
     split.network.load_state_dict(whole.network.state_dict())
     for step in range(5):
         batch = some_batch(step, 8)
@@ -77,7 +79,9 @@ def test_accumulated_passes_equal_the_large_batch(accumulate):
 def test_without_the_mask_patch_the_coarse_mask_does_not_matter():
     batch = some_batch(0)
     inverted = batch._replace(coarse=1 - batch.coarse)
-    shown, hidden = ([learner(small_recipe(), card=card).step(0, each) for each in (batch, inverted)] for card in CARDS)
+    shown, hidden = (
+        [new_trainer(small_recipe(), card=card).step(0, each) for each in (batch, inverted)] for card in CARDS
+    )
     assert shown[0] != shown[1]
     assert hidden[0] == hidden[1]
 
@@ -98,7 +102,7 @@ def test_what_is_pretrained_learns_at_its_own_rate():
     changes = {"optimiser.clip": 0, "optimiser.weight_decay": 0, "schedule.warmup": 0}
     network, moved = BegunTiny(), {}
     for rate in (1, 0.25, 0):
-        each = learner(small_recipe(**{**SGD, **changes, "optimiser.encoder_rate": rate}), deepcopy(network))
+        each = new_trainer(small_recipe(**{**SGD, **changes, "optimiser.encoder_rate": rate}), deepcopy(network))
         before = deepcopy(each.network)
         each.step(0, some_batch(0))
         pairs = zip(before.named_parameters(), each.network.parameters(), strict=True)
@@ -124,7 +128,7 @@ def test_every_weight_is_in_one_group_of_the_optimiser():
 
 def test_the_gradient_is_clipped():
     recipe = small_recipe(**{**SGD, "optimiser.clip": 0.01, "optimiser.weight_decay": 0, "schedule.warmup": 0})
-    each = learner(recipe, Tiny())
+    each = new_trainer(recipe, Tiny())
     before = deepcopy(each.network)
     each.step(0, some_batch(0))
     moved = [(one - other).flatten() for one, other in zip(each.network.parameters(), before.parameters(), strict=True)]
@@ -153,7 +157,7 @@ def test_the_average_against_a_loop():
 def test_dropped_features_do_not_depend_on_the_steps_before():
     """Each step seeds what is random within the network."""
     recipe = small_recipe()
-    first, second = (learner(recipe, nn.Sequential(nn.Dropout(0.5), Tiny())) for _ in range(2))
+    first, second = (new_trainer(recipe, nn.Sequential(nn.Dropout(0.5), Tiny())) for _ in range(2))
     second.network.load_state_dict(first.network.state_dict())
     torch.manual_seed(0)
     one = first.step(3, some_batch(0))
@@ -166,33 +170,33 @@ def test_dropped_features_do_not_depend_on_the_steps_before():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=["average", "sgd", "adamw"])
 def test_a_saved_state_goes_on_bit_for_bit(recipe):
-    straight = learner(recipe)
+    straight = new_trainer(recipe)
     for step in range(8):
         straight.step(step, some_batch(step))
-    before = learner(recipe)
+    before = new_trainer(recipe)
     for step in range(5):
         before.step(step, some_batch(step))
-    standing = TrainState(5, (0.5, 1 / 3), Validation(4, 0.75, 0.1), Validation(5, 0.5, 0.25))
-    content = pack(before, standing)
-    after = learner(recipe)
-    assert unpack(content, after) == standing
+    state = TrainState(5, (0.5, 1 / 3), ValidationResult(4, 0.75, 0.1), ValidationResult(5, 0.5, 0.25))
+    content = pack(before, state)
+    after = new_trainer(recipe)
+    assert unpack(content, after) == state
     for step in range(5, 8):
         after.step(step, some_batch(step))
     assert_equal(straight.network, after.network)
     assert_equal(straight.result, after.result)
-    assert pack(straight, standing) == pack(after, standing)
+    assert pack(straight, state) == pack(after, state)
 
 
-@pytest.mark.parametrize("harm", ["cut", "other network", "no standing", "noise"])
+@pytest.mark.parametrize("harm", ["cut", "other network", "no progress", "noise"])
 def test_a_damaged_state_is_refused(harm):
-    each = learner(small_recipe())
+    each = new_trainer(small_recipe())
     content = pack(each, TrainState())
     if harm == "other network":
-        each = learner(small_recipe(), nn.Conv2d(4, 2, 1))
+        each = new_trainer(small_recipe(), nn.Conv2d(4, 2, 1))
     damaged = {
         "cut": content[:-9],
         "other network": content,
-        "no standing": content.replace(b'"standing"', b'"stunding"'),
+        "no progress": content.replace(b'"standing"', b'"stunding"'),
         "noise": b"\x00" * 100,
     }[harm]
     with pytest.raises(BprError, match="it is damaged"):
@@ -202,27 +206,27 @@ def test_a_damaged_state_is_refused(harm):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda standing: [],
-        lambda standing: {**standing, "step": "5"},
-        lambda standing: {**standing, "losses": ["high"]},
-        lambda standing: {**standing, "best": {**standing["best"], "iou": None}},
-        lambda standing: {**standing, "best": [1]},
-        lambda standing: {**standing, "scaler": None},
-        lambda standing: {**standing, "more": 1},
+        lambda state: [],
+        lambda state: {**state, "step": "5"},
+        lambda state: {**state, "losses": ["high"]},
+        lambda state: {**state, "best": {**state["best"], "iou": None}},
+        lambda state: {**state, "best": [1]},
+        lambda state: {**state, "scaler": None},
+        lambda state: {**state, "more": 1},
     ],
 )
-def test_a_forged_standing_gets_a_sentence(change):
-    each = learner(small_recipe())
-    tensors = load(pack(each, TrainState(5, (0.5,), Validation(5, 0.5, 0.5))))
-    forged = json.dumps(change(json.loads(tensors[STANDING].numpy().tobytes()))).encode()
-    tensors[STANDING] = torch.frombuffer(bytearray(forged), dtype=torch.uint8)
+def test_a_forged_state_gets_a_sentence(change):
+    each = new_trainer(small_recipe())
+    tensors = load(pack(each, TrainState(5, (0.5,), ValidationResult(5, 0.5, 0.5))))
+    forged = json.dumps(change(json.loads(tensors[PROGRESS].numpy().tobytes()))).encode()
+    tensors[PROGRESS] = torch.frombuffer(bytearray(forged), dtype=torch.uint8)
     with pytest.raises(BprError, match="it is damaged"):
         unpack(save(tensors), each)
 
 
 @pytest.mark.parametrize("name", ["optimiser.99.exp_avg", "optimiser.-99.exp_avg", "optimiser.x", "network.more"])
 def test_a_forged_tensor_gets_a_sentence(name):
-    each = learner(small_recipe())
+    each = new_trainer(small_recipe())
     tensors = {**load(pack(each, TrainState())), name: torch.zeros(1)}
     with pytest.raises(BprError, match="it is damaged"):
         unpack(save(tensors), each)
@@ -254,3 +258,39 @@ def test_bfloat16_learns_the_same_within_its_precision():
     assert all(one == pytest.approx(other, rel=0.05) for one, other in losses)
     assert losses[0][0] != losses[0][1]
     assert all(parameter.dtype == torch.float32 for parameter in half.network.parameters())
+
+
+POLY = load_recipe("paper").schedule
+COSINE = replace(load_recipe("modern").schedule, min_rate=0.002, warmup=0.2)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (0, 0.01),
+        (40_000, 0.0099 * 0.75**0.9 + 0.0001),
+        (80_000, 0.0099 * 0.5358867312681466 + 0.0001),
+        (159_999, 0.0099 * (1 / 160_000) ** 0.9 + 0.0001),
+    ],
+)
+def test_poly(step, rate):
+    assert rate_at(step, 160_000, 0.01, POLY) == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.05), (1, 0.1), (2, 0.102 - 0.002), (6, 0.051), (9, 0.002 + 0.098 * (1 + math.cos(math.pi * 7 / 8)) / 2)],
+)
+def test_warm_up_and_cosine(step, rate):
+    """Ten steps, of which two warm up; half a wave in the eight steps after them."""
+    assert rate_at(step, 10, 0.1, COSINE) == pytest.approx(rate, rel=1e-12)
+
+
+@given(steps=st.integers(1, 500), warmup=st.floats(0, 0.9), name=st.sampled_from(["poly", "cosine"]))
+def test_it_rises_then_falls_between_zero_and_the_highest(steps, warmup, name):
+    settings = replace(POLY, name=name, warmup=warmup)
+    rates = [rate_at(step, steps, 0.01, settings) for step in range(steps)]
+    assert all(0 < rate <= 0.01 + 1e-15 for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[:top] == sorted(rates[:top])
+    assert rates[top:] == sorted(rates[top:], reverse=True)

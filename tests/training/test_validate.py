@@ -9,10 +9,10 @@ from torch import nn
 
 from bpr_cli.evaluation.boundary import boundary_f
 from bpr_cli.patchset.record import VOID
-from bpr_cli.training.held_out import whole
-from bpr_cli.training.validate import Validator, measure
-from tests.training.train_cases import TOY, toy, toy_set
-from tests.training.train_learners import CARD
+from bpr_cli.training.data import PatchSubset
+from bpr_cli.training.validate import Validator, patch_scores
+from tests.training.toy_data import TOY, toy, toy_set
+from tests.training.trainers import CARD
 
 
 class Oracle(nn.Module):
@@ -37,28 +37,28 @@ def test_measures_leave_void_out():
     random = np.random.default_rng(0)
     masks = [random.integers(0, 2, (9, 9), np.uint8) for _ in range(6)]
     truths = [random.choice(np.array([0, 1, VOID], np.uint8), (9, 9)) for _ in range(6)]
-    found = measure(masks, truths)
+    found = patch_scores(masks, truths)
     assert found.patches == 6
     assert found.iou == pytest.approx(np.mean(list(map(iou_by_counting, masks, truths))))
     scores = [boundary_f((m == 1) & (t != VOID), t == 1, 1) for m, t in zip(masks, truths, strict=True)]
     assert found.boundary_f == pytest.approx(np.mean(scores))
     changed = [np.where(t == VOID, 1 - m, m).astype(np.uint8) for m, t in zip(masks, truths, strict=True)]
-    assert measure(changed, truths) == found
+    assert patch_scores(changed, truths) == found
 
 
 @pytest.mark.parametrize("input_size", [32, 64])
 def test_the_coarse_channel_measures_as_the_coarse_masks(input_size, tmp_path):
     card = replace(CARD, input_size=input_size)
-    validator = Validator([whole(toy_set(tmp_path / "a", 70))], card, "float32", torch.device("cpu"))
+    validator = Validator([PatchSubset.full(toy_set(tmp_path / "a", 70))], card, "float32", torch.device("cpu"))
     inner = slice(TOY.padding, TOY.padding + TOY.patch_size)
     samples = [toy(number) for number in range(70)]
-    coarse = measure([s.coarse[inner, inner] for s in samples], [s.truth[inner, inner] for s in samples])
+    coarse = patch_scores([s.coarse[inner, inner] for s in samples], [s.truth[inner, inner] for s in samples])
     assert validator.coarse == coarse
     assert validator.measure(Oracle(3)) == coarse
 
 
 def test_a_network_that_sees_the_truth(tmp_path):
-    validator = Validator([whole(toy_set(tmp_path / "a", 20))], CARD, "float32", torch.device("cpu"))
+    validator = Validator([PatchSubset.full(toy_set(tmp_path / "a", 20))], CARD, "float32", torch.device("cpu"))
     found = validator.measure(Oracle(0))
     assert found.iou > 0.85 > validator.coarse.iou
     assert found.boundary_f > 0.85 > validator.coarse.boundary_f

@@ -2,7 +2,7 @@
 
 from bpr_cli.cli.main import main
 from bpr_cli.networks.registry import NETWORKS
-from tests.training.train_learners import Tiny, TinyNorm
+from tests.training.trainers import Tiny, TinyNorm
 
 NETWORKS.update({"tiny": Tiny, "tiny-norm": TinyNorm})
 

@@ -9,7 +9,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.fuzz.fuzzing import Reader
 from tests.fuzz.readers.weights import CARD, tiny
-from tests.training.train_learners import TinyNorm
+from tests.training.trainers import TinyNorm
 
 NAMES = ("new.pth", "old.pt")
 

@@ -7,7 +7,7 @@ from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.fuzz.fuzzing import Reader
-from tests.training.train_learners import TinyNorm
+from tests.training.trainers import TinyNorm
 
 CARD = WeightsCard("mine", "tiny", patch_size=48, padding=4, input_size=64, metrics={"iou": 0.9})
 tiny = patch.dict(NETWORKS, tiny=TinyNorm)

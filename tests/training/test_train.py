@@ -16,11 +16,11 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import NETWORKS, build_network
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.training.recipe import load_recipe
-from bpr_cli.training.run import open_training
 from bpr_cli.training.settings import TrainSettings
+from bpr_cli.training.train import open_training
 from bpr_cli.weights.files import load_weights
-from tests.training.train_cases import small_recipe, toy_set
-from tests.training.train_learners import Tiny, TinyNorm
+from tests.training.toy_data import small_recipe, toy_set
+from tests.training.trainers import Tiny, TinyNorm
 
 TRAIN = Path(__file__).resolve().parent
 FILES = ["best.safetensors", "last.safetensors", "log.csv", "run.json", "state.safetensors"]
@@ -166,8 +166,9 @@ def test_other_settings_are_refused_unless_the_run_is_overwritten(patches, tmp_p
     train(patches, tmp_path / "run", settings_of())
     before = contents(tmp_path / "run")
     other = settings_of({"optimiser.learning_rate": 0.5})
-    assert "holds a run with recipe.optimiser.learning_rate 0.003, not 0.5; " in refusal(
-        patches, tmp_path / "run", other
+    assert (
+        "was started with recipe.optimiser.learning_rate=0.003, but this run has recipe.optimiser.learning_rate=0.5; "
+        in refusal(patches, tmp_path / "run", other)
     )
     assert contents(tmp_path / "run") == before
     train(patches, tmp_path / "run", settings_of({"optimiser.learning_rate": 0.5}, overwrite=True))

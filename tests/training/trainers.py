@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from bpr_cli.training.batches import Batch
+from bpr_cli.training.data import TrainBatch
 from bpr_cli.training.distributed import Processes
 from bpr_cli.training.settings import Recipe
 from bpr_cli.training.trainer import Arithmetic, Trainer
@@ -31,16 +31,18 @@ class TinyNorm(Tiny):
         super().__init__(norm=True)
 
 
-def learner(recipe: Recipe, network: nn.Module | None = None, accumulate: int = 1, card: WeightsCard = CARD) -> Trainer:
+def new_trainer(
+    recipe: Recipe, network: nn.Module | None = None, accumulate: int = 1, card: WeightsCard = CARD
+) -> Trainer:
     torch.manual_seed(1)
     return Trainer(network or TinyNorm(), card, recipe, Arithmetic("float32", accumulate, 0), ALONE)
 
 
-def some_batch(seed: int, count: int = 4, side: int = 32) -> Batch:
+def some_batch(seed: int, count: int = 4, side: int = 32) -> TrainBatch:
     random = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 256, (count, side, side, 3), generator=random, dtype=torch.uint8)
     coarse = torch.randint(0, 2, (count, side, side), generator=random, dtype=torch.uint8)
-    return Batch(image, coarse, (image[..., 0] > 127).to(torch.uint8))
+    return TrainBatch(image, coarse, (image[..., 0] > 127).to(torch.uint8))
 
 
 def assert_equal(first: nn.Module, second: nn.Module) -> None:

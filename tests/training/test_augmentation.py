@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import crop_patches
 from bpr_cli.patchset.record import VOID, PatchSample
-from bpr_cli.training import coarse, photometric
-from bpr_cli.training.augment import Augmentation
-from bpr_cli.training.geometry import vary_cut
+from bpr_cli.training import photometric
+from bpr_cli.training.augmentation import (
+    Augmentation,
+    PatchSizes,
+    centre,
+    composite,
+    pasted,
+    shifted,
+    vary_coarse,
+    vary_crop,
+)
 from bpr_cli.training.settings import CoarseSettings, GeometrySettings, ImageSettings
-from bpr_cli.training.sizes import Sizes
-from tests.training.train_cases import TOY, small_recipe, still, toy
+from tests.training.toy_data import TOY, disc, small_recipe, still, toy
 
 NONE = GeometrySettings(flip=0, flip_vertical=0, zoom=0, zoom_range=(1, 1), shift=0)
 WILD = GeometrySettings(flip=0.5, flip_vertical=0.5, zoom=0.8, zoom_range=(0.6, 1.6), shift=12)
@@ -30,7 +37,7 @@ def coordinates(side: int) -> PatchSample:
 
 
 def test_without_chances_the_middle_is_cut():
-    cut = vary_cut(coordinates(40), 24, NONE, np.random.default_rng(0))
+    cut = vary_crop(coordinates(40), 24, NONE, np.random.default_rng(0))
     np.testing.assert_array_equal(cut.coarse[:, 0], np.arange(8, 32))
     np.testing.assert_array_equal(cut.truth[0], np.arange(8, 32))
 
@@ -38,7 +45,7 @@ def test_without_chances_the_middle_is_cut():
 @pytest.mark.parametrize(("flip", "flip_vertical"), [(1, 0), (0, 1), (1, 1)])
 def test_flips(flip, flip_vertical):
     settings = replace(NONE, flip=flip, flip_vertical=flip_vertical)
-    cut = vary_cut(coordinates(24), 24, settings, np.random.default_rng(0))
+    cut = vary_crop(coordinates(24), 24, settings, np.random.default_rng(0))
     forth, back = np.arange(24), np.arange(24)[::-1]
     np.testing.assert_array_equal(cut.truth[5], back if flip else forth)
     np.testing.assert_array_equal(cut.coarse[:, 5], back if flip_vertical else forth)
@@ -46,17 +53,17 @@ def test_flips(flip, flip_vertical):
 
 
 def test_shifts_reach_what_is_stored_and_no_further():
-    firsts = [vary_cut(coordinates(40), 24, replace(NONE, shift=99), np.random.default_rng(i)) for i in range(300)]
+    firsts = [vary_crop(coordinates(40), 24, replace(NONE, shift=99), np.random.default_rng(i)) for i in range(300)]
     corners = {int(cut.coarse[0, 0]) for cut in firsts}
     assert corners == set(range(17))
-    narrow = [vary_cut(coordinates(40), 24, replace(NONE, shift=2), np.random.default_rng(i)) for i in range(100)]
+    narrow = [vary_crop(coordinates(40), 24, replace(NONE, shift=2), np.random.default_rng(i)) for i in range(100)]
     assert {int(cut.truth[0, 0]) for cut in narrow} == {6, 7, 8, 9, 10}
 
 
 @given(seed=st.integers(0, 10_000), stored=st.integers(24, 60).map(lambda half: 2 * half))
 def test_zooms_keep_planes_aligned_and_inside(seed, stored):
     side = 48
-    cut = vary_cut(coordinates(stored), side, WILD, np.random.default_rng(seed))
+    cut = vary_crop(coordinates(stored), side, WILD, np.random.default_rng(seed))
     assert cut.coarse.shape == cut.truth.shape == cut.image.shape[:2] == (side, side)
     for plane, image, axis in ((cut.coarse, cut.image[..., 0], 0), (cut.truth, cut.image[..., 1], 1)):
         places = plane.astype(int).take(0, axis=1 - axis)
@@ -70,7 +77,7 @@ def test_zooms_keep_planes_aligned_and_inside(seed, stored):
 @pytest.mark.parametrize("zoom", [0.8, 2.0])
 def test_a_zoom_has_its_middle_in_the_middle_and_half_pixel_centres(zoom):
     settings = replace(NONE, zoom=1, zoom_range=(zoom, zoom))
-    cut = vary_cut(coordinates(60), 40, settings, np.random.default_rng(0))
+    cut = vary_crop(coordinates(60), 40, settings, np.random.default_rng(0))
     expected = (np.arange(40) + 0.5 - 20) / zoom + 30 - 0.5
     assert np.abs(cut.image[..., 1][0] - expected).max() <= 0.5 + 1e-3
     assert np.abs(cut.truth[0] - expected).max() <= 0.5 + 1e-3
@@ -78,7 +85,7 @@ def test_a_zoom_has_its_middle_in_the_middle_and_half_pixel_centres(zoom):
 
 def test_zooming_out_stops_at_what_is_stored():
     settings = replace(NONE, zoom=1, zoom_range=(0.5, 0.5))
-    cut = vary_cut(coordinates(50), 40, settings, np.random.default_rng(0))
+    cut = vary_crop(coordinates(50), 40, settings, np.random.default_rng(0))
     assert (cut.truth.min(), cut.truth.max()) in {(0, 49), (1, 49), (0, 48), (1, 48)}
 
 
@@ -163,7 +170,7 @@ def chances(**given: float) -> CoarseSettings:
 
 def test_a_replaced_coarse_mask_is_the_truth_where_that_is_known():
     settings = chances(truth=1, shift=1, morph=1, wobble=1)
-    found = coarse.vary_coarse(COARSE, TRUTH, settings, np.random.default_rng(0))
+    found = vary_coarse(COARSE, TRUTH, settings, np.random.default_rng(0))
     np.testing.assert_array_equal(found[TRUTH != VOID], TRUTH[TRUTH != VOID])
     np.testing.assert_array_equal(found[TRUTH == VOID], COARSE[TRUTH == VOID])
 
@@ -174,7 +181,7 @@ def test_changes_of_the_coarse_mask_stay_near_it(name):
     core = cv2.erode(COARSE, np.ones((17, 17), np.uint8))
     results = []
     for seed in range(40):
-        found = coarse.vary_coarse(COARSE, TRUTH, chances(**{name: 1}), np.random.default_rng(seed))
+        found = vary_coarse(COARSE, TRUTH, chances(**{name: 1}), np.random.default_rng(seed))
         assert set(np.unique(found)) <= {0, 1}
         assert found.dtype == np.uint8
         assert not (found & (1 - near)).any()
@@ -189,7 +196,7 @@ def test_wobbles_bend_the_boundary_by_up_to_several_pixels():
     plane[:, :80] = 1
     chance, edges = chances(wobble=1), []
     for seed in range(80):
-        found = coarse.vary_coarse(plane, plane, chance, np.random.default_rng(seed))
+        found = vary_coarse(plane, plane, chance, np.random.default_rng(seed))
         assert found.dtype == np.uint8
         assert set(np.unique(found)) == {0, 1}
         edges.append(found.sum(1).astype(int) - 80)
@@ -203,8 +210,8 @@ def test_wobbles_bend_the_boundary_by_up_to_several_pixels():
 def test_a_shift_repeats_the_border():
     plane = np.zeros((5, 6), np.uint8)
     plane[:, :2] = 1
-    np.testing.assert_array_equal(coarse.shifted(plane, 2, -1)[0], [1, 1, 1, 1, 0, 0])
-    np.testing.assert_array_equal(coarse.shifted(plane, -1, 3)[4], [1, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(shifted(plane, 2, -1)[0], [1, 1, 1, 1, 0, 0])
+    np.testing.assert_array_equal(shifted(plane, -1, 3)[4], [1, 0, 0, 0, 0, 0])
 
 
 def no_other(_: np.random.Generator) -> PatchSample:
@@ -214,7 +221,7 @@ def no_other(_: np.random.Generator) -> PatchSample:
 @pytest.mark.parametrize(("padding", "input_size"), [(8, 32), (8, 64), (0, 32), (12, 64)])
 def test_without_chances_the_network_is_shown_what_refinement_cuts(padding, input_size):
     """A stored patch is a window of an image: both ways lead to the same pixels."""
-    sizes = Sizes(TOY.patch_size, padding, input_size)
+    sizes = PatchSizes(TOY.patch_size, padding, input_size)
     sample = toy(5)
     found = Augmentation(still(small_recipe()), sizes)(sample, no_other, np.random.default_rng(0))
     box = np.array([[12, 12, 28, 28]])
@@ -224,7 +231,7 @@ def test_without_chances_the_network_is_shown_what_refinement_cuts(padding, inpu
 
 
 def test_all_changes_together_repeat():
-    augmentation = Augmentation(small_recipe(composite=1), Sizes(16, 8, 32))
+    augmentation = Augmentation(small_recipe(composite=1), PatchSizes(16, 8, 32))
 
     def another(random: np.random.Generator) -> PatchSample:
         return toy(random.integers(99))
@@ -234,3 +241,135 @@ def test_all_changes_together_repeat():
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
     assert first.image.shape == (32, 32, 3)
     assert set(np.unique(first.truth)) <= {0, 1, VOID}
+
+
+STILL = GeometrySettings(flip=0, flip_vertical=0, zoom=0, zoom_range=(1, 1), shift=0)
+MOVING = GeometrySettings(flip=0.5, flip_vertical=0.5, zoom=0.5, zoom_range=(1, 2), shift=9)
+SIZES = PatchSizes(TOY.patch_size, 8, 32)
+SIDE = TOY.side
+RED, BLUE, GREEN, WHITE = (200, 20, 20), (20, 20, 200), (20, 200, 20), (240, 240, 240)
+
+
+def painted(truth: np.ndarray, inside, outside) -> PatchSample:
+    image = np.where(truth[..., None] == 1, inside, outside).astype(np.uint8)
+    return PatchSample(image, (truth == 1).astype(np.uint8), truth)
+
+
+def ours() -> PatchSample:
+    """A red disc on blue, with void below it."""
+    truth = disc(SIDE, 20, 20, 9)
+    truth[31:] = VOID
+    return painted(truth, RED, BLUE)
+
+
+def theirs() -> PatchSample:
+    """A green disc on white that covers a part of the other one, and of its void."""
+    truth = disc(SIDE, 26, 26, 9)
+    truth[:, :2] = VOID
+    return painted(truth, GREEN, WHITE)
+
+
+def kinds() -> dict[str, PatchSample]:
+    """A composite of each kind, told apart by whether any blue is left."""
+    found = {}
+    for seed in range(40):
+        made = composite(ours(), theirs(), SIZES, STILL, np.random.default_rng(seed))
+        kept = np.abs(made.image[2, -3].astype(int) - BLUE).max() < 3
+        found["behind another" if kept else "before another background"] = made
+    assert len(found) == 2
+    return found
+
+
+def test_an_object_before_another_background():
+    made, own = kinds()["before another background"], ours()
+    np.testing.assert_array_equal(made.truth, own.truth == 1)
+    # Away from the seam: the other image, with the object that is in it, and the own object in front.
+    near = cv2.dilate((own.truth == 1).astype(np.uint8), np.ones((9, 9), np.uint8)) == 1
+    np.testing.assert_array_equal(made.image[~near], theirs().image[~near])
+    core = cv2.erode((own.truth == 1).astype(np.uint8), np.ones((9, 9), np.uint8)) == 1
+    assert core.any()
+    assert (made.image[core][:, 0] > made.image[core][:, 1]).all()
+
+
+def test_an_object_behind_another_one():
+    made, own = kinds()["behind another"], ours()
+    hidden = theirs().truth == 1
+    for y, x in np.ndindex(SIDE, SIDE):
+        assert made.truth[y, x] == (0 if hidden[y, x] else own.truth[y, x])
+    near = cv2.dilate(hidden.astype(np.uint8), np.ones((9, 9), np.uint8)) == 1
+    np.testing.assert_array_equal(made.image[~near], own.image[~near])
+    core = cv2.erode(hidden.astype(np.uint8), np.ones((9, 9), np.uint8)) == 1
+    assert (made.image[core][:, 1] > made.image[core][:, 0]).all()
+
+
+def test_coarse_masks_follow_the_new_truth():
+    """They resemble it, and hardly ever are it."""
+    overlaps = []
+    for seed in range(60):
+        made = composite(toy(seed), toy(seed + 100), SIZES, MOVING, np.random.default_rng(seed))
+        true = made.truth == 1
+        overlaps.append(np.count_nonzero(true & (made.coarse == 1)) / np.count_nonzero(true | (made.coarse == 1)))
+        assert set(np.unique(made.coarse)) <= {0, 1}
+        assert made.coarse.dtype == made.truth.dtype == made.image.dtype == np.uint8
+        assert made.coarse.shape == made.truth.shape == made.image.shape[:2] == (SIDE, SIDE)
+    assert np.median(overlaps) > 0.7
+    assert np.mean(np.array(overlaps) < 1) > 0.9
+
+
+def test_there_is_always_a_boundary_to_decide():
+    for seed in range(80):
+        made = composite(toy(seed), toy(seed + 100), SIZES, MOVING, np.random.default_rng(seed))
+        box = centre(made, SIZES.patch_size)
+        assert (box.truth == 1).any()
+        assert box.coarse.any()
+        assert not box.coarse.all()
+
+
+@pytest.mark.parametrize(("first", "second"), [(40, 32), (32, 40)])
+def test_patches_of_sets_with_unlike_context(first, second):
+    made = composite(toy(1, first), toy(2, second), SIZES, STILL, np.random.default_rng(0))
+    assert made.truth.shape == made.coarse.shape == made.image.shape[:2] == (32, 32)
+
+
+def test_an_object_that_is_hidden_wholly_is_left_as_it_was():
+    own = ours()
+    cover = painted(np.ones((SIDE, SIDE), np.uint8), GREEN, WHITE)
+    results = [composite(own, cover, SIZES, STILL, np.random.default_rng(seed)) for seed in range(20)]
+    assert any(made is own for made in results)
+    assert all(made is own or (made.truth == (own.truth == 1)).all() for made in results)
+
+
+def test_composites_change_nothing_they_are_made_of_and_repeat():
+    first, second = toy(1), toy(2)
+    before = [plane.copy() for sample in (first, second) for plane in (sample.image, sample.coarse, sample.truth)]
+    one, other = (composite(first, second, SIZES, MOVING, np.random.default_rng(4)) for _ in range(2))
+    for name in ("image", "coarse", "truth"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    after = [plane for sample in (first, second) for plane in (sample.image, sample.coarse, sample.truth)]
+    for plane, earlier in zip(after, before, strict=True):
+        np.testing.assert_array_equal(plane, earlier)
+
+
+@pytest.mark.parametrize("geometry", [replace(STILL, flip=1), replace(STILL, flip_vertical=1)])
+def test_the_other_patch_is_varied(geometry):
+    mirrored = composite(ours(), theirs(), SIZES, geometry, np.random.default_rng(3)).image
+    still = composite(ours(), theirs(), SIZES, STILL, np.random.default_rng(3)).image
+    assert (mirrored != still).any()
+
+
+def test_seams_are_soft_and_colours_come_nearer():
+    """A straight edge: the mix goes from one side to the other within some pixels, and means only move towards it."""
+    shape = np.zeros((20, 20), bool)
+    shape[:, :10] = True
+    front, behind = np.full((20, 20, 3), 200, np.uint8), np.full((20, 20, 3), 100, np.uint8)
+    levels = []
+    for seed in range(60):
+        row = pasted(front, shape, behind, np.random.default_rng(seed))[10, :, 0].astype(int)
+        assert (np.diff(row) <= 0).all()
+        assert (row[15:] == 100).all()
+        assert 100 < row[9] < row[0]
+        levels.append(row[0])
+    kept = np.array(levels) >= 199  # fractions are cut off
+    assert 0.3 < kept.mean() < 0.7
+    assert min(levels) >= 129
+    assert max(np.array(levels)[~kept]) <= 180

@@ -1,0 +1,282 @@
+"""Augmentation of training patches: crop, coarse mask, and compositions of two patches; see ``photometric`` for images.
+
+Every function depends on its arguments and on the random numbers alone, which it draws in a fixed order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.crop import resize
+from bpr_cli.patchset.record import VOID, PatchSample
+from bpr_cli.patchset.simulate import simulate
+from bpr_cli.training.photometric import vary_image
+from bpr_cli.training.settings import CoarseSettings, GeometrySettings, Recipe
+from bpr_cli.typing import BoolArray, ByteArray
+
+Random = np.random.Generator
+SamplePatch = Callable[[Random], PatchSample]
+"""Returns a random patch of the training data."""
+
+LARGEST_SHIFT = 3
+LARGEST_ELEMENT = 5
+WOBBLE_GRID = (8, 60)
+WOBBLE_REACH = (0.5, 5)
+"""In pixels: distance of the points that move independently, and the standard deviation of their movement; the latter
+is drawn on a logarithmic scale."""
+
+FEATHER_RANGE = (0.5, 1.1)
+"""Standard deviation in pixels of the Gaussian that blends the seam of a composite: about that of a lens."""
+
+COLOUR_TRANSFER_RANGE = (0.2, 0.7)
+"""How far the mean colour of a pasted foreground moves towards that of its new background."""
+
+
+@dataclass(frozen=True)
+class PatchSizes:
+    """Sides in pixels.
+
+    Attributes:
+        patch_size: side S of the box that is pasted back.
+        padding: context around it that is fed.
+        input_size: side T of the network's input.
+    """
+
+    patch_size: int
+    padding: int
+    input_size: int
+
+    @property
+    def side(self) -> int:
+        """Side of a patch with its context, in image pixels."""
+        return self.patch_size + 2 * self.padding
+
+    @property
+    def ring(self) -> int:
+        """Width of the context in pixels of the network's input."""
+        return round(self.padding * self.input_size / self.side)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The random changes of a recipe, which turn stored patches into network input."""
+
+    recipe: Recipe
+    sizes: PatchSizes
+
+    def __call__(self, sample: PatchSample, sample_patch: SamplePatch, random: Random) -> PatchSample:
+        """Vary a stored patch.
+
+        Args:
+            sample: as stored.
+            sample_patch: returns a second stored patch for a composite.
+            random: source of all chance.
+
+        Returns:
+            A patch of ``sizes.input_size`` pixels a side.
+        """
+        if random.random() < self.recipe.composite:
+            sample = composite(sample, sample_patch(random), self.sizes, self.recipe.geometry, random)
+        crop = vary_crop(sample, self.sizes.side, self.recipe.geometry, random)
+        coarse = vary_coarse(crop.coarse, crop.truth, self.recipe.coarse, random)
+        image = vary_image(crop.image, self.recipe.image, random)
+        # Last, as in refinement: an enlarged mask has the steps of the pixels in which it was predicted.
+        return resized(PatchSample(image, coarse, crop.truth), self.sizes.input_size)
+
+
+def centre(sample: PatchSample, side: int) -> PatchSample:
+    """The central ``side`` pixels of a patch, which must be as large or larger."""
+    start = (sample.coarse.shape[0] - side) // 2
+    inner = slice(start, start + side)
+    return PatchSample(sample.image[inner, inner], sample.coarse[inner, inner], sample.truth[inner, inner])
+
+
+def resized(sample: PatchSample, input_size: int) -> PatchSample:
+    """The patch at the size of the network's input, resized by the function that ``bpr refine`` uses too."""
+    return PatchSample(
+        resize(sample.image, input_size, cv2.INTER_LINEAR),
+        resize(sample.coarse, input_size, cv2.INTER_NEAREST_EXACT),
+        resize(sample.truth, input_size, cv2.INTER_NEAREST_EXACT),
+    )
+
+
+def vary_crop(sample: PatchSample, side: int, settings: GeometrySettings, random: Random) -> PatchSample:
+    """Crop ``side`` pixels of a stored patch with random shift, zoom and flips.
+
+    Zoom and shift are limited to the stored pixels, so that nothing has to be made up.
+
+    Args:
+        sample: as stored, ``side`` pixels a side or more.
+        side: of the result.
+        settings: chances and ranges.
+        random: source of all chance.
+    """
+    stored = sample.coarse.shape[0]
+    extent = float(side)
+    if random.random() < settings.zoom:
+        lowest, highest = np.log(settings.zoom_range)
+        extent = min(side / math.exp(random.uniform(lowest, highest)), stored)
+    reach = min((stored - extent) / 2, settings.shift)
+    shift = random.uniform(-reach, reach, 2)
+    if extent == side:
+        x, y = shift.round().astype(int).tolist()
+        middle = (stored - side) // 2
+        crop = _window(sample, slice(middle + y, middle + y + side), slice(middle + x, middle + x + side))
+    else:
+        crop = _zoomed(_contiguous(sample), side, extent, (shift[0], shift[1]))
+    return flipped(crop, settings, random)
+
+
+def flipped(sample: PatchSample, settings: GeometrySettings, random: Random) -> PatchSample:
+    """The patch, mirrored at random."""
+    columns = slice(None, None, -1 if random.random() < settings.flip else 1)
+    rows = slice(None, None, -1 if random.random() < settings.flip_vertical else 1)
+    return _contiguous(_window(sample, rows, columns))
+
+
+def _window(sample: PatchSample, rows: slice, columns: slice) -> PatchSample:
+    return PatchSample(sample.image[rows, columns], sample.coarse[rows, columns], sample.truth[rows, columns])
+
+
+def _contiguous(sample: PatchSample) -> PatchSample:
+    """The patch in memory of its own, for functions that cannot read views."""
+    return PatchSample(*(np.ascontiguousarray(plane) for plane in (sample.image, sample.coarse, sample.truth)))
+
+
+def _zoomed(sample: PatchSample, side: int, extent: float, shift: tuple[float, float]) -> PatchSample:
+    """``extent`` pixels of a stored patch, resampled to ``side`` pixels: the image bilinearly, masks by nearest."""
+    scale = extent / side
+    # Centre of the first pixel, with half-pixel centres.
+    x, y = ((sample.coarse.shape[0] - extent) / 2 + each + scale / 2 - 0.5 for each in shift)
+    matrix = np.array([[scale, 0, x], [0, scale, y]])
+
+    def warp(plane: ByteArray, interpolation: int) -> ByteArray:
+        flags = interpolation | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        return warped.astype(np.uint8, copy=False)
+
+    return PatchSample(
+        warp(sample.image, cv2.INTER_LINEAR),
+        warp(sample.coarse, cv2.INTER_NEAREST),
+        warp(sample.truth, cv2.INTER_NEAREST),
+    )
+
+
+def vary_coarse(coarse: ByteArray, truth: ByteArray, settings: CoarseSettings, random: Random) -> ByteArray:
+    """Change a coarse mask at random, as if another model had predicted it.
+
+    Args:
+        coarse: (E, E), 0 and 1.
+        truth: (E, E), 0, 1 and ``VOID``.
+        settings: the chances. A mask that is replaced by the ground truth is not changed any further.
+        random: source of all chance.
+
+    Returns:
+        uint8, (E, E), 0 and 1.
+    """
+    if random.random() < settings.truth:
+        return np.where(truth == VOID, coarse, truth)
+    if random.random() < settings.shift:
+        coarse = shifted(coarse, *random.integers(-LARGEST_SHIFT, LARGEST_SHIFT + 1, 2).tolist())
+    if random.random() < settings.morph:
+        coarse = morphed(coarse, random)
+    if random.random() < settings.wobble:
+        coarse = wobbled(coarse, random)
+    return coarse
+
+
+def shifted(coarse: ByteArray, x: int, y: int) -> ByteArray:
+    """The mask moved to the right and down; its border is repeated."""
+    height, width = coarse.shape
+    rows = np.clip(np.arange(height) - y, 0, height - 1)
+    columns = np.clip(np.arange(width) - x, 0, width - 1)
+    return coarse[rows][:, columns]
+
+
+def morphed(coarse: ByteArray, random: Random) -> ByteArray:
+    """The mask eroded or dilated by one to two pixels; an element of even side also moves it by half a pixel."""
+    side = int(random.integers(2, LARGEST_ELEMENT + 1))
+    element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    change = cv2.erode if random.random() < 0.5 else cv2.dilate
+    return np.asarray(change(coarse, element), dtype=np.uint8)
+
+
+def wobbled(coarse: ByteArray, random: Random) -> ByteArray:
+    """The mask bent by a smooth random field of displacements."""
+    height, width = coarse.shape
+    points = 1 + max(1, round(max(height, width) / random.uniform(*WOBBLE_GRID)))
+    reach = math.exp(random.uniform(*np.log(WOBBLE_REACH)))
+    field = random.standard_normal((points, points, 2), dtype=np.float32) * np.float32(reach)
+    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
+    x = np.arange(width, dtype=np.float32) + field[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + field[..., 1]
+    return np.asarray(cv2.remap(coarse, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def composite(
+    sample: PatchSample, other: PatchSample, sizes: PatchSizes, geometry: GeometrySettings, random: Random
+) -> PatchSample:
+    """Compose two patches: an object in front of another background, or behind another object, with equal chance.
+
+    Only its outline then shows where an object ends, however often its surroundings were seen, and no surroundings
+    can be memorised. No model predicts such scenes, so their coarse masks are simulated.
+
+    Args:
+        sample: its foreground stays the ground truth, less what the other patch occludes.
+        other: may have more or less context; it is flipped, shifted and zoomed first, as far as it reaches.
+        sizes: which part of the patch is refined.
+        geometry: how the other patch is varied.
+        random: source of all chance.
+
+    Returns:
+        A patch as large as the smaller of both; ``sample`` if the composite has no boundary to refine.
+    """
+    side = min(len(sample.coarse), len(other.coarse))
+    own, other = centre(sample, side), vary_crop(other, side, geometry, random)
+    image, truth = composed((own.image, own.truth), (other.image, other.truth), random)
+    coarse = simulate(Mask.from_array(truth == 1), random).to_array().astype(np.uint8)
+    made = PatchSample(image, coarse, truth)
+    box = centre(made, sizes.patch_size)
+    refinable = (box.truth == 1).any() and box.coarse.any() and not box.coarse.all()
+    return made if refinable else sample
+
+
+def composed(
+    own: tuple[ByteArray, ByteArray], other: tuple[ByteArray, ByteArray], random: Random
+) -> tuple[ByteArray, ByteArray]:
+    """Image and ground truth of the first scene in front of the second one, or behind it, with equal chance.
+
+    Args:
+        own: image, (E, E, 3), and ground truth, (E, E), of the object that is refined.
+        other: the same of another scene.
+        random: source of all chance.
+    """
+    (image, truth), (other_image, other_truth) = own, other
+    if random.random() < 0.5:
+        # All that is known of the other scene's pixels is that they are background.
+        return pasted(image, truth == 1, other_image, random), (truth == 1).astype(np.uint8)
+    visible = np.where(other_truth == 1, 0, truth).astype(np.uint8)
+    return pasted(other_image, other_truth == 1, image, random), visible
+
+
+def pasted(front: ByteArray, shape: BoolArray, behind: ByteArray, random: Random) -> ByteArray:
+    """Paste pixels of one image over another one.
+
+    Args:
+        front: uint8, (E, E, 3), the image whose pixels are pasted.
+        shape: bool, (E, E), which of its pixels.
+        behind: uint8, (E, E, 3); every second time the colours in front are moved towards its own.
+        random: of seam and colours.
+    """
+    share = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), random.uniform(*FEATHER_RANGE))[..., None]
+    pixels = front.astype(np.float32)
+    transfer = random.uniform(*COLOUR_TRANSFER_RANGE)
+    if random.random() < 0.5 and shape.any():
+        pixels = np.clip(pixels + transfer * (behind.mean((0, 1)) - front[shape].mean(0)), 0, 255)
+    return (pixels * share + behind * (1 - share)).astype(np.uint8)

@@ -1,0 +1,282 @@
+"""Trainings: everything is checked before anything is written, and an interrupted run is resumed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.output_checks import check_folder_apart
+from bpr_cli.networks.registry import build_network
+from bpr_cli.system.paths import read_bytes
+from bpr_cli.training.augmentation import Augmentation
+from bpr_cli.training.checkpoint import CheckpointWriter, TrainState, ValidationResult, unpack
+from bpr_cli.training.data import BatchSlice, PatchStream, StepBatches
+from bpr_cli.training.distributed import Processes, joined
+from bpr_cli.training.loop import Loop, LoopResult, OnStep, Pace
+from bpr_cli.training.run_folder import CsvLog, Logs, RunFolder, TensorBoardLog
+from bpr_cli.training.settings import TrainSettings
+from bpr_cli.training.setup import Plan, make_plan, open_sets
+from bpr_cli.training.trainer import Arithmetic, Trainer
+from bpr_cli.training.validate import PatchScores, Validator
+from bpr_cli.version import __version__
+from bpr_cli.weights.files import LoadedWeights, load_weights
+
+MOST_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """A training that ended; every field is plain data, ready for JSON.
+
+    Attributes:
+        version: of bpr.
+        output: the run directory.
+        network: its name.
+        parameters: number of its weights.
+        device: where process 0 trained.
+        processes: how many trained together.
+        patches: number of patches to train on.
+        steps: of the complete training.
+        started_at: number of steps that a resumed run had done before, else 0.
+        stopped_at: number of steps done now; fewer than ``steps`` if a signal stopped the training.
+        stopped_by: number of that signal, 0 for none.
+        loss: mean of the last steps; None if there were none.
+        coarse: scores of the coarse masks of the validation patches.
+        best: the best validation; None before the first one.
+        last: the latest validation.
+        seconds: elapsed time.
+        patches_per_second: over all processes, validation included.
+        weights: files of the weights, by name.
+        settings: everything that the result depends on.
+    """
+
+    version: str
+    output: str
+    network: str
+    parameters: int
+    device: str
+    processes: int
+    patches: int
+    steps: int
+    started_at: int
+    stopped_at: int
+    stopped_by: int
+    loss: float | None
+    coarse: PatchScores
+    best: ValidationResult | None
+    last: ValidationResult | None
+    seconds: float
+    patches_per_second: float
+    weights: dict[str, str]
+    settings: dict[str, Any]
+
+
+def train(
+    patches: Sequence[Path], out: Path, settings: TrainSettings, on_step: OnStep = lambda _: None
+) -> TrainSummary | None:
+    """Train a network on patch sets, or resume the training in ``out``.
+
+    Args:
+        patches: patch sets to train on, made by ``bpr extract``; one or more.
+        out: the run directory, see ``RunFolder``.
+        settings: of the training.
+        on_step: called after every step, with the mean loss of the last reported steps, or None before the first.
+
+    Returns:
+        What was done; None in all processes but the first, if ``torchrun`` started several.
+
+    Raises:
+        BprError: something does not fit, the directory is in use or holds another run, a file cannot be read or
+            written, or the loss is not a finite number.
+    """
+    with open_training(patches, out, settings) as training:
+        return training.run(on_step)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training that is ready to begin, or to resume.
+
+    Attributes:
+        plan: data, sizes and card.
+        settings: as given.
+        processes: the processes that train together.
+        folder: the run directory.
+        start: number of steps that were done before.
+        trainer: makes the steps.
+        loop: runs the trainer.
+        writer: writes all files; only in process 0.
+    """
+
+    plan: Plan
+    settings: TrainSettings
+    processes: Processes
+    folder: RunFolder
+    start: int
+    trainer: Trainer
+    loop: Loop
+    writer: CheckpointWriter | None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of the complete training."""
+        return self.settings.recipe.steps
+
+    def run(self, on_step: OnStep = lambda _: None) -> TrainSummary | None:
+        """Train to the last step, or until a signal asks to stop; see ``train``."""
+        result = self.loop.run(on_step)
+        return self._summary(result, self.writer) if self.writer else None
+
+    def _summary(self, result: LoopResult, writer: CheckpointWriter) -> TrainSummary:
+        patches = (result.state.step - self.start) * self.settings.recipe.batch_size
+        return TrainSummary(
+            version=__version__,
+            output=str(self.folder.path),
+            network=self.plan.card.network,
+            parameters=sum(parameter.numel() for parameter in self.trainer.network.parameters()),
+            device=str(self.processes.device),
+            processes=self.processes.count,
+            patches=sum(map(len, self.plan.training)),
+            steps=self.steps,
+            started_at=self.start,
+            stopped_at=result.state.step,
+            stopped_by=result.signal,
+            loss=result.loss,
+            coarse=writer.validator.coarse,
+            best=result.state.best,
+            last=result.state.last,
+            seconds=round(result.seconds, 3),
+            patches_per_second=round(patches / max(result.seconds, 1e-9), 2),
+            weights={path.stem: str(path) for path in (self.folder.best, self.folder.last) if path.exists()},
+            settings=dict(self.plan.settings),
+        )
+
+
+@contextmanager
+def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -> Iterator[Training]:
+    """Prepare a training, and keep others out of its directory while it is open.
+
+    Args:
+        patches: patch sets to train on, one or more.
+        out: the run directory, see ``RunFolder``. A run with the same settings is resumed.
+        settings: of the training.
+
+    Raises:
+        BprError: something does not fit, or the directory is in use or holds another run; nothing was written then.
+    """
+    with joined(settings.device) as processes:
+        batch_slice = slice_of(settings.recipe.batch_size, settings.accumulate, processes)
+        init = load_weights(settings.init) if settings.init else None
+        plan = make_plan(open_sets([*patches, *settings.validation]), settings, init, out.resolve().name)
+        network = _initial_network(plan, settings.seed, init)
+        check_folder_apart(out, [*patches, *settings.validation])
+        folder = RunFolder(out)
+        with folder.locked() if processes.leads else nullcontext():
+            if processes.leads:
+                folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
+            arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
+            trainer = Trainer(network, plan.card, settings.recipe, arithmetic, processes)
+            state = _resume(folder, trainer, processes)
+            writer = _writer(folder, plan, settings, processes, state) if processes.leads else None
+            loop = _loop(plan, settings, batch_slice, processes, trainer, writer, state)
+            try:
+                yield Training(plan, settings, processes, folder, state.step, trainer, loop, writer)
+            finally:
+                if writer:
+                    writer.logs.close()
+
+
+def slice_of(batch_size: int, accumulate: int, processes: Processes) -> BatchSlice:
+    """The part of every batch that this process trains on.
+
+    Raises:
+        BprError: the batch cannot be split evenly over processes and passes.
+    """
+    if batch_size % (processes.count * accumulate):
+        raise BprError(
+            f"batch_size is {batch_size}, which {processes.count} process{'es' if processes.count > 1 else ''} with "
+            f"{accumulate} pass{'es' if accumulate > 1 else ''} each cannot share evenly; give a multiple of "
+            f"{processes.count * accumulate}"
+        )
+    size = batch_size // processes.count
+    return BatchSlice(processes.rank * size, size, batch_size)
+
+
+def _initial_network(plan: Plan, seed: int, init: LoadedWeights | None) -> nn.Module:
+    """The network before its first step: the given one, or one with random weights that depend on the seed alone."""
+    if init:
+        return init.network
+    torch.manual_seed(seed)
+    return build_network(plan.card.network)
+
+
+def _circumstances(settings: TrainSettings, processes: Processes) -> dict[str, Any]:
+    """Facts about a run beside its settings."""
+    return {
+        "bpr": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "device": str(processes.device),
+        "processes": processes.count,
+        "accumulate": settings.accumulate,
+    }
+
+
+def _resume(folder: RunFolder, trainer: Trainer, processes: Processes) -> TrainState:
+    """Restore the trainer from the checkpoint; process 0 reads it for all, as others may not see its disk."""
+    found = read_bytes(folder.state) if processes.leads and folder.state.exists() else b""
+    content = processes.from_leader(found)
+    try:
+        return unpack(content, trainer) if content else TrainState()
+    except BprError as error:
+        raise BprError(f"{folder.state} cannot be used: {error}; start afresh with --overwrite") from None
+
+
+def _writer(
+    folder: RunFolder, plan: Plan, settings: TrainSettings, processes: Processes, state: TrainState
+) -> CheckpointWriter:
+    validator = Validator(plan.validation, plan.card, settings.precision, processes.device)
+    logs: list[CsvLog | TensorBoardLog] = []
+    if settings.tensorboard:
+        logs.append(TensorBoardLog(folder.tensorboard, state.step))
+    return CheckpointWriter(folder, Logs([*logs, CsvLog(folder.log, state.step)]), validator, plan.card)
+
+
+def _loop(
+    plan: Plan,
+    settings: TrainSettings,
+    batch_slice: BatchSlice,
+    processes: Processes,
+    trainer: Trainer,
+    writer: CheckpointWriter | None,
+    state: TrainState,
+) -> Loop:
+    recipe = settings.recipe
+    stream = PatchStream(plan.training, recipe.balance, Augmentation(recipe, plan.sizes), settings.seed)
+    on_gpu = processes.device.type == "cuda"
+    workers = loader_workers(on_gpu, processes.local_count) if settings.workers is None else settings.workers
+    pace = Pace(workers, settings.save_every)
+    return Loop(trainer, recipe, StepBatches(stream, batch_slice), pace, processes, writer, state)
+
+
+def loader_workers(on_gpu: bool, processes: int) -> int:
+    """Number of workers that keep the device busy: on a CPU, whose cores the network needs itself, one.
+
+    Args:
+        on_gpu: whether the network runs on a GPU.
+        processes: that train on this machine and share its cores.
+    """
+    return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // processes)) if on_gpu else 1
