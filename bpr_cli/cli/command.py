@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -67,6 +67,19 @@ class Group(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write usage, description, options and commands."""
         write_help(self, ctx, formatter)
+
+
+def app_of(function: Callable[..., None], examples: str, summary: str | None = None) -> typer.Typer:
+    """The application of one command.
+
+    Args:
+        function: as Typer takes it, see ``command_of``.
+        examples: shown below its help text.
+        summary: its help text, if not the docstring of the function.
+    """
+    app = typer.Typer(add_completion=False)
+    app.command(cls=Command, epilog=examples, help=summary)(function)
+    return app
 
 
 def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 import typer
-from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from bpr_cli.errors import BprError, printable
 
@@ -21,36 +16,25 @@ if TYPE_CHECKING:
     from bpr_cli.formats.base import Failure
 
 SHOWN = 20
-"""How many failures are told in full."""
-
-PLAIN_INTERVAL = 5.0
-"""Seconds between progress lines where there is no terminal."""
+"""How many failures are shown one by one."""
 
 
 class Advance(Protocol):
-    """Tells a progress display that one more item is done, and what is to be said of it."""
+    """Tells a progress display that one more item is done."""
 
     def __call__(self, remark: str = "") -> None:
         """Count an item; ``remark`` stands beside the count until the next one."""
 
 
-class RateColumn(ProgressColumn):
-    """Items a second."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        """Show the speed of the last seconds, or nothing before it is known."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
-
-
 class Console:
-    """Messages, tables and progress for people, and JSON for programs."""
+    """Messages, tables and progress for people, and JSON for programs.
+
+    rich is imported when there is something to show, because help texts must not wait for it.
+    """
 
     def __init__(self) -> None:
+        from rich.console import Console as RichConsole  # noqa: PLC0415
+
         # Texts hold names of the user's files, which rich must neither take for markup nor for emoji.
         self._messages = RichConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -60,10 +44,12 @@ class Console:
 
     def error(self, message: str) -> None:
         """Say what went wrong, in one line."""
+        from rich.text import Text  # noqa: PLC0415
+
         self._messages.print(Text.assemble(("error:", "bold red"), " ", printable(message)))
 
     def failures(self, failures: Sequence[Failure], elsewhere: str) -> None:
-        """Say why items failed, a line each; of more than ``SHOWN`` how many are left, and what names them all."""
+        """Say why items failed, one line each; after ``SHOWN`` of them, how many are left and what lists them all."""
         for failure in failures[:SHOWN]:
             self.error(failure.reason)
         if len(failures) > SHOWN:
@@ -87,6 +73,9 @@ class Console:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Show a table under its title; all columns but the first hold numbers."""
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
         # Not the title of the rich table, which would break a long path to the width of the columns.
         self._messages.print(Text(printable(title), "bold"))
         table = Table()
@@ -107,32 +96,10 @@ class Console:
             unit: what the items are.
             done: how many of them were done before.
         """
+        from bpr_cli.cli.progress import progress_bar, progress_lines  # noqa: PLC0415
+
         if self._messages.is_interactive:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(unit))
-            remark = TextColumn("{task.fields[remark]}")
-            with Progress(*columns, TimeRemainingColumn(), remark, console=self._messages) as bar:
-                task = bar.add_task(title, total=total, completed=done, remark="")
-                yield lambda remark="": bar.update(task, advance=1, remark=remark)
+            with progress_bar(self._messages, title, total, unit, done) as advance:
+                yield advance
         else:
-            yield PlainProgress(self, title, total, unit, done)
-
-
-class PlainProgress:
-    """Progress as lines of text."""
-
-    def __init__(self, console: Console, title: str, total: int, unit: str, done: int) -> None:
-        self._console, self._title, self._total, self._unit = console, title, total, unit
-        self._before = self._done = done
-        self._began = self._shown = time.monotonic()
-
-    def __call__(self, remark: str = "") -> None:
-        """Count an item; every few seconds, and at the end, print a line."""
-        self._done += 1
-        now = time.monotonic()
-        if now - self._shown < PLAIN_INTERVAL and self._done < self._total:
-            return
-        self._shown = now
-        rate = (self._done - self._before) / max(now - self._began, 1e-9)
-        left = (self._total - self._done) / rate
-        parts = [f"{self._title} {self._done}/{self._total}", f"{rate:.1f} {self._unit}/s", f"{left:.0f} s left"]
-        self._console.note(", ".join([*parts, remark] if remark else parts))
+            yield progress_lines(self.note, title, total, unit, done)

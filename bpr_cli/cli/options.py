@@ -12,10 +12,11 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, Union
 
 import typer
 from msgspec import Meta
@@ -30,72 +31,83 @@ Predictions = Annotated[
 Images = Annotated[
     Path, typer.Option("--images", "-i", metavar="PATH", help="Directory of the images, or a single image")
 ]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="PATH", help="Output file or directory (created if missing)")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output")]
+
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 WORDS = {float: "NUMBER", int: "NUMBER", str: "TEXT", Path: "PATH"}
 """What stands for a value in help texts, by its type."""
 
-Kind = TypeVar("Kind", bound=Settings)
-Parameters = dict[str, inspect.Parameter]
+
+@dataclass(frozen=True)
+class OptionsOf:
+    """Marks a parameter that takes a dict of what the user set, by the names of the fields.
+
+        reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task"))]
+
+    Attributes:
+        kind: the settings class whose fields become options.
+        only: names of the fields to take; empty for all.
+    """
+
+    kind: type[Settings]
+    only: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> list[FieldOption]:
+        """The options, in the order of the fields."""
+        return [each for each in options_of(self.kind) if not self.only or each.name in self.only]
+
+    def take(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Remove from ``values`` what Typer read for these options, and give what the user set."""
+        given = {each.name: each.read(values.pop(each.name)) for each in self.options}
+        return {name: value for name, value in given.items() if value is not None}
 
 
-def command_of(function: Callable[..., None], **fixed: object) -> Callable[..., None]:
+def command_of(
+    function: Callable[..., None], *, fixed: Mapping[str, object] = {}, defaults: Mapping[str, object] = {}
+) -> Callable[..., None]:
     """The function as Typer takes it: with an option for every field of the settings it asks for, and ``--debug``.
 
     Only what the user sets is passed on to the settings, so that every default stands in one place.
 
     Args:
-        function: a command. A parameter whose type is a settings class stands for the options of that class.
+        function: a command. A parameter whose type is a settings class, or marked by ``OptionsOf``, becomes options.
         fixed: values of parameters that are no options of this command.
+        defaults: values of parameters that the user need not give to this command.
     """
     hints = typing.get_type_hints(function, include_extras=True)
-    made: dict[str, type[Settings]] = {}
-    parameters: Parameters = {}
+    parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(function).parameters.items():
-        if isinstance(hints[name], type) and issubclass(hints[name], Settings):
-            made[name] = hints[name]
-            parameters |= parameters_of(hints[name])
+        if expanded := expansion(hints[name]):
+            parameters += [each.parameter for each in expanded.options]
         elif name not in fixed:
-            parameters[name] = parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
-    parameters |= {
-        "_debug": inspect.Parameter("_debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Debug)
-    }
+            default = defaults.get(name, parameter.default)
+            parameters.append(inspect.Parameter(name, KEYWORD_ONLY, default=default, annotation=hints[name]))
+    parameters.append(inspect.Parameter("_debug", KEYWORD_ONLY, default=False, annotation=Debug))
 
     def command(**values: Any) -> None:  # noqa: ANN401 - whatever Typer read
         del values["_debug"]
-        settings = {name: take(kind, values) for name, kind in made.items()}
-        function(**values, **settings, **fixed)
+        for name, hint in hints.items():
+            if expanded := expansion(hint):
+                given = expanded.take(values)
+                values[name] = hint(**given) if isinstance(hint, type) else given
+        function(**values, **fixed)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
-    command.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
 
 
-def parameters_of(kind: type[Settings], only: Collection[str] = ()) -> Parameters:
-    """A parameter with an option of Typer for every field that describes itself by ``settings.option``.
-
-    Args:
-        kind: the settings class.
-        only: names of the fields to take; empty for all.
-    """
-    return {
-        each.name: inspect.Parameter(
-            each.name, inspect.Parameter.KEYWORD_ONLY, default=each.unset, annotation=each.annotation
-        )
-        for each in options_of(kind)
-        if not only or each.name in only
-    }
-
-
-def take(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """The settings that the user asked for, whose values are taken out of ``values``.
-
-    Raises:
-        BprError: a value is out of bounds.
-    """
-    given = {each.name: each.read(values.pop(each.name)) for each in options_of(kind)}
-    return kind(**{name: value for name, value in given.items() if value is not None})
+def expansion(hint: Any) -> OptionsOf | None:  # noqa: ANN401
+    """The options that a parameter of a command stands for; None where it is one itself."""
+    if isinstance(hint, type) and issubclass(hint, Settings):
+        return OptionsOf(hint)
+    return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, OptionsOf)), None)
 
 
 @dataclass(frozen=True)
@@ -138,23 +150,33 @@ class FieldOption:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that it takes; empty for any."""
+        if isinstance(self.type, type) and issubclass(self.type, Enum):
+            return tuple(str(each.value) for each in self.type)
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
     @property
+    def metavar(self) -> str | None:
+        """What stands for the value in help texts."""
+        word = "|".join(self.choices) or WORDS.get(self._item)
+        return self._extra["metavar"] or (f"{word}S" if self._is_joined else word)
+
+    @property
     def annotation(self) -> Any:  # noqa: ANN401
-        """Type and option as Typer takes them; it knows lists, but neither tuples of any length nor all choices."""
-        item, choices = self._item, self.choices
-        known = item if item in (float, int, Path, bool) and (item is self.type or self._is_repeated) else str
+        """Type and option as Typer takes them; what it has no type for, it takes as text."""
+        value = str if self.choices or self._is_joined else self._item
         option = typer.Option(
             *self.flags,
             help=self.help,
-            metavar=self._extra["metavar"] or "|".join(choices) or WORDS.get(item),
+            metavar=self.metavar,
             rich_help_panel=self._extra["panel"] or None,
-            autocompletion=(lambda incomplete: [each for each in choices if each.startswith(incomplete)])
-            if choices
-            else None,
+            autocompletion=self._complete if self.choices else None,
         )
-        return Annotated[list[known] | None if self._is_repeated else known | None, option]  # type: ignore[valid-type]
+        return Annotated[list[value] | None if self._is_repeated else value | None, option]  # type: ignore[valid-type]
+
+    @property
+    def parameter(self) -> inspect.Parameter:
+        """The parameter of a command that Typer makes the option of."""
+        return inspect.Parameter(self.name, KEYWORD_ONLY, default=self.unset, annotation=self.annotation)
 
     def read(self, value: Any) -> Any:  # noqa: ANN401
         """The value for the field of what Typer read.
@@ -162,27 +184,32 @@ class FieldOption:
         Raises:
             BprError: they should be numbers with commas between, and are not.
         """
-        if isinstance(value, str) and self._is_collection and not self._is_repeated:
+        if self._is_joined and value is not None:
             return numbers(self.flags[0], value, self._item)
         return None if value == [] else value
+
+    def _complete(self, incomplete: str) -> list[str]:
+        return [each for each in self.choices if each.startswith(incomplete)]
 
     @property
     def _extra(self) -> dict[str, Any]:
         return self.about.extra or {}
 
     @property
-    def _is_collection(self) -> bool:
-        return typing.get_origin(self.type) in (tuple, frozenset)
+    def _item(self) -> Any:  # noqa: ANN401
+        """The type of one value."""
+        return typing.get_args(self.type)[0] if typing.get_origin(self.type) in (tuple, frozenset) else self.type
 
     @property
-    def _item(self) -> Any:  # noqa: ANN401
-        return typing.get_args(self.type)[0] if self._is_collection else self.type
+    def _is_joined(self) -> bool:
+        """Whether all values are given at once, with commas between."""
+        is_tuple = typing.get_origin(self.type) is tuple
+        return is_tuple and self._item in (int, float) and not self._extra["repeated"]
 
     @property
     def _is_repeated(self) -> bool:
-        """Whether it is given once for every value, and not once for all of them."""
-        in_one = typing.get_origin(self.type) is tuple and self._item in (int, float) and not self._extra["repeated"]
-        return self._is_collection and not in_one
+        """Whether the option is given once for each value."""
+        return typing.get_origin(self.type) in (tuple, frozenset) and not self._is_joined
 
 
 def options_of(kind: type[Settings]) -> list[FieldOption]:

@@ -1,23 +1,23 @@
-"""``bpr refine``: the main job."""
+"""``bpr refine``: the main job, and its dry run, which is also ``bpr check``."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bpr_cli.cli import aliases as options
-from bpr_cli.cli.aliases import BOUNDS
-from bpr_cli.cli.check import run_check
-from bpr_cli.cli.command import Command
+from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
-from bpr_cli.formats.base import PredictionSet
-from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
-from bpr_cli.refinement.report import RefineSummary
+from bpr_cli.cli.options import Images, Json, Out, Predictions, command_of
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from bpr_cli.formats.base import PredictionSet
+    from bpr_cli.refinement.check import CheckSummary
+    from bpr_cli.refinement.report import RefineSummary
 
 EXAMPLES = """
 Examples:
@@ -32,116 +32,138 @@ Examples:
 
 
 def refine(
-    predictions: options.Predictions,
-    images: options.Images,
-    out: options.Out,
-    format_: options.FormatName = None,
-    task: options.TaskName = None,
-    image_info: options.ImageInfo = None,
-    ignore_label: options.LabelsToLeave = None,
-    nms_threshold: options.NmsThreshold = None,
-    scheme: options.SchemeName = None,
-    max_area_change: Annotated[
-        float | None,
-        typer.Option(
-            help="A segment whose area changes by more than this fraction of it, such as 0.5, keeps its coarse mask.",
-            rich_help_panel=BOUNDS,
-        ),
-    ] = None,
-    min_iou_with_coarse: Annotated[
-        float | None,
-        typer.Option(
-            help="A segment whose IoU with its coarse mask is below this, such as 0.5, keeps its coarse mask.",
-            rich_help_panel=BOUNDS,
-        ),
-    ] = None,
-    core: options.Core = None,
-    weights: options.Weights = None,
-    scales: options.Scales = None,
-    flip: options.Flip = None,
-    device: options.Device = None,
-    precision: options.PrecisionName = None,
-    backend: options.BackendName = None,
-    batch_size: options.BatchSize = None,
-    workers: options.Workers = None,
+    predictions: Predictions,
+    images: Images,
+    out: Out,
+    reading: ReadSettings,
+    settings: RefineSettings,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Refine all again, also what an earlier start has done.")
+        bool, typer.Option("--overwrite", help="Start afresh instead of resuming an interrupted run")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all input, estimate time and memory, and write nothing.")
+        bool, typer.Option("--dry-run", help="Check all input, estimate time and memory, and write nothing")
     ] = False,
-    json: options.Json = False,
-    _debug: options.Debug = False,
+    json: Json = False,
 ) -> None:
     """Sharpen the boundaries of predicted masks.
 
     Reads the predictions of any instance, semantic or panoptic model,
-    re-decides patches along the predicted boundaries, and writes the refined
-    predictions in the format they came in. Needs no ground truth. Started
-    again after an interruption, it goes on where it was.
+    re-segments a thin band along each predicted boundary, and writes the
+    refined masks in the input format. Needs no ground truth. Interrupted runs
+    resume when you repeat the command.
     """
-    settings = options.refine_settings(
-        weights=weights,
-        nms_threshold=nms_threshold,
-        scheme=scheme,
-        scales=options.numbers("--scales", scales),
-        flip=flip,
-        core=core,
-        device=device,
-        precision=precision,
-        backend=backend,
-        max_area_change=max_area_change,
-        min_iou_with_coarse=min_iou_with_coarse,
-        batch_size=batch_size,
-        workers=workers,
-    )
-    check_output(predictions, images, out)
-    opened = open_predictions(predictions, images, options.read_options(format_, task, image_info, ignore_label))
-    check_overwriting(opened, out)
-    check_names(opened, out)
-    if dry_run:
-        raise typer.Exit(run_check(opened, settings, json, out, overwrite))
-    raise typer.Exit(run(opened, settings, out, overwrite, json))
+    # Help texts need none of these, and input is checked before PyTorch is imported, which takes seconds.
+    from bpr_cli.formats.open import open_predictions  # noqa: PLC0415
+    from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting  # noqa: PLC0415
+
+    if out:
+        check_output(predictions, images, out)
+    opened = open_predictions(predictions, images, reading)
+    if out:
+        check_overwriting(opened, out)
+        check_names(opened, out)
+    console = Console()
+    summary: RefineSummary | CheckSummary
+    if dry_run or not out:
+        summary = show_check(console, opened, settings, out, overwrite)
+    else:
+        summary = show_refinement(console, opened, settings, out, overwrite)
+    if json:
+        console.result(asdict(summary))
+    raise typer.Exit(exit_code(summary))
 
 
-def run(predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool, json: bool) -> int:
-    """Refine, show what was done, and return the exit code."""
-    # PyTorch takes seconds to import: only once all input is checked.
+app = app_of(command_of(refine), EXAMPLES)
+
+
+def show_refinement(
+    console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool
+) -> RefineSummary:
+    """Refine, and show what was done."""
     from bpr_cli.refinement.job import refine_to  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 
-    console = Console()
     refiner = Refiner(settings)
     with console.progress("refining", len(predictions.items)) as advance:
         summary = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
-    for failure in summary.failures:
-        console.error(failure.reason)
+    show_failures(console, summary)
     if summary.images:
-        show(console, summary)
-    if json:
-        console.result(asdict(summary))
-    return options.exit_code(summary.images, summary.failures)
+        where = f"{', '.join(summary.devices)} ({summary.backend})"
+        title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
+        console.table(title, ("refined", ""), refinement_rows(summary))
+    return summary
 
 
-def show(console: Console, summary: RefineSummary) -> None:
-    """The closing table."""
-    rows = [
+def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
+    """The closing table of a refinement."""
+    failed = [("failed", f"{len(summary.failures)}")] if summary.failures else []
+    kept = [("kept unrefined by a bound", f"{summary.kept_coarse}")] if summary.settings.has_limits else []
+    return [
         ("images", f"{summary.images}"),
+        *failed,
         ("segments", f"{summary.segments}"),
         ("patches", f"{summary.patches}"),
-        ("boundaries moved by, mean", f"{summary.boundary_movement:.2f} px"),
-        *([("kept coarse by a bound", f"{summary.kept_coarse}")] if summary.settings.has_limits else []),
-        *((f"{stage}, busy", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
-        ("in all", f"{summary.elapsed:.1f} s"),
+        ("mean boundary displacement", f"{summary.boundary_movement:.2f} px"),
+        *kept,
+        *(
+            (f"{'crop' if stage == 'cut' else stage} time", f"{seconds:.1f} s")
+            for stage, seconds in summary.seconds.items()
+        ),
+        ("total time", f"{summary.elapsed:.1f} s"),
     ]
-    if summary.failures:
-        rows.insert(1, ("failed", f"{len(summary.failures)}"))
-    where = f"{', '.join(summary.devices)} ({summary.backend})"
-    title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
-    console.table(title, ("refined", ""), rows)
 
 
-app = typer.Typer(add_completion=False)
-app.command(cls=Command, epilog=EXAMPLES)(refine)
+def show_check(
+    console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path | None, overwrite: bool
+) -> CheckSummary:
+    """Check everything that a refinement would read and, where it is known, its output, and show what was found."""
+    from bpr_cli.refinement.check import check_predictions  # noqa: PLC0415
+    from bpr_cli.refinement.job import check_start  # noqa: PLC0415
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
+
+    refiner = Refiner(settings)
+    if out:
+        check_start(refiner, predictions, out, overwrite)
+    with console.progress("checking", len(predictions.items)) as advance:
+        summary = check_predictions(refiner, predictions, lambda _: advance())
+    show_failures(console, summary)
+    if summary.images:
+        title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"
+        console.table(title, ("to be refined", ""), check_rows(summary))
+    return summary
+
+
+def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:
+    """The closing table of a check."""
+    broken = [("broken", f"{len(summary.failures)}")] if summary.failures else []
+    memory = summary.estimate.memory
+    return [
+        ("images", f"{summary.images}"),
+        *broken,
+        ("segments", f"{summary.segments}"),
+        ("patches", f"{summary.patches}"),
+        ("patches per second", f"{summary.estimate.patches_per_second:.1f}"),
+        ("network time", duration(summary.estimate.seconds)),
+        *([("memory, at most", f"{memory / 1e9:.1f} GB")] if memory is not None else []),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def show_failures(console: Console, summary: RefineSummary | CheckSummary) -> None:
+    """A line for everything that failed."""
+    for failure in summary.failures:
+        console.error(failure.reason)
+
+
+def exit_code(summary: RefineSummary | CheckSummary) -> int:
+    """0: all images are done; 1: some failed; 2: all did."""
+    if not summary.failures:
+        return 0
+    return 1 if summary.images else 2

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _AHEAD = 2  # in flight for every worker
 
@@ -28,6 +30,8 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
     if workers == 1:
         yield from map(function, given)
         return
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - its logging slows help texts down
+
     pending: deque[Future[Done]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -44,6 +48,8 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
 
 def one_ahead(function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:
     """Results in the order of what is given; a thread computes the next one while the last one is used."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
+
     with ThreadPoolExecutor(1) as pool:
         pending: Future[Done] | None = None
         for one in given:

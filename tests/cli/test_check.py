@@ -1,11 +1,13 @@
 """``bpr check`` and ``bpr refine --dry-run``: what a refinement would say, before it is run."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bpr_cli.cli.refine import duration
 from tests.cli.worlds import INFO, SIZE, add_mask, cut_short, make_broken, record, tree
 from tests.formats.format_builders import disc, panoptic_png, png, save
 
@@ -44,7 +46,7 @@ def test_it_names_what_the_refinement_will_name(broken, check, refine):
     found = [json.loads(outcome.out) for outcome in (checked, tried, refined)]
     assert found[0]["failures"] == found[1]["failures"] == found[2]["failures"]
     assert [summary["images"] for summary in found] == [1, 1, 1]
-    assert "│ broken              │       6 │" in checked.err
+    assert "│ broken             │       6 │" in checked.err
 
 
 def test_when_nothing_can_be_refined(broken, check):
@@ -112,8 +114,8 @@ def test_for_people(world, check):
     outcome = check("masks", "--images", "images")
     assert (outcome.code, outcome.out) == (0, "")
     assert "masks with small unet on cpu; nothing was written" in outcome.err
-    assert "│ images              │       3 │" in outcome.err
-    assert "│ time of the network │ 0:00:0" in outcome.err
+    assert "│ images             │       3 │" in outcome.err
+    assert "│ network time       │ 0:00:0" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,26 @@ def test_unusable_input_is_refused_as_by_the_refinement(arguments, world, check,
     assert len(checked.errors) == 1
 
 
-def test_a_dry_run_looks_at_the_output_too(world, refine):
-    arguments = ("masks", "--images", "images", "--out", "images", "--dry-run")
-    assert refine(*arguments).errors == ["the output images would overwrite images, which is read; give another --out"]
-    assert refine(*arguments).code == 2
+def test_a_check_looks_at_an_output_too(world, check, refine):
+    arguments = ("masks", "--images", "images", "--out", "images")
+    outcomes = [check(*arguments), refine(*arguments, "--dry-run")]
+    for outcome in outcomes:
+        assert outcome.errors == ["the output images would overwrite images, which is read; give another --out"]
+        assert outcome.code == 2
+
+
+def test_a_check_takes_the_options_of_the_refinement(bpr):
+    options = {
+        name: set(
+            re.findall(r"--[a-z][\w-]+", bpr(name, "--help").out.partition("Arguments:")[2].partition("Examples:")[0])
+        )
+        for name in ("check", "refine")
+    }
+    assert options["check"] == options["refine"] - {"--dry-run"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360_000, "100:00:00")]
+)
+def test_times_for_people(seconds, expected):
+    assert duration(seconds) == expected

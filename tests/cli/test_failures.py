@@ -30,8 +30,8 @@ def test_each_is_named_once_and_the_others_are_written(broken, refine):
     for error, sentence in zip(outcome.errors, SENTENCES, strict=True):
         assert error.startswith(sentence)
     assert list(results(broken / "out")) == ["d.png"]
-    assert "│ images                    │" in outcome.err
-    assert "│ failed                    │       4 │" in outcome.err
+    assert "│ images                     │" in outcome.err
+    assert "│ failed                     │       4 │" in outcome.err
     assert "Traceback" not in outcome.err
 
 

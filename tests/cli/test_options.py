@@ -40,7 +40,7 @@ def blur(capsys):
         seen.append(settings)
 
     app = typer.Typer(add_completion=False)
-    app.command(cls=Command)(command_of(command, loud=True))
+    app.command(cls=Command)(command_of(command, fixed={"loud": True}))
 
     def run(*arguments):
         app(arguments, standalone_mode=False)
@@ -97,7 +97,7 @@ def test_the_help_text(blur):
         "--keep Keep the original",
         "--padded / --no-padded Pad the image (default: --padded)",
         "--flip / --no-flip Flip the image (default: as it is)",
-        "--scales NUMBER Scale of each pass, e.g. 1,0.5",
+        "--scales NUMBERS Scale of each pass, e.g. 1,0.5",
         "--label NUMBER Label to blur; may be repeated (default: 255)",
         "--mask PATH Mask file; may be repeated",
         "Shape:",

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from bpr_cli.cli.check import duration
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.check import Workload, estimate, seconds_per_patch, workload
 from bpr_cli.system.environment import peak_memory
@@ -41,13 +40,6 @@ def test_full_passes_are_timed(refiner, monkeypatch):
     monkeypatch.setattr(refiner, "decide", lambda patches: seen.append(len(patches)) or decide(patches))
     assert seconds_per_patch(refiner) > 0
     assert seen == [refiner.pass_size] * 4
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(0, "0:00:00"), (59.6, "0:01:00"), (3725, "1:02:05"), (360_000, "100:00:00")]
-)
-def test_times_for_people(seconds, expected):
-    assert duration(seconds) == expected
 
 
 def test_peak_memory_only_grows():
