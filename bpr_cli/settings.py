@@ -77,10 +77,11 @@ def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any t
     plain = value.item() if hasattr(value, "item") and not isinstance(value, str) else value  # NumPy's numbers
     try:
         converted = msgspec.convert(plain, hint)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, OverflowError):
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}") from None
+    parts = converted.values() if isinstance(converted, dict) else converted
     # NaN is within all bounds, because no comparison with it holds.
-    if any(each != each for each in (converted if isinstance(converted, tuple) else (converted,))):  # noqa: PLR0124
+    if any(each != each for each in (parts if isinstance(converted, tuple | dict) else (converted,))):  # noqa: PLR0124
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}")
     return converted
 
@@ -114,19 +115,21 @@ def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
     )
 
 
-def expected(hint: Any) -> str:  # noqa: ANN401 - any type that a field may have
+def expected(hint: Any) -> str:  # noqa: ANN401, PLR0911 - any type that a field may have
     """What values of a type look like, in words."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         limits = [each for each in arguments[1:] if isinstance(each, Meta)]
         return _with_bounds(arguments[0], limits)
     if origin in (Union, types.UnionType):
-        return expected(next(each for each in arguments if each is not type(None)))
+        return " or ".join(expected(each) for each in arguments if each is not type(None))
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin in (tuple, list, frozenset):
         count = "" if Ellipsis in arguments or origin is not tuple else f"{len(arguments)} "
         return f"a list of {count}values, each {expected(arguments[0])}"
+    if origin is dict:
+        return f"names with values, each {expected(arguments[1])}"
     if isinstance(hint, type) and issubclass(hint, Enum):
         return f"one of {', '.join(str(member.value) for member in hint)}"
     names = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}

@@ -14,8 +14,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.weights.shipped import DEFAULT_WEIGHTS, shipped_weights
 
 if TYPE_CHECKING:
-    from bpr_cli.weights.convert import CardValue
-    from bpr_cli.weights.examine import WeightsSummary
+    from bpr_cli.weights.convert import CardValue, WeightsSummary
 
 CARD = "Card"
 
@@ -44,7 +43,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weigh
 def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
     """List the weights that come with the program."""
     # PyTorch takes seconds to import, and help texts must not wait for it.
-    from bpr_cli.weights.examine import summarise_weights  # noqa: PLC0415
+    from bpr_cli.weights.convert import summarise_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     summaries = {name: summarise_weights(load_weights(name)) for name in shipped_weights()}
@@ -69,7 +68,7 @@ def list_(json: options.Json = False, _debug: options.Debug = False) -> None:
 @app.command(cls=Command)
 def show(name: Name, json: options.Json = False, _debug: options.Debug = False) -> None:
     """Show where weights come from and what they expect."""
-    from bpr_cli.weights.examine import summarise_weights  # noqa: PLC0415
+    from bpr_cli.weights.convert import summarise_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     report(summarise_weights(load_weights(name)), json)
@@ -182,7 +181,7 @@ def check(name: Name, json: options.Json = False, _debug: options.Debug = False)
     Compares every tensor with its network's, looks at the values, and decides
     a patch. Exit code 0: they can be used; 2: they cannot.
     """
-    from bpr_cli.weights.examine import summarise_weights, try_weights  # noqa: PLC0415
+    from bpr_cli.weights.convert import summarise_weights, try_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     loaded = load_weights(name)

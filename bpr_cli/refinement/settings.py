@@ -12,11 +12,9 @@ from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches.schemes import Scheme
 from bpr_cli.settings import Count, Fraction, NonNegative, option
 from bpr_cli.system.threads import default_workers
+from bpr_cli.weights.card import Scales
 
 LIMITS = "Bounds"
-
-Scale = Annotated[float, Meta(ge=0.25, le=8)]
-Scales = Annotated[tuple[Scale, ...], Meta(min_length=1, max_length=8)]
 
 
 @dataclass(frozen=True)

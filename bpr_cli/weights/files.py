@@ -1,4 +1,4 @@
-"""Weights in and out: bpr's own files (safetensors with a card in the metadata) and the authors' checkpoints."""
+"""Load and save weights: bpr's own files (safetensors with a card in the metadata) and the authors' checkpoints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PAPER_INPUT_SIZES = {"hrnet48": 256}
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """A network ready to refine, and what is known of it.
+    """A network that is ready to refine, with its settings and origin.
 
     Attributes:
         network: in eval mode, on the CPU, float32; (P, 4, T, T) to logits (P, 2, T, T).
@@ -52,12 +52,18 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
 
     Args:
         name_or_path: a name in ``shipped_weights()``, a ``.safetensors`` file that ``save_weights`` wrote, or a
-            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. Theirs have no settings: the network
-            is recognised from its tensors, the rest is as in the paper (patch 64, no padding, input 128, or 256 for
-            ``hrnet48``, ImageNet normalisation).
+            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. Their checkpoints have no settings:
+            the network is recognised from its tensors, and the rest is as in the paper (patches of 64 pixels without
+            padding, input size 128, or 256 for ``hrnet48``, ImageNet normalisation).
 
     Raises:
-        BprError: no such weights, or a file that cannot be used; the sentence names it and says why.
+        BprError: there are no such weights, or the file cannot be used; the message names it and says why.
+
+    Example:
+        >>> weights = load_weights("fast")
+        >>> weights.card.network, weights.card.patch_size
+        ('lite-unet', 64)
+        >>> logits = weights.network(torch.zeros(8, 4, 128, 128))  # (P, 4, T, T) to (P, 2, T, T)
     """
     path = _find(name_or_path)
     read = _read_own if path.suffix.lower() == OWN_SUFFIX else _read_checkpoint
@@ -71,13 +77,13 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
 
 
 def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
-    """Write the network and its card as one file, which appears under its name only when complete.
+    """Write a network and its card as one file. The file appears under its name only when it is complete.
 
     Args:
         path: ends in ``.safetensors``, or in ``.pth`` or ``.pt`` for a checkpoint in the authors' MMSegmentation
-            layout; its folder is made where missing, a file of that name is replaced.
-        network: of the kind that ``card.network`` names, on any device.
-        card: travels in the file's metadata.
+            layout. A missing folder is created, an existing file replaced.
+        network: of the architecture that ``card.network`` names, on any device.
+        card: is stored in the file's metadata.
 
     Raises:
         BprError: ``load_weights`` would refuse the file, or it cannot be written.
@@ -100,10 +106,10 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name for new weights that does not tell their format.
+    """Refuse a name for new weights whose suffix stands for no format of weights.
 
     Raises:
-        BprError: it has another ending than those of weights.
+        BprError: the name has another suffix.
     """
     if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
         raise BprError(
@@ -113,18 +119,18 @@ def check_suffix(path: Path) -> None:
 
 
 def check_new(path: Path, overwrite: bool) -> None:
-    """Refuse to write new weights under a name that is taken or tells no format.
+    """Refuse a name for new weights that is taken, or whose suffix stands for no format.
 
     Raises:
-        BprError: see ``check_suffix``, or the file is there and not to be overwritten.
+        BprError: see ``check_suffix``; or the file exists and ``overwrite`` is False.
     """
     check_suffix(path)
     if path.exists() and not overwrite:
-        raise BprError(f"the weights {path} are there already; give --overwrite to replace them, or another name")
+        raise BprError(f"the weights {path} exist already; give --overwrite to replace them, or another name")
 
 
 def _find(name_or_path: str | Path) -> Path:
-    """The file that is meant, with a suffix that can be read."""
+    """The file of a name or path."""
     shipped = shipped_weights()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -142,7 +148,7 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Network and card of a file that ``save_weights`` wrote; checks card and shapes before reading tensors."""
+    """Network and card of a file that ``save_weights`` wrote. Card and shapes are checked before any tensor is read."""
     try:
         with safe_open(path, framework="pt") as file:
             card = _card_from(file.metadata())
@@ -152,24 +158,26 @@ def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
             fill(network, {name: file.get_tensor(name) for name in names})
             return network, card
     except SafetensorError as error:
-        raise BprError(f"it is not a whole safetensors file ({str(error)[:120]}); copy or download it again") from None
+        raise BprError(
+            f"it is not a complete safetensors file ({str(error)[:120]}); copy or download it again"
+        ) from None
 
 
 def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
-    """The card in a file's metadata."""
+    """The card in the metadata of a file."""
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
-        raise BprError("it has no bpr settings in its metadata, so it was not written by bpr")
+        raise BprError("it has no card in its metadata, so bpr did not write it")
     if len(text) > LARGEST_CARD:
-        raise BprError(f"its settings have {len(text)} characters, expected at most {LARGEST_CARD}")
+        raise BprError(f"its card has {len(text)} characters; expected at most {LARGEST_CARD}")
     try:
         return WeightsCard.from_json(text)
     except BprError as error:
-        raise BprError(f"its settings are not sane: {error}") from None
+        raise BprError(f"its card is invalid: {error}") from None
 
 
 def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Network and card of a checkpoint; a card is assumed where ``save_weights`` left none."""
+    """Network and card of a checkpoint. Without a card, the settings of the paper are assumed."""
     checkpoint = read_checkpoint(path)
     layout = layout_of(checkpoint.tensors)
     if METADATA_KEY in checkpoint.metadata:
@@ -183,7 +191,7 @@ def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
 
 
 def _assumed_card(path: Path, network: str) -> WeightsCard:
-    """The paper's settings (Sect. 4.1), for a checkpoint that brings none."""
+    """The settings of the paper (Sect. 4.1), for a checkpoint without a card."""
     printable = "".join(letter for letter in path.stem if letter.isprintable())
     return WeightsCard(
         name=printable[:200] or "checkpoint",
@@ -196,7 +204,7 @@ def _assumed_card(path: Path, network: str) -> WeightsCard:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
+    """SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):

@@ -1,8 +1,8 @@
-"""Starts ``lite-unet`` with an encoder that was trained on ImageNet: a checkpoint of EfficientNet-Lite0.
+"""Initialise ``lite-unet`` with the encoder of EfficientNet-Lite0, trained on ImageNet.
 
-Expected are the parameter names that the EfficientNet ports to PyTorch share: ``_conv_stem``, ``_bn0``, and
-``_blocks.N`` with ``_expand_conv``, ``_depthwise_conv``, ``_project_conv`` and ``_bn0`` to ``_bn2``. What belongs to
-later stages and to the classifier is left out.
+The checkpoint has the parameter names that the EfficientNet ports to PyTorch share: ``_conv_stem``, ``_bn0``, and
+``_blocks.N`` with ``_expand_conv``, ``_depthwise_conv``, ``_project_conv`` and ``_bn0`` to ``_bn2``. Its later stages
+and its classifier are not used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bpr_cli.weights.checkpoint import read_checkpoint
 from bpr_cli.weights.layout import fill
 
 MEAN, STD = (127.0,) * 3, (128.0,) * 3
-"""What EfficientNet-Lite is trained with, on the 0..255 scale."""
+"""Normalisation that EfficientNet-Lite is trained with, on the scale 0..255."""
 
 CARD = WeightsCard(
     name="lite-unet-start",
@@ -36,14 +36,14 @@ CARD = WeightsCard(
 
 
 def start_from_imagenet(checkpoint: Path, seed: int = 0) -> LiteUNet:
-    """A network whose encoder knows ImageNet and whose other weights are random.
+    """A network whose encoder comes from ImageNet and whose other weights are random.
 
     Args:
         checkpoint: EfficientNet-Lite0 as ``.pth``.
-        seed: of the random weights.
+        seed: seed of the random weights.
 
     Raises:
-        BprError: it cannot be read safely, or is not EfficientNet-Lite0.
+        BprError: the file cannot be read safely, or is not EfficientNet-Lite0.
     """
     try:
         found = read_checkpoint(checkpoint).tensors
@@ -52,9 +52,9 @@ def start_from_imagenet(checkpoint: Path, seed: int = 0) -> LiteUNet:
         tensors = network.state_dict()
         for own, theirs in _names():
             if theirs not in found:
-                raise BprError(f"it has no tensor {theirs}, expected EfficientNet-Lite0")
+                raise BprError(f"it has no tensor {theirs}; expected EfficientNet-Lite0")
             if found[theirs].shape != tensors[own].shape:
-                shapes = f"{tuple(found[theirs].shape)}, expected {tuple(tensors[own].shape)} of EfficientNet-Lite0"
+                shapes = f"{tuple(found[theirs].shape)}; expected {tuple(tensors[own].shape)} of EfficientNet-Lite0"
                 raise BprError(f"its tensor {theirs} is {shapes}")
             tensors[own] = found[theirs]
         fill(network, tensors)
@@ -66,7 +66,7 @@ def start_from_imagenet(checkpoint: Path, seed: int = 0) -> LiteUNet:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Every encoder tensor of the network with its name in the checkpoint."""
+    """Every tensor of the encoder: its name in the network and in the checkpoint."""
     yield "image_stem.weight", "_conv_stem.weight"
     yield from _norm_names("stem_norm", "_bn0")
     number = 0

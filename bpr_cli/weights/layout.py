@@ -1,6 +1,6 @@
-"""Whether the tensors of a file are those of a network: names, shapes, types and values, asked in this order.
+"""Check that the tensors of a file fit a network: names, shapes, types and values, in this order.
 
-Shapes are compared before any tensor is read, so a forged file cannot make the program take memory.
+Shapes are compared before any tensor is read, so a forged file cannot make the program allocate memory.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
 
 
 def recognise(found: Layout) -> str:
-    """The network whose tensors, by name and shape, a file has the most of.
+    """Name of the network that shares the most tensors, by name and shape, with a file.
 
     Raises:
-        BprError: not one tensor has a name that a network knows.
+        BprError: no tensor has a name that any network has.
     """
-    with torch.device("meta"):  # layouts without values: the networks in all would fill a gigabyte
+    with torch.device("meta"):  # no values: all networks together would fill a gigabyte
         layouts = {name: layout_of(build_network(name).state_dict()) for name in NETWORKS}
     if not any(layout.keys() & found.keys() for layout in layouts.values()):
         raise BprError(
-            f"it has no tensor of a network that bpr knows ({', '.join(sorted(NETWORKS))}), "
-            f"but {_some(sorted(found)) or 'no tensor at all'}"
+            f"it has no tensor of a network that bpr knows ({', '.join(sorted(NETWORKS))}); "
+            f"found {_some(sorted(found)) or 'no tensor at all'}"
         )
     return max(layouts, key=lambda name: len(layouts[name].items() & found.items()))
 
@@ -48,7 +48,7 @@ def check_layout(name: str, network: nn.Module, found: Layout) -> None:
         found: what a file holds.
 
     Raises:
-        BprError: a tensor is missing, too many or of another shape; the sentence names the first ones.
+        BprError: a tensor is missing, unexpected or of another shape; the message names the first ones.
     """
     expected = layout_of(network.state_dict())
     missing = [tensor for tensor in expected if tensor not in found]
@@ -65,14 +65,14 @@ def check_layout(name: str, network: nn.Module, found: Layout) -> None:
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Give a network these weights; the tensors are copied and brought to its types.
+    """Copy tensors into a network, converted to its dtypes.
 
     Args:
         network: changed in place.
-        tensors: names and shapes are those that ``check_layout`` found right.
+        tensors: with names and shapes that ``check_layout`` accepted.
 
     Raises:
-        BprError: a tensor holds no real numbers, or values that no network works with.
+        BprError: a tensor has integers where floats belong or the other way round, or see ``check_values``.
     """
     for name, expected in network.state_dict().items():
         if tensors[name].is_floating_point() != expected.is_floating_point() or tensors[name].is_complex():
@@ -82,7 +82,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_values(network: nn.Module) -> None:
-    """Look for values that would turn every output into NaN.
+    """Refuse values that would turn every output into NaN.
 
     Raises:
         BprError: a tensor holds NaN or infinity, or a batch norm a negative variance.
@@ -95,7 +95,7 @@ def check_values(network: nn.Module) -> None:
 
 
 def _some(names: list[str]) -> str:
-    """The first three of them, each cut to what a line can hold; names come from a stranger's file."""
+    """The first three names, shortened and made printable: they may come from a forged file."""
     shown = [name if name.isprintable() else ascii(name) for name in names[:3]]
     more = ", ..." if len(names) > 3 else ""
     return ", ".join(name if len(name) <= 120 else f"{name[:117]}..." for name in shown) + more

@@ -1,4 +1,4 @@
-"""The weights that come with the program. Free of torch, so that help texts can name them."""
+"""The weights that come with the program. Free of NumPy and PyTorch, so that help texts can name them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def shipped_weights(package: Path = PACKAGE) -> dict[str, Path]:
     """The shipped weights by name (the file name without suffix), sorted.
 
     Args:
-        package: the folder of ``bpr_cli``. In an installed wheel the weights lie inside it, in a source checkout
-            next to it.
+        package: the folder of ``bpr_cli``. The weights lie inside it in an installed wheel, and next to it in a source
+            checkout.
     """
     inside = sorted((package / "weights").glob("*.safetensors"))
     beside = sorted((package.parent / "weights").glob("*.safetensors"))

@@ -353,7 +353,7 @@ WEIGHTS = [
     ),
     Bad(
         "garbage",
-        "the weights w.safetensors cannot be used: it is not a whole safetensors file ([..]); "
+        "the weights w.safetensors cannot be used: it is not a complete safetensors file ([..]); "
         "copy or download it again",
         more="--weights w.safetensors",
         make=text("w.safetensors"),

@@ -134,7 +134,7 @@ def test_a_file_is_replaced_only_when_told(world, mine, bpr):
     (world / "there.pth").write_text("precious")
     before = tree(world)
     outcome = bpr("weights", "convert", "mine.safetensors", "there.pth")
-    sentence = "the weights there.pth are there already; give --overwrite to replace them, or another name"
+    sentence = "the weights there.pth exist already; give --overwrite to replace them, or another name"
     assert (outcome.code, outcome.out, outcome.errors) == (2, "", [sentence])
     assert tree(world) == before
     assert bpr("weights", "convert", "mine.safetensors", "there.pth", "--overwrite").code == 0
@@ -158,7 +158,7 @@ def test_a_check_tells_what_was_found(mine, bpr):
             "there are no weights 'coarse': there is no such file, and the shipped ones are fast, fine",
         ),
         ("model.onnx", b"", "the weights model.onnx cannot be used: expected a name that ends in .safetensors"),
-        ("cut.safetensors", "cut", "the weights cut.safetensors cannot be used: it is not a whole safetensors file"),
+        ("cut.safetensors", "cut", "the weights cut.safetensors cannot be used: it is not a complete safetensors file"),
         ("pickle.pth", b"\x80\x04cos\nsystem\n.", "the weights pickle.pth cannot be used: it"),
     ],
     ids=["unknown", "other format", "truncated", "code"],
@@ -180,9 +180,12 @@ def test_bad_weights_are_one_sentence(command, name, content, sentence, world, s
     ("arguments", "sentence"),
     [
         (["out.onnx"], "the weights out.onnx cannot be written: the name must end in .safetensors, or in .pth or .pt"),
-        (["out.pth", "--patch-size", "0"], "patch_size is 0, expected a whole number from 4 to 2048"),
-        (["out.pth", "--input-size", "100"], "input_size is 100, expected a multiple of 32 from 32 to 1024"),
-        (["out.pth", "--name", ""], "name is '', expected 1 to 200 printable characters"),
+        (["out.pth", "--patch-size", "0"], "patch_size is 0; expected a whole number from 4 to 2048"),
+        (
+            ["out.pth", "--input-size", "100"],
+            "input_size is 100; expected a whole number a multiple of 32",
+        ),
+        (["out.pth", "--name", ""], "name is ''; expected text of 1 or more up to 200 long"),
         (["masks/a.png/out.pth"], "the weights masks/a.png/out.pth cannot be written: "),
     ],
     ids=["format", "patch size", "input size", "name", "folder"],

@@ -1,4 +1,4 @@
-"""The card: what it accepts, and that a stranger's JSON gets a sentence and never a traceback."""
+"""The card: what it accepts, and that any other JSON is refused with a message, never a traceback."""
 
 import json
 import subprocess
@@ -56,11 +56,11 @@ def test_json_brings_the_card_back():
         ({"input_size": 100}, "input_size is 100"),
         ({"input_size": 1 << 20}, "input_size is 1048576"),
         ({"input_size": [128]}, r"input_size is \[128\]"),
-        ({"mean": [1, 2]}, r"mean is \(1, 2\), expected three numbers"),
+        ({"mean": [1, 2]}, r"mean is \[1, 2\]; expected a list of 3 values, each a number from -10000 to 10000"),
         ({"mean": [1, 2, 3, 4]}, "mean is"),
         ({"mean": 7}, "mean is 7"),
-        ({"min_patch_size": 3}, "min_patch_size is 3, expected a whole number from 4 to 48"),
-        ({"min_patch_size": 49}, "min_patch_size is 49"),
+        ({"min_patch_size": 3}, "min_patch_size is 3; expected a whole number from 4"),
+        ({"min_patch_size": 49}, "min_patch_size is 49; expected at most the patch_size, 48"),
         ({"min_patch_size": 24.0}, "min_patch_size is 24.0"),
         ({"mean": "rgb"}, "mean is 'rgb'"),
         ({"mean": {"r": 1, "g": 2, "b": 3}}, "mean is"),
@@ -70,14 +70,14 @@ def test_json_brings_the_card_back():
         ({"std": [1, 0, 1]}, "std is"),
         ({"std": [1, -1, 1]}, "std is"),
         ({"std": [1, 1, float("inf")]}, "std is"),
-        ({"scales": []}, r"scales is \(\), expected 1 to 8 numbers"),
+        ({"scales": []}, r"scales is \[\]; expected a list of values"),
         ({"scales": [1] * 9}, "scales is"),
         ({"scales": [1, 0.2]}, "scales is"),
         ({"scales": [True]}, "scales is"),
         ({"scales": 1}, "scales is 1"),
-        ({"mask_patch": 0}, "mask_patch is 0, expected true or false"),
-        ({"flip": 1}, "flip is 1, expected true or false"),
-        ({"core": -0.1}, "core is -0.1, expected a number from 0 to 1"),
+        ({"mask_patch": 0}, "mask_patch is 0; expected true or false"),
+        ({"flip": 1}, "flip is 1; expected true or false"),
+        ({"core": -0.1}, "core is -0.1; expected a number from 0 to 1"),
         ({"core": 1.5}, "core is 1.5"),
         ({"core": None}, "core is None"),
         ({"name": ""}, "name is ''"),
@@ -87,24 +87,24 @@ def test_json_brings_the_card_back():
         ({"network": ["hrnet18s"]}, "network is"),
         ({"licence": None}, "licence is None"),
         ({"metrics": [1]}, "metrics is"),
-        ({"metrics": {"iou": [1]}}, "metrics holds 'iou'"),
-        ({"metrics": {"iou": float("nan")}}, "metrics holds 'iou'"),
-        ({"version": 2}, "version is 2, this bpr reads 1"),
+        ({"metrics": {"iou": [1]}}, "metrics is .*; expected names with values, each a whole number from"),
+        ({"metrics": {"iou": float("nan")}}, "metrics is .*; expected names with values"),
+        ({"version": 2}, "version is 2; this bpr reads 1"),
         ({"version": None}, "version is None"),
-        ({"surprise": 1}, "'surprise' unknown"),
+        ({"surprise": 1}, "surprise is unknown"),
     ],
 )
-def test_a_setting_that_is_not_sane_is_named(values, named):
+def test_invalid_settings_are_named(values, named):
     with pytest.raises(BprError, match=named):
         WeightsCard.from_json(changed(**values))
 
 
-def test_a_bad_card_cannot_be_made_in_python_either():
+def test_invalid_cards_cannot_be_made_in_python_either():
     with pytest.raises(BprError, match="patch_size is -1"):
         WeightsCard("mine", "hrnet18s", patch_size=-1)
 
 
-def test_older_cards_mean_one_plain_round_with_patches_of_one_size():
+def test_older_cards_mean_a_single_pass_with_patches_of_one_size():
     content = json.loads(CARD.to_json())
     for name in ("mask_patch", "scales", "flip", "core", "min_patch_size"):
         del content[name]
@@ -123,7 +123,7 @@ def test_missing_settings_are_named():
     "text",
     ["", "{", "null", "7", '"text"', "[]", "{}", "[" * 100_000, "1" * 5000, '{"version": ' + "1" * 5000 + "}"],
 )
-def test_what_is_no_card_gets_a_sentence(text):
+def test_text_that_is_not_a_card_is_refused(text):
     with pytest.raises(BprError) as caught:
         WeightsCard.from_json(text)
     assert len(str(caught.value)) < 300
@@ -137,7 +137,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(sorted(json.loads(CARD.to_json()))), JSON)
-def test_any_json_in_any_place_is_a_card_or_a_sentence(key, value):
+def test_any_json_in_any_place_is_a_card_or_refused(key, value):
     try:
         card = WeightsCard.from_json(changed(**{key: value}))
     except BprError:

@@ -11,7 +11,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.torch_version import TorchVersion
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights import checkpoint
@@ -84,19 +83,9 @@ def test_code_in_a_checkpoint_is_never_run(tiny, tmp_path, modern):
     content = {"state_dict": tiny.state_dict(), "meta": Payload(proof)}
     torch.save(content, path, _use_new_zipfile_serialization=modern)
     message = refusal(path)
-    assert "mkdir, which could run code when opened, so it was left unopened" in message
+    assert "mkdir, which could run code, so it was not opened" in message
     assert "torch.save({'state_dict': model.state_dict()}" in message
     assert not proof.exists()
-
-
-@pytest.mark.parametrize(("version", "safe"), [("2.5.1+cpu", False), ("2.6.0", True), ("2.10.0+cu130", True)])
-def test_a_torch_whose_safe_reader_is_not_safe_opens_nothing(tiny, tmp_path, monkeypatch, version, safe):
-    torch.save(tiny.state_dict(), tmp_path / "mine.pth")
-    monkeypatch.setattr(torch, "__version__", TorchVersion(version))
-    if safe:
-        load_weights(tmp_path / "mine.pth")
-    else:
-        assert "install torch 2.6 or newer" in refusal(tmp_path / "mine.pth")
 
 
 def test_the_payload_would_have_worked(tmp_path):
@@ -202,14 +191,14 @@ def test_a_file_without_a_state_dict_says_so(tmp_path, content):
 @pytest.mark.parametrize("value", [torch.zeros(3, device="meta"), torch.zeros(3).to_sparse()])
 def test_tensors_without_their_numbers_are_refused(tmp_path, value):
     torch.save({"conv.bias": value}, tmp_path / "odd.pth")
-    assert "no plain tensor" in refusal(tmp_path / "odd.pth")
+    assert "not a plain tensor" in refusal(tmp_path / "odd.pth")
 
 
 def test_another_network_is_answered_with_the_known_ones(tmp_path):
     torch.save({"features.weight": torch.zeros(3)}, tmp_path / "other.pth")
     message = refusal(tmp_path / "other.pth")
     assert "no tensor of a network that bpr knows (deeplabv3plus-r50, fast-scnn, hrnet18" in message
-    assert "but features.weight" in message
+    assert "found features.weight" in message
 
 
 def test_a_misfit_is_named(tiny, tmp_path):

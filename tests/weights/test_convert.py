@@ -6,8 +6,7 @@ from torch import nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.convert import convert_weights
-from bpr_cli.weights.examine import summarise_weights, try_weights
+from bpr_cli.weights.convert import convert_weights, summarise_weights, try_weights
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.weights.refusals import refusal
 
@@ -57,7 +56,7 @@ def test_a_card_can_be_corrected_in_place(saved, tiny):
 def test_a_file_that_is_there_is_left_alone_unless_told(saved, tmp_path):
     out = tmp_path / "there.pth"
     out.write_text("precious")
-    with pytest.raises(BprError, match=r"there\.pth are there already; give --overwrite"):
+    with pytest.raises(BprError, match=r"there\.pth exist already; give --overwrite"):
         convert_weights(saved, out)
     assert out.read_text() == "precious"
     convert_weights(saved, out, overwrite=True)
@@ -68,7 +67,7 @@ def test_nothing_is_written_where_something_is_wrong(saved, tmp_path):
     before = list(tmp_path.iterdir())
     with pytest.raises(BprError, match=r"must end in \.safetensors, or in"):
         convert_weights(saved, tmp_path / "new.onnx")
-    with pytest.raises(BprError, match="patch_size is 1, expected"):
+    with pytest.raises(BprError, match="patch_size is 1; expected"):
         convert_weights(saved, tmp_path / "new.pth", patch_size=1)
     with pytest.raises(BprError, match=r"there are no weights 'gone'"):
         convert_weights("gone", tmp_path / "new.pth")
@@ -76,7 +75,7 @@ def test_nothing_is_written_where_something_is_wrong(saved, tmp_path):
 
 
 def test_a_forged_card_in_a_checkpoint_is_refused(tiny, tmp_path):
-    for text, sentence in (("{", "settings are not sane: they are not JSON"), (" " * 2**21, "characters, expected")):
+    for text, sentence in (("{", "card is invalid: it is not JSON"), (" " * 2**21, "characters; expected")):
         torch.save({"state_dict": tiny.state_dict(), "meta": {"bpr": text}}, tmp_path / "forged.pth")
         assert sentence in refusal(tmp_path / "forged.pth")
 
@@ -108,5 +107,5 @@ def test_finite_weights_whose_scores_are_not_are_found(saved, tiny, card):
     nn.init.constant_(tiny.conv.weight, 1e38)
     nn.init.constant_(tiny.bn.weight, 1e38)
     save_weights(saved, tiny, card)
-    with pytest.raises(BprError, match=r"mine\.safetensors cannot be used: their scores"):
+    with pytest.raises(BprError, match=r"mine\.safetensors cannot be used: the network's output"):
         try_weights(load_weights(saved))

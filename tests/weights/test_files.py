@@ -90,12 +90,12 @@ def test_other_suffixes_are_answered_with_the_known_ones(tmp_path):
 def test_a_file_that_is_no_safetensors_says_so(tmp_path, content):
     path = tmp_path / "broken.safetensors"
     path.write_bytes(content)
-    assert "not a whole safetensors file" in refusal(path)
+    assert "not a complete safetensors file" in refusal(path)
 
 
 def test_a_truncated_file_says_so(saved):
     saved.write_bytes(saved.read_bytes()[:-10])
-    assert "not a whole safetensors file" in refusal(saved)
+    assert "not a complete safetensors file" in refusal(saved)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -111,11 +111,11 @@ def test_any_damage_is_either_harmless_or_a_sentence(saved, tmp_path, data):
 
 
 def test_a_file_of_another_program_has_no_settings(saved):
-    assert "no bpr settings in its metadata" in refusal(rewritten(saved, None))
+    assert "no card in its metadata" in refusal(rewritten(saved, None))
 
 
 def test_settings_must_be_json(saved):
-    assert "settings are not sane: they are not JSON" in refusal(rewritten(saved, "{"))
+    assert "card is invalid: it is not JSON" in refusal(rewritten(saved, "{"))
 
 
 @pytest.mark.parametrize("text", ["null", "3", "[1, 2]", '"text"'])
@@ -124,7 +124,7 @@ def test_settings_must_be_an_object(saved, text):
 
 
 def test_settings_are_bounded_before_they_are_parsed(saved):
-    assert "characters, expected at most" in refusal(rewritten(saved, " " * (weights.LARGEST_CARD + 1)))
+    assert "characters; expected at most" in refusal(rewritten(saved, " " * (weights.LARGEST_CARD + 1)))
 
 
 def test_forged_settings_are_refused_before_a_network_is_built(saved, card, monkeypatch):
@@ -133,7 +133,7 @@ def test_forged_settings_are_refused_before_a_network_is_built(saved, card, monk
 
     forged = json.dumps({**json.loads(card.to_json()), "input_size": 1 << 40})
     monkeypatch.setattr(weights, "build_network", never)
-    assert "input_size is 1099511627776, expected a multiple of 32" in refusal(rewritten(saved, forged))
+    assert "input_size is 1099511627776; expected a whole number a multiple of 32" in refusal(rewritten(saved, forged))
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones(saved, card):

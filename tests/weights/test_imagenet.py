@@ -77,10 +77,10 @@ def test_the_rest_is_random_but_for_its_seed(tmp_path):
 def test_another_network_is_named(tmp_path):
     tensors = checkpoint()
     del tensors["_blocks.3._bn0.bias"]
-    with pytest.raises(BprError, match=r"lite0.pth cannot be used: it has no tensor _blocks.3._bn0.bias, expected Eff"):
+    with pytest.raises(BprError, match=r"lite0.pth cannot be used: it has no tensor _blocks.3._bn0.bias; expected Eff"):
         start_from_imagenet(saved(tmp_path / "lite0.pth", tensors))
     tensors["_blocks.3._bn0.bias"] = torch.zeros(3)
-    with pytest.raises(BprError, match=r"its tensor _blocks.3._bn0.bias is \(3,\), expected \(144,\) of EfficientNet"):
+    with pytest.raises(BprError, match=r"its tensor _blocks.3._bn0.bias is \(3,\); expected \(144,\) of EfficientNet"):
         start_from_imagenet(saved(tmp_path / "lite0.pth", tensors))
 
 
@@ -96,4 +96,4 @@ def test_the_command_writes_weights_that_training_can_begin_with(tmp_path, capsy
     with pytest.raises(SystemExit) as stopped:
         main(["weights", "start", str(path), str(out)])
     assert stopped.value.code == 2
-    assert "start.safetensors are there already; give --overwrite" in capsys.readouterr().err
+    assert "start.safetensors exist already; give --overwrite" in capsys.readouterr().err
