@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +12,10 @@ from bpr_cli.cli import aliases as options
 from bpr_cli.cli.aliases import INPUT
 from bpr_cli.cli.command import Command
 from bpr_cli.cli.console import Console
-from bpr_cli.errors import BprError
-from bpr_cli.formats.output_checks import check_folder_apart
 from bpr_cli.patchset.settings import PatchSetSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.patchset.extract import Extraction, ExtractResult, ExtractSettings
-    from bpr_cli.patchset.sources import SourcePaths
+    from bpr_cli.patchset.extract import ExtractResult
 
 DEFAULTS = PatchSetSettings()
 PATCHES, SIMULATION = "Patches", "Simulated masks"
@@ -142,7 +138,8 @@ def extract(
     Without predictions, --simulate makes coarse masks from the ground truth.
     """
     # OpenCV and the readers take a while to import, and help texts must not wait for them.
-    from bpr_cli.patchset.extract import Extraction, ExtractSettings  # noqa: PLC0415
+    from bpr_cli.patchset.extract import Extraction  # noqa: PLC0415
+    from bpr_cli.patchset.sources import pair_paths  # noqa: PLC0415
 
     given = {
         "patch_size": patch_size,
@@ -160,58 +157,15 @@ def extract(
     }
     settings = replace(DEFAULTS, **options.given(given))  # type: ignore[arg-type]
     sources = pair_paths(predictions or [], images, ground_truth, settings)
-    check_folder_apart(out, [*(predictions or []), *images, *ground_truth])
-    how = ExtractSettings(overwrite=overwrite) if workers is None else ExtractSettings(workers, overwrite)
-    raise typer.Exit(run(Extraction(sources, settings, format_, task), how, out, json))
-
-
-def pair_paths(
-    predictions: Sequence[Path], images: Sequence[Path], truths: Sequence[Path], settings: PatchSetSettings
-) -> list[SourcePaths]:
-    """The sources: predictions, or else ground truth, each with its images.
-
-    Raises:
-        BprError: the numbers of paths do not fit, or there is nothing to cut patches along.
-    """
-    from bpr_cli.patchset.sources import SourcePaths  # noqa: PLC0415
-
-    if not predictions and not settings.simulate:
-        raise BprError(
-            "there are no predictions; give some, or make coarse masks from the ground truth with --simulate"
-        )
-    named: Sequence[Path | None] = predictions or [None] * len(truths)
-    return [
-        SourcePaths(*paths)
-        for paths in zip(
-            named,
-            for_each(images, len(named), "--images"),
-            for_each(truths, len(named), "--ground-truth"),
-            strict=True,
-        )
-    ]
-
-
-def for_each(paths: Sequence[Path], count: int, option: str) -> Sequence[Path]:
-    """A path for each of ``count`` sources: the one given for all, or as many as there are.
-
-    Raises:
-        BprError: it is another number.
-    """
-    if len(paths) not in (1, count):
-        raise BprError(f"{option} is given {len(paths)} times for {count} predictions; give it once, or once for each")
-    return list(paths) * count if len(paths) == 1 else paths
-
-
-def run(extraction: Extraction, how: ExtractSettings, out: Path, json: bool) -> int:
-    """Extract, show what was done, and return the exit code."""
+    extraction = Extraction(sources, settings, format_, task)
     console = Console()
     with console.progress("extracting", extraction.images) as advance:
-        result = extraction.run(out, how, advance)
+        result = extraction.run(out, workers, overwrite, advance)
     console.failures(result.failures, "--json names them all")
     show(console, result)
     if json:
         console.result(summary(result))
-    return 1 if result.failures else 0
+    raise typer.Exit(1 if result.failures else 0)
 
 
 def show(console: Console, result: ExtractResult) -> None:

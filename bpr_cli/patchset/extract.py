@@ -1,58 +1,40 @@
-"""The extraction of a patch set: images in threads, results in order, and resumable after a kill at any moment.
+"""Extraction of a patch set: images in threads, results in order, resumable after a kill at any moment.
 
-Results are kept in parts (``parts.py``) until all images are done; then the parts become the set. Nothing in the set
-depends on the number of threads, or on how often the extraction was interrupted.
+Finished images are kept in a journal until all are done; then the set is written from it. The set depends neither on
+the number of threads nor on how often the extraction was interrupted.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
+from bpr_cli.formats.output_checks import check_folder_apart
 from bpr_cli.formats.settings import Format, Task
-from bpr_cli.patchset.image import ImageResult, ReservoirSample, extract_image
-from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, move_set, remove_set
-from bpr_cli.patchset.parts import Parts
-from bpr_cli.patchset.resume import difference, told
+from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
+from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourcePaths, open_sources, with_simulated
-from bpr_cli.patchset.store import PatchSet, PatchSetWriter
-from bpr_cli.system.lock import sole_writer
-from bpr_cli.system.paths import fingerprint
+from bpr_cli.patchset.sources import SourcePaths, open_sources, pair_paths, with_simulated
+from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
+from bpr_cli.settings import Count, build, checked
+from bpr_cli.system.atomic import remove_leftovers
+from bpr_cli.system.journal import Journal
 from bpr_cli.system.threads import default_workers, in_order
 
-PART_IMAGES = 16
-"""Images of a part: so many are lost at most by a kill, beside those in flight."""
+JOURNAL = ".bpr"
+"""Folder of the journal in that of the set."""
 
-PART_BYTES = 64 * 2**20
-"""A part that has this size is full, so that memory does not grow with the images."""
-
-
-@dataclass(frozen=True)
-class ExtractSettings:
-    """How to extract, beside what the set remembers.
-
-    Attributes:
-        workers: images worked on at a time.
-        overwrite: remove a set, or an unfinished one, that is there already.
-    """
-
-    workers: int = field(default_factory=default_workers)
-    overwrite: bool = False
-
-    def __post_init__(self) -> None:
-        """Check ranges.
-
-        Raises:
-            BprError: a value is out of range.
-        """
-        if self.workers < 1:
-            raise BprError(f"workers is {self.workers}; expected 1 or more")
+DEFAULTS = PatchSetSettings()
+_LENGTH_BYTES = 8
+PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +44,7 @@ class ExtractResult:
     Attributes:
         patch_set: the finished set.
         failures: images that could not be used, and why.
-        resumed: images that an earlier start had done already.
+        resumed: images that an earlier run had finished.
         elapsed: seconds from start to end.
     """
 
@@ -72,17 +54,65 @@ class ExtractResult:
     elapsed: float
 
 
+def extract(
+    predictions: PathLike | Sequence[PathLike] | None,
+    images: PathLike | Sequence[PathLike],
+    ground_truth: PathLike | Sequence[PathLike],
+    out: PathLike,
+    settings: PatchSetSettings = DEFAULTS,
+    *,
+    format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
+    task: Task | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ExtractResult:
+    """Extract a patch set to train on: crops of images, coarse masks and ground truth along predicted boundaries.
+
+    Args:
+        predictions: files or directories with the predictions of one or several models. None simulates coarse masks
+            from the ground truth; ``settings.simulate`` says how many of each mask.
+        images: directories of the images: one for all predictions, or one for each.
+        ground_truth: files or directories, as ``images``.
+        out: directory of the patch set. The same call resumes an interrupted extraction.
+        settings: how patches are chosen and stored.
+        format: format of the predictions; None to detect it.
+        task: the task that the predictions must have; None for any.
+        workers: images processed at the same time; None for one per core, at most 4.
+        overwrite: replace a patch set that is there already.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        BprError: the inputs cannot be used, or the directory holds another patch set.
+    """
+    extraction = Extraction(
+        pair_paths(_paths(predictions), _paths(images), _paths(ground_truth), settings), settings, format, task
+    )
+    from rich.console import Console  # noqa: PLC0415 - not needed without a progress bar
+    from rich.progress import Progress  # noqa: PLC0415
+
+    with Progress(console=Console(stderr=True), disable=not progress) as bar:
+        shown = bar.add_task("extracting", total=extraction.images)
+        return extraction.run(Path(out), workers, overwrite, lambda: bar.advance(shown))
+
+
+def _paths(given: PathLike | Sequence[PathLike] | None) -> list[Path]:
+    if given is None:
+        return []
+    return [Path(given)] if isinstance(given, str | os.PathLike) else [Path(path) for path in given]
+
+
 class Extraction:
     """Opened inputs, ready to be extracted.
 
     Args:
         given: the sources. With ``settings.simulate``, coarse masks are simulated from all their ground truth too.
         settings: of the set.
-        form: format of the predictions, or None to recognise it.
-        task: the task that they must have, or None.
+        form: format of the predictions; None to detect it.
+        task: the task that they must have; None for any.
 
     Attributes:
-        images: number of images to work on; one with several predictions counts for each.
+        images: number of images to process; one with several predictions counts for each.
 
     Raises:
         BprError: the inputs cannot be used.
@@ -95,6 +125,7 @@ class Extraction:
         form: Format | None = None,
         task: Task | None = None,
     ) -> None:
+        self._given = given
         self._settings = settings
         self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, form, task)
         self._queue = [(source, image) for source in self._sources for image in source.images]
@@ -103,146 +134,159 @@ class Extraction:
     def run(
         self,
         out: Path,
-        how: ExtractSettings = ExtractSettings(),
+        workers: int | None = None,
+        overwrite: bool = False,
         on_image: Callable[[], None] = lambda: None,
     ) -> ExtractResult:
         """Extract the set, or finish it.
 
         Args:
-            out: its directory. A set that is there already is verified, if it is the one asked for.
-            how: see ``ExtractSettings``.
+            out: its directory. A set that is there already is verified if it is the one asked for.
+            workers: images processed at the same time; None for one per core, at most 4.
+            overwrite: remove a set, finished or not, that is there already.
             on_image: called in the calling thread after every image.
 
         Raises:
-            BprError: the directory holds another set, or another extraction is in it, or nothing could be extracted;
+            BprError: the directory holds another set or is in use by another process, or no patch could be extracted;
                 no set is written then.
         """
-        in_use = f"{out} is in use by another extraction; wait for it, stop it, or give another --out"
-        with sole_writer(out, in_use):
-            return self._run(out, how, on_image)
-
-    def _run(self, out: Path, how: ExtractSettings, on_image: Callable[[], None]) -> ExtractResult:
         began = time.monotonic()
-        parts = Parts(out)
-        if how.overwrite:
-            remove_set(out)
-            parts.remove()
-        if (out / DOCUMENT).exists():
-            patch_set = self._verified(out)
-            parts.remove()
-            return ExtractResult(patch_set, self._unusable, self.images, time.monotonic() - began)
-        draw, resumed = self._begin(parts, out)
-        for _ in range(resumed):
-            on_image()
-        self._extract(parts, draw, resumed, how.workers, on_image)
-        patch_set, failures = self._finish(parts, draw, out)
-        parts.remove()
+        workers = default_workers() if workers is None else checked("workers", workers, Count)
+        check_folder_apart(out, [path for one in self._given for path in one.paths])
+        if (out / DOCUMENT).exists() and not overwrite:
+            patch_set, failures, resumed = self._verify(out), list[Failure](), self.images
+        else:
+            patch_set, failures, resumed = self._extract(out, workers, overwrite, on_image)
+        failures = [*(failure for source in self._sources for failure in source.failures), *failures]
         return ExtractResult(patch_set, failures, resumed, time.monotonic() - began)
 
-    def _verified(self, out: Path) -> PatchSet:
-        """The set that is there already."""
+    def _verify(self, out: Path) -> PatchSet:
+        """The set that is there already, if it is the one asked for."""
         patch_set = PatchSet(out)
-        found, wanted = told(patch_set.settings, patch_set.sources), self._told
-        if found != wanted:
-            raise BprError(
-                f"{out} holds a patch set already, {difference(found, wanted)}; give another --out, or --overwrite"
-            )
+        found = _stated(patch_set.settings, patch_set.sources)
+        for name, value in self._stated.items():
+            if found[name] != value:
+                raise BprError(
+                    f"{out} holds a patch set already, made with {name} {found[name]}, expected {value}; give another "
+                    "--out, or --overwrite"
+                )
         patch_set.verify()
+        if (out / JOURNAL).exists():  # an earlier run was killed at its very end
+            with self._journal(out, overwrite=True):
+                pass
         return patch_set
 
+    def _extract(
+        self, out: Path, workers: int, overwrite: bool, on_image: Callable[[], None]
+    ) -> tuple[PatchSet, list[Failure], int]:
+        """The set, what failed, and the number of images that an earlier run had finished."""
+        with self._journal(out, overwrite) as journal:
+            remove_leftovers(out)
+            if overwrite:
+                remove_set(out)
+            sample = ReservoirSample(self._settings.max_patches)
+            results = self._resume(journal, sample)
+            for _ in range(resumed := len(results)):
+                on_image()
+            missing = [number for number in range(self.images) if number not in results]
+            extracted = in_order(lambda n: extract_image(*self._queue[n], self._settings, sample), missing, workers)
+            for number, result in zip(missing, extracted, strict=True):
+                patches = [patch for patch in result.patches if sample.offer(patch.key)]
+                results[number] = replace(result, patches=())
+                journal.add(f"{number}", (), asdict(results[number]), records={number: pack(patches)})
+                on_image()
+            return *self._write(journal, out, sample, results), resumed
+
+    @contextmanager
+    def _journal(self, out: Path, overwrite: bool) -> Iterator[Journal]:
+        """The journal of the extraction; it is removed unless there is an error."""
+        files = (file for source in self._sources for file in source.files())
+        try:
+            with Journal(out / JOURNAL, out, self._stated, files, overwrite) as journal:
+                yield journal
+                journal.discard()
+        finally:
+            with suppress(OSError):  # it is not empty
+                (out / JOURNAL).rmdir()
+
+    def _resume(self, journal: Journal, sample: ReservoirSample) -> dict[int, ImageResult]:
+        """The results of an earlier run, without their patches, whose keys are offered to the sample."""
+        results = {}
+        for number in range(self.images):
+            stated = journal.done(f"{number}", ())
+            if stated is not None:
+                results[number] = build(ImageResult, stated)
+                for patch in unpack(journal.record(number)):
+                    sample.offer(patch.key)
+        return results
+
+    def _write(
+        self, journal: Journal, out: Path, sample: ReservoirSample, results: dict[int, ImageResult]
+    ) -> tuple[PatchSet, list[Failure]]:
+        """Write the set from the journal."""
+        counts = [SourceCounts()] * len(self._sources)
+        failures = []
+        for _, result in sorted(results.items()):
+            counts[result.source] += result.counts
+            failures += [result.failure] if result.failure else []
+        total = sum(counts, SourceCounts())
+        if total.patches == 0:
+            journal.discard()
+            raise BprError(_nothing(total, failures))
+        writer = PatchSetWriter(out, self._settings)
+        for number in range(self.images):
+            for patch in unpack(journal.record(number)):
+                if patch.key <= sample.limit:
+                    writer.add(patch.record, patch.origin)
+        return writer.close(self._described(counts)), failures
+
     def _described(self, counts: Sequence[SourceCounts]) -> list[PatchSource]:
-        """What the set says of its sources."""
+        """What the set states of its sources."""
         return [
             PatchSource(
                 source.paths.name,
                 source.sets.predictions.format,
                 str(source.paths.images),
                 str(source.paths.truth),
-                seen + SourceCounts(failed=len(source.failures)),
+                found + SourceCounts(failed=len(source.failures)),
             )
-            for source, seen in zip(self._sources, counts, strict=True)
+            for source, found in zip(self._sources, counts, strict=True)
         ]
 
     @property
-    def _told(self) -> dict[str, Json]:
-        return told(self._settings, self._described([SourceCounts()] * len(self._sources)))
-
-    def _begin(self, parts: Parts, out: Path) -> tuple[ReservoirSample, int]:
-        """Start, or go on where an earlier start was interrupted: the draw so far, and the images done."""
-        wanted = {**self._told, "inputs": fingerprint(file for source in self._sources for file in source.files())}
-        found = parts.job()
-        if found is None:
-            parts.begin(wanted)
-        elif found != wanted:
-            raise BprError(
-                f"{out} holds an unfinished patch set, {difference(found, wanted)}; ask for the same to finish it, "
-                "give another --out, or --overwrite"
-            )
-        draw = ReservoirSample(self._settings.max_patches)
-        resumed = 0
-        for number in range(parts.done):
-            results = parts.read(number)
-            resumed += len(results)
-            for result in results:
-                _offer(draw, result)
-        return draw, resumed
-
-    def _extract(
-        self, parts: Parts, draw: ReservoirSample, resumed: int, workers: int, on_image: Callable[[], None]
-    ) -> None:
-        """Work on the images that are not done, and keep their results part by part."""
-        batch: list[ImageResult] = []
-        for result in in_order(lambda job: extract_image(*job, self._settings, draw), self._queue[resumed:], workers):
-            batch.append(_offer(draw, result))
-            on_image()
-            if len(batch) == PART_IMAGES or sum(map(_bytes, batch)) >= PART_BYTES:
-                parts.append(batch)
-                batch = []
-        if batch:
-            parts.append(batch)
-
-    def _finish(self, parts: Parts, draw: ReservoirSample, out: Path) -> tuple[PatchSet, list[Failure]]:
-        """Make the set of the parts."""
-        counts = [SourceCounts()] * len(self._sources)
-        failures = self._unusable
-        kept = 0
-        staging = parts.staging()
-        writer = PatchSetWriter(staging, self._settings)
-        for result in (result for number in range(parts.done) for result in parts.read(number)):
-            counts[result.source] += result.counts
-            failures += [result.failure] if result.failure else []
-            drawn = [patch for patch in result.patches if patch.key <= draw.limit]
-            for patch in drawn:
-                writer.add(patch.record, patch.origin)
-            kept += len(drawn)
-        if kept == 0:
-            parts.remove()
-            raise BprError(_nothing(sum(counts, SourceCounts()), failures))
-        writer.close(self._described(counts))
-        move_set(staging, out)
-        return PatchSet(out), failures
-
-    @property
-    def _unusable(self) -> list[Failure]:
-        return [failure for source in self._sources for failure in source.failures]
+    def _stated(self) -> dict[str, Json]:
+        return _stated(self._settings, self._described([SourceCounts()] * len(self._sources)))
 
 
-def _offer(draw: ReservoirSample, result: ImageResult) -> ImageResult:
-    """The result with those patches only that may still be drawn."""
-    return replace(result, patches=tuple(patch for patch in result.patches if draw.offer(patch.key)))
+def _stated(settings: PatchSetSettings, sources: Iterable[PatchSource]) -> dict[str, Json]:
+    """Settings and sources as JSON: all that determines a set besides the content of the input files."""
+    named = [f"{source.name} ({source.format}, {source.images}, {source.truth})" for source in sources]
+    content: dict[str, Json] = json.loads(json.dumps({**asdict(settings), "sources": ", ".join(named)}))
+    return content
 
 
-def _bytes(result: ImageResult) -> int:
-    return sum(len(patch.record) for patch in result.patches)
+def pack(patches: Sequence[EncodedPatch]) -> bytes:
+    """The patches of an image as one record of the journal."""
+    header = json.dumps([[patch.key, len(patch.record), asdict(patch.origin)] for patch in patches]).encode()
+    return b"".join([len(header).to_bytes(_LENGTH_BYTES, "little"), header, *(patch.record for patch in patches)])
 
 
-def _nothing(seen: SourceCounts, failures: Sequence[Failure]) -> str:
+def unpack(content: bytes) -> Iterator[EncodedPatch]:
+    """The patches that ``pack`` was given."""
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    for key, length, origin in json.loads(content[_LENGTH_BYTES:start]):
+        x0, y0, x1, y1 = origin.pop("box")
+        yield EncodedPatch(content[start : start + length], PatchOrigin(**origin, box=(x0, y0, x1, y1)), key)
+        start += length
+
+
+def _nothing(found: SourceCounts, failures: Sequence[Failure]) -> str:
     """Why there is no patch."""
     if failures:
         return f"no image could be used: {failures[0].reason}"
-    if seen.matched == 0:
+    if found.matched == 0:
         return (
-            f"none of the {seen.segments} coarse masks has a true counterpart; check --ground-truth and the categories "
-            "of both, or lower --min-iou"
+            f"none of the {found.segments} coarse masks matches the ground truth; check --ground-truth and the "
+            "categories of both, or lower --min-iou"
         )
-    return f"none of the {seen.matched} coarse masks with a true counterpart has a useful patch along its boundary"
+    return f"none of the {found.matched} coarse masks that match the ground truth has a useful patch along its boundary"

@@ -246,15 +246,3 @@ def remove_set(folder: Path) -> None:
     with writing(folder):
         for path in (folder / DOCUMENT, folder / ITEMS, folder / INDEX, *folder.glob("patches-*.bin")):
             path.unlink(missing_ok=True)
-
-
-def move_set(source: Path, target: Path) -> None:
-    """Move the files of a set to another folder of the same disk, ``set.json`` last.
-
-    Raises:
-        BprError: they cannot be moved.
-    """
-    remove_set(target)
-    with writing(target):
-        for name in (ITEMS, INDEX, *(path.name for path in source.glob("patches-*.bin")), DOCUMENT):
-            (source / name).replace(target / name)

@@ -42,6 +42,11 @@ class SourcePaths:
         """Name of the source in the patch set."""
         return str(self.predictions) if self.predictions else f"simulated from {self.truth}"
 
+    @property
+    def paths(self) -> list[Path]:
+        """All that is read."""
+        return [path for path in (self.predictions, self.images, self.truth) if path is not None]
+
 
 @dataclass(frozen=True)
 class SourceImage:
@@ -141,6 +146,35 @@ class OpenSource:
 
 def _empty_mask(size: Size) -> Mask:
     return Mask(size, EMPTY_BOX, np.zeros((0, 0), dtype=bool))
+
+
+def pair_paths(
+    predictions: Sequence[Path], images: Sequence[Path], truths: Sequence[Path], settings: PatchSetSettings
+) -> list[SourcePaths]:
+    """The sources: predictions, or else only ground truth, each with its images.
+
+    Args:
+        predictions: may be empty if coarse masks are simulated.
+        images: one for all predictions, or one for each.
+        truths: ground truth, likewise.
+        settings: whether coarse masks are simulated.
+
+    Raises:
+        BprError: the numbers of paths do not fit, or there are no coarse masks.
+    """
+    if not predictions and not settings.simulate:
+        raise BprError(
+            "there are no predictions; give some, or make coarse masks from the ground truth with --simulate"
+        )
+    named: Sequence[Path | None] = predictions or [None] * len(truths)
+    columns = (named, _for_each(images, len(named), "images"), _for_each(truths, len(named), "ground truth"))
+    return [SourcePaths(*paths) for paths in zip(*columns, strict=True)]
+
+
+def _for_each(paths: Sequence[Path], count: int, what: str) -> Sequence[Path]:
+    if len(paths) not in (1, count):
+        raise BprError(f"{what}: {len(paths)} paths for {count} predictions; give one for all, or one for each")
+    return list(paths) * count if len(paths) == 1 else paths
 
 
 def with_simulated(given: Sequence[SourcePaths]) -> list[SourcePaths]:

@@ -1,6 +1,6 @@
 """Extraction from files to the patch set: every format, chance, threads, and kills at any moment."""
 
-import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,12 +13,13 @@ from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import dense_boxes
-from bpr_cli.patchset.extract import Extraction, ExtractSettings
-from bpr_cli.patchset.parts import KIND, Parts
+from bpr_cli.patchset.extract import Extraction, pack, unpack
+from bpr_cli.patchset.extract import extract as extract_folders
+from bpr_cli.patchset.image import EncodedPatch
 from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths
-from bpr_cli.patchset.store import PatchSet
+from bpr_cli.patchset.store import PatchOrigin, PatchSet
 from tests.cli.evaluations import AFTER, CAR, CATEGORIES, KINDS, SIZE, TRUTH, make
 from tests.formats.format_builders import compressed, load, panoptic_ids, panoptic_png, pixels, png, save
 from tests.patchset.patch_cases import contents
@@ -35,7 +36,7 @@ def source(folder: Path, paths: dict[str, str], side: str | None = "after") -> S
 
 def extract(given, out, settings=SETTINGS, **how):
     sources = given if isinstance(given, list) else [given]
-    return Extraction(sources, settings).run(out, ExtractSettings(**{"workers": 1, **how}))
+    return Extraction(sources, settings).run(out, **{"workers": 1, **how})
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_results_do_not_depend_on_the_number_of_workers(kind, world, tmp_path):
     one = extract(given, tmp_path / "one", settings)
     three = extract(given, tmp_path / "three", settings, workers=3)
     assert contents(one.patch_set.path) == contents(three.patch_set.path)
-    assert not (tmp_path / "one" / "unfinished").exists()
+    assert not (tmp_path / "one" / ".bpr").exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -328,7 +329,7 @@ def test_where_nothing_matches_nothing_is_written(world, tmp_path):
     given = world("coco")
     records = [{**record, "category_id": 77} for record in load(given.predictions)]
     save(given.predictions, records)
-    with pytest.raises(BprError, match="none of the 3 coarse masks has a true counterpart"):
+    with pytest.raises(BprError, match="none of the 3 coarse masks matches the ground truth"):
         extract(given, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
@@ -367,7 +368,7 @@ def test_a_set_with_other_settings_is_refused(world, tmp_path, change, said):
 def test_a_set_of_other_predictions_is_refused(world, tmp_path):
     masks, labels = world("masks"), world("labels")
     extract(masks, tmp_path / "set")
-    with pytest.raises(BprError, match=r"made from .*masks/after, expected .*labels/after"):
+    with pytest.raises(BprError, match=r"made with sources .*masks/after .*, expected .*labels/after"):
         extract(labels, tmp_path / "set")
 
 
@@ -375,12 +376,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bpr_cli.patchset import extract
-from bpr_cli.patchset import parts
-from bpr_cli.patchset.store import PatchSetSettings
+from bpr_cli.system.journal import Journal
+from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths
 
 folder, out, moment = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
-extract.PART_IMAGES = 2
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 left = int(moment) if moment.isdigit() else 99
 
@@ -394,10 +394,10 @@ if moment == "while moving":
     replace = Path.replace
     Path.replace = lambda self, target: die() if Path(target).name == "set.json" else replace(self, target)
 if moment == "before tidying":
-    parts.Parts.remove = die
+    Journal.discard = die
 settings = PatchSetSettings(patch_size=16, padding=4, simulate=2, max_patches=30)
 given = [SourcePaths(folder / "after", folder / "images", folder / "truth")]
-extract.Extraction(given, settings).run(out, extract.ExtractSettings(workers=2), on_image)
+extract.Extraction(given, settings).run(out, 2, on_image=on_image)
 """
 
 
@@ -412,12 +412,12 @@ def test_a_killed_extraction_goes_on_and_ends_with_the_same_bytes(world, tmp_pat
         with pytest.raises(BprError, match=r"expected a finished patch set"):
             PatchSet(tmp_path / "set")
     resumed = extract(given, tmp_path / "set", SIMULATED)
-    assert resumed.resumed == ((int(moment) - 1) // 2 * 2 if moment.isdigit() else 6)
+    assert resumed.resumed == (int(moment) if moment.isdigit() else 6)
     assert contents(tmp_path / "set") == contents(whole.patch_set.path)
 
 
 @pytest.fixture
-def unfinished(world, tmp_path, monkeypatch):
+def unfinished(world, tmp_path):
     """The source of an extraction that was interrupted after the second of six images."""
     given = world("labels")
     done = []
@@ -427,57 +427,52 @@ def unfinished(world, tmp_path, monkeypatch):
         if len(done) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("bpr_cli.patchset.extract.PART_IMAGES", 1)
     with pytest.raises(KeyboardInterrupt):
-        Extraction([given], SIMULATED).run(tmp_path / "set", ExtractSettings(workers=1), stop_at_three)
+        Extraction([given], SIMULATED).run(tmp_path / "set", 1, on_image=stop_at_three)
     return given
 
 
 def test_an_unfinished_set_with_other_settings_is_refused(unfinished, tmp_path):
-    with pytest.raises(BprError, match="unfinished patch set, made with max_patches 30, expected None"):
+    with pytest.raises(BprError, match=r"was started with max_patches=30, but this run uses max_patches=null"):
         extract(unfinished, tmp_path / "set", replace(SETTINGS, simulate=2))
     fresh = extract(unfinished, tmp_path / "set", overwrite=True)
     assert contents(fresh.patch_set.path) == contents(extract(unfinished, tmp_path / "whole").patch_set.path)
 
 
-@pytest.mark.parametrize("job", ["[]", "{}", '{"settings": [], "sources": []}', '{"settings": {}, "sources": [3]}'])
-def test_an_unfinished_set_of_something_else_is_refused(unfinished, tmp_path, job):
-    document = json.loads(job)
-    path = tmp_path / "set/unfinished/job.json"
-    path.write_text(json.dumps({"kind": KIND, **document} if isinstance(document, dict) else document))
-    with pytest.raises(BprError, match=r"unfinished holds no unfinished patch set, but is in the way"):
-        extract(unfinished, tmp_path / "set", SIMULATED)
-
-
-@pytest.mark.parametrize("header", [[3], [{"patches": [[0, -1, {"box": [0, 0, 1, 1]}]]}], [{"patches": [[0, 1, []]]}]])
-def test_a_damaged_part_is_refused(tmp_path, header):
-    parts = Parts(tmp_path)
-    parts.append([])
-    content = json.dumps(header).encode()
-    (parts.folder / "part-000000.bin").write_bytes(len(content).to_bytes(8, "little") + content)
-    with pytest.raises(BprError, match=r"part-000000\.bin is damaged"):
-        parts.read(0)
-
-
-def test_an_unfinished_set_of_changed_files_is_refused(unfinished, tmp_path):
+def test_an_unfinished_set_of_changed_files_starts_again(unfinished, tmp_path):
     png(unfinished.predictions / "c.png", np.eye(*SIZE, dtype=np.uint8))
-    with pytest.raises(BprError, match="made when its input files were others"):
-        extract(unfinished, tmp_path / "set", SIMULATED)
+    result = extract(unfinished, tmp_path / "set", SIMULATED)
+    assert result.resumed == 0
+    assert contents(tmp_path / "set") == contents(extract(unfinished, tmp_path / "all", SIMULATED).patch_set.path)
 
 
-def test_a_damaged_part_is_named(unfinished, tmp_path):
-    part = tmp_path / "set" / "unfinished" / "part-000000.bin"
-    part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(BprError, match=r"part-000000\.bin is damaged .* start afresh with --overwrite"):
-        extract(unfinished, tmp_path / "set", SIMULATED)
+def test_images_whose_records_are_damaged_are_extracted_again(unfinished, tmp_path):
+    records = tmp_path / "set" / ".bpr" / "records.bin"
+    records.write_bytes(records.read_bytes()[:-1])
+    result = extract(unfinished, tmp_path / "set", SIMULATED)
+    assert result.resumed == 2
+    assert contents(tmp_path / "set") == contents(extract(unfinished, tmp_path / "all", SIMULATED).patch_set.path)
 
 
-def test_a_folder_in_the_way_is_not_removed(world, tmp_path):
-    save(tmp_path / "set" / "unfinished" / "diary.json", {})
-    for overwrite in (False, True):
-        with pytest.raises(BprError, match="is in the way"):
-            extract(world("masks"), tmp_path / "set", overwrite=overwrite)
-    assert (tmp_path / "set" / "unfinished" / "diary.json").exists()
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_packed_patches_come_back(count):
+    name = os.fsdecode(b"\xff.png")
+    patches = [
+        EncodedPatch(bytes([n]) * n, PatchOrigin("a/", name, 2**70 * n, None, (1, 2, 3, 4), n), 2**64 - 1)
+        for n in range(count)
+    ]
+    assert list(unpack(pack(patches))) == patches
+
+
+def test_the_function_for_folders_gives_what_the_class_gives(world, tmp_path, capsys):
+    given = world("masks")
+    found = extract_folders(str(given.predictions), given.images, [given.truth], tmp_path / "a", SETTINGS)
+    assert capsys.readouterr() == ("", "")
+    assert contents(found.patch_set.path) == contents(extract(given, tmp_path / "b").patch_set.path)
+    settings = replace(SETTINGS, simulate=2)
+    result = extract_folders(None, given.images, given.truth, tmp_path / "c", settings, workers=2, progress=True)
+    assert result.patch_set.sources[0].name == f"simulated from {given.truth}"
+    assert "extracting" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("isthing", "matched"), [(0, 3), (1, 0)])
@@ -502,9 +497,11 @@ with sole_writer(Path(sys.argv[1]), "in use"):
 
 
 def test_a_second_extraction_into_a_directory_in_use_is_refused(world, tmp_path):
-    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "set"], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "set/.bpr"], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "locked\n"
-        with pytest.raises(BprError, match="set is in use by another extraction; wait for it"):
+        with pytest.raises(BprError, match="set is in use by another process; wait for it"):
             extract(world("masks"), tmp_path / "set")
         process.kill()
     extract(world("masks"), tmp_path / "set")

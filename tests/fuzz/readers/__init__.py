@@ -6,7 +6,6 @@ from tests.fuzz.readers import (
     cityscapes,
     coco,
     evaluations,
-    extraction,
     images,
     labels,
     masks,
@@ -28,7 +27,6 @@ READERS: tuple[Reader, ...] = (
     weights.READER,
     checkpoint.READER,
     patch_set.READER,
-    extraction.READER,
     recipe.READER,
     training.READER,
 )
