@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.settings import ReadSettings, Task
-from bpr_cli.formats.spool import Place, Spool
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.typing import Size
 
@@ -120,11 +118,11 @@ class Written:
 
     Attributes:
         files: SHA-256 of each file, hexadecimal.
-        records: where the records lie that the item adds to the JSON file of all items.
+        records: JSON of the records that the item adds to the JSON file of all items, by their position there.
     """
 
     files: Mapping[Path, str] = field(default_factory=dict)
-    records: tuple[Place, ...] = ()
+    records: Mapping[int, bytes] = field(default_factory=dict)
 
 
 class Writer(ABC):
@@ -136,7 +134,7 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, item: Item, refined: Prediction) -> Written:
-        """Write (or keep for ``close``) the refined prediction of one item.
+        """Write the refined prediction of one item, or return the records that ``close`` writes.
 
         ``refined`` has the form that ``read`` gave for the item: as many masks in the same order, or a label map.
 
@@ -144,17 +142,15 @@ class Writer(ABC):
             BprError: it cannot be written.
         """
 
-    def close(self) -> None:  # noqa: B027 (most formats have nothing left to write)
-        """Write what needs all items, such as a JSON file. Items never written are left out of it."""
+    def close(self, records: Iterable[bytes]) -> None:  # noqa: B027 (most formats have nothing left to write)
+        """Write the JSON file of all items, if the format has one.
 
-    def __enter__(self) -> Writer:
-        return self
+        Args:
+            records: what ``write`` returned for all items, by ascending position; read once.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
+        Raises:
+            BprError: it cannot be written.
+        """
 
 
 @dataclass(frozen=True)
@@ -301,12 +297,8 @@ class PredictionSet(ABC):
         return None
 
     @abstractmethod
-    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
+    def writer(self, out: Path) -> Writer:
         """A writer that puts refined predictions under the directory ``out`` with the names of the input.
 
         Where there is ``one_file``, ``out`` may also be a file name with the same suffix.
-
-        Args:
-            out: the directory or file.
-            spool: keeps records until their document is written; it may hold some of an earlier writer's already.
         """

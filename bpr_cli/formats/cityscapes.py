@@ -13,7 +13,6 @@ from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
-from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import path_inside, read_bytes, write_bytes
 from bpr_cli.typing import Size
@@ -171,7 +170,7 @@ class CityscapesSet(PredictionSet):
         """Labels and scores, in the order of the result file."""
         return tuple(self._records[item.name])
 
-    def writer(self, out: Path, spool: Spool | None = None) -> Writer:  # noqa: ARG002
+    def writer(self, out: Path) -> Writer:
         """A writer of result files and masks with the relative paths of the input."""
         return _CityscapesWriter(self, out)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,11 +23,10 @@ from bpr_cli.formats.base import (
 from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
 from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
-from bpr_cli.formats.json_files import Json, Record, describe
+from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
-from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import output_file
 from bpr_cli.typing import Size
@@ -240,9 +240,9 @@ class CocoSet(PredictionSet):
         """Name of the JSON file."""
         return self.path.name
 
-    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
+    def writer(self, out: Path) -> Writer:
         """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""
-        return _CocoWriter(self, output_file(out, self.path.name), spool or Spool())
+        return _CocoWriter(self, output_file(out, self.path.name))
 
 
 class CocoUnion(CocoSet):
@@ -270,20 +270,19 @@ def _image_table(document: Json, path: Path, options: ReadSettings) -> ImageTabl
 
 
 class _CocoWriter(Writer):
-    def __init__(self, source: CocoSet, path: Path, spool: Spool) -> None:
+    def __init__(self, source: CocoSet, path: Path) -> None:
         self._source = source
         self._path = path
-        self._spool = spool
 
     def write(self, item: Item, refined: Prediction) -> Written:
         records = self._source.records_of(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
-        updated = {index: _update(records[index], mask) for index, mask in zip(records, refined, strict=True)}
-        return Written(records=self._spool.add(updated))
+        updated = (_update(record, mask) for record, mask in zip(records.values(), refined, strict=True))
+        return Written(records=dict(zip(records, map(encode_json, updated), strict=True)))
 
-    def close(self) -> None:
-        self._spool.write_document(self._path, self._source.document)
+    def close(self, records: Iterable[bytes]) -> None:
+        write_document(self._path, self._source.document, records)
 
 
 def _update(record: Record, mask: Mask) -> Record:

@@ -9,7 +9,6 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
 from bpr_cli.formats.source import Source
-from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.system.paths import output_file, write_bytes
 
@@ -63,7 +62,7 @@ class PngFolder(PredictionSet):
         """Name of the file, where the set is one."""
         return self.items[0].name if self._is_file else None
 
-    def writer(self, out: Path, spool: Spool | None = None) -> Writer:  # noqa: ARG002
+    def writer(self, out: Path) -> Writer:
         """A writer of PNG files with the relative paths of the input."""
         return _PngWriter(self, out, self._is_file)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bpr_cli.errors import BprError, join_names
+from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import read_bytes, write_bytes
 
 Json = Any
@@ -33,9 +35,48 @@ def read_json(path: Path) -> Json:
         raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
 
 
+def encode_json(document: Json) -> bytes:
+    """JSON of a document."""
+    return json.dumps(document).encode()
+
+
 def write_json(path: Path, document: Json) -> None:
     """Write a JSON file atomically."""
-    write_bytes(path, json.dumps(document).encode())
+    write_bytes(path, encode_json(document))
+
+
+def write_document(path: Path, shell: Json, records: Iterable[bytes]) -> None:
+    """Write a JSON file of records that need not be in memory together, atomically.
+
+    Args:
+        path: the file.
+        shell: the document around the records: an object, whose ``annotations`` they become, or a list.
+        records: JSON of each.
+
+    Raises:
+        BprError: it cannot be written.
+    """
+    with writing(path), atomic_file(path) as file:
+        if not isinstance(shell, dict):
+            _write_list(file, records)
+            return
+        separator = b"{"
+        for key, value in shell.items():
+            file.write(separator + encode_json(key) + b": ")
+            if key == "annotations":
+                _write_list(file, records)
+            else:
+                file.write(encode_json(value))
+            separator = b", "
+        file.write(b"}")
+
+
+def _write_list(file: IO[bytes], records: Iterable[bytes]) -> None:
+    separator = b"["
+    for record in records:
+        file.write(separator + record)
+        separator = b", "
+    file.write(b"[]" if separator == b"[" else b"]")
 
 
 def describe(document: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,11 @@ from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, SegmentRec
 from bpr_cli.formats.categories import read_categories, read_record
 from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
 from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
-from bpr_cli.formats.json_files import Json, Record, describe
+from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.measures import distinct_ids, measure_segments
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
-from bpr_cli.formats.spool import Spool
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.system.paths import list_folder, output_file, path_inside, write_bytes
 
@@ -188,9 +188,9 @@ class PanopticSet(PredictionSet):
         """Name of the JSON file."""
         return self.layout.document.name
 
-    def writer(self, out: Path, spool: Spool | None = None) -> Writer:
+    def writer(self, out: Path) -> Writer:
         """A writer of JSON and PNG files with the names and places of the input."""
-        return _PanopticWriter(self, out, spool or Spool())
+        return _PanopticWriter(self, out)
 
 
 def _segment_ids(annotation: Record) -> list[int]:
@@ -217,9 +217,8 @@ def _difference(in_file: set[int], in_json: set[int]) -> str:
 
 
 class _PanopticWriter(Writer):
-    def __init__(self, source: PanopticSet, out: Path, spool: Spool) -> None:
+    def __init__(self, source: PanopticSet, out: Path) -> None:
         self._source = source
-        self._spool = spool
         self._document = output_file(out, source.layout.document.name)
         renamed = self._document.name != source.layout.document.name
         folder_name = self._document.stem if renamed and source.layout.folder_name else source.layout.folder_name
@@ -231,10 +230,10 @@ class _PanopticWriter(Writer):
         annotation = _update(self._source.annotation(item), refined.labels)
         path = self._folder / item.name
         digest = write_bytes(path, encode_ids(refined.labels))
-        return Written({path: digest}, self._spool.add({self._source.number(item): annotation}))
+        return Written({path: digest}, {self._source.number(item): encode_json(annotation)})
 
-    def close(self) -> None:
-        self._spool.write_document(self._document, self._source.document)
+    def close(self, records: Iterable[bytes]) -> None:
+        write_document(self._document, self._source.document, records)
 
 
 def _update(annotation: Record, ids: NDArray[np.int32]) -> Record:

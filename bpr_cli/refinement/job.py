@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.report import REPORT, is_report
-from bpr_cli.formats.spool import Spool
-from bpr_cli.refinement.journal import Manifest, Settings, check_manifest
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.report import RefineSummary, summarise
 from bpr_cli.system.atomic import remove_leftovers, writing
-from bpr_cli.system.lock import sole_writer
+from bpr_cli.system.journal import Journal, check_resumable
 from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.version import __version__
 
-MANIFEST, RECORDS = "manifest.jsonl", "records.json"
 FOLDER = ".bpr"
 
 NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
@@ -54,22 +51,17 @@ def refine_to(
     folder, report = work_folder(predictions, out), report_path(predictions, out)
     one_file = is_one_file(predictions, out)
     check_report(report)
-    in_use = f"the output {out} is in use by another refinement; wait for it, stop it, or give another --out"
-    with sole_writer(folder, in_use):
-        if overwrite:
-            forget(folder)
-        elif not one_file and (folder / MANIFEST).exists():
+    settings = settings_of(refiner, predictions)
+    with Journal(folder, out, settings, predictions.shared_files(), overwrite) as journal:
+        if journal.resumed and not one_file:
             with writing(out):
                 remove_leftovers(out)
-        with closing(Spool(folder / RECORDS)) as spool:
-            manifest = Manifest(folder / MANIFEST, folder.parent, predictions, spool)
-            manifest.begin(settings_of(refiner, predictions))
-            if report:
-                with writing(report):
-                    report.unlink(missing_ok=True)
-            result = refine_predictions(refiner, predictions, predictions.writer(out, spool), on_item, manifest)
+        if report:
+            with writing(report):
+                report.unlink(missing_ok=True)
+        result = refine_predictions(refiner, predictions, predictions.writer(out), on_item, journal)
         if not result.written or (one_file and not result.failures):
-            forget(folder)
+            journal.discard()
         summary = summarise(refiner, predictions, result, out)
         if report and result.written:
             write_bytes(report, json.dumps(asdict(summary), indent=2).encode() + b"\n")
@@ -110,7 +102,7 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
     """
     check_report(report_path(predictions, out))
     if not overwrite:
-        check_manifest(work_folder(predictions, out) / MANIFEST, settings_of(refiner, predictions))
+        check_resumable(work_folder(predictions, out), out, settings_of(refiner, predictions))
 
 
 def check_report(report: Path | None) -> None:
@@ -126,14 +118,7 @@ def check_report(report: Path | None) -> None:
         )
 
 
-def forget(folder: Path) -> None:
-    """Remove what was remembered."""
-    with writing(folder):
-        for name in (MANIFEST, RECORDS):
-            (folder / name).unlink(missing_ok=True)
-
-
-def settings_of(refiner: Refiner, predictions: PredictionSet) -> Settings:
+def settings_of(refiner: Refiner, predictions: PredictionSet) -> dict[str, Any]:
     """All that the result depends on beside the input files."""
     chosen = {name: value for name, value in asdict(refiner.settings).items() if name not in NOT_IN_RESULT}
     return {

@@ -10,12 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import Batch, Job, fill_batches
@@ -23,6 +24,7 @@ from bpr_cli.refinement.image import CutImage, PastedImage, RefinementStats
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.stopwatch import Stopwatch
 from bpr_cli.system.atomic import concerns_all_files
+from bpr_cli.system.journal import Journal
 from bpr_cli.system.threads import one_ahead
 
 LOOK_AHEAD = 2
@@ -32,21 +34,6 @@ OnItem = Callable[[Item], None]
 
 Submitted = tuple[Item, "Future[CutImage]"]
 """An item whose patches are being cut."""
-
-
-class Journal:
-    """Takes down what was written, for a refinement that goes on after a stop; this one forgets it."""
-
-    def done(self, item: Item) -> RefinementStats | None:  # noqa: ARG002
-        """What was done to an item whose output is there already and whole, None where it is to be refined."""
-        return None
-
-    def note(self, item: Item, written: Written, movement: RefinementStats) -> None:
-        """Take down that an item is written; called from several threads.
-
-        Raises:
-            BprError: it cannot be taken down.
-        """
 
 
 @dataclass
@@ -83,7 +70,7 @@ def refine_predictions(
     predictions: PredictionSet,
     writer: Writer,
     on_item: OnItem = lambda _: None,
-    journal: Journal = Journal(),  # noqa: B008 - it keeps nothing
+    journal: Journal | None = None,
 ) -> RefineResult:
     """Refine every item of a prediction set and write it.
 
@@ -94,17 +81,20 @@ def refine_predictions(
         predictions: the opened set.
         writer: takes the refined predictions; closed at the end, unless every item failed: then nothing is written.
         on_item: called in the calling thread after every item, written, failed or done before.
-        journal: knows what was done before.
+        journal: of this refinement, entered; by default a temporary one.
 
     Raises:
         BprError: the disk is full, or the network has not enough memory.
     """
+    if journal is None:
+        with Journal.temporary() as scratch:
+            return refine_predictions(refiner, predictions, writer, on_item, scratch)
     began = time.perf_counter()
     pipeline = Pipeline(refiner, predictions, writer, on_item, journal)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
     if result.written or not result.failures:
-        writer.close()
+        writer.close(journal.records())
     result.seconds = pipeline.stopwatch.seconds
     result.elapsed = time.perf_counter() - began
     return result
@@ -146,11 +136,11 @@ class Pipeline:
     def _to_do(self) -> Iterator[Item]:
         """The items that are not done already."""
         for item in self.predictions.items:
-            movement = self.journal.done(item)
-            if movement is None:
+            found = self.journal.done(item.name, self._inputs(item))
+            if found is None:
                 yield item
                 continue
-            self.result.items[item.name] = movement
+            self.result.items[item.name] = RefinementStats(**found)
             self.result.resumed.add(item.name)
             self.on_item(item)
 
@@ -230,8 +220,11 @@ class Pipeline:
             movement = pasted.movement
         with self.stopwatch("write"):
             written = self.writer.write(job.item, pasted.prediction)
-            self.journal.note(job.item, written, movement)
+            self.journal.add(job.item.name, self._inputs(job.item), asdict(movement), written.files, written.records)
         return movement
+
+    def _inputs(self, item: Item) -> list[Path]:
+        return [*self.predictions.files(item), item.image]
 
     def _collect(self, until: int) -> None:
         """Take note of images written, and wait for the oldest until at most so many are being written."""

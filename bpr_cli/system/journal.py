@@ -63,6 +63,9 @@ class Journal:
         shared_inputs: files that every item is read from; fingerprinted once, when the journal is made.
         overwrite: forget what an earlier process did.
 
+    Attributes:
+        resumed: whether an earlier process began the job, though perhaps nothing of it still counts.
+
     Raises:
         BprError: on entering: another process uses the folder, the job was started with other settings, the journal is
             damaged, or it cannot be written.
@@ -82,6 +85,7 @@ class Journal:
         self._shared = fingerprint(shared_inputs)
         self._overwrite = overwrite
         self._closing = ExitStack()
+        self.resumed = False
         self._lock = Lock()
         self._entries: dict[str, JournalEntry] = {}
         self._places: dict[int, tuple[int, int]] = {}
@@ -106,11 +110,6 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier process finished items, though perhaps none that still count."""
-        return bool(self._entries)
 
     def done(self, name: str, inputs: Iterable[Path]) -> dict[str, Any] | None:
         """What an earlier process stated about an item; None if the item must be done (again).
@@ -176,6 +175,7 @@ class Journal:
     def _resume(self) -> None:
         """Read the entries of an earlier process, or write the settings."""
         lines = self._whole_lines()
+        self.resumed = bool(lines)
         if not lines:
             self._append(self._lines, _line({"version": VERSION, "settings": dict(self._settings)}))
             return

@@ -137,13 +137,15 @@ def refine_all(
     seconds = 0.0
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / Path(source.predictions).stem
-        with predictions.writer(out) as writer:
-            for item in predictions.items:
-                image, coarse = read_image(item.image), predictions.read(item)
-                began = time.process_time()
-                refined = refine(method, image, coarse)
-                seconds += time.process_time() - began
-                writer.write(item, refined)
+        writer = predictions.writer(out)
+        records: dict[int, bytes] = {}
+        for item in predictions.items:
+            image, coarse = read_image(item.image), predictions.read(item)
+            began = time.process_time()
+            refined = refine(method, image, coarse)
+            seconds += time.process_time() - began
+            records.update(writer.write(item, refined).records)
+        writer.close(records[position] for position in sorted(records))
         return measure(source, data, out, part), seconds / len(predictions.items)
 
 

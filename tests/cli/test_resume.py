@@ -58,7 +58,7 @@ def test_kept_records_that_are_changed_count_for_nothing(world, refine):
         photo(world / f"photos/{name}.png", SIZE)
     arguments = make_coco(world)
     refine(*arguments, "--out", "out")
-    before, kept = results(world / "out"), world / "out/.bpr/records.json"
+    before, kept = results(world / "out"), world / "out/.bpr/records.bin"
     content = kept.read_bytes()
     kept.write_bytes(b"x" + content[1:-1])
     assert resumed(refine(*arguments, "--out", "out", "--json")) == len(NAMES) - 2
@@ -82,11 +82,11 @@ def test_changed_inputs_are_refined_again(masks, world, refine):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--nms-threshold", "0.5"), "nms_threshold 0.25, not 0.5"),
-        (("--scales", "2,1"), "scales null, not [2.0, 1.0]"),
-        (("--min-iou-with-coarse", "0.5"), "min_iou_with_coarse null, not 0.5"),
-        (("--format", "labels"), 'format "masks", not "labels"'),
-        (("--weights", "other.safetensors"), "weights "),
+        (("--nms-threshold", "0.5"), "nms_threshold=0.25, but this run uses nms_threshold=0.5"),
+        (("--scales", "2,1"), "scales=null, but this run uses scales=[2.0, 1.0]"),
+        (("--min-iou-with-coarse", "0.5"), "min_iou_with_coarse=null, but this run uses min_iou_with_coarse=0.5"),
+        (("--format", "labels"), 'format="masks", but this run uses format="labels"'),
+        (("--weights", "other.safetensors"), "weights="),
     ],
 )
 def test_other_settings_or_weights_are_refused_and_named(options, sentence, masks, world, refine, random_weights):
@@ -101,8 +101,8 @@ def test_other_settings_or_weights_are_refused_and_named(options, sentence, mask
         outcome = refine(*masks, "--out", "out", *options, *dry)
         assert outcome.code == 2
         assert len(outcome.errors) == 1
-        assert outcome.errors[0].startswith(f"out holds a refinement with {sentence}")
-        assert outcome.errors[0].endswith("another --out, or --overwrite to start afresh")
+        assert outcome.errors[0].startswith(f"out was started with {sentence}")
+        assert outcome.errors[0].endswith("choose another --out, or pass --overwrite")
         assert tree(world / "out") == before
     assert refine(*masks, "--out", "out", *options, "--dry-run", "--overwrite").code == 0
     assert tree(world / "out") == before
@@ -150,9 +150,7 @@ def test_a_second_run_into_a_directory_in_use_is_refused(masks, world, refine, s
             first.send_signal(signal.SIGCONT)
         first.communicate(timeout=120)
     assert (first.returncode, second.code) == (0, 2)
-    assert second.errors == [
-        "the output out is in use by another refinement; wait for it, stop it, or give another --out"
-    ]
+    assert second.errors == ["out is in use by another process; wait for it, stop it, or choose another --out"]
 
 
 def strike(start, arguments: tuple, out: Path, number: int, delay: float) -> bool:

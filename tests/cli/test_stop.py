@@ -79,7 +79,7 @@ def test_a_refinement(number, many, world, refine, start, random_weights):
     written = results(world / "out")
     assert 0 < len(written) < 120
     assert all(name.endswith(".png") and content.endswith(b"IEND\xaeB`\x82") for name, content in written.items())
-    assert sorted(path.name for path in (world / "out/.bpr").iterdir()) == ["manifest.jsonl", "records.json"]
+    assert sorted(path.name for path in (world / "out/.bpr").iterdir()) == ["journal.jsonl", "records.bin"]
     assert refine(*arguments[1:]).code == 0
     assert refine(*many, "--out", "whole").code == 0
     assert results(world / "out") == results(world / "whole")
@@ -102,7 +102,7 @@ def test_while_modules_are_imported(module, world, start, random_weights):
 def test_a_second_signal_waits_for_nothing(world, start, random_weights):
     arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
     with start(*arguments, program=("-c", NEVER_DONE)) as process:
-        wait_for(world / "out/.bpr/manifest.jsonl", process)
+        wait_for(world / "out/.bpr/journal.jsonl", process)
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)

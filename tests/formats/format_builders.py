@@ -3,6 +3,7 @@
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pycocotools import mask as coco_mask
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.masks.masks import Prediction
 
 SIZE = (24, 32)
 
@@ -92,10 +94,16 @@ def uncompressed(mask):
 def round_trip(predictions: Path, images: Path, out: Path, **options) -> PredictionSet:
     """Read every item and write it back unchanged, in reverse order because the order must not matter."""
     opened = open_predictions(predictions, images, ReadSettings(**options))
-    with opened.writer(out) as writer:
-        for item in reversed(opened.items):
-            writer.write(item, opened.read(item))
+    write_back(opened, out, {item.name: opened.read(item) for item in reversed(opened.items)})
     return opened
+
+
+def write_back(opened: PredictionSet, out: Path, refined: Mapping[str, Prediction]) -> None:
+    """Write refined predictions of items, by name, in the order given."""
+    writer, items, records = opened.writer(out), {item.name: item for item in opened.items}, {}
+    for name, prediction in refined.items():
+        records.update(writer.write(items[name], prediction).records)
+    writer.close(records[position] for position in sorted(records))
 
 
 def read_all(opened: PredictionSet):

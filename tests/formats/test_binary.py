@@ -10,7 +10,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Mask
-from tests.formats.format_builders import SIZE, disc, masks, photo, pixels, png, round_trip
+from tests.formats.format_builders import SIZE, disc, masks, photo, pixels, png, round_trip, write_back
 
 
 def mask_file(path, foreground=255, mask=None, **options):
@@ -51,8 +51,7 @@ def test_refined_masks_are_written_with_the_foreground_value(tmp_path, foregroun
         opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
         if read_first:
             opened.read(opened.items[0])
-        with opened.writer(tmp_path / "out") as writer:
-            writer.write(opened.items[0], refined)
+        write_back(opened, tmp_path / "out", {"x.png": refined})
         assert np.array_equal(pixels(tmp_path / "out/x.png"), disc(radius=3) * pixels(path).max())
 
 

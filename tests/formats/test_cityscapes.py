@@ -7,7 +7,7 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings, Task
-from tests.formats.format_builders import SIZE, disc, photo, pixels, png, read_all, round_trip
+from tests.formats.format_builders import SIZE, disc, photo, pixels, png, read_all, round_trip, write_back
 
 
 def mask_file(path, mask=None, foreground=255, **options):
@@ -53,9 +53,7 @@ def test_round_trip_keeps_text_names_and_values(results, tmp_path):
 def test_masks_may_be_written_without_having_been_read(results, tmp_path):
     opened = open_predictions(results, tmp_path / "images")
     refined = read_all(open_predictions(results, tmp_path / "images"))
-    with opened.writer(tmp_path / "out") as writer:
-        for item in opened.items:
-            writer.write(item, refined[item.name])
+    write_back(opened, tmp_path / "out", refined)
     assert pixels(tmp_path / "out/frankfurt/masks/f 000 1.png").max() == 1
 
 

@@ -7,11 +7,23 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.json_files import write_document
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.open import open_without_images
-from tests.formats.format_builders import SIZE, compressed, disc, load, photo, read_all, round_trip, save, uncompressed
+from tests.formats.format_builders import (
+    SIZE,
+    compressed,
+    disc,
+    load,
+    photo,
+    read_all,
+    round_trip,
+    save,
+    uncompressed,
+    write_back,
+)
 
 POLYGON = [[2.5, 3.0, 20.0, 3.0, 20.5, 18.0, 2.5, 18.0]]
 
@@ -90,9 +102,7 @@ def test_refined_masks_reach_their_records(tmp_path):
     images = images_at(tmp_path, "1.png", "2.png")
     opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2), record(1)]), images)
     refined = {"1": (Mask.from_array(disc(radius=2)), Mask.from_array(disc(radius=3))), "2": (Mask.from_array(disc()),)}
-    with opened.writer(tmp_path / "out") as writer:
-        for item in opened.items:
-            writer.write(item, refined[item.name])
+    write_back(opened, tmp_path / "out", refined)
     found = [one["segmentation"] for one in load(tmp_path / "out/r.json")]
     assert found == [compressed(disc(radius=2)), compressed(disc()), compressed(disc(radius=3))]
 
@@ -250,16 +260,14 @@ def test_a_directory_with_one_json_file(tmp_path):
 def test_items_never_written_are_left_out(tmp_path):
     images = images_at(tmp_path, "1.png", "2.png")
     opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images)
-    with opened.writer(tmp_path / "out") as writer:
-        writer.write(opened.items[1], opened.read(opened.items[1]))
+    write_back(opened, tmp_path / "out", {"2": opened.read(opened.items[1])})
     assert load(tmp_path / "out/r.json") == [record(2)]
 
 
-def test_nothing_is_written_after_an_error(tmp_path):
-    opened = open_predictions(save(tmp_path / "r.json", [record(1)]), images_at(tmp_path, "1.png"))
-    with pytest.raises(RuntimeError), opened.writer(tmp_path / "out"):
-        raise RuntimeError
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize("shell", [[], {"info": 1, "annotations": [], "images": []}])
+def test_a_document_without_records_is_written(tmp_path, shell):
+    write_document(tmp_path / "out/r.json", shell, iter(()))
+    assert load(tmp_path / "out/r.json") == shell
 
 
 def test_a_byte_order_mark_is_no_harm(tmp_path):

@@ -11,7 +11,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap
-from tests.formats.format_builders import SIZE, indexed_png, panoptic_png, photo, pixels, png, round_trip
+from tests.formats.format_builders import SIZE, indexed_png, panoptic_png, photo, pixels, png, round_trip, write_back
 
 CLASSES = (np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) // 80).astype(np.uint8)
 
@@ -99,8 +99,7 @@ def test_gray_stored_as_colour_keeps_its_mode(tmp_path):
 def test_refined_labels_are_written(tmp_path):
     png(tmp_path / "preds/x.png", CLASSES, palette=bytes(range(60)))
     opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
-    with opened.writer(tmp_path / "out") as writer:
-        writer.write(opened.items[0], LabelMap(np.full(SIZE, 2, np.int32), frozenset()))
+    write_back(opened, tmp_path / "out", {"x.png": LabelMap(np.full(SIZE, 2, np.int32), frozenset())})
     assert np.array_equal(pixels(tmp_path / "out/x.png"), np.full(SIZE, 2))
 
 

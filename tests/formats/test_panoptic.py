@@ -23,6 +23,7 @@ from tests.formats.format_builders import (
     png,
     round_trip,
     save,
+    write_back,
 )
 
 LARGE = 256**3 - 1
@@ -109,8 +110,7 @@ def test_refined_segments_are_written(tmp_path):
     opened = open_predictions(panoptic(tmp_path, [annotation(area=0, bbox=[])]), photo(tmp_path / "x.jpg"))
     ids = np.full(SIZE, 300, np.int32)
     ids[:, 30:] = LARGE
-    with opened.writer(tmp_path / "named.json") as writer:
-        writer.write(opened.items[0], LabelMap(ids, frozenset({0})))
+    write_back(opened, tmp_path / "named.json", {opened.items[0].name: LabelMap(ids, frozenset({0}))})
     assert np.array_equal(panoptic_ids(tmp_path / "named/x.png"), ids)
     segments = load(tmp_path / "named.json")["annotations"][0]["segments_info"]
     assert [one["bbox"] for one in segments] == [[30, 0, 2, 24], [0, 0, 30, 24], [0, 0, 0, 0]]
@@ -243,7 +243,6 @@ def test_items_never_written_are_left_out(tmp_path):
     photo(tmp_path / "images/a.jpg")
     photo(tmp_path / "images/x.jpg")
     opened = open_predictions(path, tmp_path / "images")
-    with opened.writer(tmp_path / "out") as writer:
-        writer.write(opened.items[1], opened.read(opened.items[1]))
+    write_back(opened, tmp_path / "out", {"x.png": opened.read(opened.items[1])})
     assert [one["image_id"] for one in load(tmp_path / "out/preds.json")["annotations"]] == ["x"]
     assert not (tmp_path / "out/preds/a.png").exists()

@@ -33,7 +33,7 @@ class Kept(Writer):
             self.world.in_flight -= 1
         return Written()
 
-    def close(self) -> None:
+    def close(self, records) -> None:
         self.closed += 1
 
 
@@ -70,7 +70,7 @@ class World(PredictionSet):
         self.act("read", item)
         return self.predictions[item.name]
 
-    def writer(self, out: Path, spool=None) -> Writer:
+    def writer(self, out: Path) -> Writer:
         return self.kept
 
 

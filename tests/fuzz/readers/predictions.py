@@ -15,10 +15,10 @@ def refine_nothing(predictions: Path, images: Path, out: Path, **options: object
     opened = open_predictions(predictions, images, ReadSettings(**options))
     check_overwriting(opened, out)
     check_names(opened, out)
-    writer = opened.writer(out)
+    writer, records = opened.writer(out), {}
     for item in opened.items:
         with suppress(BprError):
             opened.size(item)
         with suppress(BprError):
-            writer.write(item, opened.read(item))
-    writer.close()
+            records.update(writer.write(item, opened.read(item)).records)
+    writer.close(records[position] for position in sorted(records))
