@@ -77,8 +77,8 @@ def extract(
     scheme: Annotated[
         str | None,
         typer.Option(
-            help="Where patches lie: dense along the boundary, cover: fewer of them, grid, or instance: one around "
-            f"each mask (default: {DEFAULTS.scheme}).",
+            help="Where patches lie: dense along the boundary, cover: fewer of them, grid, instance: one around each "
+            f"mask, or image: whole images, from which training crops its own patches (default: {DEFAULTS.scheme}).",
             rich_help_panel=PATCHES,
         ),
     ] = None,

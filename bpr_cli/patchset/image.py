@@ -24,6 +24,7 @@ from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.patchset.sources import OpenSource, SourceImage
 from bpr_cli.patchset.store import PatchOrigin
+from bpr_cli.patchset.whole import encode_whole
 from bpr_cli.refinement.image import check_size
 from bpr_cli.typing import Box, ByteArray
 
@@ -114,10 +115,16 @@ def extract_image(
     """
     try:
         pixels = read_image(image.path)
-        coarse_count, matches = _read_matches(source, image, pixels, settings)
+        truth, coarse_count, matches = _read_matches(source, image, pixels, settings)
     except BprError as error:
         reason = str(error) if image.name in str(error) else f"{image.name}: {error}"
         return ImageResult(source.number, SourceCounts(failed=1), failure=Failure(image.name, reason))
+    if settings.scheme == "image":
+        counts = SourceCounts(images=1, segments=coarse_count, matched=len(matches), patches=1)
+        record = encode_whole(pixels, truth, matches, settings.jpeg)
+        origin = _origin(source, image, None, (0, 0, pixels.shape[1], pixels.shape[0]))
+        key = random_key(settings.seed, source.number, image.prediction.name)
+        return ImageResult(source.number, counts, (EncodedPatch(record, origin, key),))
     counts, patches = SourceCounts(images=1, segments=coarse_count, matched=len(matches)), []
     for place, matched in enumerate(matches):
         for box in boxes_of(matched.coarse.mask, settings):
@@ -131,23 +138,24 @@ def extract_image(
     return ImageResult(source.number, counts, tuple(patches))
 
 
-def _origin(source: OpenSource, image: SourceImage, coarse: AnnotatedMask, box: Box) -> PatchOrigin:
+def _origin(source: OpenSource, image: SourceImage, coarse: AnnotatedMask | None, box: Box) -> PatchOrigin:
     image_id = source.sets.predictions.image_id(image.prediction)
-    return PatchOrigin(source.paths.name, image.prediction.name, image_id, coarse.category, box, coarse.index)
+    category, segment = (coarse.category, coarse.index) if coarse else (None, 0)
+    return PatchOrigin(source.paths.name, image.prediction.name, image_id, category, box, segment)
 
 
 def _read_matches(
     source: OpenSource, image: SourceImage, pixels: ByteArray, settings: PatchSetSettings
-) -> tuple[int, list[MatchedMask]]:
-    """The number of coarse masks, and those of them that have ground truth."""
+) -> tuple[ImageMasks, int, list[MatchedMask]]:
+    """The ground truth, the number of coarse masks, and those of them that have ground truth."""
     truth = source.read_truth(image)
     _check_sizes(image, pixels, truth)
     if source.paths.predictions is None:
         objects = sum(not mask.crowd for mask in truth.masks)
-        return objects * settings.simulate, list(simulate_matches(truth, image.name, settings))
+        return truth, objects * settings.simulate, list(simulate_matches(truth, image.name, settings))
     coarse = source.read_coarse(image)
     _check_sizes(image, pixels, coarse)
-    return len(coarse.masks), match_masks(coarse, truth, settings.min_iou)
+    return truth, len(coarse.masks), match_masks(coarse, truth, settings.min_iou)
 
 
 def _check_sizes(image: SourceImage, pixels: ByteArray, masks: ImageMasks) -> None:
@@ -179,7 +187,8 @@ def simulate_matches(truth: ImageMasks, name: str, settings: PatchSetSettings) -
 
 
 def boxes_of(mask: Mask, settings: PatchSetSettings) -> list[Box]:
-    """The boxes along a coarse mask."""
+    """The boxes along a coarse mask, for all schemes but ``image``."""
+    assert settings.scheme != "image"
     pixels = boundary_pixels(mask)
     boxes = boxes_along(mask, pixels, settings.scheme, settings.patch_size, settings.nms_threshold)
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes.tolist()]

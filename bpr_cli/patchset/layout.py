@@ -4,7 +4,7 @@
 ``set.json``            version, settings, sources, counts, and size and SHA-256 of every other file; written last
 ``items.json``          the images of the set: a list of ``[source, name, image id]``
 ``index.npy``           position and origin of each patch: a NumPy file of ``INDEX_TYPE`` records, without pickle
-``patches-00000.bin``   the records of the patches, one after the other, see ``record.py``; and so on
+``patches-00000.bin``   the records, one after the other, see ``record.py`` and ``whole.py``; and so on
 ======================  =============================================================================================
 
 No file holds a time or a duration: equal patches make equal files.

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.typing import ByteArray
+from bpr_cli.typing import ByteArray, Size
 
 VOID = 255
 """Value of unknown pixels in the ground truth; the loss leaves them out."""
@@ -48,9 +48,7 @@ def encode_sample(sample: PatchSample, jpeg: int | None) -> bytes:
         sample: the patch.
         jpeg: quality, 1 to 100, or None for PNG, which is lossless.
     """
-    pixels = cv2.cvtColor(np.ascontiguousarray(sample.image), cv2.COLOR_RGB2BGR)
-    options = [] if jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
-    image = cv2.imencode(".png" if jpeg is None else ".jpg", pixels, options)[1].tobytes()
+    image = encode_image(sample.image, jpeg)
     planes = np.stack([sample.coarse == 1, sample.truth == 1, sample.truth == VOID])
     packed = zlib.compress(np.packbits(planes.reshape(_PLANES, -1), axis=1).tobytes())
     return _LENGTH.pack(len(image)) + image + packed
@@ -71,21 +69,33 @@ def decode_sample(record: bytes, side: int) -> PatchSample:
     end = _LENGTH.size + _LENGTH.unpack_from(record)[0]
     if end > len(record):
         raise BprError(f"its image ends at byte {end}, but it has {len(record)} bytes")
-    image = _decode_image(record[_LENGTH.size : end], side)
+    image = decode_image(record[_LENGTH.size : end], (side, side))
     coarse, truth, void = _unpack(record[end:], side)
     truth[void == 1] = VOID
     return PatchSample(image, coarse, truth)
 
 
-def _decode_image(content: bytes, side: int) -> ByteArray:
+def encode_image(image: ByteArray, jpeg: int | None) -> bytes:
+    """An RGB image as JPEG of a quality, or as PNG if that is None."""
+    pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
+    options = [] if jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
+    return cv2.imencode(".png" if jpeg is None else ".jpg", pixels, options)[1].tobytes()
+
+
+def decode_image(content: bytes, expected: Size) -> ByteArray:
+    """The RGB image of ``encode_image``, whose size (H, W) is checked before memory is allocated for it.
+
+    Raises:
+        BprError: the bytes are no such image.
+    """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as header:
             size = header.size
     except Exception as error:
         # Decoders raise almost anything on broken bytes.
         raise BprError("its image is neither PNG nor JPEG") from error
-    if size != (side, side):
-        raise BprError(f"its image is {size[0]} x {size[1]} pixels, expected {side} x {side}")
+    if size != expected[::-1]:
+        raise BprError(f"its image is {size[0]} x {size[1]} pixels, expected {expected[1]} x {expected[0]}")
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         raise BprError("its image is damaged")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from bpr_cli.patches.schemes import Scheme
 from bpr_cli.settings import Settings, option
+
+SetScheme = Literal[Scheme, "image"]
 
 INPUT, PATCHES, SIMULATION = "Input", "Patches", "Simulated masks"
 _LARGEST = 2**63 - 1
@@ -33,9 +35,10 @@ class PatchSetSettings(Settings):
         option("Context on each side of a patch in pixels, with room for augmentation", panel=PATCHES),
     ] = 32
     scheme: Annotated[
-        Scheme,
+        SetScheme,
         option(
-            "Where patches lie: dense along the boundary, cover: fewer of them, grid, or instance: one per mask",
+            "Where patches lie: dense along the boundary, cover: fewer of them, grid, instance: one per mask, or "
+            "image: store whole images, from which training crops its own patches",
             panel=PATCHES,
         ),
     ] = "dense"

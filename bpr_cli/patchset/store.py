@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -35,6 +36,8 @@ from bpr_cli.patchset.record import PatchSample, decode_sample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.system.atomic import writing
 from bpr_cli.typing import Box, IntArray
+
+Decoded = TypeVar("Decoded")
 
 SHARD_BYTES = 256 * 2**20
 """A shard of this size is full."""
@@ -108,11 +111,19 @@ class PatchSet:
         return len(self._index)
 
     def __getitem__(self, index: int) -> PatchSample:
-        """Read one patch.
+        """Read one patch; see ``read``."""
+        return self.read(index, lambda record: decode_sample(record, self.settings.side))
+
+    def read(self, index: int, decode: Callable[[bytes], Decoded]) -> Decoded:
+        """Read one record.
+
+        Args:
+            index: its position in the set.
+            decode: makes a patch, or whatever the records of the set hold, of its bytes.
 
         Raises:
             BprError: the file was cut short or changed since the set was made.
-            IndexError: there is no such patch.
+            IndexError: there is no such record.
         """
         entry = self._index[index]
         shard, offset, length = int(entry["shard"]), int(entry["offset"]), int(entry["length"])
@@ -123,7 +134,7 @@ class PatchSet:
         try:
             if len(record) != length or zlib.crc32(record) != entry["crc"]:
                 raise BprError("it is not as it was written")
-            return decode_sample(record, self.settings.side)
+            return decode(record)
         except BprError as error:
             raise BprError(f"{file}: patch {index} is broken: {error}; copy or extract the patch set again") from error
 
