@@ -1,7 +1,8 @@
-"""Images: decode them to RGB, know their size."""
+"""Images: decode them to RGB, read their size, and check whether their files are intact."""
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.paths import check_regular
-from bpr_cli.typing import Size
+from bpr_cli.system.paths import check_regular, read_bytes
+from bpr_cli.typing import ByteArray, Size
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _ANIMATED = ("PNG", "WEBP")
-"""Formats whose further pictures come after the first in time; those of TIFF and JPEG are smaller copies of it."""
+"""Formats whose further pictures are frames of an animation; in TIFF and JPEG they are smaller copies of the first."""
+
+_IMAGE = "a PNG, JPEG, TIFF or WebP image"
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
@@ -23,11 +27,11 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
 
     Args:
         path: the file.
-        formats: names of the formats it may have, as Pillow calls them.
-        kind: what it should have been, for messages.
+        formats: the formats that are accepted, by Pillow's names.
+        kind: what messages call such a file.
 
     Raises:
-        BprError: missing, unreadable, truncated or not such a file.
+        BprError: the file is missing, unreadable, truncated, animated or of another format.
     """
     check_regular(path)
     try:
@@ -49,14 +53,14 @@ def image_size(path: Path) -> Size:
     """(H, W) of an image file from its header.
 
     Raises:
-        BprError: missing, unreadable or not an image.
+        BprError: the file is missing, unreadable or no image.
     """
     check_regular(path)
     try:
         with Image.open(path, formats=_PILLOW_FORMATS) as image:
             return image.height, image.width
     except Exception as error:
-        raise BprError(_explain(path, "a PNG, JPEG, TIFF or WebP image", error)) from error
+        raise BprError(_explain(path, _IMAGE, error)) from error
 
 
 def _explain(path: Path, kind: str, error: Exception) -> str:
@@ -73,7 +77,7 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
     return f"{path} cannot be read as {kind}: {error or type(error).__name__}"
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path) -> ByteArray:
     """Decode an image to RGB: uint8, (H, W, 3).
 
     Gray and palette images become RGB, transparency is dropped, CMYK is converted. Images with more than 8 bits are
@@ -81,9 +85,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     microscopes often store 12 bits in 16.
 
     Raises:
-        BprError: missing, unreadable, truncated or not an image.
+        BprError: the file is missing, unreadable, truncated, animated, no image, or has pixels that no 8 bits can hold.
     """
-    image = load_pillow(path, _PILLOW_FORMATS, "a PNG, JPEG, TIFF or WebP image")
+    image = load_pillow(path, _PILLOW_FORMATS, _IMAGE)
     if image.mode == "F" or image.mode.startswith("I"):
         gray = _to_eight_bits(np.asarray(image), path)
         return np.repeat(gray[:, :, None], 3, axis=2)
@@ -96,7 +100,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise BprError(f"{path} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
 
 
-def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
+def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> ByteArray:
     values = gray.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
@@ -108,3 +112,33 @@ def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> NDArray[np.uint8]:
     if high > full:
         raise BprError(f"{path} has float pixels up to {high:g}, expected 0..1 or 0..255; convert it to 8 bits")
     return np.rint(values * (255 / full)).astype(np.uint8)
+
+
+def check_image_file(path: Path) -> Size:
+    """(H, W) of an image file after a check that the file is intact.
+
+    PNG files are intact when the checksums of all their parts are right, JPEG files when they end as they must. Other
+    files are decoded to find out.
+
+    Raises:
+        BprError: as ``read_image``.
+    """
+    size = image_size(path)
+    content = read_bytes(path)
+    if not (_is_intact_jpeg(content) or _is_intact_png(content)):
+        read_image(path)
+    return size
+
+
+def _is_intact_jpeg(content: bytes) -> bool:
+    return content.startswith(_JPEG_START) and content.endswith(_JPEG_END)
+
+
+def _is_intact_png(content: bytes) -> bool:
+    """Whether the content is a PNG file of one picture whose checksums are right."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+            image.verify()
+            return getattr(image, "n_frames", 1) == 1
+    except Exception:  # as in ``load_pillow``: decoders raise almost anything; decoding then says what is wrong
+        return False

@@ -1,35 +1,32 @@
-"""Masks in PNG files, decoded only where they hold anything.
+"""Masks in PNG files, decoded only around their foreground.
 
-Most of a mask's frame is 0. Image libraries inflate it row by row and undo PNG's filters byte by byte; here the file
-is inflated at once by ISA-L, several times as fast. Filters predict a pixel from its neighbours to the left and above,
-so where no filtered byte up to the frame's left and upper edge is set, no pixel is. Only the box of those that are set
-is decoded by an image library.
+Most of a mask is 0. Image libraries inflate a file row by row and undo its filters byte by byte. Here the file is
+inflated in one go by ISA-L, several times as fast. Filters predict a pixel from its neighbours to the left and above:
+as long as no filtered byte up to the left and upper edge is set, no pixel is. Only the box of the set bytes is decoded.
 """
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bpr_cli.formats.png import Gray, read_gray
-from bpr_cli.formats.png_rows import unfilter
-from bpr_cli.formats.png_stream import SUB, PngStream
-from bpr_cli.system.paths import check_regular
-from bpr_cli.typing import Size
+from bpr_cli.formats.png import Gray, PngStream, open_stream, read_gray
+from bpr_cli.typing import ByteArray, Size
+
+SUB = 1
+"""The filter that stores differences to the pixel on the left; it and 0 do not look at the row above."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a single-channel image beyond which all values are 0.
+    """The part of a single-channel image outside which all values are 0.
 
     Attributes:
-        values: uint8 or uint16, (h, w); none of either where all values are 0.
-        offset: (x, y) of its top left pixel in the frame.
-        size: (H, W) of the frame.
+        values: uint8 or uint16, (h, w); (0, 0) where all values are 0.
+        offset: (x, y) of its top left pixel in the image.
+        size: (H, W) of the image.
     """
 
     values: Gray
@@ -38,28 +35,24 @@ class Window:
 
 
 def read_window(path: Path) -> Window:
-    """Values of a single-channel PNG as ``read_gray`` gives them, where they are not all 0.
+    """The values of a single-channel PNG that ``read_gray`` gives, without a frame of 0.
 
     Raises:
-        BprError: as ``read_gray``.
+        ColourError: the file holds colours.
+        BprError: the file is missing, truncated, damaged or no PNG file.
     """
-    check_regular(path)
-    content = b""
-    # What cannot be read, or is not as expected, is left to read_gray, which says what is wrong with it.
-    with contextlib.suppress(OSError):
-        content = path.read_bytes()
-    window = _decode(content)
-    if window is None:
-        values = read_gray(path)
-        window = Window(values, (0, 0), (values.shape[0], values.shape[1]))
-    return window
+    stream = open_stream(path)
+    window = _decode(stream) if stream and stream.pixel_bytes == 1 else None
+    if window is not None:
+        return window
+    values = read_gray(path)  # says what is wrong with the file, if anything is
+    return Window(values, (0, 0), (values.shape[0], values.shape[1]))
 
 
-def _decode(content: bytes) -> Window | None:
-    """The window of 8-bit values; None for other and for broken files."""
-    stream = PngStream.of(content)
-    rows = stream.inflate() if stream and stream.pixel_bytes == 1 else None
-    if stream is None or rows is None:
+def _decode(stream: PngStream) -> Window | None:
+    """The window of 8-bit values; None for broken files."""
+    rows = stream.inflate()
+    if rows is None:
         return None
     size = stream.height, stream.width
     filters, is_set = rows[:, 0], rows[:, 1:].any(axis=1)
@@ -75,6 +68,6 @@ def _decode(content: bytes) -> Window | None:
     return None if values is None else Window(values, (left, top), size)
 
 
-def _columns(stream: PngStream, rows: NDArray[np.uint8], left: int, right: int) -> NDArray[np.uint8] | None:
-    """Pixels of some columns of filtered rows, as if the frame began there."""
-    return unfilter(np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]]), stream)
+def _columns(stream: PngStream, rows: ByteArray, left: int, right: int) -> ByteArray | None:
+    """Pixels of some columns of filtered rows, as if the image began there."""
+    return stream.decode(np.hstack([rows[:, :1], rows[:, left + 1 : right + 1]]))

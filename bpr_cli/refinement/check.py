@@ -10,7 +10,7 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.formats.image_check import check_image_file
+from bpr_cli.formats.images import check_image_file
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.image import check_sizes, find_segments, labels_of

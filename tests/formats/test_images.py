@@ -1,18 +1,17 @@
-"""Decoding images and finding the one that belongs to a prediction."""
+"""Decoding images, their sizes, and the check that their files are intact."""
 
 import contextlib
 import struct
 import tracemalloc
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images, stems_of
-from bpr_cli.formats.images import image_size, read_image
+from bpr_cli.formats import images as images_module
+from bpr_cli.formats.images import check_image_file, image_size, read_image
 from tests.formats.format_builders import SIZE, photo, png
 
 
@@ -126,112 +125,6 @@ def test_an_image_of_too_many_pixels_is_refused(tmp_path):
         read_image(path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a",
-        "a_labelIds",
-        "a_labelTrainIds",
-        "a_gtFine_labelIds",
-        "a_gtFine_labelTrainIds",
-        "a_gtFine_panoptic",
-        "a_gtCoarse_labelIds",
-        "a_leftImg8bit",
-        "a_leftImg8bit_pred",
-        "a_leftImg8bit_predLabelIds",
-        "a_leftImg8bit_pred_labelTrainIds",
-        "a_prediction",
-        "a_predictions_labelIds",
-        "a_panoptic",
-        "a_mask",
-        "a.jpg",
-        "a_LABELIDS",
-    ],
-)
-@pytest.mark.parametrize("image", ["a_leftImg8bit.png", "a.jpg"])
-def test_prediction_names_lead_to_the_image(name, image):
-    index = ImageIndex(Path(), [Path(image), Path("b.png")])
-    assert index.find([name]).name == image
-
-
-def test_no_ending_is_taken_off_a_bare_name():
-    assert stems_of("_pred") == ["_pred"]
-    assert stems_of("image_0042") == ["image_0042"]
-
-
-def index_of(tmp_path, *names):
-    for name in names:
-        photo(tmp_path / "images" / name, size=(2, 2))
-    return ImageIndex.scan(tmp_path / "images")
-
-
-def test_images_are_found_in_nested_folders(tmp_path):
-    index = index_of(tmp_path, "val/frankfurt/x_000_leftImg8bit.png", "val/munster/y_000_leftImg8bit.png")
-    assert index.find(["frankfurt/x_000_gtFine_labelIds"]) == tmp_path / "images/val/frankfurt/x_000_leftImg8bit.png"
-    assert index.find(["y_000_pred"]) == tmp_path / "images/val/munster/y_000_leftImg8bit.png"
-
-
-def test_city_images_are_preferred_to_other_files_of_the_data_set(tmp_path):
-    index = index_of(tmp_path, "leftImg8bit/x_leftImg8bit.png", "gtFine/x_gtFine_labelIds.png")
-    assert index.find(["x_gtFine_labelIds"]).name == "x_leftImg8bit.png"
-
-
-def test_the_exact_stem_is_preferred(tmp_path):
-    index = index_of(tmp_path, "x_pred.png", "x.png")
-    assert index.find(["x_pred"]).name == "x_pred.png"
-
-
-def test_the_same_folder_decides_between_equal_stems(tmp_path):
-    index = index_of(tmp_path, "one/x.png", "two/x.png", "deep/three/x.png")
-    assert index.find(["two/x"]) == tmp_path / "images/two/x.png"
-    assert index.find(["three/x"]) == tmp_path / "images/deep/three/x.png"
-    with pytest.raises(BprError) as caught:
-        index.find(["x"])
-    assert "several images match 'x'" in str(caught.value)
-    assert "one/x.png" in str(caught.value)
-    assert "two/x.png" in str(caught.value)
-
-
-def test_a_listed_file_name_means_exactly_that_file(tmp_path):
-    index = index_of(tmp_path, "x.png", "x.jpg")
-    assert index.find(["x.jpg"]).name == "x.jpg"
-    with pytest.raises(BprError, match="several images"):
-        index.find(["x"])
-
-
-def test_hidden_files_and_other_files_are_no_images(tmp_path):
-    index = index_of(tmp_path, "x.png", ".hidden/x.png")
-    (tmp_path / "images/._x.png").touch()
-    (tmp_path / "images/x.txt").touch()
-    assert ImageIndex.scan(tmp_path / "images").find(["x"]) == index.find(["x"])
-
-
-def test_linked_folders_are_followed_but_not_for_ever(tmp_path):
-    photo(tmp_path / "elsewhere/x.png")
-    (tmp_path / "images").mkdir()
-    (tmp_path / "images/link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "images")
-    assert ImageIndex.scan(tmp_path / "images").find(["x"]) == tmp_path / "images/link/x.png"
-
-
-def test_no_images(tmp_path):
-    with pytest.raises(BprError, match=r"nowhere does not exist.*--images"):
-        ImageIndex.scan(tmp_path / "nowhere")
-    with pytest.raises(BprError, match=r"holds no image.*--images"):
-        ImageIndex.scan(tmp_path)
-    with pytest.raises(BprError, match=r"no image called 'y'.*1 images"):
-        index_of(tmp_path, "x.png").find(["y_labelIds"])
-
-
-def test_a_lone_image_belongs_to_a_lone_entry_only(tmp_path):
-    index = ImageIndex.scan(photo(tmp_path / "photo.png"))
-    items, failures = match_images([Entry("other", ("other",))], index)
-    assert [item.image for item in items] == [tmp_path / "photo.png"]
-    items, failures = match_images([Entry("other", ("other",)), Entry("photo", ("photo",))], index)
-    assert [item.name for item in items] == ["photo"]
-    assert [failure.name for failure in failures] == ["other"]
-
-
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_animations_are_refused(tmp_path, suffix):
     frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (0, 90, 200)]
@@ -263,3 +156,48 @@ def test_a_bomb_in_the_texts_of_an_image(tmp_path, kind):
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
         tracemalloc.stop()
+
+
+def many_kinds(folder):
+    """Images of many kinds."""
+    for suffix in ("png", "jpg", "tif", "webp"):
+        photo(folder / f"a.{suffix}")
+    with Image.open(folder / "a.png") as image:
+        image.convert("P").save(folder / "palette.png")
+        image.convert("CMYK").save(folder / "cmyk.jpg")
+        image.save(folder / "progressive.jpg", progressive=True)
+    Image.fromarray(np.arange(768, dtype=np.uint16).reshape(24, 32)).save(folder / "deep.png")
+    (folder / "trailer.jpg").write_bytes((folder / "a.jpg").read_bytes() + b"of a camera")
+    return sorted(folder.iterdir())
+
+
+def refusal(read, path):
+    """What a reader says against a file, or None."""
+    try:
+        read(path)
+    except BprError as error:
+        return str(error)
+    return None
+
+
+def test_whole_images_have_their_size(tmp_path):
+    for path in many_kinds(tmp_path):
+        assert check_image_file(path) == (24, 32), path.name
+
+
+def test_images_cut_short_are_refused_in_the_words_of_the_reader(tmp_path):
+    for path in many_kinds(tmp_path):
+        content = path.read_bytes()
+        if path.name == "trailer.jpg":
+            continue
+        for stop in (0, len(content) // 4, len(content) // 2, len(content) - 20):
+            path.write_bytes(content[:stop])
+            assert refusal(check_image_file, path) == refusal(read_image, path)
+
+
+def test_only_what_cannot_be_told_otherwise_is_decoded(tmp_path, monkeypatch):
+    decoded = []
+    monkeypatch.setattr(images_module, "read_image", lambda path: decoded.append(path.name))
+    for path in many_kinds(tmp_path):
+        check_image_file(path)
+    assert decoded == ["a.tif", "a.webp", "trailer.jpg"]
