@@ -137,20 +137,31 @@ def expected(hint: Any) -> str:  # noqa: ANN401, PLR0911 - any type that a field
 
 
 def _with_bounds(hint: Any, limits: list[Meta]) -> str:  # noqa: ANN401 - as expected
-    """``expected`` with the bounds of a number or the length of a text or list."""
-    bounds = {
-        name: getattr(limit, name)
-        for limit in limits
-        for name in ("ge", "gt", "le", "lt", "multiple_of", "min_length", "max_length")
-        if getattr(limit, name) is not None
-    }
-    words = {
-        "multiple_of": "a multiple of {:g},",
-        "ge": "from {:g}",
-        "gt": "above {:g}",
-        "le": "to {:g}",
-        "lt": "and below {:g}",
-        "min_length": "of {} or more",
-        "max_length": "up to {} long",
-    }
-    return " ".join([expected(hint), *(text.format(bounds[name]) for name, text in words.items() if name in bounds)])
+    """``expected`` with the bounds of a number, or the length of a text or list."""
+
+    def bound(*names: str) -> str | None:
+        values = [getattr(limit, name) for limit in limits for name in names]
+        return next((_plain(value) for value in values if value is not None), None)
+
+    low, above, high, below = bound("ge"), bound("gt"), bound("le"), bound("lt")
+    shortest, longest = bound("min_length"), bound("max_length")
+    text = expected(hint)
+    if shortest or longest:
+        ends = f"{shortest} to {longest}"
+        length = ends if shortest and longest else f"at least {shortest}" if shortest else f"at most {longest}"
+        return text.replace("a list of", f"a list of {length}") if hint is not str else f"text of {length} characters"
+    if low and (high or below):
+        text += f" from {low} to {high or f'below {below}'}"
+    elif low:
+        text += f" of {low} or more"
+    else:
+        text += "".join([f" above {above}" if above else "", f" up to {high}" if high else ""])
+        text += f" and below {below}" if below else ""
+    return f"{text}, a multiple of {bound('multiple_of')}" if bound("multiple_of") else text
+
+
+def _plain(value: float) -> str | None:
+    """A bound in figures; None for one so large that it only stands for a finite number."""
+    if abs(value) >= 1e12:
+        return None
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else f"{value:g}"

@@ -101,19 +101,19 @@ def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
 
 def sections_of(parameters: Iterable[Any]) -> dict[str, Rows]:
     """Names and texts of arguments and options, under the headings that they belong to."""
-    found: dict[str, Rows] = {}
+    found: dict[str, Rows] = {"Arguments": [], "Options": []}
     for each in parameters:
         panel = "Arguments" if is_argument(each) else getattr(each, "rich_help_panel", None) or "Options"
         text = (getattr(each, "help", None) or "").rstrip(".")
         found.setdefault(panel, []).append((names_of(each), f"{text} (required)" if each.required else text))
-    return found
+    return {title: rows for title, rows in found.items() if rows}
 
 
 def names_of(parameter: Any) -> str:  # noqa: ANN401
     """All names of an option, short ones first, and what stands for its value; or the name of an argument."""
     if is_argument(parameter):
         return argument_name(parameter)
-    names = ", ".join(sorted(parameter.opts, key=len))
+    names = ", ".join(sorted(parameter.opts, key=lambda name: name.startswith("--")))
     negated = "".join(f" / {name}" for name in parameter.secondary_opts)
     return f"{names}{negated}" if parameter.is_flag else f"{names} {parameter.metavar or 'TEXT'}"
 

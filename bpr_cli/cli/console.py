@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -19,24 +19,16 @@ SHOWN = 20
 """How many failures are shown one by one."""
 
 
-class Advance(Protocol):
-    """Tells a progress display that one more item is done."""
-
-    def __call__(self, remark: str = "") -> None:
-        """Count an item; ``remark`` stands beside the count until the next one."""
-
-
 class Console:
-    """Messages, tables and progress for people, and JSON for programs.
+    """Messages and tables for people, and JSON for programs.
 
     rich is imported when there is something to show, because help texts must not wait for it.
     """
 
     def __init__(self) -> None:
-        from rich.console import Console as RichConsole  # noqa: PLC0415
+        from bpr_cli.system.terminal import message_console  # noqa: PLC0415
 
-        # Texts hold names of the user's files, which rich must neither take for markup nor for emoji.
-        self._messages = RichConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+        self._messages = message_console()
 
     def note(self, message: str) -> None:
         """Say something in passing."""
@@ -85,21 +77,3 @@ class Console:
         for row in rows:
             table.add_row(*row)
         self._messages.print(table)
-
-    @contextmanager
-    def progress(self, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
-        """Show progress over ``total`` items: a bar on a terminal, a line now and then elsewhere.
-
-        Args:
-            title: what is being done.
-            total: number of items.
-            unit: what the items are.
-            done: how many of them were done before.
-        """
-        from bpr_cli.cli.progress import progress_bar, progress_lines  # noqa: PLC0415
-
-        if self._messages.is_interactive:
-            with progress_bar(self._messages, title, total, unit, done) as advance:
-                yield advance
-        else:
-            yield progress_lines(self.note, title, total, unit, done)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bpr_cli.cli import aliases as options
-from bpr_cli.cli.command import Command
+from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
-from bpr_cli.formats.output_checks import check_folder
+from bpr_cli.cli.options import Json, OptionsOf, command_of
+from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:
     from bpr_cli.demo.run import DemoResult
@@ -24,29 +24,36 @@ Example:
 
 
 def demo(
-    out: options.Out = Path("demo"),
-    weights: options.Weights = None,
-    device: options.Device = None,
-    json: options.Json = False,
-    _debug: options.Debug = False,
+    values: Annotated[dict[str, Any], OptionsOf(RefineSettings, ("weights", "device"))],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="PATH", help="Output directory, created if missing (default: demo)"),
+    ] = Path("demo"),
+    json: Json = False,
 ) -> None:
     """Refine an example of every task and draw before/after pictures.
 
-    Writes scenes with exact truth and a photograph with a hand-drawn mask,
-    refines them with the shipped weights, and tells what changed.
+    Writes synthetic scenes with exact ground truth and a photograph with a
+    hand-drawn mask, refines them with the shipped weights, and shows the
+    scores before and after.
     """
+    # NumPy and PyTorch take seconds to import, and help texts must not wait for them.
+    from bpr_cli.formats.output_checks import check_folder  # noqa: PLC0415
+
     check_folder(out, out)
-    # PyTorch takes seconds to import, and help texts must not wait for it.
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 
     console = Console()
-    refiner = Refiner(options.refine_settings(weights=weights, device=device))
+    refiner = Refiner(RefineSettings(**values))
     results = run_demo(out, refiner, lambda name: console.note(f"refining {name}"))
     show(console, results)
     console.note(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
     if json:
         console.result([to_json(result) for result in results])
+
+
+app = app_of(command_of(demo), EXAMPLES)
 
 
 def show(console: Console, results: list[DemoResult]) -> None:
@@ -73,7 +80,3 @@ def change(before: float, after: float) -> str:
 def to_json(result: DemoResult) -> dict[str, object]:
     """The result as plain data."""
     return asdict(result) | {"refined": str(result.refined), "pictures": [str(path) for path in result.pictures]}
-
-
-app = typer.Typer(add_completion=False)
-app.command(cls=Command, epilog=EXAMPLES)(demo)

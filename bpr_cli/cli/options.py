@@ -31,9 +31,7 @@ Predictions = Annotated[
 Images = Annotated[
     Path, typer.Option("--images", "-i", metavar="PATH", help="Directory of the images, or a single image")
 ]
-Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="PATH", help="Output file or directory (created if missing)")
-]
+OUT = typer.Option("--out", "-o", metavar="PATH", help="Output file or directory (created if missing)")
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output")]
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
@@ -141,11 +139,13 @@ class FieldOption:
     def help(self) -> str:
         """The phrase of the field with its default, where there is one to tell."""
         text = self.about.description or ""
-        if self.default in (MISSING, None, False, (), "") or "(default" in text:
+        if self.default is False or self.default in (MISSING, None, (), "") or "(default" in text:
             return text
+        if self.default is True:
+            return f"{text} (default: {self.flags[0].partition('/')[0]})"
         values = sorted(self.default) if isinstance(self.default, frozenset) else [self.default]
-        shown = self.flags[0].partition("/")[0] if self.default is True else ", ".join(map(str, values))
-        return f"{text} (default: {shown})"
+        shown = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+        return f"{text} (default: {', '.join(shown)})"
 
     @property
     def choices(self) -> tuple[str, ...]:

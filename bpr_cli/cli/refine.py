@@ -10,7 +10,7 @@ import typer
 
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import Images, Json, Out, Predictions, command_of
+from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 
@@ -34,7 +34,7 @@ Examples:
 def refine(
     predictions: Predictions,
     images: Images,
-    out: Out,
+    out: Annotated[Path | None, OUT],
     reading: ReadSettings,
     settings: RefineSettings,
     overwrite: Annotated[
@@ -82,9 +82,10 @@ def show_refinement(
     """Refine, and show what was done."""
     from bpr_cli.refinement.job import refine_to  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
 
     refiner = Refiner(settings)
-    with console.progress("refining", len(predictions.items)) as advance:
+    with show_progress(True, "refining", len(predictions.items)) as advance:
         summary = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
@@ -122,11 +123,12 @@ def show_check(
     from bpr_cli.refinement.check import check_predictions  # noqa: PLC0415
     from bpr_cli.refinement.job import check_start  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
+    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
 
     refiner = Refiner(settings)
     if out:
         check_start(refiner, predictions, out, overwrite)
-    with console.progress("checking", len(predictions.items)) as advance:
+    with show_progress(True, "checking", len(predictions.items)) as advance:
         summary = check_predictions(refiner, predictions, lambda _: advance())
     show_failures(console, summary)
     if summary.images:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bpr_cli.cli import aliases as options
-from bpr_cli.cli.aliases import ENGINE
-from bpr_cli.cli.command import Command
+from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
+from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.system.signals import Stopped
 from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
-from bpr_cli.training.settings import TrainSettings
+from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSettings
 
 if TYPE_CHECKING:
     from bpr_cli.training.train import Training, TrainSummary
 
-RECIPE, VALIDATION, FILES = "Recipe", "Validation", "Files"
-"""Panels of the help text."""
+SHORTCUTS = ("steps", "batch_size", "input_size", "validate_every")
+"""Values of the recipe that have an option of their own."""
 
 EXAMPLES = """
 Examples:
@@ -36,138 +35,50 @@ Examples:
 
 
 def train(
-    patches: Annotated[list[Path], typer.Argument(help="Patch sets to train on, made by bpr extract.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="Run directory; one that holds the same run is gone on with.")
+    patches: Annotated[
+        list[Path], typer.Argument(metavar="PATCHES", help="Patch sets to train on, made by bpr extract")
     ],
-    recipe: Annotated[
-        str | None,
+    out: Annotated[
+        Path,
         typer.Option(
-            help=f"{' or '.join(shipped_recipes())}, or a recipe file (default: {DEFAULT_RECIPE}).",
+            "--out", "-o", metavar="PATH", help="Run directory; a run with the same settings in it is resumed"
+        ),
+    ],
+    *,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help=f"{' or '.join(shipped_recipes())}, or a recipe file (default: {DEFAULT_RECIPE})",
+            rich_help_panel=RECIPE,
+        ),
+    ] = DEFAULT_RECIPE,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the recipe; may be repeated",
             rich_help_panel=RECIPE,
         ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a value of the recipe, key=value; may be repeated.", rich_help_panel=RECIPE),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of steps.", rich_help_panel=RECIPE)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Patches a step, over all processes and passes.", rich_help_panel=RECIPE)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", "--lr", help="Highest learning rate.", rich_help_panel=RECIPE)
-    ] = None,
-    input_size: Annotated[
-        int | None,
-        typer.Option(
-            help="Side that patches are resized to, a multiple of 32; 0: as they are.", rich_help_panel=RECIPE
-        ),
-    ] = None,
-    network: Annotated[
-        str | None, typer.Option(help="Network (default: that of --init, or the recipe's).", rich_help_panel=ENGINE)
-    ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(help="Weights to begin with: a shipped name, .safetensors or .pth.", rich_help_panel=ENGINE),
-    ] = None,
-    padding: Annotated[
-        int | None,
-        typer.Option(
-            help="Pixels of context to feed (default: the recipe's, or all there is).", rich_help_panel=ENGINE
-        ),
-    ] = None,
-    mask_patch: Annotated[
-        bool | None,
-        typer.Option("--mask-patch/--no-mask-patch", help="Show the network the coarse mask.", rich_help_panel=ENGINE),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random (default: 0).", rich_help_panel=RECIPE)] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="auto, cpu, cuda, or a GPU such as cuda:1 (default: auto).", rich_help_panel=ENGINE),
-    ] = None,
-    precision: options.PrecisionName = None,
-    accumulate: Annotated[
-        int | None,
-        typer.Option(help="Passes that a step is split into when memory is short.", rich_help_panel=ENGINE),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes that prepare batches (default: 1; the cores beside a GPU).", rich_help_panel=ENGINE
-        ),
-    ] = None,
-    validation: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Patch set to validate on; may be repeated (default: images held out of PATCHES).",
-            rich_help_panel=VALIDATION,
-        ),
-    ] = None,
-    validation_share: Annotated[
-        float | None, typer.Option(help="Share of the images to hold out (default: 0.05).", rich_help_panel=VALIDATION)
-    ] = None,
-    validation_patches: Annotated[
-        int | None, typer.Option(help="Most patches to validate on (default: 2000).", rich_help_panel=VALIDATION)
-    ] = None,
-    validate_every: Annotated[
-        int | None, typer.Option(help="Steps between validations.", rich_help_panel=VALIDATION)
-    ] = None,
-    save_every: Annotated[
-        int | None, typer.Option(help="Steps between saved states (default: 200).", rich_help_panel=FILES)
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the weights (default: that of --out).", rich_help_panel=FILES)
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights.", rich_help_panel=FILES)] = None,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Log for TensorBoard as well.", rich_help_panel=FILES)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start afresh where --out holds a run.", rich_help_panel=FILES)
-    ] = False,
-    json: options.Json = False,
-    _debug: options.Debug = False,
+    recipe_values: Annotated[dict[str, Any], OptionsOf(Recipe, SHORTCUTS)],
+    optimiser_values: Annotated[dict[str, Any], OptionsOf(OptimiserSettings, ("learning_rate",))],
+    values: Annotated[dict[str, Any], OptionsOf(TrainSettings)],
+    json: Json = False,
 ) -> None:
     """Train a network on patch sets.
 
     Writes weights for bpr refine --weights: OUT/best.safetensors and
-    OUT/last.safetensors. Started again with the same settings, a training
-    that was stopped or killed goes on where it was.
+    OUT/last.safetensors. Interrupted runs resume when you repeat the command.
     """
-    shortcuts = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "optimiser.learning_rate": learning_rate,
-        "input_size": input_size,
-        "validate_every": validate_every,
-    }
-    overrides = {**parse_overrides(set_ or []), **options.given(shortcuts)}
-    settings = TrainSettings(
-        load_recipe(recipe or DEFAULT_RECIPE, overrides),
-        tensorboard=tensorboard,
-        overwrite=overwrite,
-        **options.given(  # type: ignore[arg-type]
-            {
-                "network": network,
-                "init": init,
-                "padding": padding,
-                "mask_patch": mask_patch,
-                "validation": tuple(validation) if validation else None,
-                "validation_share": validation_share,
-                "validation_patches": validation_patches,
-                "seed": seed,
-                "name": name,
-                "licence": licence,
-                "device": device,
-                "precision": precision,
-                "accumulate": accumulate,
-                "workers": workers,
-                "save_every": save_every,
-            }
-        ),
-    )
+    shortcuts = recipe_values | {f"optimiser.{name}": value for name, value in optimiser_values.items()}
+    overrides = {**parse_overrides(set_ or []), **shortcuts}
+    settings = TrainSettings(load_recipe(recipe, overrides), **values)
     raise typer.Exit(run(patches, out, settings, json))
+
+
+app = app_of(command_of(train), EXAMPLES)
 
 
 def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> int:
@@ -192,11 +103,13 @@ def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> 
 
 def run_shown(console: Console, training: Training) -> TrainSummary | None:
     """Train with a progress display, in the one process of several that speaks."""
+    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
+
     if not training.processes.leads:
         return training.run()
     if training.start:
         console.note(f"going on after step {training.start} of {training.steps}")
-    with console.progress("training", training.steps, "steps", training.start) as advance:
+    with show_progress(True, "training", training.steps, "steps", training.start) as advance:
         return training.run(lambda loss: advance("" if loss is None else f"loss {loss:.4f}"))
 
 
@@ -210,7 +123,3 @@ def show(console: Console, summary: TrainSummary) -> None:
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
     for path in summary.weights.values():
         console.note(f"written: {path}")
-
-
-app = typer.Typer(add_completion=False)
-app.command(cls=Command, epilog=EXAMPLES)(train)

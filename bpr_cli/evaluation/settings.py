@@ -57,6 +57,8 @@ class EvaluateSettings(Settings):
             "Void label of label maps, besides those of the label set; repeat for several (default: 255)",
             panel=_INPUT,
             flags=("--ignore-label",),
+            metavar="LABEL",
+            repeated=True,
         ),
     ] = None
     max_detections: Annotated[

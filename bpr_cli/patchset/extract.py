@@ -27,6 +27,7 @@ from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 from bpr_cli.settings import Count, build, checked
 from bpr_cli.system.atomic import remove_leftovers
 from bpr_cli.system.journal import Journal
+from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import default_workers, in_order
 
 JOURNAL = ".bpr"
@@ -88,12 +89,8 @@ def extract(
     extraction = Extraction(
         pair_paths(_paths(predictions), _paths(images), _paths(ground_truth), settings), settings, format, task
     )
-    from rich.console import Console  # noqa: PLC0415 - not needed without a progress bar
-    from rich.progress import Progress  # noqa: PLC0415
-
-    with Progress(console=Console(stderr=True), disable=not progress) as bar:
-        shown = bar.add_task("extracting", total=extraction.images)
-        return extraction.run(Path(out), workers, overwrite, lambda: bar.advance(shown))
+    with show_progress(progress, "extracting", extraction.images) as advance:
+        return extraction.run(Path(out), workers, overwrite, advance)
 
 
 def _paths(given: PathLike | Sequence[PathLike] | None) -> list[Path]:

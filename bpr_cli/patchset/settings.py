@@ -94,6 +94,8 @@ class PatchSetSettings(Settings):
             "Label of label maps to treat as void; may be repeated (default: 255 and those of the label set)",
             panel=INPUT,
             flags=("--ignore-label",),
+            metavar="LABEL",
+            repeated=True,
         ),
     ] = None
 

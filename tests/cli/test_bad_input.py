@@ -389,20 +389,26 @@ SETTINGS = [
         "the driver",
         more="--device cuda:99",
     ),
+    Bad(
+        "format",
+        "format is 'voc'; expected one of coco, cityscapes, labels, panoptic, masks",
+        more="--format voc",
+    ),
+    Bad("task", "task is 'depth'; expected one of instance, semantic, panoptic", more="--task depth"),
     Bad("precision", "precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
-    Bad("batch size", "batch_size is 0; expected 1 or more", more="--batch-size 0"),
-    Bad("workers", "workers is -1; expected 1 or more", more="--workers -1"),
+    Bad("batch size", "batch_size is 0; expected a whole number of 1 or more", more="--batch-size 0"),
+    Bad("workers", "workers is -1; expected a whole number of 1 or more", more="--workers -1"),
     Bad("scheme", "scheme is 'all'; expected one of dense, grid, instance, cover", more="--scheme all"),
-    Bad("words for scales", "--scales is 'a,b', expected numbers such as 2,1", more="--scales a,b"),
+    Bad("words for scales", "--scales is 'a,b'; expected numbers such as 2,1", more="--scales a,b"),
     Bad(
         "tiny scale",
-        "scales is (0.1,), expected 1 to 8 numbers from 0.25 to 8, one for each round",
+        "scales is (0.1,); expected a list of 1 to 8 values, each a number from 0.25 to 8",
         more="--scales 0.1",
     ),
     *(
         Bad(
             f"overlap {value}",
-            f"nms_threshold is {value}; expected a number from 0 up to, not including, 1",
+            f"nms_threshold is {value}; expected a number from 0 to below 1",
             more=f"--nms-threshold {value}",
         )
         for value in ("1.0", "-0.1", "nan")
@@ -475,11 +481,9 @@ def test_an_output_that_may_not_be_written(world, refine, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["refine"], "Missing argument 'predictions'."),
+        (["refine"], "Missing argument 'PREDICTIONS'."),
         (["refine", "masks", "--images", "images"], "Missing option '--out' / '-o'."),
         (["refine", "masks", "--batch-size", "many"], "Invalid value for '--batch-size'"),
-        (["refine", "masks", "--format", "voc"], "'voc' is not one of 'coco', 'cityscapes', 'labels', 'panoptic'"),
-        (["refine", "masks", "--task", "depth"], "'depth' is not one of 'instance', 'semantic', 'panoptic'."),
         (["refine", "masks", "--bach-size", "1"], "No such option: --bach-size"),
         (["sharpen"], "No such command 'sharpen'."),
     ],

@@ -63,7 +63,7 @@ def test_every_kind_with_a_baseline(kind: str, here: Path, bpr: Bpr) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_truth_like_predictions_are_perfect(kind: str, here: Path, bpr: Bpr, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evaluations.SHAPES", {"truth": TRUTH, "after": TRUTH, "before": BEFORE})
+    monkeypatch.setattr("tests.cli.evaluations.SHAPES", {"truth": TRUTH, "after": TRUTH, "before": BEFORE})
     paths = make(kind, here)
     done = bpr("evaluate", paths["after"], "--ground-truth", paths["truth"], "--json")
     assert done.code == 0

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bpr_cli import __version__
-from bpr_cli.cli.console import Console
+from bpr_cli.system.terminal import show_progress
 from tests.cli.worlds import results
 
 HELP = {
@@ -172,7 +172,7 @@ def test_a_progress_bar_on_a_terminal(world, random_weights):
 def test_progress_as_lines_on_a_terminal_without_cursor(capsys, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("FORCE_COLOR", "1")
-    with Console().progress("refining", 2) as advance:
+    with show_progress(True, "refining", 2) as advance:
         advance()
         advance()
     assert re.fullmatch(r"refining 2/2, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err)

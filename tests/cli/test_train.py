@@ -119,7 +119,10 @@ def test_a_recipe_file_and_its_errors(train, world):
     [
         (("--recipe", "quick"), "there is no recipe 'quick'; give a file, or one of modern, paper"),
         (("--set", "steps"), "--set is 'steps', expected key=value such as optimiser.learning_rate=0.001"),
-        (("--steps", "0"), "the recipe modern cannot be used: steps is 0; expected a whole number from 1 to 1e+09"),
+        (
+            ("--steps", "0"),
+            "the recipe modern cannot be used: steps is 0; expected a whole number from 1 to 1,000,000,000",
+        ),
         (("--network", "resnet"), "there is no network 'resnet'; the networks are "),
         (
             ("--padding", "99"),
@@ -136,7 +139,8 @@ def test_a_recipe_file_and_its_errors(train, world):
         ),
         (
             ("--input-size", "33"),
-            "the recipe modern cannot be used: input_size is 33; expected a whole number a multiple of 32, ",
+            "the recipe modern cannot be used: input_size is 33; expected a whole number from 0 to 1024, a multiple "
+            "of 32",
         ),
         (("--out", "patches"), "the output patches lies inside patches, which is read; give another --out"),
         (("--out", "images/a.png"), "the output images/a.png is a file, expected a folder"),

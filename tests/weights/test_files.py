@@ -133,7 +133,9 @@ def test_forged_settings_are_refused_before_a_network_is_built(saved, card, monk
 
     forged = json.dumps({**json.loads(card.to_json()), "input_size": 1 << 40})
     monkeypatch.setattr(weights, "build_network", never)
-    assert "input_size is 1099511627776; expected a whole number a multiple of 32" in refusal(rewritten(saved, forged))
+    assert "input_size is 1099511627776; expected a whole number from 32 to 1024, a multiple of 32" in refusal(
+        rewritten(saved, forged)
+    )
 
 
 def test_an_unknown_network_is_answered_with_the_known_ones(saved, card):

@@ -1,0 +1,84 @@
+"""Standard error as people see it: messages, and progress as a bar on a terminal and as lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+PLAIN_INTERVAL = 5.0
+"""Seconds between progress lines where there is no terminal."""
+
+
+class Advance(Protocol):
+    """Tells a progress display that one more item is done."""
+
+    def __call__(self, remark: str = "") -> None:
+        """Count an item; ``remark`` stands beside the count until the next one."""
+
+
+class RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        """Show the speed of the last seconds, or nothing before it is known."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
+
+
+def message_console() -> Console:
+    """Standard error; rich takes nothing in a text for markup or emoji, as texts hold names of the user's files."""
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+@contextmanager
+def show_progress(wanted: bool, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+    """Show progress over items on standard error: a bar on a terminal, a line now and then elsewhere.
+
+    Args:
+        wanted: False shows nothing.
+        title: what is being done.
+        total: number of items.
+        unit: what the items are.
+        done: how many of them were done before.
+    """
+    if not wanted:
+        yield lambda remark="": None  # noqa: ARG005
+        return
+    console = message_console()
+    if console.is_interactive:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(unit))
+        remark_column = TextColumn("{task.fields[remark]}")
+        with Progress(*columns, TimeRemainingColumn(), remark_column, console=console) as bar:
+            task = bar.add_task(title, total=total, completed=done, remark="")
+            yield lambda remark="": bar.update(task, advance=1, remark=remark)
+    else:
+        yield _lines(console.print, title, total, unit, done)
+
+
+def _lines(say: Callable[[str], None], title: str, total: int, unit: str, done: int) -> Advance:
+    """Progress as a line every few seconds and at the end."""
+    began = shown = time.monotonic()
+    before = done
+
+    def advance(remark: str = "") -> None:
+        nonlocal done, shown
+        done += 1
+        now = time.monotonic()
+        if now - shown < PLAIN_INTERVAL and done < total:
+            return
+        shown = now
+        rate = (done - before) / max(now - began, 1e-9)
+        parts = [f"{title} {done}/{total}", f"{rate:.1f} {unit}/s", f"{(total - done) / rate:.0f} s left"]
+        say(", ".join([*parts, remark] if remark else parts))
+
+    return advance
