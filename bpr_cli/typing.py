@@ -1,4 +1,9 @@
-"""Types of the arrays, boxes and sizes that the rooms exchange."""
+"""Types of the arrays, boxes and sizes that the rooms exchange.
+
+Letters of shapes, throughout the program: I images; M masks or segments; H, W rows and columns of an image; h, w those
+of a window or feature map; P patches; S side of a box, the part of a patch that is pasted back; T side of the network's
+input; C channels; N pixels.
+"""
 
 from __future__ import annotations
 

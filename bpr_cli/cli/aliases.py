@@ -48,7 +48,7 @@ SchemeName = Annotated[
     str | None,
     typer.Option(
         "--scheme",
-        help="Where patches lie: dense along the boundary, cover: over a third fewer for slightly less quality; for "
+        help="Where patches lie: dense along the boundary; for "
         f"comparison, grid, or instance: one around each mask (default: {DEFAULTS.scheme}).",
     ),
 ]

@@ -1,8 +1,5 @@
 """Masks and label maps of one image, which all other modules take and give.
 
-Shape letters used throughout the program: I images, M masks (segments), P patches, S patch side, T input size of the
-network, H and W image height and width.
-
 A box is ``(x0, y0, x1, y1)`` in pixels, half-open: it covers columns ``x0 .. x1 - 1`` and rows ``y0 .. y1 - 1``.
 """
 

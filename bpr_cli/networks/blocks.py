@@ -1,7 +1,6 @@
 """Building blocks that the networks in MMSegmentation layout share.
 
-Attribute names follow the parameter names of MMSegmentation checkpoints. Shape letters: P patches, T input size,
-C channels, h and w rows and columns of a feature map.
+Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
 
 from __future__ import annotations

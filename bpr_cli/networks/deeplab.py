@@ -3,8 +3,7 @@
 A network of the comparison in the paper (Hu et al., IJCV 2022, Table 6), in the form that its authors took from
 MMSegmentation 0.7 (DeepLabV3+: Chen et al., ECCV 2018).
 
-Attribute names follow the parameter names of MMSegmentation checkpoints. Shape letters: P patches, T input size,
-C channels, h and w rows and columns of a feature map.
+Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ branches at 1/4, 1/8, 1/16 and 1/32 of the input run side by side and exchange f
 patch enters through a stem convolution of its own, whose output is added to the image's before the first batch norm.
 
 Attribute names follow the parameter names of MMSegmentation checkpoints, so the authors' released weights load
-strictly. Shape letters: P patches, T input size, C channels, h and w rows and columns of a feature map.
+strictly.
 """
 
 from __future__ import annotations

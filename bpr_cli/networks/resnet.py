@@ -5,8 +5,7 @@ MMSegmentation 0.7: ResNet-V1c (He et al., 2016; three 3x3 convolutions as stem:
 stages dilate instead of halving, so that features stay at 1/8 of the input. The mask patch enters through a stem
 convolution of its own, whose output is added to the image's before the first batch norm.
 
-Attribute names follow the parameter names of MMSegmentation checkpoints. Shape letters: P patches, T input size,
-C channels, h and w rows and columns of a feature map.
+Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
 
 from __future__ import annotations

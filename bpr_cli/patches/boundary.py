@@ -6,42 +6,40 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.typing import Box, Size
+from bpr_cli.typing import BoolArray, Box, ByteArray, IntArray, Size
 
 
 @dataclass(frozen=True)
 class BoundaryPixels:
-    """The boundary pixels of one mask, best score first and in raster order among equals.
+    """The boundary pixels of one mask, best score first, in raster order among equals.
 
     Attributes:
         x: int64, (N,), columns in the image.
         y: int64, (N,), rows in the image.
-        score: uint8, (N,), min(n, 9 - n) in 1..4, n being the foreground pixels of the 3 x 3 neighbourhood;
-            a 4.5th of it is the score of the paper.
+        score: uint8, (N,), 1..4; see ``boundary_score``. Divided by 4.5 it is the score of the paper.
     """
 
-    x: NDArray[np.int64]
-    y: NDArray[np.int64]
-    score: NDArray[np.uint8]
+    x: IntArray
+    y: IntArray
+    score: ByteArray
 
     def __len__(self) -> int:
         return len(self.x)
 
 
-def boundary_score(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Score every pixel by how evenly its 3 x 3 neighbourhood is split.
+def boundary_score(mask: BoolArray) -> ByteArray:
+    """Score every pixel by how evenly mask and background share its 3 x 3 neighbourhood.
 
-    Pixels outside the array repeat its edge, so that the image frame is not a boundary (in the authors'
-    release it is: they pad with zeros).
+    Pixels outside the array repeat its edge, so the frame of the image is not a boundary. (In the authors' release it
+    is one: they pad with zeros.)
 
     Args:
         mask: bool, (H, W).
 
     Returns:
-        uint8, (H, W): min(n, 9 - n), n = foreground pixels in the neighbourhood; 0 away from the boundary, 4 at most.
+        uint8, (H, W): min(n, 9 - n) with n mask pixels in the neighbourhood; 0 away from the boundary, at most 4.
     """
     if mask.size == 0:
         return np.zeros(mask.shape, dtype=np.uint8)
@@ -50,10 +48,22 @@ def boundary_score(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def boundary_pixels(mask: Mask) -> BoundaryPixels:
-    """Find the boundary pixels of a mask, looking only at the surroundings of its bounding box."""
+    """Find the boundary pixels of a mask: those whose 3 x 3 neighbourhood has both mask and background.
+
+    Only the surroundings of the bounding box are searched.
+
+    Args:
+        mask: any mask; an empty or full one has no boundary.
+
+    Example:
+        >>> square = np.zeros((8, 8), dtype=bool)
+        >>> square[2:6, 2:6] = True
+        >>> len(boundary_pixels(Mask.from_array(square)))  # 12 inside the square, 20 outside
+        32
+    """
     window = grow(mask.box, 2, mask.size)
     score = boundary_score(mask.window(window))
-    # On a flat array of bool, numpy looks for what is not zero many times as fast.
+    # NumPy searches a flat array of bool much faster than one of numbers or of two dimensions.
     places = np.flatnonzero(score != 0)
     found = score.ravel()[places]
     order = np.argsort(4 - found, kind="stable")
@@ -62,6 +72,6 @@ def boundary_pixels(mask: Mask) -> BoundaryPixels:
 
 
 def grow(box: Box, margin: int, size: Size) -> Box:
-    """Enlarge a box by ``margin`` pixels on every side, cut off at the frame of an image of ``size`` (H, W)."""
+    """Enlarge a box by ``margin`` pixels on every side, within the frame of an image of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, size[1]), min(y1 + margin, size[0])

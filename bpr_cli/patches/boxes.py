@@ -1,68 +1,71 @@
-"""Where patches are cut: the three schemes that the paper compares (Sect. 3.1 and Table 4), and one of ours."""
+"""Where patches lie: the three schemes that the paper compares (Sect. 3.1 and Table 4)."""
 
 from __future__ import annotations
 
 from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
+from bpr_cli.patches import Scheme
 from bpr_cli.patches.boundary import BoundaryPixels
-from bpr_cli.patches.cover import cover
-from bpr_cli.patches.schemes import Scheme
-from bpr_cli.typing import Box, Size
+from bpr_cli.typing import Box, ByteArray, IntArray, Size
 
-Boxes = NDArray[np.int64]
+Boxes = IntArray
 """int64, (P, 4): boxes x0, y0, x1, y1 in pixels, half-open."""
 
 NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
 
 ENLARGEMENT = 0.25
-"""By how much of its longer side the box of the scheme ``instance`` is larger than the mask's bounding box."""
+"""The box of the scheme ``instance`` is larger than the bounding box of the mask by this part of its longer side."""
 
 
 def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
-    """The boxes of a scheme: squares of one size that hold a boundary pixel each, none for a mask without boundary.
+    """Place boxes along the boundary of a mask: squares of one size, each with at least one boundary pixel.
 
     Args:
         mask: the coarse mask.
         pixels: its boundary pixels.
-        scheme: ``dense``, ``grid``, ``instance``, whose box has the size of the mask instead of ``patch_size``, or
-            ``cover``.
+        scheme: ``dense`` along the boundary, the cells of a fixed ``grid``, or one box around the ``instance``, whose
+            size follows the mask instead of ``patch_size``.
         patch_size: side S of the boxes in pixels.
-        nms_threshold: of the scheme ``dense``.
+        nms_threshold: IoU from 0 to 1; only ``dense`` uses it.
 
     Returns:
-        int64, (P, 4); see the function of each scheme.
+        int64, (P, 4), inside the image; without boundary P is 0. See the function of each scheme.
 
     Raises:
         BprError: there is no such scheme.
+
+    Example:
+        >>> square = np.zeros((100, 100), dtype=bool)
+        >>> square[40:60, 40:60] = True
+        >>> mask = Mask.from_array(square)
+        >>> boxes_along(mask, boundary_pixels(mask), "instance", 64, 0.25).tolist()
+        [[37, 37, 62, 62]]
     """
     if scheme == "dense":
         return dense_boxes(pixels, mask.size, patch_size, nms_threshold)
     if scheme == "grid":
         return grid_boxes(pixels, mask.size, patch_size)
     if scheme == "instance":
-        return instance_boxes(mask.box, mask.size) if len(pixels) else np.zeros((0, 4), dtype=np.int64)
-    if scheme == "cover":
-        return cover_boxes(pixels, mask.size, patch_size)
+        return instance_boxes(mask.box, mask.size) if len(pixels) else NO_BOXES
     raise BprError(f"scheme is {scheme!r}; expected one of {', '.join(get_args(Scheme))}")
 
 
 def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
     """Cover the boundary of a mask with square boxes.
 
-    A box is centred on every boundary pixel, non-maximum suppression thins them out, and what is left is moved inside
-    the image. Boxes that fall together by the move are kept once. An image smaller than a patch is overhung at its
-    right and lower edge.
+    Every boundary pixel is the centre of a candidate. Non-maximum suppression thins them out, and the remaining boxes
+    are moved inside the image. Boxes that coincide afterwards are kept once. An image smaller than a patch is overhung
+    at its right and lower edge.
 
     Args:
-        pixels: boundary pixels of the coarse mask; an empty or full mask has none and gets no box.
+        pixels: boundary pixels of the coarse mask.
         size: (H, W) of the image.
         patch_size: side S of the boxes in pixels.
-        nms_threshold: a box whose IoU with a better one exceeds this is dropped; 0 <= nms_threshold <= 1.
+        nms_threshold: a box whose IoU with a better one exceeds this is dropped; 0..1.
 
     Returns:
         int64, (P, 4), best score first.
@@ -71,9 +74,9 @@ def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_thresho
 
 
 def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
-    """Cut the image into a fixed grid of boxes and take those that hold a boundary pixel.
+    """Divide the image into a fixed grid and take the cells with a boundary pixel.
 
-    The grid begins at the top left pixel; its last column and row are moved inside the image. An image smaller than a
+    The grid begins at the top left pixel. Its last column and row are moved inside the image; an image smaller than a
     patch is overhung at its right and lower edge.
 
     Args:
@@ -90,9 +93,9 @@ def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
 
 
 def instance_boxes(box: Box, size: Size) -> Boxes:
-    """One square box around a whole mask, larger than its bounding box by ``ENLARGEMENT``.
+    """One square box around an entire mask, larger than its bounding box by ``ENLARGEMENT``.
 
-    It is centred on the mask and then moved inside the image as far as it fits.
+    It is centred on the mask, then moved inside the image as far as it fits.
 
     Args:
         box: bounding box of the mask, with at least one pixel.
@@ -107,39 +110,23 @@ def instance_boxes(box: Box, size: Size) -> Boxes:
     return move_inside(np.array([[left, top, left + side, top + side]], dtype=np.int64), size)
 
 
-def cover_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
-    """Cover the boundary of a mask with few boxes, leaving out those that would add little; see ``cover``.
-
-    They are then moved inside the image. An image smaller than a patch is overhung at its right and lower edge.
-
-    Args:
-        pixels: boundary pixels of the coarse mask.
-        size: (H, W) of the image.
-        patch_size: side S of the boxes in pixels.
-
-    Returns:
-        int64, (P, 4), most useful first.
-    """
-    return unique_boxes(move_inside(cover(pixels, patch_size), size))
-
-
 def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:
     """Greedy non-maximum suppression of the equal square boxes centred on ``pixels``.
 
-    Because all boxes are equal, the offsets that a kept box suppresses are always the same: a stamp, pressed
-    on a bitmap of the centres that are still alive.
+    All boxes are equal, so a kept box suppresses the same offsets everywhere. These form a stamp, which is pressed on
+    a bitmap of suppressed centres.
 
     Returns:
         int64, (P, 4), in the order of ``pixels``; boxes may reach outside the image.
     """
     if len(pixels) == 0:
-        return np.zeros((0, 4), dtype=np.int64)
+        return NO_BOXES
     stamp = suppression_stamp(patch_size, nms_threshold)
     side, reach = stamp.shape[0], stamp.shape[0] // 2
     left, top = int(pixels.x.min()), int(pixels.y.min())
     width = int(pixels.x.max()) - left + side
     height = int(pixels.y.max()) - top + side
-    # A bytearray answers single look-ups much faster than an array; the array is a view for pressing the stamp.
+    # Single look-ups in a bytearray are much faster than in an array; the array is a view of it, to press the stamp.
     dead = bytearray(width * height)
     bitmap = np.frombuffer(dead, dtype=np.uint8).reshape(height, width)
     column, row = pixels.x - left, pixels.y - top
@@ -153,7 +140,7 @@ def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> B
     return np.stack([x0, y0, x0 + patch_size, y0 + patch_size], axis=1)
 
 
-def suppression_stamp(patch_size: int, nms_threshold: float) -> NDArray[np.uint8]:
+def suppression_stamp(patch_size: int, nms_threshold: float) -> ByteArray:
     """Mark the offsets between two equal squares at which their IoU exceeds the threshold.
 
     Returns:
@@ -164,12 +151,12 @@ def suppression_stamp(patch_size: int, nms_threshold: float) -> NDArray[np.uint8
     suppressed = intersection / (2 * patch_size**2 - intersection) > nms_threshold
     reach = int(suppressed[patch_size - 1].sum()) // 2
     middle = slice(patch_size - 1 - reach, patch_size + reach)
-    stamp: NDArray[np.uint8] = suppressed[middle, middle].astype(np.uint8)
+    stamp: ByteArray = suppressed[middle, middle].astype(np.uint8)
     return stamp
 
 
 def side_of(boxes: Boxes, otherwise: int) -> int:
-    """Side in pixels of boxes that are squares of one size; ``otherwise`` where there are none."""
+    """Side in pixels of boxes that are squares of one size; ``otherwise`` if there are none."""
     return int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else otherwise
 
 
@@ -183,6 +170,6 @@ def move_inside(boxes: Boxes, size: Size) -> Boxes:
 
 
 def unique_boxes(boxes: Boxes) -> Boxes:
-    """Drop repeated boxes and keep the order of the first ones."""
+    """Drop repeated boxes, keeping the first of each."""
     first = np.unique(boxes, axis=0, return_index=True)[1]
     return boxes[np.sort(first)]

@@ -1,7 +1,7 @@
-"""Putting re-decided patches back: averages, refined masks and the contest of labels (BPR, Sect. 3.1 and 3.3).
+"""Paste predicted patches back into masks and label maps (BPR, Sect. 3.1 and 3.3).
 
-Probabilities travel as uint8 in units of 1/255. That keeps them small, and sums of integers do not depend on
-the order or batching of the patches, so neither do results.
+Probabilities are uint8 in units of 1/255. That keeps them small, and sums of integers do not depend on the order or
+batching of the patches, so neither do results.
 """
 
 from __future__ import annotations
@@ -11,27 +11,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import values_of
-from bpr_cli.patches.boxes import Boxes, side_of
-from bpr_cli.typing import Box, Size
+from bpr_cli.patches.boxes import Boxes
+from bpr_cli.patches.crop import resize
+from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray, Size
 
 CERTAIN = 255
-
-
-def to_box_size(probabilities: NDArray[np.uint8], boxes: Boxes) -> NDArray[np.uint8]:
-    """Resize the probabilities of patches, uint8 (P, S, S), to the side of their boxes: bilinear, half-pixel centres.
-
-    Args:
-        probabilities: in units of 1/255.
-        boxes: int64, (P, 4), squares of one size.
-    """
-    side = side_of(boxes, probabilities.shape[-1])
-    if side == probabilities.shape[-1]:
-        return probabilities
-    return np.stack([cv2.resize(patch, (side, side), interpolation=cv2.INTER_LINEAR) for patch in probabilities])
+"""Probability 1."""
 
 
 @dataclass(frozen=True)
@@ -45,20 +33,21 @@ class ProbabilityField:
     """
 
     box: Box
-    total: NDArray[np.int32]
-    count: NDArray[np.int32]
+    total: LabelArray
+    count: LabelArray
 
-    def foreground(self, coarse: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Decide the window: average above one half where patches are, ``coarse`` (h, w) elsewhere."""
+    def foreground(self, coarse: BoolArray) -> BoolArray:
+        """Threshold the window: average above one half where patches are, ``coarse``, bool (h, w), elsewhere."""
         return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
 
 
-def average(boxes: Boxes, probabilities: NDArray[np.uint8], size: Size) -> ProbabilityField:
+def average(boxes: Boxes, probabilities: ByteArray, size: Size) -> ProbabilityField:
     """Average the probabilities of overlapping patches per pixel.
 
     Args:
-        boxes: int64, (P, 4), squares of side S; what hangs over the frame is cut off.
-        probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
+        boxes: int64, (P, 4), squares of one size; parts outside the image are cut off.
+        probabilities: uint8, (P, S, S), foreground probability in units of 1/255; resized bilinearly, with half-pixel
+            centres, where S is not the side of the boxes.
         size: (H, W) of the image.
     """
     if len(boxes) == 0:
@@ -66,36 +55,42 @@ def average(boxes: Boxes, probabilities: NDArray[np.uint8], size: Size) -> Proba
         return ProbabilityField(EMPTY_BOX, nothing, nothing)
     x0, y0 = boxes[:, :2].min(axis=0).tolist()
     x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), [size[1], size[0]]).tolist()
-    # Twice zeros: unlike zeros_like, it takes no memory for what no patch touches.
+    # Two calls of zeros: unlike zeros_like, it takes no memory for what no patch touches.
     total, count = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
-    for box, probability in zip(boxes.tolist(), probabilities, strict=True):
+    for box, patch in zip(boxes.tolist(), probabilities, strict=True):
         rows, columns = slice(box[1] - y0, box[3] - y0), slice(box[0] - x0, box[2] - x0)
         height, width = total[rows, columns].shape
-        total[rows, columns] += probability[:height, :width]
+        total[rows, columns] += resize(patch, box[2] - box[0], cv2.INTER_LINEAR)[:height, :width]
         count[rows, columns] += 1
     return ProbabilityField((x0, y0, x1, y1), total, count)
 
 
-def reassemble(coarse: Mask, boxes: Boxes, probabilities: NDArray[np.uint8]) -> Mask:
+def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     """Make the refined mask: averaged patches above one half, the coarse mask where no patch lies.
 
-    A mask whose every pixel would be lost stays as it was: refinement moves boundaries and removes no segment.
+    A mask that would lose every pixel stays unrefined: refinement moves boundaries and removes no segment.
 
     Args:
-        coarse: the mask the patches were cut from.
-        boxes: int64, (P, 4).
-        probabilities: uint8, (P, S, S), in units of 1/255.
+        coarse: the mask that the patches were cropped from.
+        boxes: int64, (P, 4), squares of one size.
+        probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
+
+    Example:
+        >>> mask = Mask.from_array(np.eye(4, dtype=bool))
+        >>> certain = np.full((1, 2, 2), 255, dtype=np.uint8)
+        >>> reassemble(mask, np.array([[0, 0, 2, 2]]), certain).to_array().astype(int).tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
     """
     if len(boxes) == 0:
         return coarse
     field = average(boxes, probabilities, coarse.size)
     frame = union(field.box, coarse.box)
-    decided = coarse.window(frame)
+    refined = coarse.window(frame)
     x0, y0, x1, y1 = field.box
-    inside = decided[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
+    inside = refined[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
     inside[...] = field.foreground(inside)
-    refined = Mask.from_array(decided, (frame[0], frame[1]), coarse.size)
-    return refined if refined.box != EMPTY_BOX else coarse
+    mask = Mask.from_array(refined, (frame[0], frame[1]), coarse.size)
+    return mask if mask.box != EMPTY_BOX else coarse
 
 
 def union(first: Box, second: Box) -> Box:
@@ -107,22 +102,22 @@ def union(first: Box, second: Box) -> Box:
 
 @dataclass(frozen=True)
 class RefinedLabel:
-    """The averaged probabilities of one label of a label map."""
+    """The averaged probability of one label of a label map."""
 
     label: int
     field: ProbabilityField
 
 
 def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
-    """Let the labels compete: every pixel takes the most confident one, ties keep the coarse label (Sect. 3.3).
+    """Fuse the labels by arg-max, so that every pixel gets the most probable one (Sect. 3.3).
 
-    A label is as confident as its averaged probability where it has patches, and elsewhere 1 on its coarse
-    pixels and 0 on others. Void pixels take no part. A label that would lose its last pixel keeps its coarse ones.
-    Between equally confident labels that are not the coarse one, the earlier entry wins.
+    The probability of a label is its average where it has patches; elsewhere it is 1 on its coarse pixels and 0 on
+    others. Ties keep the coarse label, or else go to the earlier entry. Void pixels stay void. A label that would lose
+    its last pixel keeps its coarse ones.
 
     Args:
-        coarse: the label map the patches were cut from.
-        refined: at most one entry a label; labels without an entry count as unrefined.
+        coarse: the label map that the patches were cropped from.
+        refined: at most one entry per label; labels without an entry stay unrefined.
     """
     labels = coarse.labels.copy()
     before, after = coarse.labels.ravel(), labels.ravel()
@@ -131,32 +126,32 @@ def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
     best = np.ones(before.size, dtype=np.float32)
     for claim in claims:
         own = before[claim.pixels] == claim.label
-        best[claim.pixels[own]] = claim.confidence[own]
+        best[claim.pixels[own]] = claim.probability[own]
     for claim in claims:
-        wins = claim.confidence > best[claim.pixels]
+        wins = claim.probability > best[claim.pixels]
         after[claim.pixels[wins]] = claim.label
-        best[claim.pixels[wins]] = claim.confidence[wins]
+        best[claim.pixels[wins]] = claim.probability[wins]
     _restore_vanished(after, before)
     return LabelMap(labels, coarse.void)
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a label says of the contested pixels under its patches; of all others it has nothing new to say.
+    """The probability of one label on the pixels under its patches, without void ones.
 
     Attributes:
-        label: who claims.
-        pixels: int64, (N,), places in the flattened map.
-        confidence: float32, (N,), averaged probability, 0..1.
+        label: the label.
+        pixels: int64, (N,), indices into the flattened map.
+        probability: float32, (N,), averaged over patches, 0..1.
     """
 
     label: int
-    pixels: NDArray[np.int64]
-    confidence: NDArray[np.float32]
+    pixels: IntArray
+    probability: FloatArray
 
 
-def _claim(entry: RefinedLabel, width: int, contested: NDArray[np.bool_]) -> _Claim:
-    """The claim of a label in a map of ``width`` columns; ``contested`` (H * W) is false where nobody may claim."""
+def _claim(entry: RefinedLabel, width: int, contested: BoolArray) -> _Claim:
+    """The claim of a label in a map of ``width`` columns; ``contested``, bool (H * W), is False on void pixels."""
     x0, y0, x1, _ = entry.field.box
     total, count = entry.field.total.ravel(), entry.field.count.ravel()
     covered = np.flatnonzero(count != 0)
@@ -167,9 +162,9 @@ def _claim(entry: RefinedLabel, width: int, contested: NDArray[np.bool_]) -> _Cl
     return _Claim(entry.label, pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32))
 
 
-def _restore_vanished(labels: NDArray[np.int32], coarse: NDArray[np.int32]) -> None:
-    """Bring back labels without any pixel, both maps flattened."""
-    # A label may live on only where another is restored, so look again until none is missing.
+def _restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:
+    """Give labels without any pixel their coarse pixels back; both maps are flattened."""
+    # Restoring a label may take the last pixels of another, so look again until none is missing.
     while (vanished := np.setdiff1d(coarse[labels != coarse], values_of(labels))).size:
         restored = np.isin(coarse, vanished)
         labels[restored] = coarse[restored]

@@ -16,7 +16,7 @@ from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import boxes_along
-from bpr_cli.patches.crop import cut, cut_mask, padding_around, reflected_range, resize
+from bpr_cli.patches.crop import crop_mask, padding_around, reflected_range, resize
 from bpr_cli.patchset.layout import SourceCounts
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, MatchedMask, match_masks, void_for
 from bpr_cli.patchset.record import VOID, PatchSample, encode_sample
@@ -213,11 +213,11 @@ def crop_patch(image: ByteArray, matched: MatchedMask, box: Box, settings: Patch
     columns = reflected_range(x0 - padding, x1 + padding, image.shape[1])
     coarse, true, void = (
         # INTER_NEAREST would take corners for centers.
-        resize(cut_mask(mask, rows, columns), settings.side, cv2.INTER_NEAREST_EXACT)
+        resize(crop_mask(mask, rows, columns), settings.side, cv2.INTER_NEAREST_EXACT)
         for mask in (matched.coarse.mask, matched.truth, matched.void)
     )
     truth = np.where(true == 1, 1, np.where(void == 1, VOID, 0)).astype(np.uint8)
-    return PatchSample(resize(cut(image, rows, columns), settings.side, cv2.INTER_LINEAR), coarse, truth)
+    return PatchSample(resize(image[rows][:, columns], settings.side, cv2.INTER_LINEAR), coarse, truth)
 
 
 def is_useful(patch: PatchSample, settings: PatchSetSettings, of_map: bool) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from bpr_cli.patches.schemes import Scheme
+from bpr_cli.patches import Scheme
 from bpr_cli.settings import Settings, option
 
 SetScheme = Literal[Scheme, "image"]
@@ -37,8 +37,8 @@ class PatchSetSettings(Settings):
     scheme: Annotated[
         SetScheme,
         option(
-            "Where patches lie: dense along the boundary, cover: fewer of them, grid, instance: one per mask, or "
-            "image: store whole images, from which training crops its own patches",
+            "Patch placement: dense along the boundary; for comparison grid, or instance, one patch around each mask; "
+            "or image: store whole images, from which training crops its own patches",
             panel=PATCHES,
         ),
     ] = "dense"

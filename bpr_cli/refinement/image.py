@@ -12,8 +12,8 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction
 from bpr_cli.masks.runs import values_of
 from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
-from bpr_cli.patches.crop import Patches, crop_into, padding_around
-from bpr_cli.patches.paste import RefinedLabel, average, fuse, reassemble, to_box_size
+from bpr_cli.patches.crop import Patches, crop, padding_around
+from bpr_cli.patches.paste import RefinedLabel, average, fuse, reassemble
 from bpr_cli.refinement.bounds import Bounded, Bounds, bound
 from bpr_cli.refinement.changes import changes_of
 from bpr_cli.refinement.core import NO_CORE, keep_core
@@ -264,7 +264,7 @@ def make_segment(mask: Mask, how: Pass, side: int, taking_part: bool) -> Segment
 def crop_segment(patches: Patches, image: NDArray[np.uint8], segment: Segment, how: Pass) -> None:
     """Fill patches with the boxes of a segment, with context in proportion to their size."""
     padding = padding_around(side_of(segment.boxes, how.patch_size), how.patch_size, how.padding)
-    crop_into(patches, image, segment.mask, segment.boxes, padding)
+    crop(image, segment.mask, segment.boxes, padding, patches)
 
 
 def paste(
@@ -290,8 +290,7 @@ def paste(
 def pasted(cut_image: CutImage, probabilities: NDArray[np.uint8]) -> Prediction:
     """The refined prediction, however far it went; see ``paste``."""
     ends = np.cumsum([len(segment.boxes) for segment in cut_image.segments])
-    split = np.split(probabilities, ends[:-1]) if len(ends) else []
-    decided = [to_box_size(part, each.boxes) for part, each in zip(split, cut_image.segments, strict=True)]
+    decided = np.split(probabilities, ends[:-1]) if len(ends) else []
     if isinstance(cut_image.prediction, LabelMap):
         return paste_labels(cut_image, cut_image.prediction, decided)
     coarse = cut_image.segments

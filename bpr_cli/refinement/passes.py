@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bpr_cli.patches.schemes import Scheme
+from bpr_cli.patches import Scheme
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.weights.card import WeightsCard
 

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from bpr_cli.inference.settings import PANEL as ENGINE
 from bpr_cli.inference.settings import InferenceSettings
-from bpr_cli.patches.schemes import Scheme
+from bpr_cli.patches import Scheme
 from bpr_cli.settings import Count, Fraction, NonNegative, option
 from bpr_cli.system.threads import default_workers
 from bpr_cli.weights.card import Scales
@@ -21,7 +21,7 @@ LIMITS = "Bounds"
 class RefineSettings(InferenceSettings):
     """How masks are refined. What is None is taken from the weights; limits of None do not apply.
 
-    ``scheme`` is the paper's Table 4 and, for ``cover``, ``patches/cover.py``; only ``dense`` uses ``nms_threshold``.
+    ``scheme`` is the paper's Table 4; only ``dense`` uses ``nms_threshold``.
     The limits and the interior that masks keep are defined in ``refinement/limits.py``.
     """
 
@@ -32,8 +32,7 @@ class RefineSettings(InferenceSettings):
     scheme: Annotated[
         Scheme,
         option(
-            "Patch placement: dense along the boundary; cover, a third fewer patches for slightly less quality; for "
-            "comparison grid, or instance, one patch around each mask"
+            "Patch placement: dense along the boundary; for comparison grid, or instance, one patch around each mask"
         ),
     ] = "dense"
     scales: Annotated[

@@ -35,8 +35,8 @@ from quality import SOURCES, Figures, refine_and_measure
 
 from bpr_cli import Refiner, RefineSettings
 from bpr_cli.networks.registry import NETWORKS
+from bpr_cli.patches import Scheme
 from bpr_cli.patches.crop import Patches
-from bpr_cli.patches.schemes import Scheme
 from bpr_cli.patchset.extract import Extraction
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths

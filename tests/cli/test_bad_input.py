@@ -398,7 +398,7 @@ SETTINGS = [
     Bad("precision", "precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
     Bad("batch size", "batch_size is 0; expected a whole number of 1 or more", more="--batch-size 0"),
     Bad("workers", "workers is -1; expected a whole number of 1 or more", more="--workers -1"),
-    Bad("scheme", "scheme is 'all'; expected one of dense, grid, instance, cover", more="--scheme all"),
+    Bad("scheme", "scheme is 'all'; expected one of dense, grid, instance", more="--scheme all"),
     Bad("words for scales", "--scales is 'a,b'; expected numbers such as 2,1", more="--scales a,b"),
     Bad(
         "tiny scale",

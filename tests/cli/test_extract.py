@@ -127,7 +127,7 @@ BAD = [
     (("nowhere",), "nowhere does not exist, expected a file or directory of predictions; check the path"),
     (("after", "-i", "images", "-i", "images"), "images: 3 paths for 1 predictions; give one for all, or one for each"),
     (("after", "-g", "truth", "-g", "truth"), "ground truth: 3 paths for 1 predictions"),
-    (("after", "--scheme", "sparse"), "scheme is 'sparse'; expected one of dense, grid, instance, cover"),
+    (("after", "--scheme", "sparse"), "scheme is 'sparse'; expected one of dense, grid, instance"),
     (("after", "--patch-size", "1"), "patch_size is 1; expected a whole number from 4 to 2048"),
     (("after", "--padding", "-1"), "padding is -1; expected"),
     (("after", "--jpeg", "101"), "jpeg is 101; expected a whole number from 1 to 100"),

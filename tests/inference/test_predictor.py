@@ -12,11 +12,11 @@ from bpr_cli.inference import predictor as module
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor, is_out_of_memory
 from bpr_cli.inference.settings import InferenceSettings
-from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.crop import Patches, crop_patches
+from bpr_cli.patches.crop import Patches
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights
 from tests.inference.engines import CARDS, loaded, random_patches, undecided_network
+from tests.patches.drawn import cropped
 
 CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
 
@@ -121,7 +121,7 @@ def test_the_authors_pipeline_is_reproduced(shared_fixtures):
         reference = dict(arrays)
     boxes = np.array([[0, 0, 64, 64]])
     rgb, masks = reference["patch_bgr_u8"][..., ::-1], reference["patch_mask_u8"]
-    parts = [crop_patches(image, Mask.from_array(mask), boxes, 0, 128) for image, mask in zip(rgb, masks, strict=True)]
+    parts = [cropped(image, mask > 0, boxes, 0, 128) for image, mask in zip(rgb, masks, strict=True)]
     patches = Patches(np.concatenate([part.image for part in parts]), np.concatenate([part.mask for part in parts]))
     np.testing.assert_array_equal(patches.mask, reference["coarse_mask_u8"] > 0)
     weights = load_weights(shared_fixtures / "hrnet18s_128.pth")

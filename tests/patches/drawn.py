@@ -3,7 +3,16 @@
 import numpy as np
 from hypothesis import strategies as st
 
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.crop import Patches, crop
+
 THRESHOLDS = st.sampled_from([0.0, 0.1, 0.15, 0.25, 1 / 3, 0.5, 0.55, 0.6, 0.75, 0.9, 0.99, 1.0])
+
+
+def cropped(image: np.ndarray, mask: np.ndarray, boxes: np.ndarray, padding: int, input_size: int) -> Patches:
+    patches = Patches.empty(len(boxes), input_size)
+    crop(image, Mask.from_array(mask), boxes, padding, patches)
+    return patches
 
 
 def sizes(largest: int = 20) -> st.SearchStrategy:

@@ -5,9 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.crop import crop_patches
-from tests.patches.drawn import planes
+from tests.patches.drawn import cropped, planes
 
 
 def mirrored(index: int, length: int) -> int:
@@ -33,7 +31,7 @@ def image_like(plane: np.ndarray, seed: int = 0) -> np.ndarray:
 def test_a_patch_at_its_own_size_is_the_reflected_image(plane, side, padding, x, y):
     image, box = image_like(plane), (x, y, x + side, y + side)
     context = (x - padding, y - padding, x + side + padding, y + side + padding)
-    patches = crop_patches(image, Mask.from_array(plane), np.array([box]), padding, side + 2 * padding)
+    patches = cropped(image, plane, np.array([box]), padding, side + 2 * padding)
     assert len(patches) == 1
     np.testing.assert_array_equal(patches.image[0], cut_by_pixel(image, context))
     np.testing.assert_array_equal(patches.mask[0], cut_by_pixel(plane, context))
@@ -46,7 +44,7 @@ def test_a_patch_at_its_own_size_is_the_reflected_image(plane, side, padding, x,
 def test_resizing_has_half_pixel_centres_for_image_and_mask(side, padding, target):
     plane = np.random.default_rng(2).random((150, 160)) < 0.5
     image, box = image_like(plane), (30, 40, 30 + side, 40 + side)
-    patches = crop_patches(image, Mask.from_array(plane), np.array([box]), padding, target)
+    patches = cropped(image, plane, np.array([box]), padding, target)
     window = (slice(40 - padding, 40 + side + padding), slice(30 - padding, 30 + side + padding))
     exact = torch.from_numpy(image[window]).permute(2, 0, 1)[None].float()
     smooth = functional.interpolate(exact, size=(target, target), mode="bilinear", align_corners=False)
@@ -60,17 +58,16 @@ def test_resizing_has_half_pixel_centres_for_image_and_mask(side, padding, targe
 def test_images_with_any_strides_are_cut_alike():
     plane = np.random.default_rng(3).random((30, 20)) < 0.5
     image, boxes = image_like(plane), np.array([[0, 0, 8, 8], [12, 22, 20, 30]])
-    mask = Mask.from_array(plane)
-    expected = crop_patches(image, mask, boxes, 2, 16)
+    expected = cropped(image, plane, boxes, 2, 16)
     for view in (np.asfortranarray(image), image[..., ::-1].copy()[..., ::-1]):
-        found = crop_patches(view, mask, boxes, 2, 16)
+        found = cropped(view, plane, boxes, 2, 16)
         np.testing.assert_array_equal(found.image, expected.image)
         np.testing.assert_array_equal(found.mask, expected.mask)
 
 
 def test_no_boxes_give_no_patches():
     plane = np.zeros((4, 4), bool)
-    patches = crop_patches(image_like(plane), Mask.from_array(plane), np.zeros((0, 4), np.int64), 3, 16)
+    patches = cropped(image_like(plane), plane, np.zeros((0, 4), np.int64), 3, 16)
     assert patches.image.shape == (0, 16, 16, 3)
     assert patches.mask.shape == (0, 16, 16)
     assert len(patches) == 0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patches.boxes import boxes_along, cover_boxes, dense_boxes
+from bpr_cli.patches.boxes import boxes_along, dense_boxes
 from tests.patches.drawn import planes
 
 SIDES = st.sampled_from([1, 2, 3, 5, 8, 16, 64])
@@ -74,7 +74,7 @@ def test_the_box_of_an_instance_is_centred_where_there_is_room():
     assert along(plane, "instance") == [(28, 14, 48, 34)]
 
 
-@pytest.mark.parametrize("scheme", ["dense", "grid", "instance", "cover"])
+@pytest.mark.parametrize("scheme", ["dense", "grid", "instance"])
 @pytest.mark.parametrize("value", [True, False])
 def test_a_mask_without_boundary_has_no_box(scheme, value):
     assert along(np.full((9, 7), value), scheme) == []
@@ -86,12 +86,6 @@ def test_the_dense_scheme_is_that_of_dense_boxes(plane):
     assert along(plane, "dense") == list(map(tuple, dense_boxes(pixels, plane.shape, 4, 0.25).tolist()))
 
 
-@given(planes())
-def test_the_scheme_cover_is_that_of_cover_boxes(plane):
-    pixels = boundary_pixels(Mask.from_array(plane))
-    assert along(plane, "cover") == list(map(tuple, cover_boxes(pixels, plane.shape, 4).tolist()))
-
-
 def test_an_unknown_scheme_is_answered_with_the_known_ones():
-    with pytest.raises(BprError, match="scheme is 'sparse'; expected one of dense, grid, instance, cover"):
+    with pytest.raises(BprError, match="scheme is 'sparse'; expected one of dense, grid, instance"):
         along(np.eye(5, dtype=bool), "sparse")

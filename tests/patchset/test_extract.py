@@ -255,7 +255,7 @@ def test_another_seed_draws_other_patches(world, tmp_path):
     assert [drawn[0].origin(number) for number in range(8)] != [drawn[1].origin(number) for number in range(8)]
 
 
-@pytest.mark.parametrize("scheme", ["dense", "grid", "instance", "cover"])
+@pytest.mark.parametrize("scheme", ["dense", "grid", "instance"])
 def test_every_scheme_makes_patches_of_one_size(world, tmp_path, scheme):
     patch_set = extract(world("labels"), tmp_path / "set", replace(SETTINGS, scheme=scheme)).patch_set
     assert len(patch_set) > 0

@@ -36,7 +36,7 @@ def test_settings_load_without_numpy():
         ({"patch_size": 3}, "patch_size is 3"),
         ({"patch_size": 64.0}, "patch_size is 64.0"),
         ({"padding": -1}, "padding is -1"),
-        ({"scheme": "sparse"}, "scheme is 'sparse'; expected one of dense, grid, instance, cover"),
+        ({"scheme": "sparse"}, "scheme is 'sparse'; expected one of dense, grid, instance"),
         ({"nms_threshold": 1}, "nms_threshold is 1"),
         ({"nms_threshold": "0"}, "nms_threshold is '0'"),
         ({"min_iou": -0.1}, "min_iou is -0.1"),

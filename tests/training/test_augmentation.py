@@ -8,8 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.crop import crop_patches
 from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.training import photometric
 from bpr_cli.training.augmentation import (
@@ -23,6 +21,7 @@ from bpr_cli.training.augmentation import (
     vary_crop,
 )
 from bpr_cli.training.settings import CoarseSettings, GeometrySettings, ImageSettings
+from tests.patches.drawn import cropped
 from tests.training.toy_data import TOY, disc, small_recipe, still, toy
 
 NONE = GeometrySettings(flip=0, flip_vertical=0, zoom=0, zoom_range=(1, 1), shift=0)
@@ -225,7 +224,7 @@ def test_without_chances_the_network_is_shown_what_refinement_cuts(padding, inpu
     sample = toy(5)
     found = Augmentation(still(small_recipe()), sizes)(sample, no_other, np.random.default_rng(0))
     box = np.array([[12, 12, 28, 28]])
-    expected = crop_patches(sample.image, Mask.from_array(sample.coarse), box, padding, input_size)
+    expected = cropped(sample.image, sample.coarse > 0, box, padding, input_size)
     np.testing.assert_array_equal(found.image, expected.image[0])
     np.testing.assert_array_equal(found.coarse, expected.mask[0])
 
