@@ -154,7 +154,7 @@ class Writer(ABC):
 
 
 @dataclass(frozen=True)
-class Inputs:
+class SetInputs:
     """What a set was opened from, as it was given; plain data, ready for JSON.
 
     Attributes:
@@ -191,15 +191,25 @@ class PredictionSet(ABC):
     omits_empty_images: bool = False
     items: list[Item]
     failures: list[Failure]
-    inputs: Inputs | None = None
+    inputs: SetInputs | None = None
 
     @abstractmethod
-    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
+    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """List what ``source`` holds and find the image of every item.
 
         Raises:
             BprError: it holds nothing of this format.
         """
+
+    @classmethod
+    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+        """Whether ``source`` looks like this format; asked in the order of ``FORMATS``.
+
+        Args:
+            source: the files.
+            task: what the set must be, or None.
+        """
+        return False
 
     @abstractmethod
     def read(self, item: Item) -> Prediction:

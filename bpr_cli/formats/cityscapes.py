@@ -1,4 +1,4 @@
-"""Cityscapes instance results: for every image a text file of ``mask.png labelID score`` lines, and the masks."""
+"""Cityscapes instance results: for each image a text file of ``mask.png labelID score`` lines, and the masks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
-from bpr_cli.formats.binary import encode_mask, read_mask
-from bpr_cli.formats.categories import is_category, is_finite
-from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
+from bpr_cli.formats.coco_json import is_category, is_finite
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
+from bpr_cli.formats.label_maps import encode_mask, read_mask
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
@@ -53,7 +53,7 @@ def _has_result_lines(path: Path) -> bool:
 
 
 def _decode(content: bytes) -> str:
-    # File names may be in any encoding; this one gives back the same name when a file is opened.
+    # File names may be in any encoding; with this one, opening a file by such a name uses the same bytes.
     return content.decode("utf-8", "surrogateescape")
 
 
@@ -68,8 +68,8 @@ class CityscapesSet(PredictionSet):
     task = Task.INSTANCE
     family = "cityscapes"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:  # noqa: ARG002
-        """Parse the result files, check that the masks exist, and find the images; there are no options.
+    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:  # noqa: ARG002
+        """Parse the result files, check that the masks exist, and find the images.
 
         Raises:
             BprError: there is no result file.
@@ -85,20 +85,25 @@ class CityscapesSet(PredictionSet):
         self._records: dict[str, list[SegmentRecord]] = {}
         self._owners: dict[Path, str] = {}
         self._foregrounds: dict[Path, int | None] = {}
-        self.items, self.failures = match_images([self._entry(file) for file in files], index)
+        self.items, self.failures = match_images([self._candidate(file) for file in files], index)
 
-    def _entry(self, file: Path) -> Entry:
+    @classmethod
+    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+        """A folder with result files."""
+        return bool(result_files(source))
+
+    def _candidate(self, file: Path) -> Candidate:
         name = file.as_posix()
         try:
             lines = self._parse(file)
             self._masks[name] = [mask for mask, _ in lines]
             self._records[name] = [record for _, record in lines]
         except BprError as error:
-            return Entry(name, problem=str(error))
-        return Entry(name, (file.with_suffix("").as_posix(),))
+            return Candidate(name, problem=str(error))
+        return Candidate(name, (file.with_suffix("").as_posix(),))
 
     def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
-        """Masks of a result file, relative to the root and in the order of its lines, and what is said of them."""
+        """The masks of a result file, relative to the root, with what it states of them, in the order of its lines."""
         masks = []
         for number, line in enumerate(_decode(read_bytes(self._root / file)).split("\n"), start=1):
             if not line.strip():

@@ -1,4 +1,4 @@
-"""COCO instance results: a JSON list of records, or an annotations object that is refined in place."""
+"""COCO instance results: a JSON list of records, or an annotation file, whose records are then refined."""
 
 from __future__ import annotations
 
@@ -20,11 +20,21 @@ from bpr_cli.formats.base import (
     Writer,
     Written,
 )
-from bpr_cli.formats.categories import box_area, is_finite, read_categories, read_record
-from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
-from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
+from bpr_cli.formats.coco_json import (
+    ImageTable,
+    Measures,
+    box_area,
+    image_names_of,
+    is_coco,
+    is_finite,
+    is_id,
+    is_panoptic,
+    read_categories,
+    read_record,
+    records_of,
+)
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
-from bpr_cli.formats.measures import Measures
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
@@ -32,27 +42,16 @@ from bpr_cli.system.paths import output_file
 from bpr_cli.typing import Size
 
 MOST_UNPACKED = 2**32
-"""Bytes that the masks of an image may take together, each cut to the box that holds it."""
-
-
-def is_coco(document: Json) -> bool:
-    """Whether a JSON document looks like COCO instance results or annotations."""
-    records = _records_of(document)
-    return bool(records) and any(isinstance(record, dict) and "segmentation" in record for record in records)
-
-
-def _records_of(document: Json) -> list[Json]:
-    records = document.get("annotations") if isinstance(document, dict) else document
-    return records if isinstance(records, list) else []
+"""Bytes that the masks of an image may take together, each as the crop to its bounding box."""
 
 
 @dataclass
 class _Group:
-    """The records of one image, by their index in the file.
+    """The records of one image.
 
     Attributes:
         image_id: as the first record has it.
-        records: index and record, in the order of the file.
+        records: by their index in the file, in its order.
         problem: what is wrong with the first broken record, or None.
     """
 
@@ -64,7 +63,7 @@ class _Group:
 class CocoSet(PredictionSet):
     """COCO instance results; an item is one image with all its records, named by the image id.
 
-    One broken record fails the image it belongs to, so that no image is written with some of its masks missing.
+    A broken record makes its whole image fail, so that no image is written with some of its masks missing.
     """
 
     format = "coco"
@@ -73,38 +72,43 @@ class CocoSet(PredictionSet):
     family: Family = "coco"
     omits_empty_images = True
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
+    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """Check the records, group them by image, and find the images.
 
         Raises:
-            BprError: the file is not COCO results at all.
+            BprError: no record of the file has a segmentation.
         """
         self.path = source.document_path
         self.document = source.document
-        self._records = _records_of(self.document)
+        self._records = records_of(self.document)
         if not is_coco(self.document):
             raise BprError(
                 f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
                 "image_id, category_id, segmentation and score"
             )
         self._index = index
-        self._table = _image_table(self.document, self.path, options)
-        self._hint = "; check --image-info" if options.image_info else ""
+        self._table = _image_table(self.document, self.path, settings)
+        self._hint = "; check --image-info" if settings.image_info else ""
         self._groups: dict[str, _Group] = {}
         orphans = self._group_records()
-        entries = {min(group.records): self._entry(name, group) for name, group in self._groups.items()}
-        in_order = [entry for _, entry in sorted({**entries, **orphans}.items(), key=lambda pair: pair[0])]
+        candidates = {min(group.records): self._candidate(name, group) for name, group in self._groups.items()}
+        in_order = [candidate for _, candidate in sorted({**candidates, **orphans}.items(), key=lambda pair: pair[0])]
         self.items, self.failures = match_images(in_order, index)
 
-    def _group_records(self) -> dict[int, Entry]:
-        """Sort the records into groups; gives those that belong to no image, by index."""
+    @classmethod
+    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+        """A JSON file whose records have a segmentation, and which is not panoptic."""
+        return is_coco(source.telling_document) and not is_panoptic(source.telling_document)
+
+    def _group_records(self) -> dict[int, Candidate]:
+        """Group the records by image; returns those that belong to no image, by index."""
         orphans = {}
         for index, record in enumerate(self._records):
             image_id = record.get("image_id") if isinstance(record, dict) else None
             if image_id is None or not is_id(image_id):
                 found = "no image_id" if image_id is None else f"the image_id {image_id!r}"
                 problem = f"{self.path}: record {index} has {found}, expected a number or a text"
-                orphans[index] = Entry(f"record {index}", problem=problem)
+                orphans[index] = Candidate(f"record {index}", problem=problem)
                 continue
             group = self._groups.setdefault(str(image_id), _Group(image_id))
             group.records[index] = record
@@ -126,12 +130,12 @@ class CocoSet(PredictionSet):
         name = f"record {index} (id {record['id']!r})" if "id" in record else f"record {index}"
         return f"{self.path}: {name} of image {record['image_id']!r} is broken: {error}"
 
-    def _entry(self, name: str, group: _Group) -> Entry:
+    def _candidate(self, name: str, group: _Group) -> Candidate:
         sizes = {rle.size_of(record["segmentation"]) for record in group.records.values() if group.problem is None}
         stated = sorted(size for size in sizes if size is not None)
         if len(stated) > 1:
             shapes = " and ".join(f"{height} x {width}" for height, width in stated[:2])
-            return Entry(name, problem=f"{self.path}: the masks of image {name} have different sizes ({shapes})")
+            return Candidate(name, problem=f"{self.path}: the masks of image {name} have different sizes ({shapes})")
         known = self.image_record(group.image_id)
         if self._table and known is None:
             group.problem = group.problem or (
@@ -139,7 +143,7 @@ class CocoSet(PredictionSet):
                 f"expected one of the ids in the images list{self._hint}"
             )
         names = (known.file_name,) if known else image_names_of(group.image_id)
-        return Entry(name, names, group.problem, "" if self._table else ", or name the images with --image-info")
+        return Candidate(name, names, group.problem, "" if self._table else ", or name the images with --image-info")
 
     def read(self, item: Item) -> Prediction:
         """The masks of one image, in the order of its records."""
@@ -153,7 +157,7 @@ class CocoSet(PredictionSet):
         for index, record in group.records.items():
             masks.append(self._mask(index, record, size))
             unpacked += masks[-1].crop.size
-            # A few letters can stand for a mask of a whole frame, and many such masks for all the memory there is.
+            # A few characters can encode a mask of a whole image, and many such masks would fill the memory.
             if unpacked > MOST_UNPACKED:
                 raise BprError(
                     f"{self.path}: the masks of image {item.name} unpack to more than {MOST_UNPACKED >> 20} MiB, "
@@ -162,7 +166,7 @@ class CocoSet(PredictionSet):
         return tuple(masks)
 
     def _polygon_size(self, item: Item, group: _Group) -> Size:
-        """Size of the image's masks: polygons do not state it, so other masks, the list of images or the file does."""
+        """(H, W) of the polygons of an image: as its other masks, the list of images or the image file state it."""
         for record in group.records.values():
             stated = rle.size_of(record["segmentation"])
             if stated:
@@ -177,7 +181,7 @@ class CocoSet(PredictionSet):
             raise BprError(self._sentence(index, record, error)) from error
 
     def records_of(self, item: Item) -> dict[int, Record]:
-        """The records of one image by their index in the file."""
+        """The records of one image, by their index in the file."""
         return self._groups[item.name].records
 
     def file(self, item: Item) -> Path:  # noqa: ARG002
@@ -197,16 +201,16 @@ class CocoSet(PredictionSet):
         return self._groups[item.name].image_id
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) that the masks of an item state, else its entry in the list of images."""
+        """(H, W) that the masks of an item state, or else the list of images."""
         stated = (rle.size_of(record["segmentation"]) for record in self.records_of(item).values())
         known = self.image_record(self.image_id(item))
         return next((size for size in stated if size), known.size if known else None)
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What the records of one image say, in the order of the file.
+        """What the records of one image state, in the order of the file.
 
-        The area of results is that of their boxes where they have any, as pycocotools takes it; of annotations it is
-        the area stated.
+        The area of annotations is the one stated. Of results it is the area of their boxes, if they have any, as in
+        pycocotools.
         """
         boxes = isinstance(self.document, list) and box_area(self._records[0]) is not None
         found = []
@@ -246,7 +250,7 @@ class CocoSet(PredictionSet):
 
 
 class CocoUnion(CocoSet):
-    """COCO annotations as binary masks: of every image the union of its annotations, groups of objects among them."""
+    """COCO annotations as binary masks: for every image the union of its annotations, crowds included."""
 
     format = "masks"
     noun = "binary masks"
@@ -262,9 +266,9 @@ class CocoUnion(CocoSet):
         return (Mask.from_array(union),)
 
 
-def _image_table(document: Json, path: Path, options: ReadSettings) -> ImageTable | None:
-    if options.image_info is not None:
-        return ImageTable.read(options.image_info)
+def _image_table(document: Json, path: Path, settings: ReadSettings) -> ImageTable | None:
+    if settings.image_info is not None:
+        return ImageTable.read(settings.image_info)
     images = document.get("images") if isinstance(document, dict) else None
     return ImageTable(images, path) if isinstance(images, list) else None
 
@@ -286,7 +290,7 @@ class _CocoWriter(Writer):
 
 
 def _update(record: Record, mask: Mask) -> Record:
-    """The record with the refined mask; area and bbox follow where it has them, everything else stays."""
+    """The record with the refined mask; area and bbox are updated if it has them, everything else stays."""
     updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"]))}
     Measures.of_mask(mask).update(updated)
     return updated

@@ -1,30 +1,58 @@
-"""The ``images`` list of COCO-like JSON files: which image an id means, and how large it is."""
+"""The parts of COCO-like JSON files: lists of images and categories, what records state, areas and boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.base import ImageRecord, Searched
+from bpr_cli.formats.base import CategoryRecord, ImageRecord, Searched, SegmentRecord
 from bpr_cli.formats.json_files import Json, Record, describe, read_json
-from bpr_cli.typing import Size
+from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.typing import LabelArray, Size
 
 _COCO_DIGITS = 12
+_LARGEST = 1e100
+"""The product of two such numbers is still finite."""
+
+
+def is_coco(document: Json) -> bool:
+    """Whether a JSON document looks like COCO instance results or annotations."""
+    return _has_field(records_of(document), "segmentation")
+
+
+def is_panoptic(document: Json) -> bool:
+    """Whether a JSON document looks like COCO panoptic results or annotations."""
+    return isinstance(document, dict) and _has_field(records_of(document), "segments_info")
+
+
+def records_of(document: Json) -> list[Json]:
+    """The records of a document, which is the list of them or has it as ``annotations``; empty without such a list."""
+    records = document.get("annotations") if isinstance(document, dict) else document
+    return records if isinstance(records, list) else []
+
+
+def _has_field(records: list[Json], name: str) -> bool:
+    return any(isinstance(record, dict) and name in record for record in records)
 
 
 class ImageTable:
-    """Image records by id; 42, "42" and, where nothing has exactly that id, "000000000042" are the same."""
+    """The ``images`` list, by id; 42, "42" and, where nothing has exactly that id, "000000000042" are the same."""
 
     def __init__(self, records: Iterable[Json], path: Path) -> None:
-        """Take what is usable of the records; an id without a usable record is unknown.
+        """Take the usable records; an id without a usable record is unknown.
 
         Args:
             records: the ``images`` list.
-            path: of the file that holds it, for messages.
+            path: the file that holds it, for messages.
 
         Raises:
-            BprError: two different images have one id.
+            BprError: two different images have the same id.
         """
         self._exact: dict[str, ImageRecord] = {}
         self._plain: dict[str, ImageRecord] = {}
@@ -46,7 +74,7 @@ class ImageTable:
         """The images of a COCO-like JSON file.
 
         Raises:
-            BprError: not JSON, or without images.
+            BprError: the file is missing, not JSON, or lists no image.
         """
         if not path.is_file():
             raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
@@ -88,18 +116,18 @@ def image_names_of(image_id: int | str) -> tuple[str, ...]:
 
 
 def plain_id(image_id: int | str) -> str:
-    """The id as text without the zeros that COCO's file names put before it."""
+    """The id as text without the leading zeros of COCO's file names."""
     text = str(image_id)
     return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def _name_of(record: Record) -> str | None:
-    """The file name; LVIS gives only the address that the image once had."""
+    """The file name; LVIS only gives the URL that the image once had."""
     name = record.get("file_name")
-    address = record.get("coco_url")
+    url = record.get("coco_url")
     if isinstance(name, str):
         return name
-    return address.rsplit("/", 1)[-1] if isinstance(address, str) else None
+    return url.rsplit("/", 1)[-1] if isinstance(url, str) else None
 
 
 def _searched_of(record: Record) -> Searched | None:
@@ -110,7 +138,7 @@ def _searched_of(record: Record) -> Searched | None:
 
 
 def _whole_numbers(ids: Json) -> frozenset[int]:
-    """The ids of categories in a list of them; anything else is the id of no category."""
+    """The category ids in a list; anything else is the id of no category."""
     return frozenset(number for number in ids if type(number) is int) if isinstance(ids, list) else frozenset()
 
 
@@ -119,3 +147,103 @@ def _size_of(record: Record) -> Size | None:
     if type(height) is int and type(width) is int and height > 0 and width > 0:
         return height, width
     return None
+
+
+def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
+    """The ``categories`` of a JSON document; empty where it has none.
+
+    Raises:
+        BprError: a category has no id, or the id of another one.
+    """
+    listed = document.get("categories") if isinstance(document, dict) else None
+    found: dict[int, CategoryRecord] = {}
+    for number, record in enumerate(listed if isinstance(listed, list) else []):
+        category_id = record.get("id") if isinstance(record, dict) else None
+        if not is_category(category_id):
+            raise BprError(f"{path}: category {number} has the id {shorten(category_id)}, expected a whole number")
+        if category_id in found:
+            raise BprError(f"{path}: category {number} has the id {category_id}, which another category has already")
+        name, thing, frequency = record.get("name"), record.get("isthing"), record.get("frequency")
+        found[category_id] = CategoryRecord(
+            category_id,
+            str(category_id if name is None else name),
+            None if thing is None else bool(thing),
+            frequency if isinstance(frequency, str) else "",
+        )
+    return tuple(found.values())
+
+
+def is_category(value: Json) -> TypeGuard[int]:
+    """Whether a JSON value can be the id of a category: a whole number of 64 bits."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def is_finite(value: Json) -> TypeGuard[float]:
+    """Whether a JSON value is a number that can be calculated with: not NaN, infinite or absurdly large."""
+    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
+
+
+def read_record(record: Record, where: str) -> SegmentRecord:
+    """What a record states.
+
+    Args:
+        record: of an instance or a panoptic segment.
+        where: the file and the record, for messages.
+
+    Raises:
+        BprError: the category is no whole number, or the score or the area is no number.
+    """
+    category, score, area = record.get("category_id"), record.get("score"), record.get("area")
+    if not is_category(category):
+        raise BprError(f"{where} has the category_id {shorten(category)}, expected a whole number")
+    if score is not None and not is_finite(score):
+        raise BprError(f"{where} has the score {shorten(score)}, expected a number")
+    if area is not None and not is_finite(area):
+        raise BprError(f"{where} has the area {shorten(area)}, expected a number of pixels")
+    return SegmentRecord(category, score, bool(record.get("iscrowd", 0)), area, record.get("id"))
+
+
+def box_area(record: Json) -> float | None:
+    """Area of the bounding box of a record in pixels, None where it has no box."""
+    box = record.get("bbox") if isinstance(record, dict) else None
+    if not (isinstance(box, list) and len(box) == 4 and all(is_finite(side) for side in box)):
+        return None
+    return float(box[2] * box[3])
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Area in pixels and bbox as (x, y, width, height); zeros where there are no pixels."""
+
+    area: int
+    bbox: tuple[int, int, int, int]
+
+    @classmethod
+    def of_mask(cls, mask: Mask) -> Measures:
+        """The measures of a mask."""
+        x0, y0, x1, y1 = mask.box
+        return cls(mask.area, (x0, y0, x1 - x0, y1 - y0))
+
+    def update(self, record: Record) -> None:
+        """Set the fields that the record already has, as floats where they were floats."""
+        if "area" in record:
+            record["area"] = float(self.area) if isinstance(record["area"], float) else self.area
+        if "bbox" in record:
+            old = record["bbox"]
+            floats = isinstance(old, list) and any(isinstance(value, float) for value in old)
+            record["bbox"] = [float(value) if floats else value for value in self.bbox]
+
+
+def measure_segments(ids: LabelArray, segment_ids: list[int]) -> list[Measures]:
+    """The measures of segments in a map of ids, (H, W), in the order of ``segment_ids``."""
+    runs, count = Runs.of(ids), len(segment_ids)
+    number_of = {segment_id: number for number, segment_id in enumerate(segment_ids)}
+    values, position = np.unique(runs.values[0], return_inverse=True)
+    # Ids that are not listed (void) get a number of their own, which is dropped.
+    numbers = np.array([number_of.get(int(value), count) for value in values], dtype=np.int64)[position]
+    areas = weigh(numbers, runs.lengths, count + 1).tolist()
+    boxes = runs.boxes(numbers, count + 1).tolist()
+    return [
+        Measures(area, (x0, y0, x1 - x0, y1 - y0))
+        for area, (x0, y0, x1, y1) in zip(areas[:count], boxes[:count], strict=True)
+    ]

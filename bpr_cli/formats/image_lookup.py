@@ -150,7 +150,7 @@ def _quote(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Candidate:
     """An item before its image is known.
 
     Attributes:
@@ -166,21 +166,21 @@ class Entry:
     hint: str = ""
 
 
-def match_images(entries: Sequence[Entry], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
-    """Find the image of every entry; entries with a problem, or without an image, become failures.
+def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
+    """Find the image of every candidate; candidates with a problem, or without an image, become failures.
 
-    A single entry belongs to a single image file whatever the two are called.
+    A single candidate belongs to a single image file whatever the two are called.
     """
     items: list[Item] = []
     failures: list[Failure] = []
-    for entry in entries:
-        if entry.problem is not None:
-            failures.append(Failure(entry.name, entry.problem))
+    for candidate in candidates:
+        if candidate.problem is not None:
+            failures.append(Failure(candidate.name, candidate.problem))
             continue
         try:
-            alone = index.lone is not None and len(entries) == 1
-            image = index.lone if alone and index.lone else index.find(entry.image_names)
-            items.append(Item(entry.name, image))
+            alone = index.lone is not None and len(candidates) == 1
+            image = index.lone if alone and index.lone else index.find(candidate.image_names)
+            items.append(Item(candidate.name, image))
         except BprError as error:
-            failures.append(Failure(entry.name, f"{error}{entry.hint}"))
+            failures.append(Failure(candidate.name, f"{error}{candidate.hint}"))
     return items, failures

@@ -1,4 +1,4 @@
-"""COCO panoptic results: a JSON file, and a PNG file an image whose colours are segment ids."""
+"""COCO panoptic results: a JSON file, and for each image a PNG file whose colours are segment ids."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, SegmentRecord, Writer, Written
-from bpr_cli.formats.categories import read_categories, read_record
-from bpr_cli.formats.coco_json import ImageTable, image_names_of, is_id
-from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images
-from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
-from bpr_cli.formats.measures import distinct_ids, measure_segments
+from bpr_cli.formats.coco_json import (
+    ImageTable,
+    image_names_of,
+    is_id,
+    is_panoptic,
+    measure_segments,
+    read_categories,
+    read_record,
+)
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_json, write_document
 from bpr_cli.formats.png import encode_ids, read_ids
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.masks.runs import values_of
 from bpr_cli.system.paths import list_folder, output_file, path_inside, write_bytes
+from bpr_cli.typing import LabelArray
 
 VOID = 0
 _ID_LIMIT = 256**3
-
-
-def is_panoptic(document: Json) -> bool:
-    """Whether a JSON document looks like COCO panoptic results or annotations."""
-    annotations = document.get("annotations") if isinstance(document, dict) else None
-    if not isinstance(annotations, list):
-        return False
-    return any(isinstance(annotation, dict) and "segments_info" in annotation for annotation in annotations)
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class _Layout:
     Attributes:
         document: the JSON file.
         folder: folder of the PNG files.
-        folder_name: that folder as seen from the JSON file's; empty when they share one.
+        folder_name: path of that folder relative to the JSON file's; empty if they are the same.
     """
 
     document: Path
@@ -52,8 +49,8 @@ class _Layout:
 def _layout(source: Source) -> _Layout:
     """Find the PNG folder that belongs to the JSON file.
 
-    It is the directory given when the JSON file lies next to it; else the folder next to the JSON file with its stem;
-    else, in a directory of both, the only folder; else the JSON file's own directory.
+    It is the folder given, if the JSON file lies next to it; else the folder next to the JSON file with its stem; else
+    the only folder next to the JSON file, if no PNG file is there; else the folder of the JSON file.
     """
     document = source.document_path
     if document == source.sibling_document:
@@ -75,18 +72,18 @@ def _layout(source: Source) -> _Layout:
 
 
 class PanopticSet(PredictionSet):
-    """COCO panoptic results, also in the Cityscapes naming; an item is one PNG file, named by its file name."""
+    """COCO panoptic results, also with the names of Cityscapes; an item is one PNG file, named by its file name."""
 
     format = "panoptic"
     noun = "panoptic results"
     task = Task.PANOPTIC
     family = "panoptic"
 
-    def __init__(self, source: Source, index: ImageIndex, options: ReadSettings) -> None:
+    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """Check the annotations and find the PNG files and images.
 
         Raises:
-            BprError: the JSON file is not panoptic, or there is no folder of PNG files.
+            BprError: the JSON file is not panoptic, or the folder of PNG files is missing.
         """
         self.document = source.document
         if not is_panoptic(self.document):
@@ -95,31 +92,41 @@ class PanopticSet(PredictionSet):
                 "whose annotations have image_id, file_name and segments_info"
             )
         self.layout = _layout(source)
-        self._table = self._image_table(options)
+        self._table = self._image_table(settings)
         self._numbers: dict[str, int] = {}
-        entries = [self._entry(number, record) for number, record in enumerate(self.document["annotations"])]
-        self.items, self.failures = match_images(entries, index)
+        candidates = [self._candidate(number, record) for number, record in enumerate(self.document["annotations"])]
+        self.items, self.failures = match_images(candidates, index)
 
-    def _image_table(self, options: ReadSettings) -> ImageTable:
-        if options.image_info is not None:
-            return ImageTable.read(options.image_info)
+    @classmethod
+    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+        """A JSON file with ``segments_info``; or PNG files with colours next to a panoptic JSON file of their name."""
+        if is_panoptic(source.telling_document):
+            return True
+        sibling = source.sibling_document
+        return sibling is not None and bool(source.sample.colours) and is_panoptic(read_json(sibling))
+
+    def _image_table(self, settings: ReadSettings) -> ImageTable:
+        if settings.image_info is not None:
+            return ImageTable.read(settings.image_info)
         images = self.document.get("images")
         return ImageTable(images if isinstance(images, list) else [], self.layout.document)
 
-    def _entry(self, number: int, annotation: Json) -> Entry:
+    def _candidate(self, number: int, annotation: Json) -> Candidate:
         try:
             name = self._check(annotation)
         except BprError as error:
             named = annotation.get("file_name") if isinstance(annotation, dict) else None
             name = named if isinstance(named, str) and named not in self._numbers else f"annotation {number}"
-            return Entry(name, problem=f"{self.layout.document}: annotation {number} is broken: {error}")
+            return Candidate(name, problem=f"{self.layout.document}: annotation {number} is broken: {error}")
         self._numbers[name] = number
         known = self._table.get(annotation["image_id"])
         listed = (known.file_name,) if known else ()
-        return Entry(name, (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"])))
+        return Candidate(
+            name, (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"]))
+        )
 
     def _check(self, annotation: Json) -> str:
-        """Check all of an annotation that can be seen without its PNG file; gives that file's normal name."""
+        """Check what an annotation states; returns the normal name of its PNG file."""
         if not isinstance(annotation, dict) or not is_id(annotation.get("image_id")):
             raise BprError("it has no image_id, expected a number or a text")
         name = annotation.get("file_name")
@@ -147,11 +154,11 @@ class PanopticSet(PredictionSet):
         """The segment ids of one image.
 
         Raises:
-            BprError: the PNG file is broken, or its ids are not those of the JSON file.
+            BprError: the PNG file is broken, or its ids differ from those in the JSON file.
         """
         path = self.layout.folder / item.name
         ids = read_ids(path)
-        in_file = set(distinct_ids(ids)) - {VOID}
+        in_file = set(values_of(ids).tolist()) - {VOID}
         in_json = set(_segment_ids(self.annotation(item)))
         if in_file != in_json:
             raise BprError(f"{path} and {self.layout.document} disagree: {_difference(in_file, in_json)}")
@@ -171,7 +178,7 @@ class PanopticSet(PredictionSet):
         return image_id
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What the JSON file says of the segments of one image."""
+        """What the JSON file states of the segments of one image."""
         where = f"{self.layout.document}: image {self.image_id(item)!r}"
         return tuple(
             read_record(segment, f"{where}, segment {segment['id']}")
@@ -236,7 +243,7 @@ class _PanopticWriter(Writer):
         write_document(self._document, self._source.document, records)
 
 
-def _update(annotation: Record, ids: NDArray[np.int32]) -> Record:
+def _update(annotation: Record, ids: LabelArray) -> Record:
     segments = [dict(segment) for segment in annotation["segments_info"]]
     measures = measure_segments(ids, [segment["id"] for segment in segments])
     for segment, measured in zip(segments, measures, strict=True):

@@ -1,34 +1,64 @@
-"""What the user gave as predictions, before anyone knows its format: listed and parsed at most once."""
+"""A file or folder of predictions whose format is not known yet: listed, parsed and sampled at most once."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.json_files import Json, read_json
-from bpr_cli.formats.report import is_report
-from bpr_cli.system.paths import list_files, list_folder
+from bpr_cli.formats.png import ColourError, read_gray
+from bpr_cli.system.paths import list_files, list_folder, read_bytes
+
+REPORT, REPORT_KIND = "run.json", "bpr refinement"
+"""Name of the report that a refinement leaves in its output, and the value of its first field, ``kind``."""
+
+_REPORT_HEAD = re.compile(rf'\s*{{\s*"kind"\s*:\s*"{REPORT_KIND}"'.encode())
+_COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
+_SAMPLE = 16
+
+
+@dataclass(frozen=True)
+class PngSample:
+    """What some PNG files of a folder hold.
+
+    Attributes:
+        values: all values of the files that could be read as gray.
+        errors: why others could not, in the order of their names.
+    """
+
+    values: frozenset[int]
+    errors: list[BprError]
+
+    @property
+    def colours(self) -> list[BprError]:
+        """The errors of files that hold colours."""
+        return [error for error in self.errors if isinstance(error, ColourError)]
 
 
 class Source:
-    """A file or directory of predictions.
+    """A file or folder of predictions.
 
     Attributes:
         path: as the user gave it.
-        root: the directory, or the directory of the file.
+        root: the folder, or the folder of the file.
+        is_file: whether it is a single file.
     """
 
     def __init__(self, path: Path, ending: str = "", kind: str = "predictions") -> None:
-        """Look at ``path``.
+        """Check that there is something.
 
         Args:
-            path: a file or a directory.
-            ending: of the stems of the PNG files that count, for folders that hold several kinds of them.
+            path: a file or a folder.
+            ending: only PNG files whose stem ends so count, for folders that hold several kinds of them.
             kind: what it should hold, for messages.
 
         Raises:
-            BprError: it does not exist, or is an empty directory.
+            BprError: the path does not exist, or is an empty folder.
         """
         if not path.exists():
             raise BprError(f"{path} does not exist, expected a file or directory of {kind}; check the path")
@@ -52,8 +82,29 @@ class Source:
         return [file for file in self.files(".png") if file.stem.endswith(self._ending)]
 
     @cached_property
+    def value_files(self) -> list[Path]:
+        """The PNG files without the pictures that tools put beside label maps.
+
+        Files that end in ``_color`` or ``_instanceIds`` are left out, unless there are no others.
+        """
+        return [file for file in self.pngs if not file.stem.endswith(_COMPANIONS)] or self.pngs
+
+    @cached_property
+    def sample(self) -> PngSample:
+        """What up to 16 of the PNG files hold, evenly spaced over the sorted list."""
+        count = len(self.value_files)
+        values: set[int] = set()
+        errors: list[BprError] = []
+        for position in np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int):
+            try:
+                values.update(np.unique(read_gray(self.root / self.value_files[position])).tolist())
+            except BprError as error:
+                errors.append(error)
+        return PngSample(frozenset(values), errors)
+
+    @cached_property
     def documents(self) -> list[Path]:
-        """JSON files directly in the directory, but no report of a refinement, or the given JSON file itself."""
+        """The JSON files directly in the folder, without reports of refinements, or the given JSON file itself."""
         if self.is_file:
             return [self.path] if self.path.suffix.lower() == ".json" else []
         found = (file for file in list_folder(self.path) if file.suffix.lower() == ".json" and file.is_file())
@@ -61,7 +112,7 @@ class Source:
 
     @cached_property
     def sibling_document(self) -> Path | None:
-        """For a directory ``preds``, the file ``preds.json`` next to it."""
+        """For a folder ``preds``, the file ``preds.json`` next to it."""
         path = self.path.resolve()
         sibling = path.with_name(f"{path.name}.json")
         return sibling if not self.is_file and sibling.is_file() else None
@@ -85,3 +136,23 @@ class Source:
     def document(self) -> Json:
         """The parsed content of ``document_path``."""
         return read_json(self.document_path)
+
+    @cached_property
+    def telling_document(self) -> Json:
+        """The parsed JSON file where it tells the format: None where there is none, or several beside PNG files.
+
+        Raises:
+            BprError: there are several JSON files and no PNG files, or the file is not JSON.
+        """
+        if not self.documents or (len(self.documents) > 1 and self.pngs):
+            return None
+        return self.document
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is the report of a refinement, by its name and its beginning; predictions may have that name too.
+
+    Raises:
+        BprError: the file cannot be read.
+    """
+    return path.name == REPORT and _REPORT_HEAD.match(read_bytes(path, 100)) is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import PredictionSet
-from bpr_cli.formats.report import REPORT, is_report
+from bpr_cli.formats.source import REPORT, is_report
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.report import RefineSummary, summarise

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpr_cli.formats.base import Failure, Inputs, PredictionSet
-from bpr_cli.formats.report import KIND
+from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
+from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.environment import installed_versions, peak_memory
 
@@ -78,7 +78,7 @@ class RefineSummary:
     output: str
     format: str
     task: str
-    inputs: Inputs | None
+    inputs: SetInputs | None
     images: int
     resumed: int
     segments: int
@@ -111,7 +111,7 @@ def versions_used(refiner: Refiner) -> dict[str, str]:
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
     """Put together what is known after a refinement."""
     return RefineSummary(
-        kind=KIND,
+        kind=REPORT_KIND,
         versions=versions_used(refiner),
         output=str(out),
         format=predictions.format,

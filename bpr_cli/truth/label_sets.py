@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.categories import read_categories
+from bpr_cli.formats.coco_json import read_categories
 from bpr_cli.formats.json_files import describe, read_json
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.system.paths import read_bytes

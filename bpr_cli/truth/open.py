@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord
 from bpr_cli.formats.coco import CocoUnion
-from bpr_cli.formats.folder import PngFolder
-from bpr_cli.formats.image_lookup import ImageIndex, NoImages
+from bpr_cli.formats.image_lookup import NoImages
+from bpr_cli.formats.label_maps import PngFolder
 from bpr_cli.formats.open import FORMATS, open_as, open_source
 from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.typing import LabelArray
 
 INSTANCE_IDS = "_instanceIds"
 LABEL_IDS = "_labelIds"
@@ -28,6 +29,7 @@ FIRST_INSTANCE = 1000
 """Ids of instances are label id x 1000 + number; smaller ones are labels: of areas without instances, or of groups."""
 
 _WITH_INSTANCES = frozenset(label.id for label in labels if label.hasInstances)
+_KIND = "ground truth"
 
 
 class InstanceIdSet(PngFolder):
@@ -38,16 +40,12 @@ class InstanceIdSet(PngFolder):
     task = Task.INSTANCE
     family = "cityscapes"
 
-    def __init__(self, source: Source, index: ImageIndex) -> None:
-        """List the files."""
-        super().__init__(source, index)
-
     def read(self, item: Item) -> Prediction:
         """The instance ids of one image, as a map without void."""
-        return LabelMap(read_gray(self.path(item)).astype(np.int32), frozenset())
+        return LabelMap(read_gray(self.file(item)).astype(np.int32), frozenset())
 
-    def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
-        """The instances and groups of a map; areas of classes without instances match nothing."""
+    def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
+        """The instances and groups of a map; areas of classes without instances are left out."""
         found = instance_records(labels)
         return {record.id or 0: record for record in found if record.crowd or record.id != record.category}
 
@@ -57,7 +55,7 @@ class InstanceIdSet(PngFolder):
 
 
 def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
-    """What a map of Cityscapes instance ids says of its segments, by rising id.
+    """The segments of a map of Cityscapes instance ids, by ascending id.
 
     Ids from 1000 on are label x 1000 + number. Smaller ones are labels: of an area without instances, or, for a class
     that has instances, of a group of objects.
@@ -70,7 +68,7 @@ def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
     return tuple(records)
 
 
-def open_without_images(predictions: Path, options: ReadSettings) -> PredictionSet:
+def open_without_images(predictions: Path, settings: ReadSettings) -> PredictionSet:
     """Open predictions as ``open_predictions`` does, but without their images.
 
     The ``image`` of an item is only what its image may be called.
@@ -78,11 +76,11 @@ def open_without_images(predictions: Path, options: ReadSettings) -> PredictionS
     Raises:
         BprError: as ``open_predictions``.
     """
-    return open_source(Source(predictions), NoImages(), options)
+    return open_source(Source(predictions), NoImages(), settings)
 
 
 def open_truth(
-    path: Path, predictions: PredictionSet, options: ReadSettings, ending: str | None = None
+    path: Path, predictions: PredictionSet, settings: ReadSettings, ending: str | None = None
 ) -> PredictionSet:
     """Open the ground truth for a set of predictions, in the format that can be compared with them.
 
@@ -91,22 +89,21 @@ def open_truth(
     ``…_instanceIds.png`` files.
 
     Args:
-        path: a file or a directory.
-        predictions: decide the format.
-        options: how the predictions were opened.
+        path: a file or a folder.
+        predictions: determine the format.
+        settings: how the predictions were opened.
         ending: of the label maps to take from a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default the
-            first, where there is any.
+            first that there is.
 
     Raises:
-        BprError: missing, or not ground truth of that kind.
+        BprError: the path does not exist, or holds no ground truth of that format.
     """
-    kind = "ground truth"
-    source = Source(path, kind=kind)
+    source = Source(path, kind=_KIND)
     family = predictions.family
     if family == "cityscapes":
         return _open_instance_ids(source)
     if family == "binary" and source.documents and not source.pngs:
-        return CocoUnion(source, NoImages(), options)
+        return CocoUnion(source, NoImages(), settings)
     if family == "coco" and source.pngs and not source.documents:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
@@ -114,40 +111,43 @@ def open_truth(
             f"…{INSTANCE_IDS}.png files"
         )
     if family in ("semantic", "binary"):
-        chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), "")
-        source = Source(path, chosen, kind)
+        source = Source(path, _ending_in(source, ending) or "", _KIND)
         if not source.pngs:
-            raise BprError(f"{path} holds no PNG file, expected {kind} for {predictions.format} predictions: {_WANTED}")
-    return open_as(type(predictions), source, NoImages(), options)
+            raise BprError(
+                f"{path} holds no PNG file, expected {_KIND} for {predictions.format} predictions: a PNG file for "
+                "every image; check --ground-truth"
+            )
+    return open_as(type(predictions), source, NoImages(), settings)
 
 
-def open_truth_alone(path: Path, options: ReadSettings, ending: str | None = None) -> PredictionSet:
-    """Open ground truth without predictions to go by: its form is recognised like that of predictions.
+def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = None) -> PredictionSet:
+    """Open ground truth without predictions; its format is recognised like that of predictions.
 
-    A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task asked for is semantic, if
-    an ending is given, or if there is nothing else.
+    A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task is semantic, if an ending
+    is given, or if there is nothing else.
 
     Args:
-        path: a file or a directory.
-        options: what to force instead of recognising it.
+        path: a file or a folder.
+        settings: what not to detect from the files.
         ending: of the label maps to take from a ``gtFine`` folder, see ``open_truth``.
 
     Raises:
-        BprError: missing, or no ground truth.
+        BprError: the path does not exist, or holds no ground truth.
     """
-    kind = "ground truth"
-    source = Source(path, kind=kind)
-    family = FORMATS[options.format].family if options.format else None
-    maps = options.task is Task.SEMANTIC or family == "semantic" or ending is not None
-    if family == "cityscapes" or (not maps and _has(source, INSTANCE_IDS)):
+    source = Source(path, kind=_KIND)
+    family = FORMATS[settings.format].family if settings.format else None
+    wants_maps = settings.task is Task.SEMANTIC or family == "semantic" or ending is not None
+    if family == "cityscapes" or (not wants_maps and _has(source, INSTANCE_IDS)):
         return _open_instance_ids(source)
-    chosen = next((known for known in (ending, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
+    chosen = _ending_in(source, ending)
     if chosen:
-        source, options = Source(path, chosen, kind), replace(options, format="labels")
-    return open_source(source, NoImages(), options)
+        source, settings = Source(path, chosen, _KIND), replace(settings, format="labels")
+    return open_source(source, NoImages(), settings)
 
 
-_WANTED = "a PNG file for every image; check --ground-truth"
+def _ending_in(source: Source, wanted: str | None) -> str | None:
+    """The ending of the label maps to take: the wanted one if there are any, or else that of a ``gtFine`` folder."""
+    return next((known for known in (wanted, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
 
 
 def _has(source: Source, ending: str) -> bool:
@@ -155,10 +155,10 @@ def _has(source: Source, ending: str) -> bool:
 
 
 def _open_instance_ids(source: Source) -> PredictionSet:
-    narrowed = Source(source.path, INSTANCE_IDS, "ground truth")
+    narrowed = Source(source.path, INSTANCE_IDS, _KIND)
     if not narrowed.pngs:
         raise BprError(
             f"{source.path} holds no file called …{INSTANCE_IDS}.png, expected the gtFine folder for Cityscapes "
             "results; check --ground-truth"
         )
-    return InstanceIdSet(narrowed, NoImages())
+    return InstanceIdSet(narrowed, NoImages(), ReadSettings())

@@ -124,7 +124,6 @@ def test_for_people(world, check):
         ("nix", "--images", "images"),
         ("masks", "--images", "nix"),
         ("masks", "--images", "images", "--nms-threshold", "2"),
-        ("masks", "--images", "images", "--format", "nix"),
         ("masks", "--images", "images", "--task", "panoptic"),
     ],
 )

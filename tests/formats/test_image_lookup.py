@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.image_lookup import Entry, ImageIndex, match_images, stems_of
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images, stems_of
 from tests.formats.format_builders import photo
 
 
@@ -108,8 +108,8 @@ def test_no_images(tmp_path):
 
 def test_a_lone_image_belongs_to_a_lone_entry_only(tmp_path):
     index = ImageIndex.scan(photo(tmp_path / "photo.png"))
-    items, failures = match_images([Entry("other", ("other",))], index)
+    items, failures = match_images([Candidate("other", ("other",))], index)
     assert [item.image for item in items] == [tmp_path / "photo.png"]
-    items, failures = match_images([Entry("other", ("other",)), Entry("photo", ("photo",))], index)
+    items, failures = match_images([Candidate("other", ("other",)), Candidate("photo", ("photo",))], index)
     assert [item.name for item in items] == ["photo"]
     assert [failure.name for failure in failures] == ["other"]
