@@ -49,10 +49,10 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small weights file whose network decides at random, but always alike."""
     # PyTorch takes seconds to import, which tests of other rooms need not wait for.
     from bpr_cli.weights.files import save_weights
-    from tests.inference.engines import CARDS, undecided_network
+    from tests.inference.engines import CARDS, untrained_network
 
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    save_weights(path, undecided_network("unet-s"), CARDS["unet-s"])
+    save_weights(path, untrained_network("unet-s"), CARDS["unet-s"])
     return path
 
 
@@ -60,14 +60,14 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def weights_of(tmp_path_factory):
     """Weights files by the name of their network, made once."""
     from bpr_cli.weights.files import save_weights
-    from tests.inference.engines import CARDS, undecided_network
+    from tests.inference.engines import CARDS, untrained_network
 
     folder = tmp_path_factory.mktemp("weights")
 
     def path_of(name: str) -> Path:
         path = folder / f"{name}.safetensors"
         if not path.exists():
-            save_weights(path, undecided_network(name), CARDS[name])
+            save_weights(path, untrained_network(name), CARDS[name])
         return path
 
     return path_of

@@ -1,1 +1,1 @@
-"""The inference engine: the network on a backend and its devices, batch by batch."""
+"""The inference engine: ``Predictor`` runs a ``PatchModel`` on a backend, in passes of one size."""

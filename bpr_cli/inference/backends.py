@@ -1,133 +1,121 @@
-"""The programs that can run a network: PyTorch on every device, OpenVINO on a CPU where it is installed."""
+"""Backends and devices: PyTorch on CPU and GPUs, OpenVINO on a CPU where it is installed."""
 
 from __future__ import annotations
 
 import io
+import re
 import sys
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.devices import CPU
-from bpr_cli.inference.fold import folded
-from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.inference.settings import InferenceSettings
+from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
+from bpr_cli.inference.settings import InferenceSettings, Precision
+from bpr_cli.typing import ByteArray
 from bpr_cli.weights.files import LoadedWeights
 
+CPU = torch.device("cpu")
+
 OPENVINO_PACKAGES = ("openvino", "onnx")
-"""What the extra ``openvino`` installs: networks travel to OpenVINO as ONNX. (Its own converter for PyTorch takes
-seconds longer, and reports its use over the internet.)"""
+"""The packages of the extra ``openvino``. OpenVINO reads networks as ONNX. (Its own converter for PyTorch is seconds
+slower, and reports its use over the internet.)"""
 
 OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16"}
-"""How OpenVINO calls what it can compute in."""
+"""Names of precisions in OpenVINO."""
 
 ONNX_OPSET = 17
 
 NOT_IN_ONNX = ("fast-scnn",)
-"""Networks that cannot travel: this one pools to grids that do not divide its features."""
+"""Networks that cannot be exported: this one pools to grids that do not divide its feature maps."""
 
 
 class Backend(Protocol):
-    """Runs a ``PatchModel``; ``name`` is how settings and reports call it, ``packages`` are what it consists of."""
+    """Runs a ``PatchModel``.
+
+    Attributes:
+        name: its name in settings and reports.
+        packages: the packages that results depend on.
+    """
 
     name: str
     packages: tuple[str, ...]
 
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Decide the patches of one pass; see ``PatchModel.forward``, here with arrays."""
+    def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
+        """Predict the patches of one pass: ``PatchModel.forward`` with arrays."""
 
 
 class PyTorchBackend:
-    """PyTorch on one or several devices; passes are split over them by DataParallel."""
+    """PyTorch on one or several devices; DataParallel splits passes over them."""
 
     name = "pytorch"
     packages: tuple[str, ...] = ("torch",)
 
-    def __init__(
-        self, weights: LoadedWeights, settings: InferenceSettings, flip: bool, devices: list[torch.device], _: int
-    ) -> None:
+    def __init__(self, model: PatchModel, devices: list[torch.device]) -> None:
         self._device = devices[0]
-        network = folded(weights.network) if self._device == CPU else weights.network
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        dtype = DTYPES[settings.precision]
-        model = PatchModel(network, weights.card, dtype, flip).eval().to(self._device)
+        if self._device == CPU:
+            model.network = folded(model.network)
+        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.eval().to(self._device)
         self._model = nn.DataParallel(model, devices) if len(devices) > 1 else model
 
     @torch.inference_mode()
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
         """See ``Backend``."""
-        decided: Tensor = self._model(*(torch.from_numpy(part).to(self._device) for part in (image, mask)))
-        probabilities: NDArray[np.uint8] = decided.to(CPU).numpy()
+        predicted: Tensor = self._model(*(torch.from_numpy(part).to(self._device) for part in (image, mask)))
+        probabilities: ByteArray = predicted.to(CPU).numpy()
         return probabilities
 
 
 class OpenVINOBackend:
-    """OpenVINO on the CPU, with as many threads as PyTorch would take; it must be there, see ``check_openvino``.
+    """OpenVINO on the CPU, with as many threads as PyTorch would use.
 
     Raises:
-        BprError: it cannot run the network.
+        RuntimeError: OpenVINO cannot run the network.
     """
 
     name = "openvino"
     packages: tuple[str, ...] = OPENVINO_PACKAGES
 
-    def __init__(
-        self, weights: LoadedWeights, settings: InferenceSettings, flip: bool, _: list[torch.device], pass_size: int
-    ) -> None:
+    def __init__(self, model: PatchModel, precision: Precision, example: list[Tensor]) -> None:
         options = {
-            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[settings.precision],
+            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
-            # Pinned threads would fight for their core with those that cut and paste.
+            # Pinned threads would compete for their core with the worker threads that crop and paste.
             "ENABLE_CPU_PINNING": False,
         }
-        side = weights.card.input_size
-        example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
-        try:
-            core = import_openvino().Core()
-            graph = core.read_model(onnx_bytes(PatchModel(weights.network, weights.card, flip=flip), example), b"")
-            self._request = core.compile_model(graph, "CPU", options).create_infer_request()
-        except RuntimeError as error:
-            raise BprError(
-                f"OpenVINO cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"
-            ) from error
+        core = import_openvino().Core()
+        graph = core.read_model(onnx_bytes(model, example), b"")
+        self._request = core.compile_model(graph, "CPU", options).create_infer_request()
 
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
         """See ``Backend``."""
-        decided: NDArray[np.uint8] = self._request.infer({"image": image, "mask": mask})[0]
-        return decided
-
-
-MAKERS: dict[str, Callable[[LoadedWeights, InferenceSettings, bool, list[torch.device], int], Backend]] = {
-    "pytorch": PyTorchBackend,
-    "openvino": OpenVINOBackend,
-}
+        predicted: ByteArray = self._request.infer({"image": image, "mask": mask})[0]
+        return predicted
 
 
 def make_backend(
     weights: LoadedWeights, settings: InferenceSettings, flip: bool, devices: list[torch.device], pass_size: int
 ) -> Backend:
-    """The backend that is asked for; for ``auto`` OpenVINO on a CPU where it is installed and can run the
-    network, else PyTorch.
+    """Make the backend of the settings.
+
+    ``auto`` is OpenVINO on a CPU where it is installed and can run the network, otherwise PyTorch.
 
     Args:
-        weights: the network and how it wants its patches.
-        settings: ``backend`` and ``precision`` count.
-        flip: average every patch with its mirror image.
-        devices: to run on, at least one.
-        pass_size: patches it will be given at a time.
+        weights: the network and its settings.
+        settings: ``backend`` and ``precision`` are used.
+        flip: average the predictions for each patch and its mirror image.
+        devices: at least one.
+        pass_size: number of patches in every pass.
 
     Raises:
-        BprError: the backend cannot be had with these settings here.
+        BprError: the backend is not installed, or cannot run this network with these settings.
     """
     wanted = settings.backend
     if wanted == "auto":
@@ -135,11 +123,20 @@ def make_backend(
         wanted = "openvino" if fits and settings.precision in openvino_precisions() else "pytorch"
     elif wanted == "openvino":
         check_openvino(settings.precision, devices)
-    return MAKERS[wanted](weights, settings, flip, devices, pass_size)
+    if wanted == "pytorch":
+        return PyTorchBackend(PatchModel(weights.network, weights.card, DTYPES[settings.precision], flip), devices)
+    side = weights.card.input_size
+    example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
+    try:
+        return OpenVINOBackend(PatchModel(weights.network, weights.card, flip=flip), settings.precision, example)
+    except RuntimeError as error:
+        raise BprError(
+            f"OpenVINO cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"
+        ) from error
 
 
 def openvino_precisions() -> list[str]:
-    """What OpenVINO computes in on this CPU without emulating it; nothing where it is not installed."""
+    """Precisions that OpenVINO computes in on this CPU without emulation; none where it is not installed."""
     if not all(find_spec(package) for package in OPENVINO_PACKAGES):
         return []
     capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -147,8 +144,8 @@ def openvino_precisions() -> list[str]:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which sends word over the internet and writes into the home as it is imported."""
-    # A module that is None cannot be imported, and OpenVINO does without this one.
+    """OpenVINO without its telemetry, which sends data over the internet and writes into the home on import."""
+    # A module that is None cannot be imported, and OpenVINO works without this one.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_module("openvino")
 
@@ -156,8 +153,8 @@ def import_openvino() -> ModuleType:
 def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
     """A model as ONNX, for inputs of the shapes of the example.
 
-    The exporter is the one that needs no further package. Its warnings are for authors of networks; tests compare what
-    comes out with PyTorch for every network.
+    The exporter is the one that needs no further package. Its warnings address authors of networks; tests compare the
+    result with PyTorch for every network.
     """
     out = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
@@ -173,22 +170,47 @@ def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
     return out.getvalue()
 
 
-def check_openvino(precision: str, devices: list[torch.device]) -> None:
-    """Refuse to go on where OpenVINO cannot run, is not installed, or would silently take another precision.
+def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
+    """Refuse OpenVINO where it would fail or silently use another precision.
 
     Raises:
-        BprError: one of these.
+        BprError: the device is not the CPU, OpenVINO is not installed, or it lacks the precision on this CPU.
     """
     if devices != [CPU]:
         raise BprError(f"the backend openvino runs on the CPU only, and the device is {devices[0]}; use --device cpu")
-    there = openvino_precisions()
-    if not there:
+    available = openvino_precisions()
+    if not available:
         raise BprError(
             f"the backend openvino needs the packages {' and '.join(OPENVINO_PACKAGES)}; "
             "install them with pip install 'bpr-cli[openvino]', or use --backend pytorch"
         )
-    if precision not in there:
+    if precision not in available:
         raise BprError(
-            f"precision is {precision}, and OpenVINO has only {' and '.join(there)} on this CPU; "
-            "take one of these, or use --backend pytorch"
+            f"precision is {precision}, and OpenVINO has only {' and '.join(available)} on this CPU; "
+            "choose one of these, or use --backend pytorch"
         )
+
+
+def parse_devices(text: str) -> list[torch.device]:
+    """The devices of ``auto``, ``cpu``, ``cuda`` (all GPUs), ``cuda:1`` or ``cuda:0,1``.
+
+    Returns:
+        The devices that passes are split over, at least one.
+
+    Raises:
+        BprError: the text is none of these, or names a GPU that PyTorch does not see.
+    """
+    available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if text == "cpu" or (text == "auto" and available == 0):
+        return [CPU]
+    listed = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", text)
+    if text not in ("auto", "cuda") and listed is None:
+        raise BprError(f"device is {text!r}; expected auto, cpu, cuda, or GPUs by number such as cuda:0 or cuda:0,1")
+    numbers = list(dict.fromkeys(int(n) for n in listed[1].split(","))) if listed else list(range(available))
+    missing = [number for number in numbers if number >= available]
+    if missing or not numbers:
+        raise BprError(
+            f"device is {text!r}, but PyTorch sees {available} CUDA device{'' if available == 1 else 's'}; "
+            "use --device cpu, or install a CUDA build of PyTorch and check the driver"
+        )
+    return [torch.device("cuda", number) for number in numbers]

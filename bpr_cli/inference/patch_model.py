@@ -1,22 +1,31 @@
-"""The network with all that turns patches into probabilities."""
+"""The network with everything around it: patches in, foreground probabilities out."""
 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from bpr_cli.networks.lite_unet import LiteUNet
+from bpr_cli.networks.unet import INPUT_CHANNELS
 from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.weights.card import WeightsCard
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+TRIAL_SIZE = 64
+"""Side of the patch that shows which convolution feeds which batch norm, in pixels."""
+
 
 class PatchModel(nn.Module):
-    """Normalise, decide, resize and cut: uint8 patches to uint8 probabilities, so that little crosses to a GPU."""
+    """Normalises patches, runs the network, and resizes and crops its output.
+
+    Input and output are uint8, so that little has to be copied to and from a GPU.
+    """
 
     mean: Tensor
     std: Tensor
@@ -24,6 +33,14 @@ class PatchModel(nn.Module):
     def __init__(
         self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32, flip: bool = False
     ) -> None:
+        """Put a network and its settings together.
+
+        Args:
+            network: float (P, 4, T, T) to logits (P, 2, t, t).
+            card: sizes and normalisation.
+            dtype: floating-point type of the network's operations; its weights stay float32.
+            flip: average the predictions for each patch and its mirror image.
+        """
         super().__init__()
         self.network = network
         self.dtype = dtype
@@ -36,7 +53,7 @@ class PatchModel(nn.Module):
         self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Decide patches.
+        """Predict patches.
 
         Args:
             image: uint8, (P, T, T, 3), RGB.
@@ -54,9 +71,9 @@ class PatchModel(nn.Module):
         return (foreground[:, inner, inner] * CERTAIN).round().to(torch.uint8)
 
     def foreground(self, x: Tensor) -> Tensor:
-        """Foreground probability of network input (P, 4, T, T): float32, (P, C, C), at the resolution of the patch.
+        """Foreground probability for network input (P, 4, T, T): float32, (P, s, s), at the resolution of the patch.
 
-        C is the side of patch and context, or less where the network may leave out a margin.
+        s is the side of patch and context, or less where the network may skip a margin.
         """
         # Here and not around the call: the threads of DataParallel do not inherit the dtype.
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
@@ -68,7 +85,7 @@ class PatchModel(nn.Module):
         return logits.softmax(dim=1)[:, 1]
 
     def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
-        """RGB by mean and standard deviation, the mask as -1 / +1 or hidden: float32, (P, 4, T, T), channels last."""
+        """Normalised RGB and the mask as -1 / +1, or 0 where it is hidden: float32, (P, 4, T, T), channels last."""
         rgb = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         signed = mask.unsqueeze(1).float() * 2 - 1
         if not self.mask_patch:
@@ -77,13 +94,61 @@ class PatchModel(nn.Module):
 
 
 def network_margin(card: WeightsCard) -> int:
-    """Pixels at every edge of the network's input whose logits count for no pixel of the patch.
+    """Width in pixels of the margin of the network's input whose logits affect no pixel of the patch.
 
-    They are whole pixels of the context too, so that what is left is resized as it would be among the others. For
-    resizing, one pixel of the context stays.
+    The margin is a whole number of pixels before and after resizing, so that the rest is resized as before. One pixel
+    of context stays where logits are resized.
     """
     context_size = card.patch_size + 2 * card.padding
     resized = context_size != card.input_size
     unit = context_size // math.gcd(context_size, card.input_size)
     unused = max(card.padding - resized, 0) // unit * unit
     return unused * card.input_size // context_size
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy of a network whose batch norms are folded into the convolutions before them: fewer steps, same function.
+
+    Which convolution feeds which batch norm is observed while a patch passes. Other batch norms stay, such as that of
+    the sum of two stems.
+
+    Args:
+        network: in eval mode, on the CPU; float (P, 4, T, T) to logits (P, 2, T, T). A convolution that feeds a batch
+            norm feeds nothing else. The network is not changed.
+
+    Returns:
+        A network with the same logits except for rounding; the network itself if there is nothing to fold.
+    """
+    pairs = _convs_with_norms(network)
+    if not pairs:
+        return network
+    names = {module: name for name, module in network.named_modules()}
+    out = deepcopy(network)
+    for conv, norm in pairs:
+        out.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
+        out.set_submodule(names[norm], nn.Identity())
+    return out
+
+
+def _convs_with_norms(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+    """Every convolution whose output goes into a batch norm unchanged, with that batch norm."""
+    convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return []
+    outputs: list[tuple[nn.Conv2d, Tensor]] = []
+    pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
+
+    def note_output(conv: nn.Conv2d, _: tuple[Tensor], output: Tensor) -> None:
+        outputs.append((conv, output))
+
+    def find_source(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+        pairs.extend((conv, norm) for conv, output in outputs if output is inputs[0])
+
+    hooks = [conv.register_forward_hook(note_output) for conv in convs]
+    hooks += [norm.register_forward_pre_hook(find_source) for norm in norms]
+    with torch.inference_mode():
+        network(torch.zeros(1, INPUT_CHANNELS, TRIAL_SIZE, TRIAL_SIZE))
+    for hook in hooks:
+        hook.remove()
+    return pairs

@@ -11,28 +11,28 @@ from torch.nn import functional
 CLASSES = 2
 
 HEAD_DROPOUT = 0.1
-"""Share of a head's channels that training leaves out before the last convolution, where a head does so at all."""
+"""Share of channels that heads drop in training before their last convolution."""
 
 
 class EncoderDecoder(nn.Module):
-    """Refines patches: image and coarse mask in, two class scores a pixel out.
+    """Backbone and head: image and coarse mask in, two logits per pixel out.
 
     Args:
-        backbone: (P, 4, T, T) to a list of feature maps (P, C, h, w).
-        decode_head: these to logits (P, 2, h, w), the last convolution of which is called ``conv_seg``.
+        backbone: maps (P, 4, T, T) to a list of feature maps (P, C, h, w).
+        decode_head: maps these to logits (P, 2, h, w); its last convolution is called ``conv_seg``.
     """
 
     def __init__(self, backbone: nn.Module, decode_head: Classifier) -> None:
         super().__init__()
         self.backbone = backbone
         self.decode_head = decode_head
-        # A network that is only asked for its layout has no values; trying to draw some imports torch's compiler.
+        # On the meta device there are no values; drawing some would import PyTorch's compiler.
         if not decode_head.conv_seg.weight.is_meta:
             self.apply(_initialise)
             nn.init.normal_(decode_head.conv_seg.weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Score every pixel of every patch.
+        """Predict patches.
 
         Args:
             x: float, (P, 4, T, T): normalised RGB in channels 0 to 2, the coarse mask as -1 and +1 in channel 3.
@@ -45,7 +45,7 @@ class EncoderDecoder(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The end of every head: dropout of whole channels, then a score a class for every pixel."""
+    """The end of every head: dropout of channels, then a logit per class for every pixel."""
 
     def __init__(self, channels: int, dropout: float = HEAD_DROPOUT) -> None:
         super().__init__()
@@ -70,13 +70,13 @@ class ConvNorm(nn.Module):
         self.activation = activation(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, leaving, h, w), but for the stride."""
+        """(P, entering, h, w) to (P, leaving, h, w), except for the stride."""
         out: Tensor = self.activation(self.bn(self.conv(x)))
         return out
 
 
 class SeparableConv(nn.Module):
-    """A 3x3 convolution of every channel for itself, then a 1x1 convolution across them (Chollet, 2017)."""
+    """Depthwise 3x3 convolution, then a 1x1 convolution across channels (Chollet, 2017)."""
 
     def __init__(self, entering: int, leaving: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class SeparableConv(nn.Module):
         self.pointwise_conv = ConvNorm(entering, leaving)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, leaving, h, w), but for the stride."""
+        """(P, entering, h, w) to (P, leaving, h, w), except for the stride."""
         out: Tensor = self.pointwise_conv(self.depthwise_conv(x))
         return out
 
@@ -103,7 +103,7 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(entering, inner, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, inner, h, w), but for the stride."""
+        """(P, entering, h, w) to (P, inner, h, w), except for the stride."""
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         return functional.relu(self.bn2(self.conv2(out)) + self.downsample(x), inplace=True)
 
@@ -125,7 +125,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(entering, leaving, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, 4 * inner, h, w), but for the stride."""
+        """(P, entering, h, w) to (P, 4 * inner, h, w), except for the stride."""
         out = functional.relu(self.bn1(self.conv1(x)), inplace=True)
         out = functional.relu(self.bn2(self.conv2(out)), inplace=True)
         return functional.relu(self.bn3(self.conv3(out)) + self.downsample(x), inplace=True)
@@ -140,18 +140,18 @@ def conv(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """A convolution that keeps the size, but for its stride, and leaves the bias to the batch norm after it."""
+    """A convolution that keeps the size except for its stride; without bias, as a batch norm follows."""
     kept = kernel // 2 * dilation if padding is None else padding
     return nn.Conv2d(entering, leaving, kernel, stride, kept, dilation, groups, bias=False)
 
 
 def conv_norm(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution and batch norm, by number instead of name."""
+    """Convolution and batch norm as a ``Sequential``, whose parts have numbers instead of names."""
     return nn.Sequential(conv(entering, leaving, kernel, stride), nn.BatchNorm2d(leaving))
 
 
 def conv_norm_relu(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch norm and ReLU, by number instead of name."""
+    """Convolution, batch norm and ReLU as a ``Sequential``."""
     return nn.Sequential(*conv_norm(entering, leaving, kernel, stride), nn.ReLU(inplace=True))
 
 
@@ -163,13 +163,13 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _shortcut(entering: int, leaving: int, stride: int) -> nn.Module:
-    """What goes around a residual block: the input itself where it fits."""
+    """The shortcut of a residual block: the identity where shapes allow."""
     if entering == leaving and stride == 1:
         return nn.Identity()
     return conv_norm(entering, leaving, kernel=1, stride=stride)
 
 
 def _initialise(module: nn.Module) -> None:
-    """Start convolutions so that ReLUs keep the variance of gradients (He et al., 2015)."""
+    """Initialise convolutions so that ReLUs keep the variance of gradients (He et al., 2015)."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -20,9 +20,9 @@ DILATIONS = (12, 24, 36)
 
 
 class DeepLabV3Plus(EncoderDecoder):
-    """ResNet, a pyramid of dilated convolutions on its last stage, and the first stage's detail.
+    """ResNet, a pyramid of dilated convolutions on its last stage, and a skip connection from the first stage.
 
-    In training mode it takes two patches or more: the mean of a single patch leaves nothing to normalise by.
+    In training mode it needs two patches or more: its global mean of a single patch cannot be normalised.
     """
 
     def __init__(self, settings: ResNetSettings = RESNET50) -> None:

@@ -23,9 +23,9 @@ BATCH_NORM_MOMENTUM = 0.01
 
 
 class FastSCNN(EncoderDecoder):
-    """A quick way down, a deep branch at low resolution, and both fused at 1/8 of the input.
+    """A fast path down to 1/8 of the input, a deep branch at lower resolution, and the fusion of both.
 
-    In training mode it takes two patches or more: the mean of a single patch leaves nothing to normalise by.
+    In training mode it needs two patches or more: its global mean of a single patch cannot be normalised.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class FeatureFusion(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widening 1x1, 3x3 of every channel for itself, narrowing 1x1 (Sandler et al., 2018); a shortcut where it fits."""
+    """1x1 expansion, depthwise 3x3, 1x1 projection (Sandler et al., 2018), with a shortcut where shapes allow."""
 
     def __init__(self, entering: int, leaving: int, stride: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class InvertedResidual(nn.Module):
         self.has_shortcut = stride == 1 and entering == leaving
 
     def forward(self, x: Tensor) -> Tensor:
-        """(P, entering, h, w) to (P, leaving, h, w), but for the stride."""
+        """(P, entering, h, w) to (P, leaving, h, w), except for the stride."""
         out: Tensor = self.conv(x)
         return x + out if self.has_shortcut else out
 

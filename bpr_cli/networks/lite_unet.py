@@ -1,9 +1,9 @@
-"""An encoder-decoder that decides at full patch resolution and knows the look of things from ImageNet.
+"""An encoder-decoder with logits at full patch resolution, whose encoder can be initialised from ImageNet.
 
 The encoder is EfficientNet-Lite0 (Tan and Le, ICML 2019; its Lite variant, 2020: no squeeze-and-excitation, ReLU6) up
-to 1/16 of the patch's resolution, so weights trained on ImageNet can start it. The mask enters as in the paper: by a
-stem convolution of its own, added to the image's before the first batch norm. Two short paths bring image and
-mask undiminished to the decoder, at half and at full resolution.
+to 1/16 of the patch's resolution. As in the paper, the mask has its own stem convolution, whose output is added to that
+of the image before the first batch norm. Two skip connections bring image and mask to the decoder, at half and at full
+resolution.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from bpr_cli.networks.unet import CLASSES, INPUT_CHANNELS, ConvBlock, ResidualBl
 STEM_CHANNELS = 32
 
 HALF_REACH, FULL_REACH = 4, 3
-"""Pixels around those asked for that count for them, at half and at full resolution: by the 3 x 3 convolutions that
-follow, three at either, and the first one also by what the second one looks at beyond its own."""
+"""Pixels around the wanted ones that affect them, at half and at full resolution: through three 3 x 3 convolutions at
+each, and at half resolution also through those at full resolution."""
 
 
 class Stage(NamedTuple):
@@ -76,12 +76,12 @@ class LiteUNet(nn.Module):
         nn.init.normal_(self.mask_stem.weight, std=0.05)
 
     def forward(self, x: Tensor, margin: int = 0) -> Tensor:
-        """Decide patches.
+        """Predict patches.
 
         Args:
             x: float, (P, 4, T, T): normalised RGB and the coarse mask as -1 / +1; T a multiple of 32.
-            margin: pixels at every edge that nobody asks for; the last steps, which take most of the time, leave out
-                what does not count for the others.
+            margin: width in pixels of the edge whose logits are not needed. The last steps, which take most of the
+                time, skip what does not affect the other logits.
 
         Returns:
             Logits of background and foreground, (P, 2, T - 2 * margin, T - 2 * margin).
@@ -93,7 +93,7 @@ class LiteUNet(nn.Module):
         for narrow, skip, block, index in steps:
             deep = block(F.relu(_doubled(narrow(deep)) + skip(features[index])))
         narrow, skip, block, index = last
-        # A half-resolution view of every pixel joins the decoder's last step but one.
+        # All pixels join the decoder again at half resolution.
         view = self.half_view(_inside(F.pixel_unshuffle(x, 2), half))
         deep = block(F.relu(_inside(_doubled(narrow(deep)), half) + skip(_inside(features[index], half)) + view))
         whole = _inside(_doubled(self.last_narrow(deep)), full - 2 * half)
@@ -101,7 +101,7 @@ class LiteUNet(nn.Module):
         return _inside(logits, margin - full)
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """The weights that ImageNet can start: those of the encoder, but for the mask's stem."""
+        """The parameters that ImageNet can initialise: those of the encoder, except the mask's stem."""
         return chain.from_iterable(part.parameters() for part in (self.image_stem, self.stem_norm, self.encoder))
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -117,7 +117,7 @@ class LiteUNet(nn.Module):
 class SameConv2d(nn.Conv2d):
     """A convolution without bias that pads as TensorFlow's ``SAME`` does, for an even input.
 
-    With a stride the padding is not symmetric; weights trained with it expect just that.
+    With a stride the padding is not symmetric, and weights trained with it depend on that.
     """
 
     def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -132,7 +132,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedBottleneck(nn.Module):
-    """Widen, filter every channel alone, narrow (Sandler et al., CVPR 2018); with a shortcut where shapes allow."""
+    """1x1 expansion, depthwise filter, 1x1 projection (Sandler et al., CVPR 2018); a shortcut where shapes allow."""
 
     def __init__(self, entering: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -158,12 +158,12 @@ def _stage(entering: int, stage: Stage) -> nn.Sequential:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm as EfficientNet has it, but for a slower average: it is fine-tuned with small batches."""
+    """Batch norm of EfficientNet with a slower average, for fine-tuning with small batches."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
 
 
 def _inside(x: Tensor, margin: int) -> Tensor:
-    """Without so many pixels at every edge."""
+    """``x`` without ``margin`` pixels at every edge."""
     return x[..., margin : x.shape[-2] - margin, margin : x.shape[-1] - margin]
 
 

@@ -119,7 +119,7 @@ def _stage(settings: ResNetSettings, index: int, entering: int) -> nn.Sequential
 
 
 def _start_as_identities(backbone: nn.Module) -> None:
-    """Let every residual block begin as its shortcut, from where deep networks train better (Goyal et al., 2017)."""
+    """Initialise every residual block as its shortcut, which helps to train deep networks (Goyal et al., 2017)."""
     for module in backbone.modules():
         if isinstance(module, BasicBlock):
             nn.init.zeros_(module.bn2.weight)

@@ -1,8 +1,8 @@
-"""A compact encoder-decoder that decides at full patch resolution.
+"""A compact encoder-decoder with logits at full patch resolution.
 
-It looks at the patch folded 2 x 2 into channels, so that no pixel is lost and no layer but the last two runs at full
-resolution. That makes it some ten times cheaper than HRNetV2-W18s on a patch of the same extent, whose logits
-come at a quarter of the input's resolution and therefore need the patch enlarged.
+Its input is folded 2 x 2 into channels, so no pixel is lost and only the last two layers run at full resolution. It is
+about ten times cheaper than HRNetV2-W18s on a patch of the same extent, whose logits have a quarter of the input's
+resolution and therefore need an enlarged patch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside the identity."""
+    """Two 3 x 3 convolutions around a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class UNet(nn.Module):
         self.classify = nn.Conv2d(settings.full_width, CLASSES, 3, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Decide patches.
+        """Predict patches.
 
         Args:
             x: float, (P, 4, T, T): normalised RGB and the coarse mask as -1 / +1; T a multiple of twice the

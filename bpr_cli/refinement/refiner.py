@@ -46,32 +46,32 @@ class Refiner:
         self.rounds = passes_of(self.weights.card, settings)
         self.core = self.weights.card.core if settings.core is None else settings.core
         self._bounds = Bounds(settings.max_area_change, settings.min_iou_with_coarse)
-        self._decider = Predictor(self.weights, settings, settings.flip)
+        self._predictor = Predictor(self.weights, settings, settings.flip)
 
     @property
     def devices(self) -> list[str]:
         """Names of the devices in use."""
-        return [str(device) for device in self._decider.devices]
+        return [str(device) for device in self._predictor.devices]
 
     @property
     def backend(self) -> str:
         """Name of the program that runs the network."""
-        return self._decider.backend.name
+        return self._predictor.backend.name
 
     @property
     def packages(self) -> tuple[str, ...]:
         """Names of the packages that this program consists of."""
-        return self._decider.backend.packages
+        return self._predictor.backend.packages
 
     @property
     def batch_size(self) -> int:
-        """Patches that are best decided together. See ``Predictor``."""
-        return self._decider.batch_size
+        """Patches that are best predicted together. See ``Predictor``."""
+        return self._predictor.batch_size
 
     @property
     def pass_size(self) -> int:
         """Patches of one forward pass. See ``Predictor``."""
-        return self._decider.pass_size
+        return self._predictor.pass_size
 
     def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
         """Refine one binary mask.
@@ -128,8 +128,8 @@ class Refiner:
         return cut(image, prediction, self.rounds[0])
 
     def decide(self, patches: Patches) -> NDArray[np.uint8]:
-        """Second stage: the network. See ``Predictor.decide``."""
-        return self._decider.decide(patches)
+        """Second stage: the network. See ``Predictor.predict``."""
+        return self._predictor.predict(patches)
 
     def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
         """Third stage: the refined prediction. See ``stages.paste``."""

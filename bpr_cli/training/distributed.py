@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.devices import CPU, parse_devices
+from bpr_cli.inference.backends import CPU, parse_devices
 
 
 @dataclass(frozen=True)

@@ -32,16 +32,16 @@ ASKED = 3.0
 
 PATCHES = 8 * CPU_PASS
 
-Decide = Callable[[Patches], NDArray[np.uint8]]
+Predict = Callable[[Patches], NDArray[np.uint8]]
 
 
 def network_rows(_: Path | None = None, weights: str = "fast", rounds: int = 5) -> list[Row]:
     """Milliseconds a patch of every backend and precision that is there, beside PyTorch as it comes."""
     patches = smooth_patches(load_weights(weights).card.input_size)
     plain = as_it_comes(weights)
-    others = {f"{name}, {precision}": decider(weights, name, precision) for name, precision in offered()}
+    others = {f"{name}, {precision}": predict_with(weights, name, precision) for name, precision in offered()}
     expected = plain(patches).astype(int)
-    worst = {name: int(np.abs(decide(patches) - expected).max()) for name, decide in others.items()}
+    worst = {name: int(np.abs(predict(patches) - expected).max()) for name, predict in others.items()}
     best = fastest({"plain": plain, **others}, patches, rounds)
     return [
         Row(
@@ -63,12 +63,12 @@ def offered() -> list[tuple[str, str]]:
     return [*pytorch, *(("openvino", precision) for precision in openvino_precisions())]
 
 
-def decider(weights: str, backend: str, precision: str) -> Decide:
+def predict_with(weights: str, backend: str, precision: str) -> Predict:
     settings = InferenceSettings(weights=weights, device="cpu", backend=backend, precision=precision)  # type: ignore[arg-type]
-    return Predictor(load_weights(weights), settings).decide
+    return Predictor(load_weights(weights), settings).predict
 
 
-def as_it_comes(weights: str) -> Decide:
+def as_it_comes(weights: str) -> Predict:
     """The network in passes of the same size, without anything that makes it faster."""
     loaded = load_weights(weights)
     network = loaded.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
@@ -76,12 +76,12 @@ def as_it_comes(weights: str) -> Decide:
     model.margin = 0
 
     @torch.inference_mode()
-    def decide(patches: Patches) -> NDArray[np.uint8]:
+    def predict(patches: Patches) -> NDArray[np.uint8]:
         starts = range(0, len(patches), CPU_PASS)
         parts = [[torch.from_numpy(part[s : s + CPU_PASS]) for part in (patches.image, patches.mask)] for s in starts]
         return np.concatenate([model(*part).numpy() for part in parts])
 
-    return decide
+    return predict
 
 
 class ChannelsFirst(PatchModel):
@@ -97,13 +97,13 @@ def smooth_patches(side: int) -> Patches:
     return Patches(np.ascontiguousarray(large[..., :3]), (large[..., 3] > 127).astype(np.uint8))
 
 
-def fastest(deciders: dict[str, Decide], patches: Patches, rounds: int) -> dict[str, float]:
+def fastest(predictors: dict[str, Predict], patches: Patches, rounds: int) -> dict[str, float]:
     """Milliseconds a patch, the best of some rounds in which all take turns."""
-    best = dict.fromkeys(deciders, float("inf"))
+    best = dict.fromkeys(predictors, float("inf"))
     for _ in range(rounds):
-        for name, decide in deciders.items():
+        for name, predict in predictors.items():
             began = time.perf_counter()
-            decide(patches)
+            predict(patches)
             best[name] = min(best[name], 1000 * (time.perf_counter() - began) / len(patches))
     return best
 

@@ -17,7 +17,7 @@ CARDS = {
 }
 
 
-def undecided_network(name: str) -> nn.Module:
+def untrained_network(name: str) -> nn.Module:
     """A network with random weights whose probabilities spread over 0..1, so that small differences would show."""
     torch.manual_seed(5)
     network = build_network(name)

@@ -11,25 +11,26 @@ import torch
 
 from bpr_cli.errors import BprError
 from bpr_cli.inference import backends
+from bpr_cli.inference.backends import parse_devices
 from bpr_cli.inference.predictor import Predictor
 from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.networks.registry import NETWORKS
-from tests.inference.engines import loaded, random_patches, undecided_network
+from tests.inference.engines import loaded, random_patches, untrained_network
 
 
-def decider(network: torch.nn.Module, backend: str, flip: bool = False, **changed: object) -> Predictor:
+def predictor(network: torch.nn.Module, backend: str, flip: bool = False, **changed: object) -> Predictor:
     settings = InferenceSettings(weights="unused", device="cpu", backend=backend, **changed)  # type: ignore[arg-type]
     return Predictor(loaded(network, patch_size=16, padding=8), settings, flip)
 
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("name", sorted({*NETWORKS} - {*backends.NOT_IN_ONNX}))
-def test_openvino_decides_as_pytorch_does(name, flip):
+def test_openvino_predicts_as_pytorch_does(name, flip):
     pytest.importorskip("openvino")
     pytest.importorskip("onnx")
-    network, patches = undecided_network(name), random_patches(11)
-    ours = decider(network, "openvino", flip=flip).decide(patches)
-    theirs = decider(network, "pytorch", flip=flip).decide(patches)
+    network, patches = untrained_network(name), random_patches(11)
+    ours = predictor(network, "openvino", flip=flip).predict(patches)
+    theirs = predictor(network, "pytorch", flip=flip).predict(patches)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
@@ -37,9 +38,9 @@ def test_openvino_decides_as_pytorch_does(name, flip):
 def test_networks_that_openvino_cannot_be_given_stay_with_pytorch(name):
     pytest.importorskip("openvino")
     pytest.importorskip("onnx")
-    network = undecided_network(name)
+    network = untrained_network(name)
     with pytest.raises(BprError, match=r"OpenVINO cannot run the weights fake\.safetensors: .*; use --backend pytorch"):
-        decider(network, "openvino")
+        predictor(network, "openvino")
     weights = loaded(network, patch_size=16, padding=8)
     weights = replace(weights, card=replace(weights.card, network=name))
     assert Predictor(weights, InferenceSettings(weights="unused", device="cpu")).backend.name == "pytorch"
@@ -47,20 +48,20 @@ def test_networks_that_openvino_cannot_be_given_stay_with_pytorch(name):
 
 def test_auto_is_pytorch_where_nothing_else_is_installed(monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
-    assert decider(undecided_network("unet-s"), "auto").backend.name == "pytorch"
+    assert predictor(untrained_network("unet-s"), "auto").backend.name == "pytorch"
 
 
 def test_what_is_not_installed_is_refused(monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
     with pytest.raises(BprError, match=r"the backend openvino needs the packages openvino and onnx; install them"):
-        decider(undecided_network("unet-s"), "openvino")
+        predictor(untrained_network("unet-s"), "openvino")
 
 
 def test_a_precision_that_openvino_would_replace_is_refused():
     pytest.importorskip("openvino")
     pytest.importorskip("onnx")
     with pytest.raises(BprError, match=r"precision is float16, and OpenVINO has only float32"):
-        decider(undecided_network("unet-s"), "openvino", precision="float16")
+        predictor(untrained_network("unet-s"), "openvino", precision="float16")
 
 
 def test_openvino_sends_no_telemetry():
@@ -76,3 +77,59 @@ def test_openvino_sends_no_telemetry():
 def test_unknown_backends_are_refused():
     with pytest.raises(BprError, match=r"backend is 'tvm'; expected one of auto, pytorch, openvino"):
         InferenceSettings(backend="tvm")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    def there_are(count: int) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return there_are
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "expected"),
+    [
+        ("auto", 0, ["cpu"]),
+        ("auto", 1, ["cuda:0"]),
+        ("auto", 3, ["cuda:0", "cuda:1", "cuda:2"]),
+        ("cpu", 0, ["cpu"]),
+        ("cpu", 2, ["cpu"]),
+        ("cuda", 2, ["cuda:0", "cuda:1"]),
+        ("cuda:1", 2, ["cuda:1"]),
+        ("cuda:0,1", 2, ["cuda:0", "cuda:1"]),
+        ("cuda:2,0", 3, ["cuda:2", "cuda:0"]),
+        ("cuda:1,1", 2, ["cuda:1"]),
+        ("cuda:10", 11, ["cuda:10"]),
+    ],
+)
+def test_devices_by_name(gpus, text, count, expected):
+    gpus(count)
+    assert [str(device) for device in parse_devices(text)] == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "CUDA", "cuda:", "cuda:a", "cuda:0,", "cuda:,0", "cuda:-1", "cuda:0 1", "mps"]
+)
+def test_other_names_are_refused(gpus, text):
+    gpus(2)
+    with pytest.raises(BprError, match="expected auto, cpu, cuda") as caught:
+        parse_devices(text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "seen"),
+    [
+        ("cuda", 0, "sees 0 CUDA devices"),
+        ("cuda:0", 0, "sees 0 CUDA devices"),
+        ("cuda:1", 1, "sees 1 CUDA device;"),
+        ("cuda:0,5", 2, "sees 2 CUDA devices"),
+        ("cuda:99999999999999999999", 1, "sees 1 CUDA device;"),
+    ],
+)
+def test_a_gpu_that_is_not_there(gpus, text, count, seen):
+    gpus(count)
+    with pytest.raises(BprError, match=seen):
+        parse_devices(text)

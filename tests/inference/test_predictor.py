@@ -8,14 +8,14 @@ from torch import nn
 from torch.nn import functional
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference import predictor as module
+from bpr_cli.inference import predictor as predictor_module
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.predictor import CPU_PASS, Predictor, is_out_of_memory
 from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches.crop import Patches
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights
-from tests.inference.engines import CARDS, loaded, random_patches, undecided_network
+from tests.inference.engines import CARDS, loaded, random_patches, untrained_network
 from tests.patches.drawn import cropped
 
 CPU_ALLOCATOR = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"
@@ -82,12 +82,12 @@ class Sloping(Echo):
 def test_flipping_averages_a_patch_and_its_mirror_image(by_card):
     patches = random_patches(3)
     weights = loaded(Sloping(), patch_size=20, padding=6, flip=by_card)
-    decided = Predictor(weights, settings(), None if by_card else True).decide(patches)
+    predicted = Predictor(weights, settings(), None if by_card else True).predict(patches)
     mirrored = Patches(patches.image[:, :, ::-1].copy(), patches.mask[:, :, ::-1].copy())
     plain = Predictor(weights, settings(), False)
-    expected = (plain.decide(patches).astype(float) + plain.decide(mirrored)[:, :, ::-1]) / 2
-    assert np.abs(plain.decide(patches) - expected).max() > 50
-    np.testing.assert_allclose(decided, expected, atol=1)
+    expected = (plain.predict(patches).astype(float) + plain.predict(mirrored)[:, :, ::-1]) / 2
+    assert np.abs(plain.predict(patches) - expected).max() > 50
+    np.testing.assert_allclose(predicted, expected, atol=1)
 
 
 def test_without_mask_patches_the_network_sees_no_mask():
@@ -102,18 +102,18 @@ def test_without_mask_patches_the_network_sees_no_mask():
 
 def test_the_context_is_cut_off():
     patches = random_patches(2)
-    decided = Predictor(loaded(Echo(), patch_size=20, padding=6), settings()).decide(patches)
-    np.testing.assert_array_equal(decided, patches.mask[:, 6:26, 6:26] * 255)
+    predicted = Predictor(loaded(Echo(), patch_size=20, padding=6), settings()).predict(patches)
+    np.testing.assert_array_equal(predicted, patches.mask[:, 6:26, 6:26] * 255)
 
 
 @pytest.mark.parametrize("scale", [1, 4])
 def test_logits_are_brought_to_the_size_of_patch_and_context_before_softmax(scale):
     patches = random_patches(2)
-    decided = Predictor(loaded(Echo(scale), patch_size=40, padding=4), settings()).decide(patches)
+    predicted = Predictor(loaded(Echo(scale), patch_size=40, padding=4), settings()).predict(patches)
     logits = Echo(scale)(torch.from_numpy(patches.mask)[:, None].expand(-1, 4, -1, -1).float() * 2 - 1)
     resized = functional.interpolate(logits, size=(48, 48), mode="bilinear", align_corners=False)
     expected = resized.softmax(1)[:, 1, 4:44, 4:44] * 255
-    np.testing.assert_allclose(decided, expected, atol=0.501)
+    np.testing.assert_allclose(predicted, expected, atol=0.501)
 
 
 def test_the_authors_pipeline_is_reproduced(shared_fixtures):
@@ -129,23 +129,23 @@ def test_the_authors_pipeline_is_reproduced(shared_fixtures):
         *map(torch.from_numpy, (patches.image, patches.mask))
     )
     np.testing.assert_allclose(seen[:, :3], reference["img_tensor"], atol=1e-5)
-    decided = Predictor(weights, settings()).decide(patches)
-    np.testing.assert_allclose(decided / 255, reference["prob64_test_float"], rtol=0, atol=0.5 / 255 + 1e-4)
+    predicted = Predictor(weights, settings()).predict(patches)
+    np.testing.assert_allclose(predicted / 255, reference["prob64_test_float"], rtol=0, atol=0.5 / 255 + 1e-4)
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_real_networks_decide_alike_in_any_company(name, weights_of):
+def test_real_networks_predict_alike_in_any_company(name, weights_of):
     patches = random_patches(11)
     order = np.random.default_rng(0).permutation(11)
     shuffled = Patches(patches.image[order], patches.mask[order])
-    reference = Predictor(load_weights(weights_of(name)), settings()).decide(patches)
+    reference = Predictor(load_weights(weights_of(name)), settings()).predict(patches)
     assert len(np.unique(reference)) > 50
     for batch_size in (3, 64):
-        decider = Predictor(load_weights(weights_of(name)), settings(batch_size=batch_size))
-        np.testing.assert_array_equal(decider.decide(patches), reference)
-        np.testing.assert_array_equal(decider.decide(shuffled), reference[order])
+        predictor = Predictor(load_weights(weights_of(name)), settings(batch_size=batch_size))
+        np.testing.assert_array_equal(predictor.predict(patches), reference)
+        np.testing.assert_array_equal(predictor.predict(shuffled), reference[order])
         alone = Patches(patches.image[7:8], patches.mask[7:8])
-        np.testing.assert_array_equal(decider.decide(alone), reference[7:8])
+        np.testing.assert_array_equal(predictor.predict(alone), reference[7:8])
 
 
 def test_every_pass_on_a_cpu_has_the_same_number_of_patches():
@@ -153,26 +153,26 @@ def test_every_pass_on_a_cpu_has_the_same_number_of_patches():
     results = []
     for batch_size in (1, 3, 8, 64):
         network = Wobbly()
-        decider = Predictor(loaded(network), settings(batch_size=batch_size))
-        assert decider.batch_size % CPU_PASS == 0
-        assert decider.batch_size - CPU_PASS < batch_size <= decider.batch_size
-        results.append(decider.decide(patches))
+        predictor = Predictor(loaded(network), settings(batch_size=batch_size))
+        assert predictor.batch_size % CPU_PASS == 0
+        assert predictor.batch_size - CPU_PASS < batch_size <= predictor.batch_size
+        results.append(predictor.predict(patches))
         assert set(network.shapes) == {(CPU_PASS, 4, 32, 32)}
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
 
 
 def test_a_gpu_takes_whole_batches(monkeypatch):
-    monkeypatch.setattr(module, "CPU", torch.device("meta"))
+    monkeypatch.setattr(predictor_module, "CPU", torch.device("meta"))
     network = Echo()
-    decider = Predictor(loaded(network), settings(batch_size=5))
-    assert (decider.pass_size, decider.batch_size) == (5, 5)
+    predictor = Predictor(loaded(network), settings(batch_size=5))
+    assert (predictor.pass_size, predictor.batch_size) == (5, 5)
 
 
 def test_no_patches_need_no_pass():
     network = Echo()
-    decided = Predictor(loaded(network), settings()).decide(random_patches(0))
-    assert decided.shape == (0, 4, 4)
+    predicted = Predictor(loaded(network), settings()).predict(random_patches(0))
+    assert predicted.shape == (0, 4, 4)
     assert network.shapes == []
 
 
@@ -180,24 +180,24 @@ def test_no_patches_need_no_pass():
 def test_passes_are_halved_until_they_fit_into_memory(error):
     patches = random_patches(11)
     network = Crowded(3, error)
-    decider = Predictor(loaded(network), settings())
-    np.testing.assert_array_equal(decider.decide(patches), patches.mask[:, 14:18, 14:18] * 255)
-    assert decider.pass_size == 2
+    predictor = Predictor(loaded(network), settings())
+    np.testing.assert_array_equal(predictor.predict(patches), patches.mask[:, 14:18, 14:18] * 255)
+    assert predictor.pass_size == 2
     assert {shape[0] for shape in network.shapes} == {2}
-    assert decider.decide(patches).shape == (11, 4, 4)
+    assert predictor.predict(patches).shape == (11, 4, 4)
     assert len(network.shapes) == 12
 
 
 def test_memory_for_not_even_one_patch_is_an_error_with_advice():
-    decider = Predictor(loaded(Crowded(0, RuntimeError(CPU_ALLOCATOR))), settings())
+    predictor = Predictor(loaded(Crowded(0, RuntimeError(CPU_ALLOCATOR))), settings())
     with pytest.raises(BprError, match="cpu has not enough memory for one patch"):
-        decider.decide(random_patches(2))
+        predictor.predict(random_patches(2))
 
 
 def test_other_errors_of_the_network_go_on():
-    decider = Predictor(loaded(Crowded(0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), settings())
+    predictor = Predictor(loaded(Crowded(0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), settings())
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        decider.decide(random_patches(2))
+        predictor.predict(random_patches(2))
 
 
 @pytest.mark.parametrize(
@@ -233,13 +233,13 @@ def test_precision_holds_in_every_thread(precision):
             seen.append(out.dtype)
             return out
 
-    decider = Predictor(loaded(Probe()), settings(precision=precision))
+    predictor = Predictor(loaded(Probe()), settings(precision=precision))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        decider.decide(random_patches(1))
-        # As a replica of DataParallel: not through ``decide``, in a thread that knows nothing of it.
+        predictor.predict(random_patches(1))
+        # As a replica of DataParallel: not through ``predict``, in a thread that inherits nothing from it.
         inputs = [torch.from_numpy(part) for part in (random_patches(1).image, random_patches(1).mask)]
-        thread = threading.Thread(target=lambda: decider.backend._model(*inputs))
+        thread = threading.Thread(target=lambda: predictor.backend._model(*inputs))
         thread.start()
         thread.join()
     assert seen == [getattr(torch, precision)] * 2
@@ -248,10 +248,10 @@ def test_precision_holds_in_every_thread(precision):
 @pytest.mark.parametrize("name", CARDS)
 def test_low_precision_stays_near(name):
     patches = random_patches(4)
-    network = undecided_network(name)
+    network = untrained_network(name)
     sizes = {"patch_size": 16, "padding": 8}
-    full = Predictor(loaded(network, **sizes), settings()).decide(patches)
-    low = Predictor(loaded(network, **sizes), settings(precision="bfloat16")).decide(patches)
+    full = Predictor(loaded(network, **sizes), settings()).predict(patches)
+    low = Predictor(loaded(network, **sizes), settings(precision="bfloat16")).predict(patches)
     assert np.abs(full.astype(int) - low).mean() < 5
 
 
@@ -271,25 +271,25 @@ def test_several_devices_share_the_passes(monkeypatch):
             return torch.cat([self.model(*chunk) for chunk in chunks])
 
     devices = [torch.device("cpu", 0), torch.device("cpu", 1)]
-    monkeypatch.setattr(module, "parse_devices", lambda text: devices if text == "cuda:0,1" else [])
+    monkeypatch.setattr(predictor_module, "parse_devices", lambda text: devices if text == "cuda:0,1" else [])
     monkeypatch.setattr(nn, "DataParallel", Split)
     network = Echo()
     patches = random_patches(7)
-    decider = Predictor(loaded(network), settings(device="cuda:0,1", batch_size=4))
-    assert decider.devices == devices
+    predictor = Predictor(loaded(network), settings(device="cuda:0,1", batch_size=4))
+    assert predictor.devices == devices
     assert isinstance(built[0].model, PatchModel)
     assert not built[0].model.training
-    np.testing.assert_array_equal(decider.decide(patches), patches.mask[:, 14:18, 14:18] * 255)
+    np.testing.assert_array_equal(predictor.predict(patches), patches.mask[:, 14:18, 14:18] * 255)
     assert {shape[0] for shape in network.shapes} == {2}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("name", CARDS)
-def test_a_gpu_decides_like_a_cpu(name, weights_of):
+def test_a_gpu_predicts_like_a_cpu(name, weights_of):
     patches = random_patches(19)
-    reference = Predictor(load_weights(weights_of(name)), settings()).decide(patches)
-    decider = Predictor(load_weights(weights_of(name)), settings(device="cuda:0", batch_size=8))
-    decided = decider.decide(patches)
-    assert np.abs(decided.astype(int) - reference).max() <= 3
+    reference = Predictor(load_weights(weights_of(name)), settings()).predict(patches)
+    predictor = Predictor(load_weights(weights_of(name)), settings(device="cuda:0", batch_size=8))
+    predicted = predictor.predict(patches)
+    assert np.abs(predicted.astype(int) - reference).max() <= 3
     alone = Patches(patches.image[7:8], patches.mask[7:8])
-    np.testing.assert_array_equal(decider.decide(alone), decided[7:8])
+    np.testing.assert_array_equal(predictor.predict(alone), predicted[7:8])

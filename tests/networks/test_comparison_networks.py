@@ -126,7 +126,7 @@ def test_only_training_drops_channels(name, network):
         assert torch.equal(network.eval()(x), network(x))
 
 
-def test_a_patch_is_decided_by_itself(network):
+def test_a_patch_is_predicted_independently(network):
     x = patches(3, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(network.eval()(x)[1:2], network(x[1:2]), rtol=1e-4, atol=1e-4)

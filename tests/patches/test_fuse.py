@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.patches.paste import RefinedLabel, average, fuse
 from tests.patches.drawn import label_planes
-from tests.patches.test_paste import average_by_pixel, decided
+from tests.patches.test_paste import average_by_pixel, predicted
 
 VOID = frozenset({255})
-Decided = dict[int, tuple[np.ndarray, np.ndarray]]
+Predicted = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
-def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Decided) -> np.ndarray:
+def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
     """The contest, pixel by pixel in exact arithmetic; among equals the coarse label, then the earlier entry."""
     out = labels.copy()
     for y, x in np.ndindex(labels.shape):
@@ -32,7 +32,7 @@ def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Decided) -
     return out
 
 
-def fused(labels: np.ndarray, void: frozenset[int], entries: Decided) -> np.ndarray:
+def fused(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
     refined = [RefinedLabel(label, average(*given_to, labels.shape)) for label, given_to in entries.items()]
     result = fuse(LabelMap(labels, void), iter(refined))
     assert result.void == void
@@ -41,12 +41,12 @@ def fused(labels: np.ndarray, void: frozenset[int], entries: Decided) -> np.ndar
 
 
 @st.composite
-def contests(draw) -> tuple[np.ndarray, frozenset[int], Decided]:
+def contests(draw) -> tuple[np.ndarray, frozenset[int], Predicted]:
     labels = draw(label_planes())
     void = draw(st.sampled_from([frozenset(), VOID, frozenset({0, 255}), frozenset({99})]))
     present = [label for label in np.unique(labels).tolist() if label not in void]
     entered = [label for label in present if draw(st.integers(0, 4))]
-    return labels, void, {label: draw(decided(labels.shape)) for label in entered}
+    return labels, void, {label: draw(predicted(labels.shape)) for label in entered}
 
 
 def whole(probability: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,7 +30,7 @@ def reassembled_by_pixel(plane: np.ndarray, boxes: np.ndarray, probabilities: np
 
 
 @st.composite
-def decided(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def predicted(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Boxes inside an image (or overhanging a smaller one) with probabilities, exact halves among them."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count, side = draw(st.integers(0, 6)), draw(st.integers(1, 7))
@@ -42,7 +42,7 @@ def decided(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 @given(st.data(), planes(12))
 def test_average_equals_the_mean_of_the_patches_over_each_pixel(data, plane):
-    boxes, probabilities = data.draw(decided(plane.shape))
+    boxes, probabilities = data.draw(predicted(plane.shape))
     field = average(boxes, probabilities, plane.shape)
     x0, y0, x1, y1 = field.box
     assert 0 <= x0 <= x1 <= plane.shape[1]
@@ -59,7 +59,7 @@ def test_average_equals_the_mean_of_the_patches_over_each_pixel(data, plane):
 
 @given(st.data(), planes(12))
 def test_reassembly_equals_the_rule_pixel_by_pixel(data, plane):
-    boxes, probabilities = data.draw(decided(plane.shape))
+    boxes, probabilities = data.draw(predicted(plane.shape))
     refined = reassemble(Mask.from_array(plane), boxes, probabilities)
     assert refined.size == plane.shape
     np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities))
@@ -68,7 +68,7 @@ def test_reassembly_equals_the_rule_pixel_by_pixel(data, plane):
 
 @given(st.data(), planes(12))
 def test_the_order_of_patches_does_not_matter(data, plane):
-    boxes, probabilities = data.draw(decided(plane.shape))
+    boxes, probabilities = data.draw(predicted(plane.shape))
     order = np.array(data.draw(st.permutations(range(len(boxes)))), dtype=int)
     first = reassemble(Mask.from_array(plane), boxes, probabilities)
     second = reassemble(Mask.from_array(plane), boxes[order], probabilities[order])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import FORMATS, Task
-from bpr_cli.inference.backends import MAKERS
+from bpr_cli.inference.settings import BackendName
 from bpr_cli.refinement.job import refine_to
 from bpr_cli.refinement.report import SCHEMA, RefineSummary
 from tests.formats.format_builders import load, png
@@ -74,7 +74,7 @@ def test_lists_of_names_are_those_of_the_program(schema):
     properties = schema["properties"]
     assert properties["format"]["enum"] == list(FORMATS)
     assert properties["task"]["enum"] == [task.value for task in Task]
-    assert properties["backend"]["enum"] == list(MAKERS)
+    assert properties["backend"]["enum"] == [name for name in get_args(BackendName) if name != "auto"]
 
 
 @pytest.fixture
