@@ -14,7 +14,7 @@ from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.demo.run import DemoResult
+    from bpr_cli.demo.run import DemoResult, Score
 
 EXAMPLES = """
 Example:
@@ -31,11 +31,11 @@ def demo(
     ] = Path("demo"),
     json: Json = False,
 ) -> None:
-    """Refine an example of every task and draw before/after pictures.
+    """Refine photographs and an example of every task, and draw before/after pictures.
 
-    Writes synthetic scenes with exact ground truth and a photograph with a
-    hand-drawn mask, refines them with the shipped weights, and shows the
-    scores before and after.
+    Writes photographs with predicted masks, and synthetic scenes with exact
+    ground truth, refines them with the shipped weights, and shows the scores
+    before and after.
     """
     # NumPy and PyTorch take seconds to import, and help texts must not wait for them.
     from bpr_cli.formats.output_checks import check_folder  # noqa: PLC0415
@@ -57,14 +57,13 @@ app = app_of(command_of(demo), EXAMPLES)
 
 
 def show(console: Console, results: list[DemoResult]) -> None:
-    """Before and after, a line a part."""
+    """Before and after, one line per part; photographs have no exact ground truth to measure with."""
     rows = [
         (
             result.name,
             f"{result.images}",
             f"{result.segments}",
-            change(result.before.iou, result.after.iou),
-            change(result.before.boundary_f, result.after.boundary_f),
+            *changes(result.before, result.after),
         )
         for result in results
     ]
@@ -72,9 +71,13 @@ def show(console: Console, results: list[DemoResult]) -> None:
     console.table(title, ("", "images", "segments", "IoU", "boundary F"), rows)
 
 
-def change(before: float, after: float) -> str:
-    """Two figures in percent and their difference."""
-    return f"{100 * before:.1f} -> {100 * after:.1f} ({100 * (after - before):+.1f})"
+def changes(before: Score | None, after: Score | None) -> tuple[str, str]:
+    """IoU and boundary F before and after in percent, and their differences."""
+    if before is None or after is None:
+        return "-", "-"
+    pairs = ((before.iou, after.iou), (before.boundary_f, after.boundary_f))
+    first, second = (f"{100 * old:.1f} -> {100 * new:.1f} ({100 * (new - old):+.1f})" for old, new in pairs)
+    return first, second
 
 
 def to_json(result: DemoResult) -> dict[str, object]:

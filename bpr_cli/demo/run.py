@@ -1,23 +1,30 @@
-"""The demo from start to end: write the data set, refine all of it, measure and draw."""
+"""The demo: refine photographs and scenes made by code, measure what has exact ground truth, and draw all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 
-from bpr_cli.demo.dataset import DemoSet, write_demo
-from bpr_cli.demo.measure import Score, mean_score, score
 from bpr_cli.demo.pictures import compare
+from bpr_cli.demo.scene import write_scenes
 from bpr_cli.errors import BprError
+from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings
-from bpr_cli.masks.masks import Prediction
+from bpr_cli.masks.drawing import Segments
+from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.refinement.pipeline import refine_predictions
 from bpr_cli.refinement.refiner import Refiner
+from bpr_cli.typing import BoolArray
+
+PHOTOS = Path(__file__).parent / "data"
+"""Photographs with predictions of YOLOv5n-seg; see ``ATTRIBUTION.txt`` there."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +32,31 @@ class DemoPart:
     """One prediction set of the demo.
 
     Attributes:
-        name: how the table calls it.
+        name: as the table shows it.
         predictions: the coarse predictions.
         images: their images.
-        truth: the exact masks, in the same format.
-        options: how to read them.
+        truth: ground truth in the same format; None for photographs, which have none that is exact.
+        reading: how to read them.
     """
 
     name: str
     predictions: Path
     images: Path
-    truth: Path
-    options: ReadSettings
+    truth: Path | None
+    reading: ReadSettings
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics from 0 to 1, averaged over the segments of the ground truth.
+
+    Attributes:
+        iou: intersection over union.
+        boundary_f: boundary F-score at 1 px.
+    """
+
+    iou: float
+    boundary_f: float
 
 
 @dataclass(frozen=True)
@@ -44,96 +64,115 @@ class DemoResult:
     """What refinement did to one part.
 
     Attributes:
-        name: how the table calls it.
+        name: as the table shows it.
         images: number of images.
         segments: number of segments.
-        before: mean figures of the coarse predictions.
-        after: mean figures of the refined ones.
+        before: mean scores of the coarse predictions; None without exact ground truth.
+        after: mean scores of the refined predictions.
         refined: where the refined predictions are.
-        pictures: before/after pictures, one an image.
+        pictures: before/after pictures, one per image.
     """
 
     name: str
     images: int
     segments: int
-    before: Score
-    after: Score
+    before: Score | None
+    after: Score | None
     refined: Path
     pictures: tuple[Path, ...]
 
 
 def run_demo(directory: Path, refiner: Refiner, on_part: Callable[[str], None] = lambda _: None) -> list[DemoResult]:
-    """Write, refine, measure and draw the demo under ``directory``.
+    """Write, refine, measure and draw the demo under a directory.
 
     Args:
-        directory: made when missing; the files of an earlier demo are overwritten.
-        refiner: what refines.
+        directory: created if missing; the files of an earlier demo are overwritten.
+        refiner: refines the predictions.
         on_part: called with the name of every part before it is refined.
 
     Raises:
         BprError: a file cannot be written.
     """
     try:
-        demo = write_demo(directory)
+        shutil.copytree(PHOTOS, directory / "photos", dirs_exist_ok=True)
+        write_scenes(directory)
         results = []
-        for part in parts_of(demo):
+        for part in parts_of(directory):
             on_part(part.name)
-            results.append(run_part(part, demo.root, refiner))
+            results.append(run_part(part, directory, refiner))
         return results
     except OSError as error:
         raise BprError(f"{directory}: {error.strerror or error}; give a directory that can be written") from error
 
 
-def parts_of(demo: DemoSet) -> list[DemoPart]:
-    """The demo's prediction sets: the photograph and one of every task."""
-    truth, plain = demo.truth, ReadSettings()
-    listed = ReadSettings(image_info=demo.image_info)
+def parts_of(root: Path) -> list[DemoPart]:
+    """The prediction sets of the demo: photographs, and scenes for every task."""
+    images, truth = root / "images", root / "truth"
+    photos, scenes = (ReadSettings(image_info=folder / "image_info.json") for folder in (root / "photos", root))
     return [
-        DemoPart("photo", demo.photo_mask, demo.photo, truth.photo_mask, plain),
-        DemoPart("instances", demo.instances, demo.images, truth.instances, listed),
-        DemoPart("semantic", demo.semantic, demo.images, truth.semantic, plain),
-        DemoPart("panoptic", demo.panoptic_json, demo.images, truth.panoptic_json, plain),
+        DemoPart("photos", root / "photos" / "predictions.json", root / "photos", None, photos),
+        DemoPart("instances", root / "instances" / "predictions.json", images, truth / "instances.json", scenes),
+        DemoPart("semantic", root / "semantic", images, truth / "semantic", ReadSettings()),
+        DemoPart("panoptic", root / "panoptic.json", images, truth / "panoptic.json", ReadSettings()),
     ]
 
 
 def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
-    """Refine one part as ``bpr refine`` would, then compare what was written with the truth."""
-    refined_path = root / "refined" / part.name
-    opened = open_predictions(part.predictions, part.images, part.options)
-    result = refine_predictions(refiner, opened, opened.writer(refined_path))
+    """Refine one part as ``bpr refine`` does, then read, measure and draw what it wrote.
+
+    Raises:
+        BprError: a file cannot be written.
+    """
+    refined = root / "refined" / part.name
+    opened = open_predictions(part.predictions, part.images, part.reading)
+    result = refine_predictions(refiner, opened, opened.writer(refined))
     if result.failures:
         raise BprError(result.failures[0].reason)
+    sides = [open_predictions(path, part.images, part.reading) for path in (refined, part.truth) if path]
     before, after, pictures = [], [], []
-    for view in views(part, refined_path):
-        before.append(score(view.coarse, view.truth))
-        after.append(score(view.refined, view.truth))
-        pictures.append(draw(view, root / "pictures" / f"{part.name}_{view.image.stem}.png"))
-    means = mean_score(before), mean_score(after)
-    return DemoResult(part.name, result.written, result.movement.segments, *means, refined_path, tuple(pictures))
+    for items in zip(opened.items, *(side.items for side in sides), strict=True):
+        coarse, better, *truth = (
+            as_segments(side.read(item)) for side, item in zip((opened, *sides), items, strict=True)
+        )
+        before += [score(coarse, each) for each in truth]
+        after += [score(better, each) for each in truth]
+        picture = compare(read_image(items[0].image), coarse, better, tuple(map(_caption, (before, after))))
+        pictures.append(root / "pictures" / f"{part.name}_{items[0].image.stem}.png")
+        pictures[-1].parent.mkdir(parents=True, exist_ok=True)
+        if not cv2.imwrite(str(pictures[-1]), picture[:, :, ::-1]):
+            raise BprError(f"{pictures[-1]} cannot be written; give a directory that can be written")
+    segments = result.movement.segments
+    return DemoResult(part.name, result.written, segments, mean(before), mean(after), refined, tuple(pictures))
 
 
-@dataclass(frozen=True)
-class View:
-    """One image before and after, beside its truth."""
-
-    image: Path
-    coarse: Prediction
-    refined: Prediction
-    truth: Prediction
+def as_segments(prediction: Prediction) -> Segments:
+    """A label map as int32 (H, W), masks as a list of bool (H, W)."""
+    if isinstance(prediction, LabelMap):
+        return prediction.labels
+    return [mask.to_array() for mask in prediction]
 
 
-def views(part: DemoPart, refined_path: Path) -> Iterator[View]:
-    """Read back every image of a part."""
-    coarse, truth = (open_predictions(path, part.images, part.options) for path in (part.predictions, part.truth))
-    refined = open_predictions(refined_path, part.images, part.options)
-    for items in zip(coarse.items, refined.items, truth.items, strict=True):
-        yield View(items[0].image, coarse.read(items[0]), refined.read(items[1]), truth.read(items[2]))
+def score(found: Segments, truth: Segments) -> Score:
+    """Mean scores over the segments of the ground truth; masks are paired in their order, labels by number."""
+    pairs = list(_pairs(found, truth))
+    return Score(*(float(np.mean([metric(*pair) for pair in pairs])) for metric in (iou, boundary_f)))
 
 
-def draw(view: View, path: Path) -> Path:
-    """Write the before/after picture of one image."""
-    picture = compare(read_image(view.image), view.coarse, view.refined, view.truth)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), picture[:, :, ::-1]):
-        raise BprError(f"{path} cannot be written; give a directory that can be written")
-    return path
+def _pairs(found: Segments, truth: Segments) -> Iterator[tuple[BoolArray, BoolArray]]:
+    if isinstance(found, list) and isinstance(truth, list):
+        yield from zip(found, truth, strict=True)
+    else:
+        for label in np.unique(truth):
+            yield found == label, truth == label
+
+
+def mean(scores: Sequence[Score]) -> Score | None:
+    """Mean over images; None for none."""
+    if not scores:
+        return None
+    return Score(*np.mean([(each.iou, each.boundary_f) for each in scores], axis=0).tolist())
+
+
+def _caption(scores: Sequence[Score]) -> str:
+    """Scores of the last image, in percent."""
+    return f"IoU {100 * scores[-1].iou:.1f}   boundary F {100 * scores[-1].boundary_f:.1f}" if scores else ""

@@ -1,21 +1,20 @@
-"""``bpr demo``: an example of every task, with figures and pictures."""
+"""``bpr demo``: an example of every task, with scores and pictures."""
 
 import json
 
 import pytest
 
-from bpr_cli.demo import scenes
+from bpr_cli.demo import scene
 from tests.cli.worlds import tree
 from tests.formats.format_builders import pixels
 
-PARTS = ["photo", "instances", "semantic", "panoptic"]
+PARTS = ["photos", "instances", "semantic", "panoptic"]
 
 
 @pytest.fixture
 def one_scene(monkeypatch):
-    """A third of the demo is enough to see the command at work."""
-    first = dict([next(iter(scenes.COMPOSITIONS.items()))])
-    monkeypatch.setattr(scenes, "COMPOSITIONS", first)
+    """One scene is enough to see the command at work."""
+    monkeypatch.setattr(scene, "SCENES", 1)
 
 
 def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weights):
@@ -29,12 +28,13 @@ def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weigh
     assert lines[-1] == f"pictures: {out}/pictures, refined predictions: {out}/refined"
     results = json.loads(outcome.out)
     assert [result["name"] for result in results] == PARTS
+    assert results[0]["before"] is results[0]["after"] is None
     for result in results:
-        assert 0 < result["after"]["iou"] < 1
-        assert len(result["pictures"]) == result["images"] == 1
+        assert result["name"] == "photos" or 0 < result["after"]["iou"] < 1
+        assert len(result["pictures"]) == result["images"] == (3 if result["name"] == "photos" else 1)
         for picture in result["pictures"]:
             assert pixels(world / picture).ndim == 3
-    assert {"photo/portrait.jpg", "refined", "truth/panoptic.json"} <= set(tree(world / out))
+    assert {"photos/vase.jpg", "photos/ATTRIBUTION.txt", "refined", "truth/panoptic.json"} <= set(tree(world / out))
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
-"""Fixtures of the demo's tests; the scenes are drawn once."""
+"""The files of the demo, written once."""
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from bpr_cli.demo import portrait
-from bpr_cli.demo.dataset import write_demo
-
-
-@pytest.fixture(scope="session")
-def photo():
-    return portrait.photograph()
+from bpr_cli.demo.run import PHOTOS
+from bpr_cli.demo.scene import write_scenes
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
-    return write_demo(tmp_path_factory.mktemp("demo") / "set")
+    """A directory with the photographs and the scenes."""
+    root = tmp_path_factory.mktemp("demo")
+    shutil.copytree(PHOTOS, root / "photos")
+    write_scenes(root)
+    return root

@@ -1,62 +1,53 @@
+"""Before/after pictures: outlines on their sides, and places magnified where masks changed."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from bpr_cli.demo.pictures import PAPER, compare
 from bpr_cli.masks.drawing import AFTER, BEFORE, busiest_places, changed_pixels, draw_segments
-from bpr_cli.masks.masks import LabelMap, Mask
 
 
 def pair(size):
-    """A grey image, and a mask with a shifted version of it."""
+    """A gray image, and a mask with a shifted version of it."""
     mask = np.zeros(size, dtype=bool)
     mask[size[0] // 4 : size[0] // 2, size[1] // 4 : size[1] // 2] = True
     image = np.full((*size, 3), 90, dtype=np.uint8)
     return image, mask, np.roll(mask, 4, axis=1)
 
 
-def share_of(picture, colour, tolerance=12):
-    return (np.abs(picture.astype(int) - colour).max(axis=-1) <= tolerance).mean()
+def share_of(picture, color, tolerance=12):
+    return (np.abs(picture.astype(int) - color).max(axis=-1) <= tolerance).mean()
 
 
 @pytest.mark.parametrize("size", [(120, 200), (200, 120), (7, 9), (90, 90), (1, 40), (40, 1)])
 def test_a_picture_of_any_size(size):
     image, coarse, refined = pair(size)
-    picture = compare(image, coarse, refined, refined)
+    picture = compare(image, [coarse], [refined], ("IoU 1", "IoU 2"))
     assert picture.dtype == np.uint8
-    assert picture.ndim == 3
-    assert picture.shape[2] == 3
+    assert picture.shape[1:] == (1336, 3)
     assert (picture[:4] == PAPER).all()
 
 
-def test_the_outlines_have_their_colours_on_their_sides():
+def test_the_outlines_have_their_colors_on_their_sides():
     image, coarse, refined = pair((120, 200))
-    picture = compare(image, coarse, refined, zooms=0)[60:]  # below the headers
+    picture = compare(image, [coarse], [refined], zooms=0)[60:]  # below the headers
     left, right = np.split(picture, [picture.shape[1] // 2], axis=1)
     assert share_of(left, BEFORE) > 0.002
     assert share_of(right, AFTER) > 0.002
     assert share_of(left, AFTER) == share_of(right, BEFORE) == 0
 
 
-def test_all_kinds_of_segmentation_are_drawn_alike():
-    image, coarse, refined = pair((120, 200))
-    single = compare(image, coarse, refined, refined)
-    assert np.array_equal(single, compare(image, [coarse], [refined], [refined]))
-    assert np.array_equal(single, compare(image, Mask.from_array(coarse), Mask.from_array(refined), refined))
-    labels, better = coarse.astype(np.uint8), refined.astype(np.uint8)
-    as_maps = [LabelMap(each.astype(np.int32), frozenset()) for each in (labels, better)]
-    assert np.array_equal(compare(image, labels, better), compare(image, *as_maps))
-    assert compare(image, (coarse, refined), (refined, refined)).shape == single.shape
-
-
 def test_without_a_change_nothing_is_magnified():
-    image, mask, _ = pair((120, 200))
-    assert compare(image, mask, mask).shape == compare(image, mask, mask, zooms=0).shape
-    assert compare(image, mask, ~mask).shape[0] > compare(image, mask, mask).shape[0]
+    image, mask, other = pair((120, 200))
+    assert compare(image, [mask], [mask]).shape == compare(image, [mask], [mask], zooms=0).shape
+    assert compare(image, [mask], [other]).shape[0] > compare(image, [mask], [mask]).shape[0]
+    labels = mask.astype(np.int32)
+    assert compare(image, labels, 1 - labels).shape[0] > compare(image, labels, labels).shape[0]
 
 
 def test_the_frame_of_the_image_is_not_outlined():
@@ -83,7 +74,6 @@ def test_places_are_where_most_changed():
     assert second == (72, 2, 92, 22)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     changed=st.tuples(st.integers(1, 30), st.integers(1, 30)).flatmap(lambda shape: hnp.arrays(bool, shape)),
     side=st.integers(1, 12),
@@ -99,7 +89,6 @@ def test_places_lie_inside_hold_a_change_and_do_not_overlap(changed, side, count
         assert (x1 - x0, y1 - y0) == (side, side)
         assert changed[y0:y1, x0:x1].any()
         covered[y0:y1, x0:x1] += 1
-    assert covered.sum() == len(places) * side * side
     assert covered.max(initial=0) <= 1
 
 
