@@ -105,14 +105,29 @@ def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
     needed = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]  # type: ignore[arg-type]
     if missing := [name for name in needed if name not in content]:
         raise BprError(f"{prefix}{missing[0]} is missing")
-    return kind(
-        **{
-            name: build(hints[name], value, f"{prefix}{name}.")
-            if is_dataclass(hints[name])
-            else checked(f"{prefix}{name}", value, hints[name])
-            for name, value in content.items()
-        }
-    )
+    return kind(**{name: _built(f"{prefix}{name}", value, hints[name]) for name, value in content.items()})
+
+
+def _built(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
+    """The value of a field: data classes are built, also if they are optional or the values of a mapping."""
+    if is_dataclass(hint):
+        return build(hint, value, f"{name}.")  # type: ignore[arg-type]
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        inner = arguments[0]
+        return _built(name, value, inner) if _holds_dataclass(inner) else checked(name, value, hint)
+    if _holds_dataclass(hint) and isinstance(value, Mapping):
+        kind = next(each for each in arguments if is_dataclass(each))
+        if origin is dict:
+            return {str(key): build(kind, each, f"{name}.{key}.") for key, each in value.items()}  # type: ignore[arg-type]
+        return build(kind, value, f"{name}.")  # type: ignore[arg-type]
+    return checked(name, value, hint)
+
+
+def _holds_dataclass(hint: Any) -> bool:  # noqa: ANN401 - any type that a field may have
+    """Whether a type is a data class or None, or a mapping to data classes."""
+    optional = typing.get_origin(hint) in (Union, types.UnionType, dict)
+    return optional and any(is_dataclass(each) for each in typing.get_args(hint))
 
 
 def expected(hint: Any) -> str:  # noqa: ANN401, PLR0911 - any type that a field may have

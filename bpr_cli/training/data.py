@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -196,8 +196,15 @@ class PatchOrder:
         return int(kept[1][index])
 
 
+class SampleStream(Protocol):
+    """Training patches by their position in the training, counted from 0."""
+
+    def __getitem__(self, position: int) -> PatchSample:
+        """A patch of the size of the network's input; the same whenever it is asked for."""
+
+
 class PatchStream:
-    """The training patches by their position in the training, counted from 0."""
+    """The stored patches, augmented; a ``SampleStream``."""
 
     def __init__(
         self, subsets: Sequence[PatchSubset], balance: Literal["patches", "sets"], augmentation: Augmentation, seed: int
@@ -227,7 +234,7 @@ class PatchStream:
 class StepBatches(Dataset[TrainBatch]):
     """The batch of every step, counted from 0: this process's slice of it."""
 
-    def __init__(self, stream: PatchStream, slice_: BatchSlice) -> None:
+    def __init__(self, stream: SampleStream, slice_: BatchSlice) -> None:
         self._stream, self._slice = stream, slice_
 
     def __getitem__(self, step: int) -> TrainBatch:

@@ -6,6 +6,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from bpr_cli.training.settings import ImageSettings
 from bpr_cli.typing import ByteArray, FloatArray
@@ -20,6 +21,15 @@ LOG_GAMMA_RANGE = (-0.8, 0.9)
 DARKNESS_RANGE = (0.15, 0.8)
 """From the deepest shadow in which anything is visible above the noise, to a cloudy day."""
 
+SATURATION_FACTORS = (0.2, 1.6)
+CONTRAST_FACTORS, BRIGHTNESS_FACTORS = (0.65, 1.5), (0.7, 1.3)
+WHITE_BALANCE_FACTORS = (0.85, 1.15)
+
+LIGHT_RADII, STRIPE_WIDTHS = (6, 90), (8, 200)
+PENUMBRAS = (0.6, 12)
+LOG_LIGHT_RANGE, LIGHT_TINTS = (-0.9, 0.6), (0.92, 1.08)
+"""Of shadows and lights: sizes in pixels on a logarithmic scale, brightness (logarithm) and colour."""
+
 HUES = 180
 """OpenCV gives hues of 8-bit images in steps of two degrees."""
 
@@ -29,10 +39,22 @@ GREY = np.array([0.299, 0.587, 0.114])
 
 def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
     """Change an image, uint8, (E, E, 3), RGB, at random; values are clipped to 0..255."""
+    # Optional settings draw nothing where they are 0, so that recipes without them keep their random numbers.
+    if settings.light and random.random() < settings.light:
+        image = relit(image, random)
     if random.random() < settings.distort:
         image = distort(image, random)
     if random.random() < settings.colour:
         image = recolour(image, random)
+    if settings.saturation and random.random() < settings.saturation:
+        image = saturated(image, random.uniform(*SATURATION_FACTORS))
+    if settings.contrast and random.random() < settings.contrast:
+        middle, factor = float(image.mean()), random.uniform(*CONTRAST_FACTORS)
+        image = _linear(image, factor, middle * (random.uniform(*BRIGHTNESS_FACTORS) - factor))
+    if settings.white_balance and random.random() < settings.white_balance:
+        image = _scaled(image, random.uniform(*WHITE_BALANCE_FACTORS, 3))
+    if settings.swap_channels and random.random() < settings.swap_channels:
+        image = np.ascontiguousarray(image[..., random.permutation(3)])
     if random.random() < settings.gamma:
         image = curve(image, math.exp(random.uniform(*LOG_GAMMA_RANGE)))
     if random.random() < settings.darken:
@@ -78,6 +100,36 @@ def _distort_hue_and_saturation(image: ByteArray, random: Random) -> ByteArray:
     return _pixels(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
+def relit(image: ByteArray, random: Random) -> ByteArray:
+    """Ellipses and stripes in shadow or in another light, whose edges say nothing about objects."""
+    side = len(image)
+    lit = np.zeros((side, side), np.uint8)
+    for _ in range(random.integers(1, 3)):
+        place = random.uniform(0, side, 2)
+        if random.random() < 0.5:
+            radii = [int(_log_uniform(LIGHT_RADII, random)) for _ in range(2)]
+            cv2.ellipse(lit, place.astype(int).tolist(), radii, random.uniform(0, 180), 0, 360, 1, -1)
+        else:
+            angle, width = random.uniform(0, 2 * np.pi), _log_uniform(STRIPE_WIDTHS, random)
+            along = 3 * side * np.array([np.cos(angle), np.sin(angle)])
+            across = width / (3 * side) * np.array([-along[1], along[0]])
+            corners = place + np.array([along, -along, across - along, across + along])
+            cv2.fillConvexPoly(lit, corners.astype(np.int32), 1)
+    soft = cv2.GaussianBlur(lit.astype(np.float32), (0, 0), _log_uniform(PENUMBRAS, random))
+    factors = math.exp(random.uniform(*LOG_LIGHT_RANGE)) * random.uniform(*LIGHT_TINTS, 3)
+    return _scaled(image, 1 + soft[..., None] * (factors - 1))
+
+
+def _log_uniform(limits: tuple[float, float], random: Random) -> float:
+    return math.exp(random.uniform(math.log(limits[0]), math.log(limits[1])))
+
+
+def saturated(image: ByteArray, factor: float) -> ByteArray:
+    """Colours farther from grey, or nearer to it for a factor below 1."""
+    grey = image.mean(2, keepdims=True, dtype=np.float32)
+    return _clipped(grey + np.float32(factor) * (image - grey))
+
+
 def recolour(image: ByteArray, random: Random) -> ByteArray:
     """Saturation, contrast, brightness and white balance as one linear map of the colours."""
     saturation, contrast = random.uniform(0.4, 1.6), random.uniform(0.7, 1.4)
@@ -105,6 +157,11 @@ def compress(image: ByteArray, quality: int) -> ByteArray:
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = _pixels(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return _pixels(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
+
+
+def _scaled(image: ByteArray, factors: NDArray[np.floating]) -> ByteArray:
+    """Each value times a factor of its own."""
+    return _clipped(image.astype(np.float32) * factors.astype(np.float32))
 
 
 def _linear(plane: ByteArray, factor: float, offset: float) -> ByteArray:

@@ -32,7 +32,7 @@ Values = dict[str, Any]
 
 def shipped_recipes() -> dict[str, Path]:
     """The recipes that come with the program, by name."""
-    return {path.stem: path for path in sorted(RECIPES.glob(f"*{SUFFIX}"))}
+    return {path.stem: path for path in sorted(RECIPES.glob(f"*{SUFFIX}"), key=lambda path: path.stem)}
 
 
 def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any] | None = None) -> Recipe:
@@ -70,14 +70,20 @@ def recipe_of(content: Mapping[str, Any]) -> Recipe:
 
 
 def values_of(recipe: object, prefix: str = "") -> Values:
-    """The values of a recipe by dotted key."""
+    """The values of a recipe by dotted key, as JSON has them.
+
+    Optional ones are left out at their default, so that runs of older versions, which did not have them, can resume.
+    """
     values: Values = {}
     for field in fields(recipe):  # type: ignore[arg-type]
         value = getattr(recipe, field.name)
         if is_dataclass(value):
             values.update(values_of(value, f"{prefix}{field.name}."))
-        else:
-            values[f"{prefix}{field.name}"] = list(value) if isinstance(value, tuple) else value
+        elif isinstance(value, dict) and any(map(is_dataclass, value.values())):
+            for name, each in value.items():
+                values.update(values_of(each, f"{prefix}{field.name}.{name}."))
+        elif value != field.default:
+            values[f"{prefix}{field.name}"] = json.loads(json.dumps(value))
     return values
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -45,6 +45,8 @@ class ScheduleSettings(Settings):
     power: Annotated[Positive, option("Exponent of poly; cosine does not use it")]
     min_rate: Annotated[float, Meta(ge=0, le=1e6), option("Learning rate after the last step")]
     warmup: Annotated[float, Meta(ge=0, le=0.9), option("Share of the steps in which the rate rises from zero")]
+    begin: Annotated[Fraction, option("Part of the decay at which the first step is, to continue another training")] = 0
+    end: Annotated[Fraction, option("Part of the decay at which the last step is; below 1 if a training follows")] = 1
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class ImageSettings(Settings):
     blur: Annotated[Fraction, option("Gaussian blur")]
     noise: Annotated[Fraction, option("Gaussian noise")]
     jpeg: Annotated[Fraction, option("JPEG compression")]
+    light: Annotated[Fraction, option("Shadows and lights with edges of their own")] = 0
+    saturation: Annotated[Fraction, option("Saturation alone")] = 0
+    contrast: Annotated[Fraction, option("Contrast and brightness alone")] = 0
+    white_balance: Annotated[Fraction, option("White balance alone")] = 0
+    swap_channels: Annotated[Fraction, option("Red, green and blue in another order")] = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,62 @@ class CoarseSettings(Settings):
     morph: Annotated[Fraction, option("Eroded or dilated")]
     wobble: Annotated[Fraction, option("Bent along its boundary")]
     truth: Annotated[Fraction, option("Replaced by the ground truth, so that correct masks are left alone")]
+
+
+@dataclass(frozen=True)
+class ErrorSettings(Settings):
+    """Chances of errors of simulated coarse masks, in this order; see ``patchset.simulate``."""
+
+    blobs: Annotated[Fraction, option("Parts missing or added at the boundary")] = 0.45
+    mask_head: Annotated[Fraction, option("Mask of 28 x 28 pixels in an inexact box")] = 0
+    low_resolution: Annotated[Fraction, option("Logits at a stride of several pixels")] = 0.65
+    wobble: Annotated[Fraction, option("A boundary that wanders off and back")] = 0.75
+    thickness: Annotated[Fraction, option("Too thick or too thin")] = 0
+    polygon: Annotated[Fraction, option("An outline of few points")] = 0.15
+
+
+@dataclass(frozen=True)
+class SetSampling(Settings):
+    """How patches are sampled from the whole images of one set."""
+
+    chance: Annotated[Factor, option("Weight of the set among all sets")] = 1
+    groups: Annotated[
+        Literal["image", "video", "category"],
+        option("What is sampled with equal chance: images, categories, or videos (names up to the last _)"),
+    ] = "image"
+    simulated: Annotated[Fraction, option("Chance of a simulated coarse mask")] = 0.45
+    composite: Annotated[Fraction, option("Chance that such a patch is composed of two")] = 0
+    paste_from: Annotated[
+        dict[str, Factor], option("Sets that the second scene comes from, with weights; own is the same group")
+    ] = field(default_factory=lambda: {"own": 1.0})
+    zooms: Annotated[
+        tuple[tuple[Zoom, Fraction], ...], option("Magnifications with their chances, as [zoom, chance]")
+    ] = ((1, 0.35), (0.5, 0.15))
+    zoom_range: Annotated[
+        tuple[Zoom, Zoom], option("Smallest and largest of all other magnifications, on a logarithmic scale")
+    ] = (0.45, 2.2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum(chance for _, chance in self.zooms) > 1 + 1e-9:
+            raise BprError(f"sampling: the chances of zooms {list(self.zooms)} sum to more than 1; expected less")
+        if self.composite and not sum(self.paste_from.values()):
+            raise BprError("sampling: composites need a set that the second scene comes from; expected paste_from")
+
+
+@dataclass(frozen=True)
+class SamplingSettings(Settings):
+    """How patches are sampled from whole images; see ``sampling.ImageStream``.
+
+    A set that is not named is sampled with the defaults of ``SetSampling``.
+    """
+
+    patch_size: Annotated[int, Meta(ge=4, le=1024), option("Side of the patches in pixels, at zoom 1")] = 64
+    shift: Annotated[Pixels, option("Largest distance of a patch from the boundary, in pixels of the patch")] = 14
+    errors: ErrorSettings = field(default_factory=ErrorSettings)
+    sets: Annotated[dict[str, SetSampling], option("Sampling of the patch sets by the name of their folder")] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True)
@@ -130,6 +193,9 @@ class Recipe(Settings):
     image: ImageSettings
     geometry: GeometrySettings
     coarse: CoarseSettings
+    sampling: Annotated[
+        SamplingSettings | None, option("Sampling from sets of the scheme image; without it, patches are as stored")
+    ] = None
 
 
 @dataclass(frozen=True)

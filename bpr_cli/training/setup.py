@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bpr_cli.errors import BprError
+from bpr_cli.patchset.record import PatchSample
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.training.augmentation import PatchSizes
 from bpr_cli.training.data import PatchSubset, hold_out, some_of
 from bpr_cli.training.recipe import values_of
+from bpr_cli.training.sampling import check_names, set_name, validation_patches
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.weights.card import IMAGENET_MEAN, IMAGENET_STD, INPUT_STEP, WeightsCard
 from bpr_cli.weights.files import LoadedWeights
@@ -25,7 +27,7 @@ class Plan:
     Attributes:
         card: of the weights to come, without metrics.
         sizes: of the network's input.
-        training: patches that train.
+        training: patches that train, or whole images to sample them from.
         validation: patches that validate.
         settings: plain values by dotted key: everything that the result depends on.
     """
@@ -33,26 +35,51 @@ class Plan:
     card: WeightsCard
     sizes: PatchSizes
     training: list[PatchSubset]
-    validation: list[PatchSubset]
+    validation: Sequence[PatchSubset | Sequence[PatchSample]]
     settings: Mapping[str, Any]
 
 
-def open_sets(paths: Sequence[Path]) -> list[PatchSet]:
-    """The patch sets, none of them empty and all with patches of one size.
+def has_images(patches: PatchSet) -> bool:
+    """Whether a set holds whole images instead of patches."""
+    return patches.settings.scheme == "image"
+
+
+def open_sets(patches: Sequence[Path], settings: TrainSettings) -> list[PatchSet]:
+    """The patch sets that train, then those that validate.
 
     Raises:
-        BprError: a set cannot be used, or has patches of another size than the first.
+        BprError: a set is damaged or empty, holds patches of another size than the first, or holds images where the
+            recipe needs patches, or patches where it needs images.
     """
-    sets = [PatchSet(path) for path in paths]
+    sampled = settings.recipe.sampling is not None
+    sets = [PatchSet(path) for path in [*patches, *settings.validation]]
+    for each in sets:
+        if not len(each):
+            raise BprError(f"the patch set {each.path} is empty; extract one with patches")
+    for each in sets[: len(patches)]:
+        if has_images(each) and not sampled:
+            raise BprError(
+                f"the patch set {each.path} holds whole images, but the recipe does not sample patches from images; "
+                "give a recipe that does, such as images, or extract the set without --scheme image"
+            )
+        if sampled and not has_images(each):
+            raise BprError(
+                f"the patch set {each.path} holds patches, but the recipe samples them from whole images; give another "
+                "recipe, or extract the set with --scheme image"
+            )
+    if settings.recipe.sampling:
+        check_names([set_name(path) for path in patches], settings.recipe.sampling)
+    _check_patch_sizes([each for each in sets if not has_images(each)])
+    return sets
+
+
+def _check_patch_sizes(sets: Sequence[PatchSet]) -> None:
     for patches in sets:
-        if not len(patches):
-            raise BprError(f"the patch set {patches.path} is empty; extract one with patches")
         if patches.settings.patch_size != sets[0].settings.patch_size:
             raise BprError(
                 f"the patch set {patches.path} has patches of {patches.settings.patch_size} px, but {sets[0].path} of "
                 f"{sets[0].settings.patch_size} px; extract both with one --patch-size"
             )
-    return sets
 
 
 def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWeights | None, name: str) -> Plan:
@@ -73,7 +100,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         training, validation = [PatchSubset.full(each) for each in own], [PatchSubset.full(each) for each in foreign]
     else:
         training, validation = hold_out(own, settings.validation_share, settings.seed)
-    sizes = _sizes(sets, settings)
+    sizes = _sizes([each for each in sets if not has_images(each)], settings)
     card = WeightsCard(
         name=settings.name or name,
         network=_network(settings, init),
@@ -88,8 +115,26 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         description="trained with bpr train",
         recipe="; ".join(f"{key} = {json.dumps(value)}" for key, value in values_of(settings.recipe).items()),
     )
-    validation = some_of(validation, settings.validation_patches, settings.seed)
-    return Plan(card, sizes, training, validation, _identity(own, foreign, settings, card, init))
+    return Plan(
+        card, sizes, training, _validation(validation, sizes, settings), _identity(own, foreign, settings, card, init)
+    )
+
+
+def _validation(
+    subsets: Sequence[PatchSubset], sizes: PatchSizes, settings: TrainSettings
+) -> list[PatchSubset | Sequence[PatchSample]]:
+    """The patches that validate: stored ones, and those along the coarse masks of whole images."""
+    count, seed = settings.validation_patches, settings.seed
+    stored = some_of([subset for subset in subsets if not has_images(subset.patches)], count, seed)
+    images = [subset for subset in subsets if has_images(subset.patches)]
+    cropped = [validation_patches(subset, sizes, max(1, count // len(images)), seed) for subset in images]
+    found: list[PatchSubset | Sequence[PatchSample]] = [*stored, *(each for each in cropped if each)]
+    if not found:
+        raise BprError(
+            "the images held out for validation have no coarse masks; give others as --validation, or hold out more "
+            "with --validation-share"
+        )
+    return found
 
 
 def described(part: PatchSubset) -> str:
@@ -97,7 +142,8 @@ def described(part: PatchSubset) -> str:
     items = [part.patches.items[number] for number in sorted(set(part.patches.item_numbers[part.places].tolist()))]
     sources = sorted({item.source for item in items})
     images = len({item.name for item in items})
-    return f"{len(part)} patches of {images} images, coarse masks of {', '.join(sources)}"
+    patches = "" if has_images(part.patches) else f"{len(part)} patches of "
+    return f"{patches}{images} images, coarse masks of {', '.join(sources)}"
 
 
 def _before(init: LoadedWeights | None) -> list[str]:
@@ -105,8 +151,25 @@ def _before(init: LoadedWeights | None) -> list[str]:
     return [f"begun with {init.card.name}: {init.card.training_data or 'unknown'}"] if init else []
 
 
-def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
-    """The sizes of the network's input."""
+def _sizes(stored: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
+    """The sizes of the network's input: those of the stored patches, or of the recipe that samples from images."""
+    recipe = settings.recipe
+    padding = recipe.padding if settings.padding is None else settings.padding
+    patch_size = recipe.sampling.patch_size if recipe.sampling else stored[0].settings.patch_size
+    if stored:
+        padding = _stored_padding(stored, settings)
+        each = stored[0]
+        if each.settings.patch_size != patch_size:
+            raise BprError(
+                f"the patch set {each.path} has patches of {each.settings.patch_size} px, but the recipe samples "
+                f"patches of {patch_size} px; extract it with --patch-size {patch_size}"
+            )
+    side = patch_size + 2 * padding
+    return PatchSizes(patch_size, padding, recipe.input_size or -(-side // INPUT_STEP) * INPUT_STEP)
+
+
+def _stored_padding(sets: Sequence[PatchSet], settings: TrainSettings) -> int:
+    """The context to feed of stored patches."""
     least = min(sets, key=lambda patches: patches.settings.padding)
     padding = min(settings.recipe.padding, least.settings.padding) if settings.padding is None else settings.padding
     if padding > least.settings.padding:
@@ -114,9 +177,7 @@ def _sizes(sets: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
             f"padding is {padding}, but the patch set {least.path} has {least.settings.padding} px of context; "
             "give less, or extract it with more --padding"
         )
-    patch_size = least.settings.patch_size
-    side = patch_size + 2 * padding
-    return PatchSizes(patch_size, padding, settings.recipe.input_size or -(-side // INPUT_STEP) * INPUT_STEP)
+    return padding
 
 
 def _network(settings: TrainSettings, init: LoadedWeights | None) -> str:

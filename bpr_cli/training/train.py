@@ -21,10 +21,11 @@ from bpr_cli.networks.registry import build_network
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.training.augmentation import Augmentation
 from bpr_cli.training.checkpoint import CheckpointWriter, TrainState, ValidationResult, unpack
-from bpr_cli.training.data import BatchSlice, PatchStream, StepBatches
+from bpr_cli.training.data import BatchSlice, PatchStream, SampleStream, StepBatches
 from bpr_cli.training.distributed import Processes, joined
 from bpr_cli.training.loop import Loop, LoopResult, OnStep, Pace
 from bpr_cli.training.run_folder import CsvLog, Logs, RunFolder, TensorBoardLog
+from bpr_cli.training.sampling import ImageStream
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.training.setup import Plan, make_plan, open_sets
 from bpr_cli.training.trainer import Arithmetic, Trainer
@@ -46,7 +47,7 @@ class TrainSummary:
         parameters: number of its weights.
         device: where process 0 trained.
         processes: how many trained together.
-        patches: number of patches to train on.
+        patches: number of patches to train on; of images if they are sampled from these.
         steps: of the complete training.
         started_at: number of steps that a resumed run had done before, else 0.
         stopped_at: number of steps done now; fewer than ``steps`` if a signal stopped the training.
@@ -178,7 +179,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
     with joined(settings.device) as processes:
         batch_slice = slice_of(settings.recipe.batch_size, settings.accumulate, processes)
         init = load_weights(settings.init) if settings.init else None
-        plan = make_plan(open_sets([*patches, *settings.validation]), settings, init, out.resolve().name)
+        plan = make_plan(open_sets(patches, settings), settings, init, out.resolve().name)
         network = _initial_network(plan, settings.seed, init)
         check_folder_apart(out, [*patches, *settings.validation])
         folder = RunFolder(out)
@@ -265,7 +266,11 @@ def _loop(
     state: TrainState,
 ) -> Loop:
     recipe = settings.recipe
-    stream = PatchStream(plan.training, recipe.balance, Augmentation(recipe, plan.sizes), settings.seed)
+    stream: SampleStream
+    if recipe.sampling:
+        stream = ImageStream(plan.training, recipe, plan.sizes, settings.seed)
+    else:
+        stream = PatchStream(plan.training, recipe.balance, Augmentation(recipe, plan.sizes), settings.seed)
     on_gpu = processes.device.type == "cuda"
     workers = loader_workers(on_gpu, processes.local_count) if settings.workers is None else settings.workers
     pace = Pace(workers, settings.save_every)

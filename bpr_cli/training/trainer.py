@@ -173,12 +173,12 @@ def rate_at(step: int, steps: int, peak: float, settings: ScheduleSettings) -> f
 
     Returns:
         During the warm-up a line from 0 (never reached) to ``peak``, then the decay to ``min_rate`` (reached after the
-        last step).
+        last step), or the part of it between ``begin`` and ``end``.
     """
     warm = round(settings.warmup * steps)
     if step < warm:
         return peak * (step + 1) / warm
-    progress = (step - warm) / (steps - warm)
+    progress = settings.begin + (settings.end - settings.begin) * (step - warm) / (steps - warm)
     if settings.name == "poly":
         return poly(progress, peak, settings.min_rate, settings.power)
     return cosine(progress, peak, settings.min_rate)

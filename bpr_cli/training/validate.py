@@ -66,7 +66,11 @@ class Validator:
     """
 
     def __init__(
-        self, subsets: Sequence[PatchSubset], card: WeightsCard, precision: Precision, device: torch.device
+        self,
+        subsets: Sequence[PatchSubset | Sequence[PatchSample]],
+        card: WeightsCard,
+        precision: Precision,
+        device: torch.device,
     ) -> None:
         """Read the ground truth.
 

@@ -117,7 +117,7 @@ def test_a_recipe_file_and_its_errors(train, world):
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--recipe", "quick"), "there is no recipe 'quick'; give a file, or one of modern, paper"),
+        (("--recipe", "quick"), "there is no recipe 'quick'; give a file, or one of fast, fast-2, "),
         (("--set", "steps"), "--set is 'steps', expected key=value such as optimiser.learning_rate=0.001"),
         (
             ("--steps", "0"),
@@ -144,7 +144,7 @@ def test_a_recipe_file_and_its_errors(train, world):
         ),
         (("--out", "patches"), "the output patches lies inside patches, which is read; give another --out"),
         (("--out", "images/a.png"), "the output images/a.png is a file, expected a folder"),
-        (("--name", "a\nb"), "name is 'a\\nb', expected 1 to 200 printable characters"),
+        (("--name", "a\nb"), "name is 'a\\nb'; expected printable characters"),
     ],
 )
 def test_wrong_usage_writes_nothing(arguments, error, train, world):

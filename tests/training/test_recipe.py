@@ -1,7 +1,5 @@
 """Recipes: the shipped ones, files, overrides, and what is said of wrong ones."""
 
-import re
-
 import pytest
 
 from bpr_cli.errors import BprError
@@ -101,21 +99,42 @@ def test_what_is_wrong_with_a_file_is_said(line, said, tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    assert re.fullmatch(
-        r"there is no recipe 'papier'; give a file, or one of modern, paper", refusal(load_recipe, "papier")
-    )
+    names = "fast, fast-2, fast-3, images, modern, paper"
+    assert refusal(load_recipe, "papier") == f"there is no recipe 'papier'; give a file, or one of {names}"
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert "binary cannot be used: it is not a text file" in refusal(load_recipe, str(tmp_path / "binary"))
     (tmp_path / "base").write_text('base = "other"')
-    assert "base is 'other'; expected one of modern, paper" in refusal(load_recipe, str(tmp_path / "base"))
+    assert f"base is 'other'; expected one of {names}" in refusal(load_recipe, str(tmp_path / "base"))
     (tmp_path / "base").write_text("base = [1]")
-    assert "base is [1]; expected one of modern, paper" in refusal(load_recipe, str(tmp_path / "base"))
+    assert f"base is [1]; expected one of {names}" in refusal(load_recipe, str(tmp_path / "base"))
     (tmp_path / "long").write_text('base = "modern"\n' + "# endless\n" * 200_000)
     assert "has more than 1048576 bytes" in refusal(load_recipe, str(tmp_path / "long"))
     (tmp_path / "short").write_text("steps = 5")
     assert 'network is missing; give all keys, or a shipped recipe as base = "modern"' in refusal(
         load_recipe, str(tmp_path / "short")
     )
+
+
+def test_the_recipes_of_the_shipped_weights_go_on_from_each_other():
+    stages = [load_recipe(name) for name in ("fast", "fast-2", "fast-3")]
+    assert [stage.steps for stage in stages] == [2500, 2383, 3164]
+    assert [(stage.schedule.begin, stage.schedule.end) for stage in stages] == [(0, 0.5), (0.5, 1), (0.45, 1)]
+    assert [stage.image.light for stage in stages] == [0, 0, 0.3]
+    assert [stage.sampling.sets["street"].chance for stage in stages] == [0.3, 0.33, 0.33]
+    assert stages[2].sampling.sets["street"].groups == "category"
+    assert stages[1].sampling.sets["objects"].paste_from == {"own": 0.4, "objects": 0.4, "street": 0.2}
+
+
+def test_optional_parts_are_built_and_left_out_at_their_defaults():
+    changes = {"sampling.sets.mine.composite": 0.5, "sampling.errors.blobs": 1}
+    recipe = load_recipe("images", changes)
+    assert (recipe.sampling.sets["mine"].composite, recipe.sampling.errors.blobs) == (0.5, 1)
+    assert changes.items() <= values_of(recipe).items()
+    assert not any(key.startswith("sampling") or key == "image.light" for key in values_of(load_recipe("modern")))
+    said = refusal(load_recipe, "images", {"sampling.sets.mine.chances": 1})
+    assert "sampling.sets.mine.chances is unknown; expected chance, groups, " in said
+    said = refusal(load_recipe, "images", {"sampling.sets.mine.zooms": [[1, 0.8], [2, 0.8]]})
+    assert "sum to more than 1" in said
 
 
 def test_overrides():

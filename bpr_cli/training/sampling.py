@@ -1,0 +1,313 @@
+"""Training patches sampled from whole images: at any zoom, with simulated coarse masks and composites of two scenes.
+
+As for stored patches, the patch at a position of the training depends on the seed and the position alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.patches.boundary import boundary_pixels
+from bpr_cli.patchset import simulate
+from bpr_cli.patchset.image import boxes_of, crop_patch
+from bpr_cli.patchset.matching import AnnotatedMask, MatchedMask
+from bpr_cli.patchset.record import VOID, PatchSample
+from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.patchset.whole import MaskPair, WholeImage, decode_header, decode_whole
+from bpr_cli.training.augmentation import PatchSizes, Random, centre, composed, flipped, resized, vary_coarse
+from bpr_cli.training.data import AUGMENTING, CHOOSING, PatchSubset
+from bpr_cli.training.photometric import vary_image
+from bpr_cli.training.settings import ErrorSettings, Recipe, SamplingSettings, SetSampling
+from bpr_cli.typing import BoolArray, ByteArray, FloatArray
+
+Each = TypeVar("Each")
+
+CACHE_BYTES = 2**30
+"""Images that a worker keeps decoded. They are sampled uniformly, so the first ones are as good as any."""
+
+ATTEMPTS = 100
+"""Patches that are sampled until one shows both classes of a coarse mask and mostly known ground truth."""
+
+ERROR_MARGIN = 32
+"""Pixels around a patch in which coarse masks are simulated, so that errors reach into the patch from outside."""
+
+PASTED_ZOOMS, PASTED_SHIFT = (0.5, 1.6), 70
+"""Of the second scene of a composite."""
+
+INTERIOR_MARGIN, MOST_VOID = 8, 0.6
+"""A patch is useful if its box, less this margin, has a coarse mask of both classes and no larger share of void."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A mask in its image, with the boundary pixels that patches lie on."""
+
+    pixels: ByteArray
+    pair: MaskPair
+
+    def random_place(self, random: Random) -> tuple[float, float] | None:
+        """X and y of a random boundary pixel of the coarse mask, or else of the true one; None if there is none."""
+        found = boundary_pixels(self.pair.coarse or self.pair.truth)
+        if not len(found):
+            return None
+        number = random.integers(len(found))
+        return float(found.x[number]), float(found.y[number])
+
+    def window(self, place: tuple[float, float], zoom: float, side: int) -> tuple[ByteArray, ByteArray]:
+        """Image and ground truth of ``side`` pixels around a place."""
+        return (
+            warped(self.pixels, place, zoom, side, cv2.INTER_LINEAR),
+            warped(self.pair.truth_plane, place, zoom, side, cv2.INTER_NEAREST),
+        )
+
+
+class MaskPool:
+    """The masks of a set of whole images, in groups that are sampled with equal chance.
+
+    Attributes:
+        settings: of the set.
+    """
+
+    def __init__(self, subset: PatchSubset, settings: SetSampling) -> None:
+        """Read which masks there are.
+
+        Args:
+            subset: records of whole images.
+            settings: how they are grouped and sampled.
+
+        Raises:
+            BprError: a record is broken.
+        """
+        self.settings = settings
+        self._subset = subset
+        self._cache: dict[int, WholeImage] = {}
+        self._cached = 0
+        groups: tuple[dict[object, list[tuple[int, int]]], ...] = ({}, {})
+        stems = [PurePath(item.name).stem for item in subset.patches.items]
+        item_numbers = subset.patches.item_numbers
+        for record in subset.places.tolist():
+            stem = stems[item_numbers[record]]
+            for number, (category, _, _, coarse) in enumerate(subset.patches.read(record, decode_header).pairs):
+                group = {"image": stem, "video": stem.rpartition("_")[0] or stem, "category": category}[settings.groups]
+                groups[coarse is None].setdefault(group, []).append((record, number))
+        self.predicted, self.true = (list(each.values()) for each in groups)
+
+    def scene(self, place: tuple[int, int]) -> Scene:
+        """A mask in its image, by the numbers of both."""
+        record, number = place
+        image = self._cache.get(record)
+        if image is None:
+            image = self._subset.patches.read(record, decode_whole)
+            if self._cached < CACHE_BYTES:
+                self._cache[record] = image
+                self._cached += image.pixels.nbytes
+        return Scene(image.pixels, image.header.pair(number))
+
+
+class ImageStream:
+    """Patches sampled from whole images; a ``SampleStream``."""
+
+    def __init__(self, subsets: Sequence[PatchSubset], recipe: Recipe, sizes: PatchSizes, seed: int) -> None:
+        """Read which masks there are.
+
+        Args:
+            subsets: records of whole images, one subset for each set.
+            recipe: sampling and augmentation.
+            sizes: of the patches.
+            seed: of everything random.
+
+        Raises:
+            BprError: the recipe names a set that is not there, or a record is broken.
+        """
+        if recipe.sampling is None:
+            raise TypeError("the recipe does not sample from images")
+        self._sampling, self._recipe, self._sizes, self._seed = recipe.sampling, recipe, sizes, seed
+        names = [set_name(subset.patches.path) for subset in subsets]
+        check_names(names, recipe.sampling)
+        self._pools = {
+            name: MaskPool(subset, recipe.sampling.sets.get(name, SetSampling()))
+            for name, subset in zip(names, subsets, strict=True)
+        }
+        self._chances = {name: pool.settings.chance for name, pool in self._pools.items()}
+
+    def __getitem__(self, position: int) -> PatchSample:
+        random = np.random.default_rng([self._seed, AUGMENTING, position])
+        name = choice(self._chances, random)
+        pool = self._pools[name]
+        for _ in range(ATTEMPTS):
+            simulated = bool(pool.true) and (random.random() < pool.settings.simulated or not pool.predicted)
+            sample = self._sample(pool, simulated, random)
+            if sample is not None and self._is_useful(sample):
+                return self._varied(sample, simulated, random)
+        raise BprError(
+            f"none of {ATTEMPTS} patches sampled from the set {name} shows a boundary; check its coarse masks, or "
+            "extract it again"
+        )
+
+    def _sample(self, pool: MaskPool, simulated: bool, random: Random) -> PatchSample | None:
+        """A patch of a random mask, before augmentation; None if the mask has no boundary."""
+        if not (groups := pool.true if simulated else pool.predicted):
+            return None
+        group = any_of(groups, random)
+        scene = pool.scene(any_of(group, random))
+        zoom = draw_zoom(pool.settings, random)
+        if (found := scene.random_place(random)) is None:
+            return None
+        reach = self._sampling.shift
+        x, y = (random.integers(-reach, reach + 1, 2) / max(zoom, 0.5)).tolist()
+        place, side = (found[0] + x, found[1] + y), self._sizes.side
+        if scene.pair.coarse is not None:
+            image, truth = scene.window(place, zoom, side)
+            plane = scene.pair.coarse.to_array().view(np.uint8)
+            return PatchSample(image, warped(plane, place, zoom, side, cv2.INTER_NEAREST), truth)
+        image, truth = scene.window(place, zoom, side + 2 * ERROR_MARGIN)
+        if random.random() < pool.settings.composite:
+            image, truth = self._composed((image, truth), pool, group, random)
+        coarse = simulated_mask(truth == 1, self._sampling.errors, random)
+        return centre(PatchSample(image, coarse, truth), side)
+
+    def _composed(
+        self, own: tuple[ByteArray, ByteArray], pool: MaskPool, group: Sequence[tuple[int, int]], random: Random
+    ) -> tuple[ByteArray, ByteArray]:
+        """Image and ground truth, composed with another scene if that leaves anything of the object visible."""
+        source = choice(pool.settings.paste_from, random)
+        if source == "own":
+            other = pool.scene(any_of(group, random))
+        elif not self._pools[source].true:
+            return own
+        else:
+            other = self._pools[source].scene(any_of(any_of(self._pools[source].true, random), random))
+        if (found := other.random_place(random)) is None:
+            return own
+        zoom = math.exp(random.uniform(*np.log(PASTED_ZOOMS)))
+        x, y = (random.integers(-PASTED_SHIFT, PASTED_SHIFT + 1, 2) / zoom).tolist()
+        image, truth = other.window((found[0] + x, found[1] + y), zoom, len(own[1]))
+        if random.random() < 0.5:
+            image, truth = image[:, ::-1], truth[:, ::-1]
+        made = composed(own, (image, truth), random)
+        return made if (made[1] == 1).any() else own
+
+    def _is_useful(self, sample: PatchSample) -> bool:
+        inner = centre(sample, max(2, self._sizes.patch_size - 2 * INTERIOR_MARGIN))
+        both = bool(inner.coarse.any()) and not inner.coarse.all()
+        return both and float((inner.truth == VOID).mean()) <= MOST_VOID
+
+    def _varied(self, sample: PatchSample, simulated: bool, random: Random) -> PatchSample:
+        """The network's input: flipped, its coarse mask and its image varied, and resized."""
+        changes = self._recipe.coarse
+        if simulated:  # it has errors enough
+            changes = replace(changes, shift=0, morph=0, wobble=0)
+        sample = flipped(sample, self._recipe.geometry, random)
+        coarse = vary_coarse(sample.coarse, sample.truth, changes, random)
+        image = vary_image(sample.image, self._recipe.image, random)
+        return resized(PatchSample(image, coarse, sample.truth), self._sizes.input_size)
+
+
+def set_name(path: Path) -> str:
+    """The name of a set in recipes: that of its folder."""
+    return path.resolve().name
+
+
+def check_names(names: Sequence[str], sampling: SamplingSettings) -> None:
+    """Compare the sets that train with those that a recipe names.
+
+    Raises:
+        BprError: two sets have one name, or the recipe names a set that is not there.
+    """
+    if len(set(names)) < len(names):
+        raise BprError("two patch sets have the same folder name, by which recipes tell them apart; rename one")
+    wanted = {*sampling.sets, *(each for one in sampling.sets.values() for each in one.paste_from if each != "own")}
+    if missing := sorted(wanted - set(names)):
+        raise BprError(
+            f"the recipe samples from a set {missing[0]}, but the patch sets are {', '.join(names)}; give a folder of "
+            "that name, or change the recipe"
+        )
+
+
+def choice(chances: Mapping[str, float], random: Random) -> str:
+    """One of the names, by their weights."""
+    weights = np.array(list(chances.values()))
+    return str(random.choice(list(chances), p=weights / weights.sum()))
+
+
+def any_of(items: Sequence[Each], random: Random) -> Each:
+    """A random item; all have equal chance."""
+    return items[int(random.integers(len(items)))]
+
+
+def draw_zoom(settings: SetSampling, random: Random) -> float:
+    """A random magnification."""
+    left = random.random()
+    for zoom, chance in settings.zooms:
+        if left < chance:
+            return zoom
+        left -= chance
+    return math.exp(random.uniform(*np.log(settings.zoom_range)))
+
+
+def warped(plane: ByteArray, place: tuple[float, float], zoom: float, side: int, interpolation: int) -> ByteArray:
+    """``side`` pixels around a place, magnified, with half-pixel centres; reflected beyond the image."""
+    if zoom == 1:
+        place = round(place[0]), round(place[1])
+    x, y = (each - side / 2 / zoom + 0.5 / zoom - 0.5 for each in place)
+    matrix = np.array([[1 / zoom, 0, x], [0, 1 / zoom, y]])
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return found.astype(np.uint8, copy=False)
+
+
+ERRORS: dict[str, Callable[[FloatArray, Random], FloatArray]] = {
+    "blobs": simulate.blobs,
+    "mask_head": simulate.mask_head,
+    "low_resolution": simulate.low_resolution,
+    "wobble": simulate.wobble,
+    "thickness": simulate.thickness,
+    "polygon": simulate.polygon,
+}
+"""The errors of ``ErrorSettings``, in the order in which they are made."""
+
+
+def simulated_mask(truth: BoolArray, chances: ErrorSettings, random: Random) -> ByteArray:
+    """A coarse mask, uint8, (E, E), 0 and 1, made from a true one, bool."""
+    soft = truth.astype(np.float32)
+    for name, error in ERRORS.items():
+        if random.random() < getattr(chances, name) and soft.any():
+            soft = error(soft, random)
+    return (soft > 0.5).astype(np.uint8)
+
+
+def validation_patches(subset: PatchSubset, sizes: PatchSizes, count: int, seed: int) -> list[PatchSample]:
+    """Patches along the coarse masks of whole images, at most ``count``, as ``bpr extract`` would crop them.
+
+    Args:
+        subset: records of whole images.
+        sizes: of the patches.
+        count: more are sampled uniformly.
+        seed: of that sample.
+    """
+    settings = PatchSetSettings(patch_size=sizes.patch_size, padding=sizes.padding)
+    places = []
+    for record in subset.places.tolist():
+        header = subset.patches.read(record, decode_header)
+        for number in range(len(header.pairs)):
+            if coarse := header.pair(number).coarse:
+                places += [(record, number, box) for box in boxes_of(coarse, settings)]
+    chosen = np.random.default_rng([seed, CHOOSING]).permutation(len(places))[:count]
+    images: dict[int, WholeImage] = {}
+    found = []
+    for record, number, box in (places[each] for each in sorted(chosen.tolist())):
+        if record not in images:  # places are in the order of records
+            images = {record: subset.patches.read(record, decode_whole)}
+        pair = images[record].header.pair(number)
+        if pair.coarse is not None:
+            matched = MatchedMask(AnnotatedMask(pair.coarse, number, pair.category), pair.truth, pair.void)
+            found.append(crop_patch(images[record].pixels, matched, box, settings))
+    return found
