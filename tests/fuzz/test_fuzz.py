@@ -1,18 +1,34 @@
-"""A short run of the fuzzer over every reader; ``run.py`` runs it for as long as is wanted."""
+"""A short fuzzing of every target by hypothesis, always the same; ``python -m tests.fuzz`` goes further."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.fuzz.fuzzing import Fuzzer, Reader
-from tests.fuzz.readers import READERS
+from tests.fuzz.harness import Harness, Target
+from tests.fuzz.targets import TARGETS
 
-EXECUTIONS = 8
+EXAMPLES = 8
+
+
+@st.composite
+def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+    """A seed with some of its bytes replaced, inserted or removed; the first one says which file it is."""
+    data = bytearray(draw(st.sampled_from(seeds)))
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(1, len(data)))
+        removed = draw(st.sampled_from([0, 1, 1, 4, 100, len(data)]))
+        data[start : start + removed] = draw(st.binary(max_size=4))
+    return bytes(data)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_mutated_files_are_answered_with_a_sentence(reader: Reader, tmp_path):
-    fuzzer = Fuzzer(reader, seed=1, folder=tmp_path)
-    fuzzer.check_valid()
-    for _ in range(EXECUTIONS):
-        finding = fuzzer.step()
-        assert finding is None, f"{finding.what}\n{finding.details}"
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_damaged_files_are_read_or_refused_with_a_message(target: Target, tmp_path):
+    harness = Harness(target, tmp_path)
+
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(damaged(harness.seeds()))
+    def check(data: bytes) -> None:
+        harness.run(data)
+
+    check()

@@ -11,7 +11,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from tests.cli.evaluations import KINDS, NAMES, TRUTH
 from tests.cli.evaluations import make as make_evaluation
 from tests.formats.format_builders import compressed, load, save
-from tests.fuzz.fuzzing import Reader
+from tests.fuzz.harness import Target
 
 MAYBE_JSON = ("coco", "lvis")
 
@@ -57,4 +57,4 @@ def reader(kind: str) -> Callable[[Path], None]:
     return read
 
 
-READERS = tuple(Reader(f"evaluate {kind}", maker(kind), reader(kind)) for kind in (*KINDS, "lvis", "union"))
+TARGETS = tuple(Target(f"evaluate {kind}", maker(kind), reader(kind)) for kind in (*KINDS, "lvis", "union"))
