@@ -23,3 +23,5 @@ IntArray = NDArray[np.int64]
 """Boxes, indices and counts."""
 FloatArray = NDArray[np.float32]
 """Probabilities, logits and pixels between operations."""
+DoubleArray = NDArray[np.float64]
+"""Metrics and sums of them."""

@@ -14,7 +14,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.settings import ReadSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.evaluation.opening import Opened
+    from bpr_cli.evaluation.inputs import EvaluationInputs
 
 EXAMPLES = """
 Examples:
@@ -66,29 +66,29 @@ def evaluate(
     network.
     """
     # Metrics take a while to import, and help texts must not wait for them.
-    from bpr_cli.evaluation.opening import Inputs, open_evaluation  # noqa: PLC0415
+    from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation  # noqa: PLC0415
     from bpr_cli.formats.output_checks import check_folder_apart  # noqa: PLC0415
 
     read = ReadSettings(**reading)
-    inputs = Inputs(predictions, ground_truth, baseline, images, read.format, read.task)
+    paths = EvaluationPaths(predictions, ground_truth, baseline, images, read.format, read.task)
     if out is not None:
-        check_folder_apart(out, inputs.paths)
-    raise typer.Exit(run(open_evaluation(inputs, settings), out, json))
+        check_folder_apart(out, paths.all)
+    raise typer.Exit(run(open_evaluation(paths, settings), out, json))
 
 
 app = app_of(command_of(evaluate), EXAMPLES)
 
 
-def run(opened: Opened, out: Path | None, json: bool) -> int:
+def run(inputs: EvaluationInputs, out: Path | None, json: bool) -> int:
     """Measure, show and write the report, and return the exit code."""
     from bpr_cli.cli.figures import show_report  # noqa: PLC0415
-    from bpr_cli.evaluation.outputs import write_report  # noqa: PLC0415
-    from bpr_cli.evaluation.run import Evaluation  # noqa: PLC0415
+    from bpr_cli.evaluation.evaluation import Evaluation  # noqa: PLC0415
+    from bpr_cli.evaluation.report.files import write_report  # noqa: PLC0415
     from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
 
     console = Console()
-    evaluation = Evaluation(opened)
-    with show_progress(True, "measuring", len(opened.pairs)) as advance:
+    evaluation = Evaluation(inputs)
+    with show_progress(True, "measuring", len(inputs.pairs)) as advance:
         report = evaluation.run(advance)
     console.failures(report.failures, "--out and --json name them all")
     show_report(console, report)

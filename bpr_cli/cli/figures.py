@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bpr_cli.cli.console import Console
-from bpr_cli.evaluation.report import Figure, OracleRow, Report, Row
+from bpr_cli.evaluation.report.model import Metric, OracleRow, Report, Row
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -37,18 +37,18 @@ def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]
 
 def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of a table of figures."""
-    columns = ("", *(figure.name for figure in rows[0].figures))
-    return columns, [(row.name, *(cell(figure) for figure in row.figures)) for row in rows]
+    columns = ("", *(figure.name for figure in rows[0].metrics))
+    return columns, [(row.name, *(cell(figure) for figure in row.metrics)) for row in rows]
 
 
 def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of the head-room: a figure as it is, then with all pixels right within each distance."""
     columns = ("right within", "0 px", *(f"{row.distance} px" for row in rows))
-    by_figure = zip(*(row.figures for row in rows), strict=True)
+    by_figure = zip(*(row.metrics for row in rows), strict=True)
     return columns, [(same[0].name, number(same[0].baseline), *map(cell, same)) for same in by_figure]
 
 
-def cell(figure: Figure) -> str:
+def cell(figure: Metric) -> str:
     """A figure, with its difference where there is one."""
     change = figure.difference
     return number(figure.value) if change is None else f"{number(figure.value)} ({signed(change)})"

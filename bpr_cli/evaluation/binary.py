@@ -1,11 +1,12 @@
-"""Figures of binary masks, one an image: mean IoU, boundary IoU and boundary F.
+"""Metrics of binary masks, one an image: mean IoU, boundary IoU and boundary F.
 
 All three are measured image by image and averaged over images, each image counting the same. Two empty masks agree:
-they score 1 in all three.
+they score 1 in all three. See ``boundary`` for the definitions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,35 +14,26 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f, boundary_iou, iou, tolerance_pixels
-from bpr_cli.evaluation.checks import check_boundary_settings, check_sizes
-from bpr_cli.evaluation.settings import DILATION_RATIO
-
-
-@dataclass(frozen=True)
-class BinarySettings:
-    """How masks are measured.
-
-    Attributes:
-        tolerance: of boundary F, in pixels; below 1 a fraction of the image diagonal.
-        dilation_ratio: width of the bands of boundary IoU as a fraction of the image diagonal.
-    """
-
-    tolerance: float = 1.0
-    dilation_ratio: float = DILATION_RATIO
-
-    def __post_init__(self) -> None:
-        check_boundary_settings(self.tolerance, self.dilation_ratio)
+from bpr_cli.evaluation.checks import check_sizes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured
+from bpr_cli.evaluation.oracle import oracle_mask
+from bpr_cli.evaluation.report.model import Tables, metrics_of
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.typing import BoolArray, LabelArray
 
 
 @dataclass(frozen=True)
 class BinarySums:
-    """Sums over images, from which the figures follow; those of two sets of images are added by ``+``.
+    """Sums over images; those of two sets of images are added by ``+``.
 
     Attributes:
         images: number of images.
-        iou: sum of the images' IoU.
-        boundary_iou: sum of the images' boundary IoU.
-        boundary_f: sum of the images' boundary F.
+        iou: sum of the IoU of the images.
+        boundary_iou: sum of their boundary IoU.
+        boundary_f: sum of their boundary F.
     """
 
     images: int = 0
@@ -58,39 +50,21 @@ class BinarySums:
         )
 
 
-@dataclass(frozen=True)
-class BinaryFigures:
-    """Means over images, from 0 to 1; NaN when there was no image."""
-
-    iou: float
-    boundary_iou: float
-    boundary_f: float
-
-
-def check_binary(prediction: NDArray[np.generic], truth: NDArray[np.generic]) -> None:
-    """Check that two masks can be compared.
-
-    Raises:
-        BprError: they are not (H, W) arrays of one size with at least one pixel.
-    """
-    for mask, name in ((prediction, "the prediction"), (truth, "the ground truth")):
-        if mask.ndim != 2 or mask.size == 0:
-            raise BprError(f"{name} is an array of shape {mask.shape}, expected an (H, W) mask")
-    check_sizes(prediction, truth)
-
-
-def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], settings: BinarySettings) -> BinarySums:
+def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], settings: EvaluateSettings) -> BinarySums:
     """Compare the masks of one image.
 
     Args:
         prediction: (H, W), non-zero is foreground.
         truth: (H, W), non-zero is foreground.
-        settings: widths.
+        settings: ``tolerance`` and ``dilation_ratio`` count.
 
     Raises:
-        BprError: as ``check_binary``.
+        BprError: the masks are not (H, W) arrays of one size with at least one pixel.
     """
-    check_binary(prediction, truth)
+    for mask, name in ((prediction, "the prediction"), (truth, "the ground truth")):
+        if mask.ndim != 2 or mask.size == 0:
+            raise BprError(f"{name} is an array of shape {mask.shape}, expected an (H, W) mask")
+    check_sizes(prediction, truth)
     tolerance = tolerance_pixels(settings.tolerance, (truth.shape[0], truth.shape[1]))
     return BinarySums(
         1,
@@ -100,8 +74,71 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
     )
 
 
-def binary_figures(sums: BinarySums) -> BinaryFigures:
-    """The figures of all images that went into the sums."""
-    if not sums.images:
-        return BinaryFigures(float("nan"), float("nan"), float("nan"))
-    return BinaryFigures(sums.iou / sums.images, sums.boundary_iou / sums.images, sums.boundary_f / sums.images)
+def binary_scores(sums: BinarySums) -> dict[str, float]:
+    """The means over images, from 0 to 1; NaN without any image."""
+    totals = {"IoU": sums.iou, "boundary IoU": sums.boundary_iou, "boundary F": sums.boundary_f}
+    return {name: total / sums.images if sums.images else float("nan") for name, total in totals.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class MaskPair:
+    """The masks of one image: bool, (H, W) both."""
+
+    prediction: BoolArray
+    truth: BoolArray
+
+
+class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
+    """Mean IoU, boundary IoU and boundary F."""
+
+    applicable = frozenset({"tolerance", "dilation_ratio"})
+
+    def __init__(self, settings: EvaluateSettings) -> None:
+        self._settings = settings
+
+    @classmethod
+    def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> BinaryEvaluator:  # noqa: ARG003
+        """There is nothing to check."""
+        return cls(settings)
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> BoolArray:
+        """The ground-truth mask of an image; empty for one that COCO annotations list without any."""
+        if pair.truth is None and pair.size is not None:
+            return np.zeros(pair.size, dtype=bool)
+        return _read_mask(truth, pair.truth, pair)
+
+    def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: BoolArray) -> MaskPair:
+        """The masks of an image."""
+        return MaskPair(_read_mask(scored, item, pair), truth)
+
+    def measure(self, pair: Pair, comparison: MaskPair) -> Measured[BinarySums]:  # noqa: ARG002
+        """The sums of one image; the mask, even an empty one, is its only segment."""
+        sums = binary_sums(comparison.prediction, comparison.truth, self._settings)
+        return Measured(sums, [("mask", sums.iou)])
+
+    def oracle(self, comparison: MaskPair, distance: int) -> MaskPair:
+        """The mask, correct near its boundary."""
+        truth = comparison.truth
+        return MaskPair(oracle_mask(comparison.prediction, truth, distance), truth)
+
+    def tables(self, total: BinarySums) -> Tables:
+        """The scores; there are no classes."""
+        return Tables(metrics_of(binary_scores(total)))
+
+    def layer(self, comparison: MaskPair) -> LabelArray:
+        """1 for the mask."""
+        return comparison.prediction.astype(np.int32)
+
+    def truth_layer(self, truth: BoolArray) -> LabelArray:
+        """1 for the mask."""
+        return truth.astype(np.int32)
+
+
+def _read_mask(side: PredictionSet, item: Item | None, pair: Pair) -> BoolArray:
+    """The mask of an image: bool, (H, W)."""
+    if item is None:
+        raise BprError(f"{pair.name} has no mask")
+    masks = side.read(item)
+    if isinstance(masks, LabelMap):
+        raise BprError(f"{side.file(item)} is a label map, expected a binary mask")
+    return masks[0].to_array()

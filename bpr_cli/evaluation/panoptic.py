@@ -1,209 +1,132 @@
-"""Figures of panoptic segmentation: PQ, SQ and RQ (Kirillov et al., CVPR 2019), boundary PQ (Cheng et al., CVPR 2021).
+"""Metrics of panoptic segmentation: PQ, SQ and RQ (Kirillov et al., CVPR 2019), boundary PQ (Cheng et al., CVPR 2021).
 
 All rules are those of panopticapi, which the Cityscapes scripts share, and of boundary-iou-api:
-- A predicted and a true segment of one category match when their IoU is above 0.5; in the union, predicted pixels
-  on void pixels of the truth do not count. For boundary PQ the smaller of IoU and boundary IoU takes its place.
-- Crowd segments of the truth are never matched or missed; the crowd mark of predictions is not looked at.
-- An unmatched predicted segment is ignored when more than half of it lies on void or on the crowd segment of its
-  category. Of several crowd segments of a category only the last one listed counts: so does panopticapi.
-- The area of a true segment is that of the JSON file where it has one, that of a predicted segment is counted.
+- A predicted and a true segment of one category match if their IoU is above 0.5; predicted pixels on void pixels of the
+  ground truth do not count in the union. For boundary PQ, the smaller of IoU and boundary IoU takes its place.
+- Crowd segments of the ground truth are never matched or missed; the crowd flag of predictions is ignored.
+- An unmatched predicted segment is ignored if more than half of it lies on void or on the crowd segment of its
+  category. Of several crowd segments of a category only the last one listed counts, as in panopticapi.
+- The area of a true segment is that of the JSON file if it has one; that of a predicted segment is counted.
 - Per category the sums of all images are pooled; All, Things and Stuff are means over their categories that occur.
 
-Unlike these tools, ids and segments of the truth that disagree are refused, as those of the prediction are.
+Unlike these tools, ids and segments of the ground truth that disagree are refused, as those of the prediction are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width
-from bpr_cli.evaluation.checks import check_boundary_settings, check_map, check_sizes
-from bpr_cli.evaluation.matching import ID_LIMIT, FloatArray, MatchSums, Side, best_iou, mask_overlaps, match
-from bpr_cli.evaluation.segment_bands import BandMap, band_overlaps
-from bpr_cli.evaluation.segments import Category, PanopticMap, SegmentInfo
-from bpr_cli.evaluation.settings import DILATION_RATIO
+from bpr_cli.evaluation.checks import check_map, check_sizes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of
+from bpr_cli.evaluation.oracle import near_boundary
+from bpr_cli.evaluation.panoptic_bands import BandMap, band_overlaps
+from bpr_cli.evaluation.panoptic_matching import (
+    ID_LIMIT,
+    MatchSums,
+    NumberedSegments,
+    PanopticMap,
+    SegmentInfo,
+    best_iou,
+    mask_overlaps,
+    match_segments,
+)
+from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
 from bpr_cli.formats.panoptic import VOID
-from bpr_cli.masks.runs import Runs
-from bpr_cli.typing import BoolArray
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.typing import BoolArray, DoubleArray, LabelArray
 
-__all__ = [
-    "Category",
-    "MatchSums",
-    "PanopticFigures",
-    "PanopticMap",
-    "PanopticSettings",
-    "PanopticSums",
-    "Quality",
-    "QualityTable",
-    "SegmentInfo",
-    "check_panoptic",
-    "compare_panoptic",
-    "panoptic_figures",
-    "panoptic_sums",
-]
-
-
-@dataclass(frozen=True)
-class PanopticSettings:
-    """What is measured, and how.
-
-    Attributes:
-        categories: in the order of the sums (K of them).
-        dilation_ratio: width of the bands of boundary IoU as a fraction of the image diagonal; None leaves boundary PQ
-            out.
-        as_reference: whether boundary PQ repeats a slip of boundary-iou-api, so that it equals its figures (see
-            ``segment_bands``); without it, boundary PQ does not depend on the numbers that segments bear.
-    """
-
-    categories: tuple[Category, ...]
-    dilation_ratio: float | None = DILATION_RATIO
-    as_reference: bool = True
-
-    def __post_init__(self) -> None:
-        check_boundary_settings(None, self.dilation_ratio)
-        if not self.categories:
-            raise BprError("there is no category to evaluate, expected at least one")
-        _check_distinct([category.id for category in self.categories], "the categories list the id")
-
-    @property
-    def mark(self) -> int:
-        """The segment id that the slip of boundary-iou-api is about."""
-        return max(category.id for category in self.categories) + 1
+_ID_BITS = 24  # ids are three bytes
 
 
 @dataclass(frozen=True, eq=False)
 class PanopticSums:
-    """Sums over images, from which the figures follow; those of two sets of images are added by ``+``.
+    """Sums over images; those of two sets of images are added by ``+``.
 
     Attributes:
         images: number of images.
         mask: sums of PQ.
-        boundary: sums of boundary PQ; zeros where it is left out.
-        slips: images in which the slip of boundary-iou-api has been repeated.
+        boundary: sums of boundary PQ.
+        flawed: images in which the flaw of boundary-iou-api was repeated, see ``panoptic_bands``.
     """
 
     images: int
     mask: MatchSums
     boundary: MatchSums
-    slips: int = 0
-
-    @classmethod
-    def zero(cls, categories: int) -> PanopticSums:
-        """The sums of no image."""
-        return cls(0, MatchSums.zero(categories), MatchSums.zero(categories))
+    flawed: int = 0
 
     def __add__(self, other: PanopticSums) -> PanopticSums:
         return PanopticSums(
             self.images + other.images,
             self.mask + other.mask,
             self.boundary + other.boundary,
-            self.slips + other.slips,
+            self.flawed + other.flawed,
         )
 
 
-@dataclass(frozen=True)
-class Quality:
-    """Panoptic, segmentation and recognition quality, from 0 to 1.
-
-    Attributes:
-        pq: the quality of one category, or the mean over several.
-        sq: mean IoU of matched segments.
-        rq: F-score of matching.
-        n: categories that occur in truth or prediction; where it is 0, so are the figures.
-    """
-
-    pq: float
-    sq: float
-    rq: float
-    n: int
+def mark_of(categories: Sequence[CategoryRecord]) -> int:
+    """The segment id that the flaw of boundary-iou-api is about."""
+    return max(category.id for category in categories) + 1
 
 
-@dataclass(frozen=True)
-class QualityTable:
-    """Qualities of all categories together, of things and stuff apart, and of each category by its id."""
-
-    all: Quality
-    things: Quality
-    stuff: Quality
-    per_class: dict[int, Quality]
-
-
-@dataclass(frozen=True)
-class PanopticFigures:
-    """PQ with its parts, and boundary PQ with its parts (None where it was left out)."""
-
-    mask: QualityTable
-    boundary: QualityTable | None
-
-
-def check_panoptic(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings) -> None:
-    """Check everything but that ids and segments agree, which ``panoptic_sums`` finds on its way.
-
-    Raises:
-        BprError: the maps are none or differ in size; a segment's id is void or repeated, or its category unknown.
-    """
-    for panoptic, name in ((prediction, "the prediction"), (truth, "the ground truth")):
-        check_map(panoptic.ids, name)
-        _check_segments(panoptic.segments, settings, name)
-    check_sizes(prediction.ids, truth.ids)
-
-
-def panoptic_sums(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings) -> PanopticSums:
-    """The sums of one image.
-
-    Raises:
-        BprError: as ``compare_panoptic``.
-    """
-    return compare_panoptic(prediction, truth, settings)[0]
-
-
-def compare_panoptic(
-    prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings
-) -> tuple[PanopticSums, FloatArray]:
+def measure_panoptic(
+    prediction: PanopticMap, truth: PanopticMap, categories: Sequence[CategoryRecord], settings: EvaluateSettings
+) -> tuple[PanopticSums, DoubleArray]:
     """Compare the segmentations of one image.
+
+    Args:
+        prediction: predicted segments.
+        truth: ground-truth segments.
+        categories: K categories with distinct ids, in the order of the sums.
+        settings: ``dilation_ratio`` counts.
 
     Returns:
         The sums, and the IoU of every true segment with its best prediction of the same category (0 without any):
         float64, in the order of the segments.
 
     Raises:
-        BprError: as ``check_panoptic``, or ids and segments disagree.
+        BprError: the maps differ in size; a segment id is void or repeated, its category unknown, or ids and segments
+            disagree.
     """
-    check_panoptic(prediction, truth, settings)
-    places = {category.id: place for place, category in enumerate(settings.categories)}
-    bands = _bands(prediction, truth, settings)
+    _check_pair(prediction, truth, categories)
+    places = {category.id: place for place, category in enumerate(categories)}
+    width = band_width(settings.dilation_ratio, (truth.ids.shape[0], truth.ids.shape[1]))
+    bands = [BandMap.of(side, width, mark_of(categories)) for side in (prediction, truth)]
     pixels = Runs.of(prediction.ids, truth.ids, *(each.band for each in bands))
-    found = Side.of(pixels.values[0], prediction, places, "the prediction")
-    expected = Side.of(pixels.values[1], truth, places, "the ground truth")
+    found = NumberedSegments.of(pixels.values[0], prediction, places, "the prediction")
+    expected = NumberedSegments.of(pixels.values[1], truth, places, "the ground truth")
     masks = mask_overlaps(found, expected, pixels.lengths)
     iou = masks.iou
-    by_mask, best = match(iou, masks, found, expected), best_iou(iou, masks.pairs, found, expected)[1:]
-    if not bands:
-        return PanopticSums(1, by_mask, MatchSums.zero(len(places))), best
     boundary_iou = band_overlaps(masks.pairs, (found, bands[0]), (expected, bands[1]), pixels).iou
-    by_boundary = match(np.minimum(iou, boundary_iou), masks, found, expected)
-    return PanopticSums(1, by_mask, by_boundary, int(any(each.marked is not None for each in bands))), best
+    sums = PanopticSums(
+        1,
+        match_segments(iou, masks, found, expected),
+        match_segments(np.minimum(iou, boundary_iou), masks, found, expected),
+        int(any(each.marked is not None for each in bands)),
+    )
+    return sums, best_iou(iou, masks.pairs, found, expected)[1:]
 
 
-def panoptic_figures(sums: PanopticSums, settings: PanopticSettings) -> PanopticFigures:
-    """The figures of all images that went into the sums."""
-    boundary = None if settings.dilation_ratio is None else _table(sums.boundary, settings)
-    return PanopticFigures(_table(sums.mask, settings), boundary)
+def _check_pair(prediction: PanopticMap, truth: PanopticMap, categories: Sequence[CategoryRecord]) -> None:
+    """Check all but that ids and segments agree, which is found on the way."""
+    known = {category.id for category in categories}
+    for panoptic, name in ((prediction, "the prediction"), (truth, "the ground truth")):
+        check_map(panoptic.ids, name)
+        _check_segments(panoptic.segments, known, name)
+    check_sizes(prediction.ids, truth.ids)
 
 
-def _bands(prediction: PanopticMap, truth: PanopticMap, settings: PanopticSettings) -> tuple[BandMap, ...]:
-    """The bands of the prediction and of the truth; none where boundary PQ is left out."""
-    if settings.dilation_ratio is None:
-        return ()
-    width = band_width(settings.dilation_ratio, (truth.ids.shape[0], truth.ids.shape[1]))
-    mark = settings.mark if settings.as_reference else None
-    return BandMap.of(prediction, width, mark), BandMap.of(truth, width, mark)
-
-
-def _check_segments(segments: tuple[SegmentInfo, ...], settings: PanopticSettings, name: str) -> None:
+def _check_segments(segments: tuple[SegmentInfo, ...], known: set[int], name: str) -> None:
     ids = [segment.id for segment in segments]
     outside = [segment_id for segment_id in ids if not VOID < segment_id < ID_LIMIT]
     if outside:
@@ -211,7 +134,6 @@ def _check_segments(segments: tuple[SegmentInfo, ...], settings: PanopticSetting
             f"{name} lists a segment with the id {outside[0]}, expected 1 to {ID_LIMIT - 1} ({VOID} is void)"
         )
     _check_distinct(ids, f"{name} lists the segment id")
-    known = {category.id for category in settings.categories}
     unknown = sorted({segment.category for segment in segments} - known)
     if unknown:
         raise BprError(
@@ -225,34 +147,170 @@ def _check_distinct(ids: list[int], what: str) -> None:
         raise BprError(f"{what} {repeated} more than once, expected distinct ids")
 
 
-def _table(sums: MatchSums, settings: PanopticSettings) -> QualityTable:
-    things = np.array([category.thing for category in settings.categories])
-    per_class = _qualities(sums)
-    return QualityTable(
-        _mean_quality(sums, per_class, np.ones_like(things)),
-        _mean_quality(sums, per_class, things),
-        _mean_quality(sums, per_class, ~things),
-        {
-            category.id: _mean_quality(sums, per_class, np.arange(len(things)) == place)
-            for place, category in enumerate(settings.categories)
-        },
-    )
+def panoptic_scores(sums: PanopticSums, chosen: BoolArray) -> dict[str, float]:
+    """Means over the chosen categories (bool, (K,)) that occur, from 0 to 1; NaN if none does."""
+    scores: dict[str, float] = {}
+    for prefix, part in (("", sums.mask), ("boundary ", sums.boundary)):
+        occurs = chosen & (part.matched + part.wrong + part.missed > 0)
+        means = _qualities(part)[occurs].mean(axis=0).tolist() if occurs.any() else [float("nan")] * 3
+        scores |= {f"{prefix}{name}": mean for name, mean in zip(("PQ", "SQ", "RQ"), means, strict=True)}
+    return scores
 
 
-def _qualities(sums: MatchSums) -> FloatArray:
+def _qualities(sums: MatchSums) -> DoubleArray:
     """PQ, SQ and RQ of every category: float64, (K, 3); zeros for one that does not occur."""
     weight = sums.matched + 0.5 * sums.wrong + 0.5 * sums.missed
     parts = np.stack([sums.iou, sums.iou, sums.matched.astype(float)], axis=1)
     wholes = np.stack([weight, sums.matched.astype(float), weight], axis=1)
-    qualities: FloatArray = np.zeros_like(parts)
+    qualities: DoubleArray = np.zeros_like(parts)
     np.divide(parts, wholes, out=qualities, where=wholes > 0)
     return qualities
 
 
-def _mean_quality(sums: MatchSums, per_class: FloatArray, chosen: BoolArray) -> Quality:
-    """Mean over the chosen categories that occur."""
-    occurs = chosen & (sums.matched + sums.wrong + sums.missed > 0)
-    if not occurs.any():
-        return Quality(0.0, 0.0, 0.0, 0)
-    pq, sq, rq = per_class[occurs].mean(axis=0).tolist()
-    return Quality(pq, sq, rq, int(occurs.sum()))
+@dataclass(frozen=True, eq=False)
+class PanopticComparison:
+    """The segmentations of one image."""
+
+    prediction: PanopticMap
+    truth: PanopticMap
+
+    @cached_property
+    def counterparts(self) -> dict[int, int]:
+        """For true segments, the predicted one of the same category that shares most pixels with it, by their ids."""
+        found_category = {segment.id: segment.category for segment in self.prediction.segments}
+        true_category = {segment.id: segment.category for segment in self.truth.segments}
+        most: dict[int, tuple[int, int]] = {}
+        for (found, true), pixels in self._shared_pixels().items():
+            same = VOID not in (found, true) and found_category.get(found) == true_category.get(true)
+            if same and pixels > most.get(true, (0, 0))[0]:
+                most[true] = (pixels, found)
+        return {true: found for true, (_, found) in most.items()}
+
+    def _shared_pixels(self) -> dict[tuple[int, int], int]:
+        """Pixels that a predicted and a true segment share, by their ids."""
+        runs = Runs.of(self.prediction.ids, self.truth.ids)
+        found, true = (values.astype(np.int64) for values in runs.values)
+        codes, place = np.unique(found << _ID_BITS | true, return_inverse=True)
+        pixels = weigh(place, runs.lengths, len(codes))
+        pairs = zip((codes >> _ID_BITS).tolist(), (codes & (1 << _ID_BITS) - 1).tolist(), strict=True)
+        return dict(zip(pairs, pixels.tolist(), strict=True))
+
+
+class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]):
+    """Panoptic quality and boundary panoptic quality."""
+
+    applicable = frozenset({"dilation_ratio"})
+
+    def __init__(self, settings: EvaluateSettings, categories: Sequence[CategoryRecord]) -> None:
+        _check_distinct([category.id for category in categories], "the categories list the id")
+        self._settings, self._categories = settings, categories
+        self._names = {category.id: category.name for category in categories}
+
+    @classmethod
+    def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> PanopticEvaluator:  # noqa: ARG003
+        """Check that every category is known, and known as thing or stuff."""
+        if not sets.truth.categories and not sets.predictions.categories:
+            raise BprError(
+                f"{sets.truth.shared_files()[0]} has no categories, expected a list of id, name and isthing, which "
+                "tells things from stuff"
+            )
+        categories = categories_of(sets, settings.allow_missing)
+        unknown = [category.id for category in categories if category.thing is None]
+        if unknown:
+            raise BprError(
+                f"{sets.truth.shared_files()[0]}: category {unknown[0]} has no isthing, expected 1 for things and 0 "
+                "for stuff"
+            )
+        return cls(settings, categories)
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> PanopticMap:
+        """The ground-truth segments of an image."""
+        return _read_segments(truth, pair.truth, pair)
+
+    def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: PanopticMap) -> PanopticComparison:
+        """The segments of an image."""
+        return PanopticComparison(_read_segments(scored, item, pair), truth)
+
+    def measure(self, pair: Pair, comparison: PanopticComparison) -> Measured[PanopticSums]:  # noqa: ARG002
+        """The sums of one image, and every true segment but crowds."""
+        truth = comparison.truth
+        sums, best = measure_panoptic(comparison.prediction, truth, self._categories, self._settings)
+        scores = zip(truth.segments, best.tolist(), strict=True)
+        return Measured(sums, [(self._names[each.category], iou) for each, iou in scores if not each.crowd])
+
+    def oracle(self, comparison: PanopticComparison, distance: int) -> PanopticComparison:
+        """The map, correct near its boundaries wherever a true segment has a predicted counterpart.
+
+        True segments that nothing overlaps cannot be found by a refinement; there the prediction stays.
+        """
+        content, truth = comparison.prediction, comparison.truth
+        near = near_boundary(content.ids, distance)
+        wanted, place = np.unique(truth.ids[near], return_inverse=True)
+        right = np.array([comparison.counterparts.get(int(true), VOID) for true in wanted], dtype=np.int32)[place]
+        ids = content.ids.astype(np.int32)
+        ids[near] = np.where(right == VOID, ids[near], right)
+        left = set(np.unique(ids).tolist())
+        segments = tuple(known for known in content.segments if known.id in left)
+        return PanopticComparison(replace(content, ids=ids, segments=segments), truth)
+
+    def tables(self, total: PanopticSums) -> Tables:
+        """PQ, SQ and RQ of all classes, things, stuff and each class, for masks and boundaries."""
+        things = np.array([bool(category.thing) for category in self._categories])
+        every = np.arange(len(things))
+        return Tables(
+            metrics_of(panoptic_scores(total, np.ones_like(things))),
+            tuple(
+                Row.of(category.name, panoptic_scores(total, every == place), "thing" if category.thing else "stuff")
+                for place, category in enumerate(self._categories)
+            ),
+            (
+                Row.of("things", panoptic_scores(total, things)),
+                Row.of("stuff", panoptic_scores(total, ~things)),
+            ),
+            notes=self._notes(total),
+        )
+
+    def _notes(self, total: PanopticSums) -> tuple[str, ...]:
+        if not total.flawed:
+            return ()
+        return (
+            f"boundary PQ: in {total.flawed} of {total.images} images a segment has the id "
+            f"{mark_of(self._categories)}, the number that boundary-iou-api writes over the inside of all segments; "
+            "the figures repeat that, to equal this tool's, and are not those of the paper there (segment ids above "
+            "the number avoid it)",
+        )
+
+    def layer(self, comparison: PanopticComparison) -> LabelArray:
+        """Segments with the number of their true counterpart, so that both look alike; others come after them."""
+        content, truth = comparison.prediction, comparison.truth
+        numbers = {segment.id: number for number, segment in enumerate(truth.segments, 1)}
+        chosen: dict[int, int] = {}
+        for true, found in comparison.counterparts.items():
+            chosen.setdefault(found, numbers[true])
+        for extra, segment in enumerate(content.segments, len(numbers) + 1):
+            chosen.setdefault(segment.id, extra)
+        return _renumber(content.ids, chosen)
+
+    def truth_layer(self, truth: PanopticMap) -> LabelArray:
+        """Segments from 1 on, in the order of the file."""
+        return _renumber(truth.ids, {segment.id: number for number, segment in enumerate(truth.segments, 1)})
+
+
+def _read_segments(side: PredictionSet, item: Item | None, pair: Pair) -> PanopticMap:
+    """The segments of an image."""
+    if item is None:
+        raise BprError(f"{pair.name} has no panoptic map")
+    read = side.read(item)
+    if not isinstance(read, LabelMap):
+        raise BprError(f"{side.file(item)} holds masks, expected a panoptic map")
+    segments = [
+        SegmentInfo(record.id or VOID, record.category, record.crowd, None if record.area is None else int(record.area))
+        for record in side.records(item)
+    ]
+    return PanopticMap(read.labels, tuple(segments))
+
+
+def _renumber(ids: NDArray[np.integer], numbers: dict[int, int]) -> LabelArray:
+    values, place = np.unique(ids, return_inverse=True)
+    table = np.array([numbers.get(int(value), 0) for value in values], dtype=np.int32)
+    return table[place].reshape(ids.shape)

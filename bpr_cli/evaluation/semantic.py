@@ -1,20 +1,22 @@
-"""Figures of semantic segmentation: IoU per class and mIoU, boundary F per class and AF, boundary IoU per class.
+"""Metrics of semantic segmentation: IoU per class and mIoU, boundary F per class and AF, boundary IoU per class.
 
 Conventions
-- IoU is that of the Cityscapes benchmark: one confusion matrix is pooled over all images. Pixels whose true label is
-  no class are left out. A pixel of a class that is predicted as no class counts against its true class alone.
-  A class that neither truth nor prediction holds has no IoU (NaN) and stays out of the mean.
-- Boundary F is that of GSCNN and SegFix: pixels whose true label is no class are background in both maps, for each
-  image and class there is one F-score (``boundary_f``), a class absent from both maps scores 1, the scores are
-  averaged over images, and AF is the mean over classes.
-- Boundary IoU has no reference for label maps: here the bands (Cheng et al.) of each class's masks, background as for
-  boundary F, are pooled over all images as for IoU. It is not combined with IoU by the minimum, which Cheng et al.
-  do for matching only.
+- IoU is that of the Cityscapes benchmark (``evalPixelLevelSemanticLabeling``): one confusion matrix is pooled over all
+  images. Pixels whose true label is void are left out. A pixel of a class that is predicted as void counts against its
+  true class alone. A class that neither ground truth nor prediction holds has no IoU (NaN) and stays out of the mean.
+- Boundary F is that of GSCNN and SegFix: pixels whose true label is void are background in both maps, every image and
+  class has one F-score (``boundary_f``), a class absent from both maps scores 1, the scores are averaged over images,
+  and AF is the mean over classes.
+- Boundary IoU has no reference for label maps: here the bands (Cheng et al., CVPR 2021) of the masks of each class,
+  background as for boundary F, are pooled over all images as for IoU. It is not combined with IoU by the minimum, which
+  Cheng et al. do for matching only.
+
+Shape letters: K classes, N runs of constant labels.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,71 +26,41 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width, tolerance_pixels
-from bpr_cli.evaluation.checks import check_boundary_settings, check_map, check_sizes
+from bpr_cli.evaluation.checks import check_map, check_sizes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, mean_of_defined
 from bpr_cli.evaluation.label_boundary import label_band, label_boundary_f
-from bpr_cli.evaluation.settings import DILATION_RATIO
+from bpr_cli.evaluation.oracle import oracle_labels
+from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.masks.masks import LabelMap
 from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.truth.label_sets import LabelSet, check_labels, choose_label_set
+from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.typing import DoubleArray, IntArray, LabelArray
 
 IntegerArray = NDArray[np.integer[Any]]
 
 _LABEL_LIMIT = 1 << 16
 
 
-@dataclass(frozen=True)
-class SemanticSettings:
-    """What is measured, and how.
-
-    Attributes:
-        classes: the labels that are measured, in the order of the figures (K of them).
-        ignore: other labels that may occur. In the truth they are left out; in the prediction they are wrong.
-        tolerance: of boundary F, in pixels; below 1 a fraction of the image diagonal. None leaves boundary F out.
-        dilation_ratio: width of the bands of boundary IoU as a fraction of the image diagonal. None leaves boundary IoU
-            out.
-    """
-
-    classes: tuple[int, ...]
-    ignore: frozenset[int] = frozenset({255})
-    tolerance: float | None = 1.0
-    dilation_ratio: float | None = DILATION_RATIO
-
-    def __post_init__(self) -> None:
-        check_boundary_settings(self.tolerance, self.dilation_ratio)
-        if not self.classes:
-            raise BprError("there is no class to evaluate, expected at least one label")
-        repeated = sorted({label for label in self.classes if self.classes.count(label) > 1})
-        if repeated:
-            raise BprError(f"the label {repeated[0]} is listed more than once, expected distinct classes")
-        both = sorted(self.ignore.intersection(self.classes))
-        if both:
-            raise BprError(f"the label {both[0]} is both a class and ignored, expected one of the two")
-        outside = [label for label in (*self.classes, *self.ignore) if not 0 <= label < _LABEL_LIMIT]
-        if outside:
-            raise BprError(f"the label {outside[0]} is not a whole number from 0 to {_LABEL_LIMIT - 1}")
-
-
 @dataclass(frozen=True, eq=False)
 class SemanticSums:
-    """Sums over images, from which the figures follow; those of two sets of images are added by ``+``.
+    """Sums over images; those of two sets of images are added by ``+``.
 
     Attributes:
         images: number of images.
-        confusion: int64, (K, K + 1), pixels by true class and predicted class; the last column is no class.
-        boundary_f: float64, (K,), sum of the images' scores; NaN where boundary F is left out.
-        band_shared: int64, (K,), pixels in the bands of the true and the predicted mask.
+        confusion: int64, (K, K + 1), pixels by true class and predicted class; the last column is void.
+        boundary_f: float64, (K,), sum of the scores of the images.
+        band_shared: int64, (K,), pixels in the bands of both the true and the predicted mask.
         band_union: int64, (K,), pixels in one of the two.
     """
 
     images: int
-    confusion: NDArray[np.int64]
-    boundary_f: NDArray[np.float64]
-    band_shared: NDArray[np.int64]
-    band_union: NDArray[np.int64]
-
-    @classmethod
-    def zero(cls, classes: int) -> SemanticSums:
-        """The sums of no image."""
-        none = np.zeros(classes, dtype=np.int64)
-        return cls(0, np.zeros((classes, classes + 1), dtype=np.int64), np.zeros(classes), none, none)
+    confusion: IntArray
+    boundary_f: DoubleArray
+    band_shared: IntArray
+    band_union: IntArray
 
     def __add__(self, other: SemanticSums) -> SemanticSums:
         return SemanticSums(
@@ -99,131 +71,106 @@ class SemanticSums:
             self.band_union + other.band_union,
         )
 
+    def of_classes(self, classes: IntArray) -> SemanticSums:
+        """The sums of some of the classes; predictions of the others become void."""
+        rows = self.confusion[classes]
+        kept = rows[:, classes]
+        rest = rows.sum(axis=1) - kept.sum(axis=1)
+        return SemanticSums(
+            self.images,
+            np.concatenate([kept, rest[:, None]], axis=1),
+            self.boundary_f[classes],
+            self.band_shared[classes],
+            self.band_union[classes],
+        )
 
-@dataclass(frozen=True)
-class SemanticFigures:
-    """Figures from 0 to 1, NaN where there is nothing to measure; per class in the order of the settings.
+    @property
+    def iou(self) -> DoubleArray:
+        """IoU of every class over all pixels, NaN for one that occurs nowhere: float64, (K,)."""
+        shared = np.diagonal(self.confusion)
+        # Void pixels of the ground truth have no row, so that they add nothing to the false positives of a class.
+        return _ratio(shared, self.confusion.sum(axis=1) + self.confusion[:, :-1].sum(axis=0) - shared)
 
-    Attributes:
-        iou: per class.
-        miou: mean of ``iou`` over the classes that have one.
-        boundary_f: per class.
-        af: mean of ``boundary_f``.
-        boundary_iou: per class.
-        mean_boundary_iou: mean of ``boundary_iou`` over the classes that have one.
-    """
-
-    iou: tuple[float, ...]
-    miou: float
-    boundary_f: tuple[float, ...]
-    af: float
-    boundary_iou: tuple[float, ...]
-    mean_boundary_iou: float
+    @property
+    def scores(self) -> dict[str, DoubleArray]:
+        """The scores of every class, from 0 to 1, NaN where there is nothing to measure: float64, (K,) each."""
+        return {
+            "IoU": self.iou,
+            "boundary F": _ratio(self.boundary_f, np.full(len(self.boundary_f), self.images)),
+            "boundary IoU": _ratio(self.band_shared, self.band_union),
+        }
 
 
-def check_semantic(prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings) -> None:
-    """Check that two label maps can be compared.
-
-    Raises:
-        BprError: they are no label maps, differ in size, or hold labels that the settings do not name.
-    """
-    _checked_stretches(prediction, truth, settings)
-
-
-def semantic_sums(prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings) -> SemanticSums:
+def semantic_sums(
+    prediction: IntegerArray, truth: IntegerArray, labels: LabelSet, settings: EvaluateSettings
+) -> SemanticSums:
     """Compare the label maps of one image.
 
     Args:
-        prediction: (H, W) labels.
-        truth: (H, W) labels.
-        settings: classes and widths.
+        prediction: (H, W) labels; void ones are wrong.
+        truth: (H, W) labels; void ones are left out.
+        labels: K classes, in the order of the scores.
+        settings: ``tolerance`` and ``dilation_ratio`` count.
 
     Raises:
-        BprError: as ``check_semantic``.
+        BprError: the arrays are not label maps, differ in size, or hold labels that ``labels`` does not name.
     """
-    found, expected, lengths = _checked_stretches(prediction, truth, settings)
-    count = len(settings.classes)
+    found, expected, lengths = _codes_of_runs(prediction, truth, labels)
+    count = len(labels.names)
     confusion = _tally(found, expected, lengths, count)
-    scores, shared, union = [math.nan] * count, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
     size = truth.shape[0], truth.shape[1]
-    if settings.tolerance is not None or settings.dilation_ratio is not None:
-        found, expected = _masked_codes(prediction, truth, settings)
-    if settings.tolerance is not None:
-        scores = label_boundary_f(found, expected, count, tolerance_pixels(settings.tolerance, size))
-    if settings.dilation_ratio is not None:
-        shared, union = _band_sums(found, expected, band_width(settings.dilation_ratio, size), count)
+    found, expected = _masked_codes(prediction, truth, labels)
+    scores = label_boundary_f(found, expected, count, tolerance_pixels(settings.tolerance, size))
+    shared, union = _band_sums(found, expected, band_width(settings.dilation_ratio, size), count)
     return SemanticSums(1, confusion, np.array(scores), shared, union)
 
 
-def class_iou(sums: SemanticSums) -> NDArray[np.float64]:
-    """IoU of every class over all pixels, NaN for one that is nowhere: float64, (K,)."""
-    shared = np.diagonal(sums.confusion)
-    # The truth's other labels have no row, so that they add nothing to a class's false positives.
-    return _ratio(shared, sums.confusion.sum(axis=1) + sums.confusion[:, :-1].sum(axis=0) - shared)
-
-
-def semantic_figures(sums: SemanticSums) -> SemanticFigures:
-    """The figures of all images that went into the sums."""
-    iou, boundary_iou = class_iou(sums), _ratio(sums.band_shared, sums.band_union)
-    boundary_f = _ratio(sums.boundary_f, np.full(len(iou), sums.images))
-    return SemanticFigures(
-        tuple(iou.tolist()),
-        _mean(iou),
-        tuple(boundary_f.tolist()),
-        _mean(boundary_f),
-        tuple(boundary_iou.tolist()),
-        _mean(boundary_iou),
-    )
-
-
-def _checked_stretches(
-    prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings
-) -> tuple[IntegerArray, IntegerArray, NDArray[np.int64]]:
-    """Predicted and true codes (K is no class) of stretches in which neither changes, and their lengths: (N,) each."""
+def _codes_of_runs(
+    prediction: IntegerArray, truth: IntegerArray, labels: LabelSet
+) -> tuple[IntegerArray, IntegerArray, IntArray]:
+    """Predicted and true codes (K is void) of the runs in which neither changes, and their lengths: (N,) each."""
     check_map(prediction, "the prediction")
     check_map(truth, "the ground truth")
     check_sizes(prediction, truth)
     pixels = Runs.of(prediction, truth)
     return (
-        _checked_codes(pixels.values[0], settings, "the prediction"),
-        _checked_codes(pixels.values[1], settings, "the ground truth"),
+        _codes_of(pixels.values[0], labels, "the prediction"),
+        _codes_of(pixels.values[1], labels, "the ground truth"),
         pixels.lengths,
     )
 
 
-def _checked_codes(labels: NDArray[np.generic], settings: SemanticSettings, name: str) -> IntegerArray:
-    """Numbers of the classes, K for ignored labels: int64, (N,)."""
-    lowest, highest = int(labels.min()), int(labels.max())
+def _codes_of(values: NDArray[np.generic], labels: LabelSet, name: str) -> IntegerArray:
+    """Positions of the classes, K for void: int64, (N,)."""
+    lowest, highest = int(values.min()), int(values.max())
     if lowest < 0 or highest >= _LABEL_LIMIT:
         raise BprError(f"{name} has labels from {lowest} to {highest}, expected 0 to {_LABEL_LIMIT - 1}")
-    codes: IntegerArray = _table(settings)[labels].astype(np.int64)
-    unknown = codes > len(settings.classes)
+    codes: IntegerArray = _code_table(labels)[values].astype(np.int64)
+    unknown = codes > len(labels.names)
     if np.any(unknown):
-        strange = join_names(np.unique(labels[unknown]), limit=5)
-        ignored = join_names(sorted(settings.ignore), limit=5) or "no label"
+        strange = join_names(np.unique(values[unknown]), limit=5)
+        ignored = join_names(sorted(labels.ignore), limit=5) or "no label"
         raise BprError(
-            f"{name} has the labels {strange}, expected the classes {join_names(settings.classes, limit=5)} "
+            f"{name} has the labels {strange}, expected the classes {join_names(labels.names, limit=5)} "
             f"(ignored: {ignored})"
         )
     return codes
 
 
-def _table(settings: SemanticSettings) -> IntegerArray:
-    """Code of every label: a number of a class, K for ignored labels and K + 1 for unknown ones; the smallest dtype."""
-    count = len(settings.classes)
+def _code_table(labels: LabelSet) -> IntegerArray:
+    """Code of every label: the position of its class, K for void and K + 1 for unknown ones; the smallest dtype."""
+    count = len(labels.names)
     table = np.full(_LABEL_LIMIT, count + 1, dtype=np.min_scalar_type(count + 1))
-    table[list(settings.ignore)] = count
-    table[list(settings.classes)] = np.arange(count)
+    table[list(labels.ignore)] = count
+    table[list(labels.names)] = np.arange(count)
     return table
 
 
-def _masked_codes(
-    prediction: IntegerArray, truth: IntegerArray, settings: SemanticSettings
-) -> tuple[IntegerArray, IntegerArray]:
+def _masked_codes(prediction: IntegerArray, truth: IntegerArray, labels: LabelSet) -> tuple[IntegerArray, IntegerArray]:
     """Predicted and true codes, (H, W) each, with void as background (K) in both."""
-    table = _table(settings)
+    table = _code_table(labels)
     found, expected = _look_up(prediction, table), _look_up(truth, table)
-    return np.where(expected == len(settings.classes), expected, found), expected
+    return np.where(expected == len(labels.names), expected, found), expected
 
 
 def _look_up(labels: IntegerArray, table: IntegerArray) -> IntegerArray:
@@ -234,18 +181,14 @@ def _look_up(labels: IntegerArray, table: IntegerArray) -> IntegerArray:
     return np.asarray(cv2.LUT(labels.astype(np.uint8, copy=False), table[:256])).astype(table.dtype, copy=False)
 
 
-def _tally(
-    found: NDArray[np.generic], expected: NDArray[np.generic], lengths: NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
+def _tally(found: NDArray[np.generic], expected: NDArray[np.generic], lengths: IntArray, count: int) -> IntArray:
     """Pixels by true and predicted code, without the last true one (K): int64, (K, K + 1)."""
     rows, columns = expected.astype(np.int64), found.astype(np.int64)
     table = weigh(rows * (count + 1) + columns, lengths, (count + 1) ** 2)
     return table.reshape(count + 1, count + 1)[:count]
 
 
-def _band_sums(
-    found: IntegerArray, expected: IntegerArray, width: int, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _band_sums(found: IntegerArray, expected: IntegerArray, width: int, count: int) -> tuple[IntArray, IntArray]:
     """Shared pixels and union of the true and the predicted band of every class: int64, (K,) each."""
     nothing = np.array(count, dtype=found.dtype)
     pixels = Runs.of(*(np.where(label_band(codes, width), codes, nothing) for codes in (found, expected)))
@@ -254,14 +197,90 @@ def _band_sums(
     return shared[:count], (both.sum(axis=0)[:-1] + both.sum(axis=1) - shared)[:count]
 
 
-def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> DoubleArray:
     """Quotients, NaN where the whole is nothing: float64, (K,)."""
-    quotients: NDArray[np.float64] = np.full(len(whole), np.nan)
+    quotients: DoubleArray = np.full(len(whole), np.nan)
     np.divide(part, whole, out=quotients, where=whole != 0)
     return quotients
 
 
-def _mean(figures: NDArray[np.float64]) -> float:
-    """Mean of the figures that are there; NaN when none is."""
-    there = figures[~np.isnan(figures)]
-    return float(there.mean()) if there.size else float("nan")
+@dataclass(frozen=True, eq=False)
+class LabelPair:
+    """The label maps of one image: int32, (H, W) both."""
+
+    prediction: LabelArray
+    truth: LabelArray
+
+
+class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
+    """IoU, boundary F and boundary IoU of every class, and their means."""
+
+    applicable = frozenset({"label_set", "ignore_labels", "tolerance", "dilation_ratio"})
+
+    def __init__(self, settings: EvaluateSettings, labels: LabelSet) -> None:
+        outside = [label for label in (*labels.names, *labels.ignore) if not 0 <= label < _LABEL_LIMIT]
+        if outside:
+            raise BprError(f"the label {outside[0]} is not a whole number from 0 to {_LABEL_LIMIT - 1}")
+        self._settings, self._labels, self.label_set = settings, labels, labels.name
+
+    @classmethod
+    def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> SemanticEvaluator:
+        """Find the label set, and check that predictions and ground truth use it."""
+        labels = choose_label_set(settings.label_set, settings.ignore_labels, sets.truth)
+        found = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
+        before = [(pair.baseline, pair.truth) for pair in pairs if pair.baseline and pair.truth]
+        check_labels(labels, sets.predictions, sets.truth, found)
+        if sets.baseline:
+            check_labels(labels, sets.baseline, sets.truth, before)
+        return cls(settings, labels)
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> LabelArray:
+        """The ground-truth labels of an image: int32, (H, W)."""
+        return _read_labels(truth, pair.truth, pair)
+
+    def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: LabelArray) -> LabelPair:
+        """The labels of an image."""
+        return LabelPair(_read_labels(scored, item, pair), truth)
+
+    def measure(self, pair: Pair, comparison: LabelPair) -> Measured[SemanticSums]:  # noqa: ARG002
+        """The sums of one image, and every class that its ground truth holds; void pixels are left out."""
+        sums = semantic_sums(comparison.prediction, comparison.truth, self._labels, self._settings)
+        names, shares = list(self._labels.names.values()), sums.iou
+        held = np.flatnonzero(sums.confusion.sum(axis=1)).tolist()
+        return Measured(sums, [(names[number], float(shares[number])) for number in held])
+
+    def oracle(self, comparison: LabelPair, distance: int) -> LabelPair:
+        """The labels, correct near their boundaries."""
+        right = oracle_labels(comparison.prediction, comparison.truth, self._labels.ignore, distance)
+        return LabelPair(right.astype(np.int32), comparison.truth)
+
+    def tables(self, total: SemanticSums) -> Tables:
+        """The scores; without a label set of the classes that the ground truth holds."""
+        names = list(self._labels.names.values())
+        if self._labels.open:
+            held = np.flatnonzero(total.confusion.sum(axis=1))
+            total, names = total.of_classes(held), [names[number] for number in held.tolist()]
+        scores = total.scores
+        rows = zip(names, *(values.tolist() for values in scores.values()), strict=True)
+        means = [mean_of_defined(values) for values in scores.values()]
+        return Tables(
+            metrics_of(dict(zip(("mIoU", "AF", "mean boundary IoU"), means, strict=True))),
+            tuple(Row.of(name, dict(zip(scores, values, strict=True))) for name, *values in rows),
+        )
+
+    def layer(self, comparison: LabelPair) -> LabelArray:
+        """Classes from 1 on, 0 for void."""
+        return self.truth_layer(comparison.prediction)
+
+    def truth_layer(self, truth: LabelArray) -> LabelArray:
+        """Classes from 1 on, 0 for void."""
+        return np.where(np.isin(truth, list(self._labels.ignore)), 0, truth + 1).astype(np.int32)
+
+
+def _read_labels(side: PredictionSet, item: Item | None, pair: Pair) -> LabelArray:
+    if item is None:
+        raise BprError(f"{pair.name} has no label map")
+    read = side.read(item)
+    if not isinstance(read, LabelMap):
+        raise BprError(f"{side.file(item)} is a binary mask, expected a label map")
+    return read.labels

@@ -15,10 +15,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import operator
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -33,17 +35,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bpr_cli.evaluation.boundary import band_width
-from bpr_cli.evaluation.panoptic import (
-    Category,
-    PanopticMap,
-    PanopticSettings,
-    PanopticSums,
-    SegmentInfo,
-    panoptic_figures,
-    panoptic_sums,
-)
-from bpr_cli.evaluation.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
+from bpr_cli.evaluation.panoptic import PanopticEvaluator, measure_panoptic
+from bpr_cli.evaluation.panoptic_matching import PanopticMap, SegmentInfo
+from bpr_cli.evaluation.semantic import SemanticEvaluator, semantic_sums
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord
 from bpr_cli.formats.png import encode_ids, read_gray, read_ids
+from bpr_cli.truth.label_sets import LabelSet
 
 ROUNDS = 5
 Row = tuple[str, float, float, float, float]
@@ -106,16 +104,17 @@ class PanopticFiles:
         ):
             yield
 
-    def ours(self, ratio: float | None, read: Callable[[Path], np.ndarray]) -> float:
-        categories = tuple(Category(each["id"], bool(each["isthing"])) for each in self.categories.values())
-        how, sums = PanopticSettings(categories, ratio), PanopticSums.zero(len(categories))
+    def ours(self, read: Callable[[Path], np.ndarray]) -> float:
+        categories = [CategoryRecord(each["id"], "", bool(each["isthing"])) for each in self.categories.values()]
+        settings, sums = EvaluateSettings(), []
         for pair in self.pairs:
             truth, prediction = (
                 PanopticMap(read(path), segments_of(record))
                 for path, record in zip(self.paths(pair), pair, strict=True)
             )
-            sums += panoptic_sums(prediction, truth, how)
-        return panoptic_figures(sums, how).mask.all.pq
+            sums.append(measure_panoptic(prediction, truth, categories, settings)[0])
+        tables = PanopticEvaluator(settings, categories).tables(reduce(operator.add, sums))
+        return (tables.summary[0].value or 0.0) / 100
 
 
 def segments_of(record: dict[str, Any]) -> tuple[SegmentInfo, ...]:
@@ -137,25 +136,17 @@ def paint_bands(ids: np.ndarray, record: dict[str, Any]) -> np.ndarray:
 
 
 def panoptic_rows(size: str, files: PanopticFiles) -> list[Row]:
-    same("PQ", files.official(), files.ours(None, read_ids))
-    works: list[Callable[[], object]] = [files.official, lambda: files.ours(None, read_ids), files.official_boundaries]
-    works.append(lambda: files.ours(0.02, read_ids))
-    from_files = best(works, len(files.pairs))
+    same("PQ", files.official(), files.ours(read_ids))
+    official: list[Callable[[], object]] = [files.official, files.official_boundaries]
+    from_files = best([*official, lambda: files.ours(read_ids)], len(files.pairs))
     with files.in_memory():
-        works[1], works[3] = (
-            (lambda: files.ours(None, files.maps.__getitem__)),
-            (lambda: files.ours(0.02, files.maps.__getitem__)),
-        )
-        memory = best(works, len(files.pairs))
-    both = f"PQ and boundary PQ, {size}"
-    return [
-        (f"PQ, {size}", from_files[0], from_files[1], memory[0], memory[1]),
-        (both, from_files[0] + from_files[2], from_files[3], memory[0] + memory[2], memory[3]),
-    ]
+        memory = best([*official, lambda: files.ours(files.maps.__getitem__)], len(files.pairs))
+    name = f"PQ and boundary PQ, {size}"
+    return [(name, from_files[0] + from_files[1], from_files[2], memory[0] + memory[1], memory[2])]
 
 
 def semantic_rows(size: str, data: Path, folder: Path) -> list[Row]:
-    """IoU alone, and ours with boundary figures, which the official script does not have."""
+    """IoU; ours has boundary F and boundary IoU too, which the official script does not have."""
     evaluated = tuple(label.id for label in cityscapes_labels if label.id >= 0 and not label.ignoreInEval)
     ignored = frozenset(label.id for label in cityscapes_labels if label.id >= 0 and label.ignoreInEval)
     lists = [make_cityscapes(data / side, folder / side, evaluated) for side in ("predictions", "labels")]
@@ -168,23 +159,20 @@ def semantic_rows(size: str, data: Path, folder: Path) -> list[Row]:
         files = ([str(path) for path in side] for side in lists)
         return float(pixel_script.evaluateImgLists(*files, arguments)["averageScoreClasses"])
 
-    def ours(read: Callable[[Path], np.ndarray], tolerance: float | None = None, ratio: float | None = None) -> float:
-        how, sums = SemanticSettings(evaluated, ignored, tolerance, ratio), SemanticSums.zero(len(evaluated))
-        for prediction, truth in zip(*lists, strict=True):
-            sums += semantic_sums(read(prediction), read(truth), how)
-        return semantic_figures(sums).miou
+    labels, settings = LabelSet("labelIds", dict.fromkeys(evaluated, ""), ignored), EvaluateSettings()
+
+    def ours(read: Callable[[Path], np.ndarray]) -> float:
+        files = zip(*lists, strict=True)
+        sums = [semantic_sums(read(prediction), read(truth), labels, settings) for prediction, truth in files]
+        return (SemanticEvaluator(settings, labels).tables(reduce(operator.add, sums)).summary[0].value or 0.0) / 100
 
     same("mIoU", official(), ours(read_gray))
     maps = {path: read_gray(path) for side in lists for path in side}
     loaded = {path: Image.fromarray(labels) for path, labels in maps.items()}
-    from_files = best([official, lambda: ours(read_gray), lambda: ours(read_gray, 1, 0.02)], len(lists[0]))
+    from_files = best([official, lambda: ours(read_gray)], len(lists[0]))
     with mock.patch.object(pixel_script, "Image", mock.Mock(open=lambda path: loaded[Path(path)])):
-        works = [official, lambda: ours(maps.__getitem__), lambda: ours(maps.__getitem__, 1, 0.02)]
-        memory = best(works, len(lists[0]))
-    return [
-        (f"mIoU, {size}", from_files[0], from_files[1], memory[0], memory[1]),
-        (f"mIoU; ours with boundary F and IoU, {size}", from_files[0], from_files[2], memory[0], memory[2]),
-    ]
+        memory = best([official, lambda: ours(maps.__getitem__)], len(lists[0]))
+    return [(f"mIoU; ours with boundary F and IoU, {size}", *from_files, *memory)]
 
 
 def make_cityscapes(source: Path, folder: Path, labels: tuple[int, ...]) -> list[Path]:

@@ -35,8 +35,7 @@ from pycocotools.cocoeval import COCOeval
 from rich.console import Console
 from rich.table import Table
 
-from bpr_cli.evaluation.opening import Inputs, open_evaluation
-from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.evaluation import evaluate
 from bpr_cli.evaluation.settings import EvaluateSettings
 
 ROUNDS = 3
@@ -89,8 +88,7 @@ def run_reference(truth_file, results_file):
 
 def run_ours(truth, predictions, workers):
     """The report of a whole evaluation."""
-    opened = open_evaluation(Inputs(predictions, truth), EvaluateSettings(workers=workers))
-    return Evaluation(opened).run()
+    return evaluate(predictions, truth, settings=EvaluateSettings(workers=workers))
 
 
 def apart_from_coco(report, reference):
@@ -104,7 +102,7 @@ def apart_from_coco(report, reference):
 
 def cityscapes_rows(number, workers):
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from tests.evaluation.instance.cityscapes_cases import draw_frame, run_official, write_frame
+    from tests.evaluation.cityscapes_cases import draw_frame, run_official, write_frame
 
     rng = np.random.default_rng(0)
     drawn = [draw_frame(rng, (1024, 2048), instances=20, predictions=25) for _ in range(number)]

@@ -33,14 +33,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bpr_cli import Refiner, RefineSettings
-from bpr_cli.evaluation.instance.boundary_f import mask_boundary_f
-from bpr_cli.evaluation.instance.overlaps import iou
-from bpr_cli.evaluation.kinds.binary import BinaryKind
-from bpr_cli.evaluation.kinds.coco import CocoKind
-from bpr_cli.evaluation.kinds.instances import MATCHED, partners
-from bpr_cli.evaluation.opening import Inputs, Opened, open_evaluation
-from bpr_cli.evaluation.report import Report
-from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.binary import BinaryEvaluator
+from bpr_cli.evaluation.coco import CocoEvaluator
+from bpr_cli.evaluation.evaluation import Evaluation
+from bpr_cli.evaluation.inputs import EvaluationInputs, EvaluationPaths, open_evaluation
+from bpr_cli.evaluation.instance_boundary import mask_boundary_f
+from bpr_cli.evaluation.instances import MATCHED
+from bpr_cli.evaluation.report.model import Report
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
@@ -259,7 +258,7 @@ def measure(source: Source, data: Path, refined: Path, part: bool = False) -> Fi
         part: measure only the images that have refined predictions.
     """
     label_set = str(data / source.label_set) if source.label_set else None
-    inputs = Inputs(refined, data / source.truth, data / source.predictions)
+    inputs = EvaluationPaths(refined, data / source.truth, data / source.predictions)
     opened = open_evaluation(inputs, EvaluateSettings(label_set=label_set, allow_missing=part))
     if part:
         opened = replace(opened, pairs=[pair for pair in opened.pairs if pair.prediction])
@@ -279,27 +278,27 @@ class Score:
     refined: tuple[float, float]
 
 
-def mask_scores(opened: Opened) -> Iterator[Score]:
+def mask_scores(opened: EvaluationInputs) -> Iterator[Score]:
     """All instances whose coarse mask touches a true one, or all binary masks that are not empty."""
     for image, coarse, refined, truth in masks(opened):
-        before, after = ((iou(mask, truth), mask_boundary_f(mask, truth)) for mask in (coarse, refined))
+        before, after = ((mask.iou(truth), mask_boundary_f(mask, truth, 1.0)) for mask in (coarse, refined))
         yield Score(image, before, after)
 
 
-def masks(opened: Opened) -> Iterator[tuple[str, Mask, Mask, Mask]]:
+def masks(opened: EvaluationInputs) -> Iterator[tuple[str, Mask, Mask, Mask]]:
     """Stem of the image, coarse, refined and true mask; none of label maps and panoptic segments."""
-    kind, sets = opened.kind, opened.sets
-    if not isinstance(kind, CocoKind | BinaryKind):
+    evaluator, sets = opened.evaluator, opened.sets
+    if not isinstance(evaluator, CocoEvaluator | BinaryEvaluator):
         return
     for pair in opened.pairs:
-        stem, truth = Path(pair.name).stem, kind.read_truth(sets.truth, pair)
-        coarse = kind.read(sets.baseline, pair.baseline, pair)
-        refined = kind.read(sets.predictions, pair.prediction, pair)
-        if isinstance(kind, CocoKind):
-            for number, true in partners(coarse, truth.masks, 0.0).items():
-                yield stem, coarse[number].mask, refined[number].mask, truth.masks[true].mask
-        elif coarse.any():
-            yield stem, *(Mask.from_array(mask) for mask in (coarse, refined, truth))
+        stem, truth = Path(pair.name).stem, evaluator.read_truth(sets.truth, pair)
+        coarse = evaluator.compare(sets.baseline, pair.baseline, pair, truth)
+        refined = evaluator.compare(sets.predictions, pair.prediction, pair, truth)
+        if isinstance(evaluator, CocoEvaluator):
+            for number, true in coarse.counterparts(0.0).items():
+                yield stem, coarse.predictions[number].mask, refined.predictions[number].mask, truth.masks[true].mask
+        elif coarse.prediction.any():
+            yield stem, *(Mask.from_array(mask) for mask in (coarse.prediction, refined.prediction, truth))
 
 
 def mask_changes(scores: Sequence[Score]) -> list[Change]:
@@ -320,7 +319,7 @@ def mean_changes(overlap: str, boundary: str, scores: Sequence[Score]) -> tuple[
 def part_changes(source: Source, report: Report, scores: Sequence[Score]) -> dict[str, tuple[Change, Change]]:
     """IoU and boundary F of every video or class."""
     if source.parts == "classes":
-        rows = {row.name: {figure.name: figure for figure in row.figures} for row in report.classes}
+        rows = {row.name: {figure.name: figure for figure in row.metrics} for row in report.classes}
         return {
             name: tuple(Change(which, row[which].baseline, row[which].value) for which in ("IoU", "boundary F"))
             for name, row in rows.items()

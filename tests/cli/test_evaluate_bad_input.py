@@ -476,33 +476,33 @@ BAD = [
     Bad(
         "a label set for masks",
         "masks",
-        "--label-set counts for label maps, but after holds binary masks; leave it out, or give another --format",
+        "--label-set applies to label maps, but after holds binary masks; leave it out, or give another --format",
         more="--label-set trainIds",
     ),
     Bad(
         "a label to ignore in COCO results",
         "coco",
-        "--ignore-label counts for label maps, but after.json holds COCO results; leave it out, or give another "
+        "--ignore-label applies to label maps, but after.json holds COCO results; leave it out, or give another "
         "--format",
         more="--ignore-label 3",
     ),
     Bad(
         "a limit on the detections of label maps",
         "labels",
-        "--max-detections counts for COCO results, but after holds label maps; leave it out, or give another --format",
+        "--max-detections applies to COCO results, but after holds label maps; leave it out, or give another --format",
         more="--max-detections 3",
     ),
     Bad(
         "a tolerance for panoptic results",
         "panoptic",
-        "--tolerance counts for label maps, binary masks, COCO results, Cityscapes results, but after holds panoptic "
+        "--tolerance applies to label maps, binary masks, COCO results, Cityscapes results, but after holds panoptic "
         "results; leave it out, or give another --format",
         more="--tolerance 2",
     ),
     Bad(
         "bands for Cityscapes results",
         "cityscapes",
-        "--dilation-ratio counts for label maps, binary masks, COCO results, panoptic results, but after holds "
+        "--dilation-ratio applies to label maps, binary masks, COCO results, panoptic results, but after holds "
         "Cityscapes results; leave it out, or give another --format",
         more="--dilation-ratio 0.01",
     ),

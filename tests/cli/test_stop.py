@@ -138,7 +138,7 @@ def test_an_extraction(number, many, world, bpr, start):
 def test_an_evaluation(world, start):
     given = evaluate_arguments(make("masks", world))
     before = tree(world)
-    arguments = (signal.SIGTERM, "bpr_cli.evaluation.outputs", "evaluate", *given, "--out", "report")
+    arguments = (signal.SIGTERM, "bpr_cli.evaluation.report.files", "evaluate", *given, "--out", "report")
     with start(*arguments, program=("-c", AT_IMPORT)) as process:
         err = process.communicate(timeout=60)[1]
     check_stopped(process, signal.SIGTERM, err, "no file is there in part; give the same command again to start over")

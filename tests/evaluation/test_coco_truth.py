@@ -9,9 +9,8 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.opening import Inputs, open_evaluation
-from bpr_cli.evaluation.report import Report
-from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.evaluation import evaluate
+from bpr_cli.evaluation.report.model import Report
 from bpr_cli.evaluation.settings import EvaluateSettings
 
 SIZE = (20, 30)
@@ -41,8 +40,8 @@ def write(path: Path, document) -> Path:
     return path
 
 
-def evaluate(predictions: Path, truth: Path, **settings) -> Report:
-    return Evaluation(open_evaluation(Inputs(predictions, truth), EvaluateSettings(workers=1, **settings))).run()
+def run(predictions: Path, truth: Path, **settings) -> Report:
+    return evaluate(predictions, truth, settings=EvaluateSettings(workers=1, **settings))
 
 
 def lvis_files(folder: Path) -> tuple[Path, Path]:
@@ -73,17 +72,17 @@ def lvis_files(folder: Path) -> tuple[Path, Path]:
 
 
 def test_predictions_that_nobody_can_judge_do_not_count(tmp_path):
-    report = evaluate(*lvis_files(tmp_path))
-    figures = {row.name: row.figures[0].value for row in report.classes}
+    report = run(*lvis_files(tmp_path))
+    figures = {row.name: row.metrics[0].value for row in report.classes}
     assert figures == pytest.approx({"kite": 100, "bird": 100, "boat": 50})
-    assert {row.name: row.figures[0].value for row in report.groups} == pytest.approx({"rare": 100, "frequent": 75})
+    assert {row.name: row.metrics[0].value for row in report.groups} == pytest.approx({"rare": 100, "frequent": 75})
     assert report.settings["max_detections"] == 300
     assert report.scores[0].name == "000000000001.jpg"
 
 
 def test_the_limit_is_one_on_the_image(tmp_path):
-    report = evaluate(*lvis_files(tmp_path), max_detections=2)
-    figures = {row.name: row.figures[0].value for row in report.classes}
+    report = run(*lvis_files(tmp_path), max_detections=2)
+    figures = {row.name: row.metrics[0].value for row in report.classes}
     # The two best of each image are one of those that do not count, and a wrong boat or a bird that is not annotated.
     assert figures == pytest.approx({"kite": 0, "bird": 0, "boat": 0})
 
@@ -93,8 +92,8 @@ def test_without_lists_all_predictions_count(tmp_path):
     document = json.loads(truth.read_text())
     for each in document["images"]:
         del each["neg_category_ids"], each["not_exhaustive_category_ids"]
-    report = evaluate(results, write(truth, document))
-    assert {row.name: row.figures[0].value for row in report.classes} == pytest.approx(
+    report = run(results, write(truth, document))
+    assert {row.name: row.metrics[0].value for row in report.classes} == pytest.approx(
         {"kite": 50, "bird": 100 / 3, "boat": 50}
     )
     assert report.settings["max_detections"] == 100
@@ -110,7 +109,7 @@ def test_masks_are_compared_with_the_union_of_annotations(tmp_path):
         "categories": [{"id": 1, "name": "thing"}],
         "annotations": [record(1, 1, LEFT), record(1, 1, RIGHT), record(2, 1, LEFT), record(2, 1, LOW)],
     }
-    report = evaluate(masks, write(tmp_path / "truth.json", truth))
+    report = run(masks, write(tmp_path / "truth.json", truth))
     half = 100 * 100 / (100 + 130)
     assert report.task == "binary"
     assert [score.score for score in report.scores] == pytest.approx([100, half, 100])
@@ -123,7 +122,7 @@ def test_results_against_instance_ids_are_refused(tmp_path):
     truth.mkdir()
     cv2.imwrite(str(truth / "a_gtFine_instanceIds.png"), mask_of(LEFT).astype(np.uint16))
     with pytest.raises(BprError, match=r"gtFine holds PNG files, expected a COCO annotation file.*_pred\.txt"):
-        open_evaluation(Inputs(results, truth), EvaluateSettings())
+        run(results, truth)
 
 
 def test_the_slip_of_boundary_pq_is_told(tmp_path):
@@ -139,6 +138,6 @@ def test_the_slip_of_boundary_pq_is_told(tmp_path):
         categories = [{"id": number, "name": str(number), "isthing": 1} for number in (1, 2)]
         annotations = [{"image_id": "a", "file_name": "a.png", "segments_info": segments}]
         write(tmp_path / f"{name}.json", {"categories": categories, "annotations": annotations})
-    report = evaluate(tmp_path / "found", tmp_path / "truth")
+    report = run(tmp_path / "found", tmp_path / "truth")
     assert len(report.notes) == 1
     assert report.notes[0].startswith("boundary PQ: in 1 of 1 images a segment has the id 3, the number")

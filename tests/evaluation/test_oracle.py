@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import operator
+from functools import reduce
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +11,9 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.oracle import oracle_labels, oracle_mask
-from bpr_cli.evaluation.semantic import SemanticSettings, SemanticSums, semantic_figures, semantic_sums
+from bpr_cli.evaluation.semantic import SemanticEvaluator, semantic_sums
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.truth.label_sets import LabelSet
 from tests.evaluation.label_cases import label_pairs
 
 VOID = 255
@@ -56,13 +61,14 @@ def test_a_prediction_without_boundary_stays_and_sizes_must_agree():
 
 
 @pytest.mark.parametrize(("distance", "miou", "af"), [(1, 62.1, 47.7), (2, 67.3, 57.9), (3, 71.4, 65.0)])
-def test_head_room_of_real_predictions(shared_fixtures, distance, miou, af):
-    data, measured = shared_fixtures.parent / "data/street", SemanticSettings(tuple(range(11)))
-    sums = SemanticSums.zero(11)
+def test_oracle_of_real_predictions(shared_fixtures, distance, miou, af):
+    data, settings = shared_fixtures.parent / "data/street", EvaluateSettings()
+    labels, sums = LabelSet("street", {label: str(label) for label in range(11)}, frozenset({VOID})), []
     for path in sorted((data / "labels/val").glob("*.png")):
         truth, prediction = (
             cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in (path, data / "predictions/esp/val" / path.name)
         )
-        sums += semantic_sums(oracle_labels(prediction, truth, frozenset({VOID}), distance), truth, measured)
-    figures = semantic_figures(sums)
-    assert (round(100 * figures.miou, 1), round(100 * figures.af, 1)) == (miou, af)
+        near = oracle_labels(prediction, truth, frozenset({VOID}), distance)
+        sums.append(semantic_sums(near, truth, labels, settings))
+    summary = SemanticEvaluator(settings, labels).tables(reduce(operator.add, sums)).summary
+    assert [round(metric.value, 1) for metric in summary[:2]] == [miou, af]

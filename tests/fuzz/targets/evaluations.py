@@ -4,9 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from bpr_cli.evaluation.opening import Inputs, open_evaluation
-from bpr_cli.evaluation.outputs import to_csv
-from bpr_cli.evaluation.run import Evaluation
+from bpr_cli.evaluation.evaluation import evaluate
+from bpr_cli.evaluation.report.files import to_csv
 from bpr_cli.evaluation.settings import EvaluateSettings
 from tests.cli.evaluations import KINDS, NAMES, TRUTH
 from tests.cli.evaluations import make as make_evaluation
@@ -47,9 +46,9 @@ def reader(kind: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         scored, truth = ((".json",) * 2) if kind in MAYBE_JSON else ("", ".json" if kind == "union" else "")
         after, before = (folder / f"{side}{scored}" for side in ("after", "before"))
-        inputs = Inputs(after, folder / f"truth{truth}", before, folder / "images")
-        opened = open_evaluation(inputs, EvaluateSettings(workers=1, allow_missing=True))
-        report = Evaluation(opened).run()
+        settings = EvaluateSettings(workers=1, allow_missing=True)
+        given = {"baseline": before, "images": folder / "images"}
+        report = evaluate(after, folder / f"truth{truth}", **given, settings=settings)
         # The page is left out, as drawing it takes ten times as long as all the rest.
         to_csv(report)
         json.dumps(report.to_json())

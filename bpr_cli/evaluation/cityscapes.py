@@ -1,0 +1,211 @@
+"""Metrics of the Cityscapes benchmark for instances: its average precision, and AF under its matching.
+
+AP is that of ``cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling`` (Cordts et al., CVPR 2016), without its
+distances. It is not AP of COCO: an overlap must be larger than the threshold; of several predictions that match an
+instance the one with the best score counts, even if another fits better; predictions that lie mostly in void, groups or
+instances too small to count are dropped; there is no limit on predictions; and precision is not smoothed before it is
+integrated.
+
+If all predictions of a class are dropped and it has ground truth, the official script stops with an IndexError; its AP
+is 0 here, like that of a class without predictions.
+
+Every image becomes a small record without masks; the metrics are made of all records, in any order.
+
+Shape letters: K classes, D predicted masks, G instances, T IoU thresholds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bpr_cli.errors import BprError, join_names
+from bpr_cli.evaluation.cityscapes_matching import CLASSES, OVERLAPS, CityscapesComparison, InstanceMap, match_class
+from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, Outcomes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, mean_of_defined
+from bpr_cli.evaluation.instance_boundary import boundary_f_by_category, sum_boundary_f
+from bpr_cli.evaluation.instances import (
+    ImageKey,
+    draw,
+    read_scored,
+)
+from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.masks.masks import LabelMap
+from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS
+from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.typing import DoubleArray, IntArray, LabelArray
+
+
+@dataclass(frozen=True)
+class CityscapesRecord:
+    """What one image adds to the metrics.
+
+    Attributes:
+        image: key of the image.
+        categories: int64, (D,), label id of every prediction that is not empty.
+        scores: float64, (D,).
+        outcomes: ``Outcome`` values as uint8, (D, T).
+        truths: int64, (K,), number of instances that count, in the order of ``CLASSES``.
+        f_sums: float64, (K, T), sum of boundary F over the pairs of masks.
+        f_pairs: int64, (K, T), number of these pairs.
+    """
+
+    image: ImageKey
+    categories: IntArray
+    scores: DoubleArray
+    outcomes: Outcomes
+    truths: IntArray
+    f_sums: DoubleArray
+    f_pairs: IntArray
+
+
+def record_of(image: ImageKey, comparison: CityscapesComparison, tolerance: float) -> CityscapesRecord:
+    """The record of one image.
+
+    Args:
+        image: its key.
+        comparison: its masks.
+        tolerance: of AF, in pixels; below 1 a fraction of the image diagonal.
+    """
+    frame, predictions = comparison.frame, comparison.predictions
+    shape = (len(CLASSES), len(OVERLAPS))
+    truths = np.array([np.count_nonzero(frame.instances_of(label).counts) for label in CLASSES], dtype=np.int64)
+    f_sums, f_pairs = np.zeros(shape), np.zeros(shape, np.int64)
+    outcomes: dict[int, Outcomes] = {}
+    for k, label in enumerate(CLASSES):
+        if label not in comparison.classes:
+            continue
+        table = comparison.classes[label]
+        scores = np.array([predictions[number].score for number in table.found])
+        found, pairs = match_class(table, scores)
+        outcomes |= dict(zip(table.found, found, strict=True))
+        ids = table.instances.ids
+        true = {g: frame.mask_of(int(ids[g])) for g in np.unique(pairs[pairs != NO_PARTNER]).tolist()}
+        masks = [predictions[number].mask for number in table.found]
+        f_sums[k], f_pairs[k] = sum_boundary_f(masks, true, pairs, tolerance)
+    order = sorted(outcomes)
+    return CityscapesRecord(
+        image,
+        np.array([predictions[number].category for number in order], dtype=np.int64),
+        np.array([predictions[number].score for number in order], dtype=np.float64),
+        np.array([outcomes[number] for number in order], dtype=np.uint8).reshape(-1, len(OVERLAPS)),
+        truths,
+        f_sums,
+        f_pairs,
+    )
+
+
+def precision_of(records: Sequence[CityscapesRecord]) -> DoubleArray:
+    """AP of every class and threshold over all images, 0 to 1, NaN without ground truth: float64, (K, T).
+
+    Args:
+        records: of every image once, in any order.
+
+    Raises:
+        BprError: two records are of the same image.
+    """
+    keys = [record.image for record in records]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise BprError(f"image {repeated!r} has more than one record, expected one")
+    categories = np.concatenate([np.zeros(0, np.int64), *(record.categories for record in records)])
+    scores = np.concatenate([np.zeros(0), *(record.scores for record in records)])
+    outcomes = np.concatenate([np.zeros((0, len(OVERLAPS)), np.uint8), *(record.outcomes for record in records)])
+    truths = sum((record.truths for record in records), np.zeros(len(CLASSES), np.int64))
+    precision = np.full((len(CLASSES), len(OVERLAPS)), np.nan)
+    for k, label in enumerate(CLASSES):
+        mine = categories == label
+        for t in range(len(OVERLAPS)):
+            precision[k, t] = _average_precision(scores[mine], outcomes[mine, t], int(truths[k]))
+    return precision
+
+
+def _average_precision(scores: DoubleArray, outcomes: Outcomes, truths: int) -> float:
+    """AP of one class at one threshold: precision and recall at every score that occurs, integrated over recall.
+
+    Precision is weighted with half the recall between its neighbours on the curve, which ends at a precision of 1 for
+    a recall of 0 and starts anew with its first point.
+
+    Returns:
+        A share from 0 to 1, or NaN without ground truth.
+    """
+    if not truths:
+        return float("nan")
+    kept = outcomes != Outcome.IGNORED
+    if not kept.any():
+        return 0.0
+    order = np.argsort(-scores[kept], kind="stable")
+    ranked, found = scores[kept][order], np.cumsum(outcomes[kept][order] == Outcome.TRUE)
+    # Predictions of the same score count together.
+    last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
+    precision = np.concatenate([[1.0], found[last] / (last + 1)])
+    recall = np.concatenate([[0.0, 0.0], found[last] / truths, found[last[-1:]] / truths])
+    return float(np.dot(precision, (recall[2:] - recall[:-2]) / 2))
+
+
+class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[CityscapesRecord]]):
+    """AP and AF over maps of instance ids; the sums are small records of the images."""
+
+    applicable = frozenset({"tolerance"})
+
+    def __init__(self, settings: EvaluateSettings) -> None:
+        self._tolerance = settings.tolerance
+
+    @classmethod
+    def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> CityscapesEvaluator:  # noqa: ARG003
+        """Check that results do not use trainIds: as labelIds, none of their classes would be measured."""
+        for scored in sets.scored:
+            # In reverse, so that the first file with a label is named.
+            used = {record.category: item for item in reversed(scored.items) for record in scored.records(item)}
+            if used and used.keys() <= INSTANCE_TRAIN_IDS:
+                raise BprError(
+                    f"{scored.file(used[min(used)])} holds the label {min(used)} and looks like trainIds (labels "
+                    f"{join_names(sorted(used), limit=6)}), expected labelIds such as 26 for car; convert the labels"
+                )
+        return cls(settings)
+
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> InstanceMap:
+        """The instances of an image."""
+        read = truth.read(pair.truth) if pair.truth else None
+        if not isinstance(read, LabelMap):
+            raise BprError(f"{pair.name} has no map of instance ids")
+        return InstanceMap.of(read.labels)
+
+    def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: InstanceMap) -> CityscapesComparison:
+        """The predicted masks of an image."""
+        return CityscapesComparison.of(pair.key, read_scored(scored, item), truth)
+
+    def measure(self, pair: Pair, comparison: CityscapesComparison) -> Measured[list[CityscapesRecord]]:
+        """The record of one image, and every instance of the classes that are measured."""
+        return Measured([record_of(pair.key, comparison, self._tolerance)], comparison.best_ious(CLASSES))
+
+    def oracle(self, comparison: CityscapesComparison, distance: int) -> CityscapesComparison:
+        """The masks, correct near their boundaries."""
+        return CityscapesComparison.of("", comparison.corrected(distance), comparison.frame)
+
+    def tables(self, total: list[CityscapesRecord]) -> Tables:
+        """AP, AP50 and AF, over all classes and of each."""
+        precision = precision_of(total)
+        shape = (len(CLASSES), len(OVERLAPS))
+        f_sums = sum((record.f_sums for record in total), np.zeros(shape))
+        f_pairs = sum((record.f_pairs for record in total), np.zeros(shape, np.int64))
+        boundary = boundary_f_by_category(f_sums, f_pairs)
+        means = [mean_of_defined(np.ravel(values)) for values in (precision, precision[:, 0], boundary)]
+        classes = zip(CLASSES.values(), precision.mean(axis=1), precision[:, 0], boundary, strict=True)
+        return Tables(metrics_of(_named(*means)), tuple(Row.of(name, _named(*scores)) for name, *scores in classes))
+
+    def layer(self, comparison: CityscapesComparison) -> LabelArray:
+        """Masks with the number of their counterpart."""
+        return comparison.layer()
+
+    def truth_layer(self, truth: InstanceMap) -> LabelArray:
+        """Instances from 1 on, by rising id."""
+        return draw([(segment.mask, number) for number, segment in enumerate(truth.truths, 1)], truth.size)
+
+
+def _named(ap: float, ap50: float, af: float) -> dict[str, float]:
+    return {"AP": float(ap), "AP50": float(ap50), "AF": float(af)}

@@ -1,0 +1,253 @@
+"""Average precision of the COCO benchmark over all images, from the small records of single images.
+
+The steps are those of ``pycocotools.cocoeval.COCOeval.accumulate`` and ``summarize``.
+
+Shape letters: K categories, D predicted masks, V measures (mask, boundary), A size ranges, T IoU thresholds, R recall
+steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluation.coco_matching import Outcome, Outcomes
+from bpr_cli.evaluation.evaluator import mean_of_defined
+from bpr_cli.evaluation.instance_boundary import boundary_f_by_category
+from bpr_cli.evaluation.instances import ImageKey
+from bpr_cli.evaluation.report.model import Curve, Row, Tables, metrics_of
+from bpr_cli.formats.base import CategoryRecord
+from bpr_cli.typing import DoubleArray, IntArray
+
+IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+"""0.5, 0.55 .. 0.95, with the same last bits as in pycocotools."""
+
+RECALLS = np.linspace(0, 1, 101)
+
+MEASURES = {"mask": "", "boundary": "boundary "}
+"""What decides whether masks overlap, with the prefix of its metrics."""
+
+SIZES = ("all", "small", "medium", "large")
+AREAS = ((0.0, 1e5**2), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e5**2))  # pixels, both ends belong to it
+
+_AT = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
+_SUMMARY = ("AP", "AP50", "AP75", "AP90", "boundary AP", "boundary AP50", "boundary AP75", "AF")
+_CLASS = ("AP", "AP50", "AP75", "AP90", "boundary AP", "AF")
+_CLASS_SIZES = tuple(f"{prefix}AP {size}" for prefix in MEASURES.values() for size in SIZES[1:])
+_FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # as LVIS marks categories
+
+
+@dataclass(frozen=True)
+class CocoRecord:
+    """What one image adds to the metrics; predictions by category, the best first, then C categories with ground truth.
+
+    Attributes:
+        image: key of the image.
+        categories: int64, (D,), category of every prediction.
+        scores: float64, (D,).
+        outcomes: ``Outcome`` values as uint8, (D, V, A, T).
+        true_categories: int64, (C,), the categories with ground truth.
+        truths: int64, (C, A), number of true masks that count.
+        f_sums: float64, (C, T), sum of boundary F over the pairs of masks.
+        f_pairs: int64, (C, T), number of these pairs.
+    """
+
+    image: ImageKey
+    categories: IntArray
+    scores: DoubleArray
+    outcomes: Outcomes
+    true_categories: IntArray
+    truths: IntArray
+    f_sums: DoubleArray
+    f_pairs: IntArray
+
+    @classmethod
+    def joined(cls, image: ImageKey, parts: Sequence[CocoRecord]) -> CocoRecord:
+        """One record of those of the categories of an image."""
+        t, a = len(IOU_THRESHOLDS), len(SIZES)
+        return cls(
+            image,
+            np.concatenate([np.zeros(0, np.int64), *(part.categories for part in parts)]),
+            np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
+            np.concatenate([np.zeros((0, len(MEASURES), a, t), np.uint8), *(part.outcomes for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.true_categories for part in parts)]),
+            np.concatenate([np.zeros((0, a), np.int64), *(part.truths for part in parts)]),
+            np.concatenate([np.zeros((0, t)), *(part.f_sums for part in parts)]),
+            np.concatenate([np.zeros((0, t), np.int64), *(part.f_pairs for part in parts)]),
+        )
+
+
+def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryRecord]) -> Tables:
+    """The metrics of all images.
+
+    Args:
+        records: of every image once, in any order.
+        categories: those that count, by rising id.
+
+    Raises:
+        BprError: two records are of the same image, or their keys are of different kinds.
+    """
+    columns = Columns.of(records, [category.id for category in categories])
+    precision = {prefix: columns.precision(v) for v, prefix in enumerate(MEASURES.values())}
+    boundary_f = boundary_f_by_category(columns.f_sums, columns.f_pairs)
+    by_class = [
+        average_precision({prefix: table[:, :, k : k + 1] for prefix, table in precision.items()})
+        | {"AF": boundary_f[k]}
+        for k in range(len(categories))
+    ]
+    overall = average_precision(precision) | {"AF": mean_of_defined(np.array(boundary_f))}
+    rows = [_chosen(scores, _CLASS) for scores in by_class]
+    names = [category.name for category in categories]
+    return Tables(
+        metrics_of(_chosen(overall, _SUMMARY)),
+        tuple(Row.of(name, row) for name, row in zip(names, rows, strict=True)),
+        _groups(rows, categories),
+        tuple(
+            Row.of(size, {f"{prefix}AP": overall[f"{prefix}AP {size}"] for prefix in precision}) for size in SIZES[1:]
+        ),
+        tuple(Row.of(name, _chosen(scores, _CLASS_SIZES)) for name, scores in zip(names, by_class, strict=True)),
+        tuple(curve for prefix, table in precision.items() for curve in _curves(prefix, table)),
+    )
+
+
+def average_precision(precision: Mapping[str, DoubleArray]) -> dict[str, float]:
+    """Means over all that is defined, as pycocotools summarizes it; NaN (there -1) without ground truth.
+
+    Args:
+        precision: (T, R, K, A) of every measure, by the prefix of its metrics; -1 without ground truth.
+
+    Returns:
+        AP over all thresholds, AP at 0.5, 0.75 and 0.9, and AP of small, medium and large masks; shares from 0 to 1.
+    """
+    scores = {}
+    for prefix, table in precision.items():
+        defined = np.where(table > -1, table, np.nan)
+        scores[f"{prefix}AP"] = mean_of_defined(defined[..., 0])
+        for name, threshold in _AT.items():
+            scores[f"{prefix}{name}"] = mean_of_defined(defined[_position(threshold), ..., 0])
+        for a, size in enumerate(SIZES[1:], 1):
+            scores[f"{prefix}AP {size}"] = mean_of_defined(defined[..., a])
+    return scores
+
+
+def _position(threshold: float) -> int:
+    return next(t for t, known in enumerate(IOU_THRESHOLDS) if math.isclose(threshold, known))
+
+
+def _chosen(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: scores[name] for name in names}
+
+
+def _groups(rows: Sequence[Mapping[str, float]], categories: Sequence[CategoryRecord]) -> tuple[Row, ...]:
+    """Means over the rare, common and frequent categories of LVIS; none where no category has a frequency."""
+    groups = []
+    for letter, name in _FREQUENCIES.items():
+        of_group = [row for row, category in zip(rows, categories, strict=True) if category.frequency == letter]
+        if of_group:
+            means = {metric: mean_of_defined(np.array([row[metric] for row in of_group])) for metric in _CLASS}
+            groups.append(Row.of(name, means))
+    return tuple(groups)
+
+
+def _curves(prefix: str, precision: DoubleArray) -> list[Curve]:
+    """Mean precision of the categories with ground truth at every recall, at some thresholds."""
+    curves = []
+    recall = tuple(np.linspace(0, 100, len(RECALLS)).tolist())
+    for threshold in _AT.values():
+        at = precision[_position(threshold), :, :, 0]
+        known = at[:, (at >= 0).all(axis=0)]
+        if known.size:
+            means = known.mean(axis=1).tolist()
+            curves.append(Curve(f"{prefix}IoU {threshold:.2f}", recall, tuple(100 * value for value in means)))
+    return curves
+
+
+def _in_order(records: Sequence[CocoRecord]) -> list[CocoRecord]:
+    """The records in the order of their image keys, which decides between predictions of equal score."""
+    given = list(records)
+    kinds = sorted({type(record.image).__name__ for record in given})
+    if len(kinds) > 1:
+        raise BprError(f"image keys must be all numbers or all texts, got {' and '.join(kinds)}")
+    ordered = sorted(given, key=lambda record: record.image)
+    for before, after in pairwise(ordered):
+        if before.image == after.image:
+            raise BprError(f"image {after.image!r} has more than one record, expected one")
+    return ordered
+
+
+@dataclass(frozen=True)
+class Columns:
+    """All records as one; the attributes are those of ``CocoRecord``, but with a row for each of the K categories.
+
+    Attributes:
+        scores: (D,), by category in the given order, then image, then as in the record.
+        outcomes: (D, V, A, T).
+        bounds: (K + 1,), where the predictions of a category start; the last is D.
+        truths: (K, A).
+        f_sums: (K, T).
+        f_pairs: (K, T).
+    """
+
+    scores: DoubleArray
+    outcomes: Outcomes
+    bounds: IntArray
+    truths: IntArray
+    f_sums: DoubleArray
+    f_pairs: IntArray
+
+    @classmethod
+    def of(cls, records: Sequence[CocoRecord], categories: Sequence[int]) -> Columns:
+        """Merge the records of all images.
+
+        Raises:
+            BprError: two records are of the same image, or their keys are of different kinds.
+        """
+        records = _in_order(records)
+        k, a, t = len(categories), len(SIZES), len(IOU_THRESHOLDS)
+        rows = {category: row for row, category in enumerate(categories)}
+        truths, f_sums, f_pairs = np.zeros((k, a), np.int64), np.zeros((k, t)), np.zeros((k, t), np.int64)
+        for record in records:
+            at = [rows[category] for category in record.true_categories.tolist()]
+            truths[at] += record.truths
+            f_sums[at] += record.f_sums
+            f_pairs[at] += record.f_pairs
+        row_of = [rows[category] for record in records for category in record.categories.tolist()]
+        order = np.argsort(row_of, kind="stable")
+        bounds = np.concatenate([[0], np.cumsum(np.bincount(np.array(row_of, dtype=np.int64), minlength=k))])
+        scores = np.concatenate([np.zeros(0), *(record.scores for record in records)])
+        none = np.zeros((0, len(MEASURES), a, t), np.uint8)
+        outcomes = np.concatenate([none, *(record.outcomes for record in records)])
+        return cls(scores[order], outcomes[order], bounds.astype(np.int64), truths, f_sums, f_pairs)
+
+    def precision(self, v: int) -> DoubleArray:
+        """Precision at every recall under one measure, given by its position: (T, R, K, A), -1 without ground truth."""
+        precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(self.truths), len(SIZES)), -1.0)
+        for k in range(len(self.truths)):
+            rows = slice(self.bounds[k], self.bounds[k + 1])
+            precision[:, :, k] = _precision(self.scores[rows], self.outcomes[rows, v], self.truths[k])
+        return precision
+
+
+def _precision(scores: DoubleArray, outcomes: Outcomes, truths: IntArray) -> DoubleArray:
+    """Precision at every recall of one category, (T, R, A); -1 without true masks.
+
+    The highest precision at this recall or any larger one, 0 where the recall is never reached. The steps are those
+    of ``COCOeval.accumulate``, taken for all thresholds and sizes at once; that goes through every prediction in
+    plain loops and prints.
+    """
+    ranked = outcomes[np.argsort(-scores, kind="stable")]
+    found = np.cumsum(ranked == Outcome.TRUE, axis=0).astype(np.float64)
+    false = np.cumsum(ranked == Outcome.FALSE, axis=0).astype(np.float64)
+    recall = found / np.maximum(truths, 1)[:, None]
+    highest = np.maximum.accumulate((found / (false + found + np.spacing(1)))[::-1], axis=0)[::-1]
+    highest = np.concatenate([highest, np.zeros((1, *highest.shape[1:]))])
+    precision = np.full((ranked.shape[2], len(RECALLS), ranked.shape[1]), -1.0)
+    for a in np.flatnonzero(truths):
+        for t in range(ranked.shape[2]):
+            precision[t, :, a] = highest[np.searchsorted(recall[:, a, t], RECALLS), a, t]
+    return precision

@@ -1,0 +1,128 @@
+"""What every metric family offers to an evaluation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from bpr_cli.errors import BprError, join_names
+from bpr_cli.evaluation.report.model import Tables
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.typing import DoubleArray, LabelArray
+
+Truth = TypeVar("Truth")
+"""The ground truth of one image."""
+
+Comparison = TypeVar("Comparison")
+"""The predictions of one image beside its ground truth."""
+
+Sums = TypeVar("Sums")
+"""What one image, or several, add to the metrics; those of two sets of images are added by ``+=``."""
+
+SegmentIous = list[tuple[str, float]]
+"""Category and IoU of every ground-truth segment with its best prediction of that category; see ``SegmentPair``."""
+
+
+@dataclass(frozen=True)
+class Measured(Generic[Sums]):
+    """One set of predictions of one image, measured.
+
+    Attributes:
+        sums: what it adds to the metrics.
+        segments: the ground-truth segments of the image.
+    """
+
+    sums: Sums
+    segments: SegmentIous
+
+
+class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
+    """The metrics of one family. All methods but ``tables`` are thread-safe.
+
+    Attributes:
+        applicable: names of the settings that not all families have, but this one.
+        label_set: name of the label set of label maps, else None.
+    """
+
+    applicable: ClassVar[frozenset[str]]
+    label_set: str | None = None
+
+    @classmethod
+    @abstractmethod
+    def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> Evaluator[Truth, Comparison, Sums]:
+        """The evaluator of some sets, once all is checked that can be checked before measuring.
+
+        Args:
+            sets: predictions, ground truth and baseline.
+            pairs: their images.
+            settings: how to measure.
+
+        Raises:
+            BprError: the categories or labels of predictions and ground truth cannot be compared.
+        """
+
+    @abstractmethod
+    def read_truth(self, truth: PredictionSet, pair: Pair) -> Truth:
+        """Read the ground truth of one image."""
+
+    @abstractmethod
+    def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: Truth) -> Comparison:
+        """Read the predictions of one image, ``item`` of ``scored``, and put them beside its ground truth."""
+
+    @abstractmethod
+    def measure(self, pair: Pair, comparison: Comparison) -> Measured[Sums]:
+        """Measure the predictions of one image."""
+
+    @abstractmethod
+    def oracle(self, comparison: Comparison, distance: int) -> Comparison:
+        """The same with predictions that are correct within ``distance`` pixels of their boundaries."""
+
+    @abstractmethod
+    def tables(self, total: Sums) -> Tables:
+        """The metrics of all images."""
+
+    @abstractmethod
+    def layer(self, comparison: Comparison) -> LabelArray:
+        """The predictions as a map for pictures, see ``Layers``."""
+
+    @abstractmethod
+    def truth_layer(self, truth: Truth) -> LabelArray:
+        """The ground truth as a map for pictures."""
+
+
+def mean_of_defined(values: DoubleArray) -> float:
+    """Mean of the values that are not NaN; NaN if there is none."""
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else float("nan")
+
+
+def categories_of(sets: Sets, allow_missing: bool) -> tuple[CategoryRecord, ...]:
+    """The categories to measure: those of the ground truth, else those of the predictions, else all that occur.
+
+    Raises:
+        BprError: predictions have a category that the ground truth does not know: its ids are those of another list.
+    """
+    categories = sets.truth.categories or sets.predictions.categories
+    if not categories:
+        used = {record.category for item in sets.truth.items for record in sets.truth.records(item)}
+        categories = tuple(CategoryRecord(category, str(category)) for category in sorted(used))
+    for scored in sets.scored:
+        _check_categories(scored, sets.truth, {category.id for category in categories}, allow_missing)
+    return categories
+
+
+def _check_categories(scored: PredictionSet, truth: PredictionSet, known: set[int], allow_missing: bool) -> None:
+    for item in scored.items:
+        unknown = sorted({record.category for record in scored.records(item)} - known)
+        if unknown and not allow_missing:
+            raise BprError(
+                f"{scored.file(item)}: image {item.name} has the category {unknown[0]}, expected one of the "
+                f"{len(known)} category ids of {truth.shared_files()[0]} ({join_names(sorted(known), limit=5)}); map "
+                "the ids, or leave such predictions out with --allow-missing"
+            )

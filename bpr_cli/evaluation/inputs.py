@@ -1,0 +1,157 @@
+"""The inputs of an evaluation: opened, recognised, paired and checked before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bpr_cli.errors import BprError, join_names
+from bpr_cli.evaluation.binary import BinaryEvaluator
+from bpr_cli.evaluation.cityscapes import CityscapesEvaluator
+from bpr_cli.evaluation.coco import COCO_DETECTIONS, LVIS_DETECTIONS, CocoEvaluator
+from bpr_cli.evaluation.evaluator import Evaluator
+from bpr_cli.evaluation.panoptic import PanopticEvaluator
+from bpr_cli.evaluation.semantic import SemanticEvaluator
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import Failure, Family, PredictionSet
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.truth.label_sets import ending_of
+from bpr_cli.truth.open import open_truth, open_without_images
+from bpr_cli.truth.pairs import Pair, Sets, pair_sets
+
+EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {
+    "semantic": SemanticEvaluator,
+    "binary": BinaryEvaluator,
+    "coco": CocoEvaluator,
+    "cityscapes": CityscapesEvaluator,
+    "panoptic": PanopticEvaluator,
+}
+"""What measures each family of predictions."""
+
+_NOUNS: dict[Family, str] = {
+    "semantic": "label maps",
+    "binary": "binary masks",
+    "coco": "COCO results",
+    "cityscapes": "Cityscapes results",
+    "panoptic": "panoptic results",
+}
+"""What messages call the predictions of each family."""
+
+
+@dataclass(frozen=True)
+class EvaluationPaths:
+    """Where the inputs of an evaluation are.
+
+    Attributes:
+        predictions: a file or a directory.
+        truth: the ground truth, a file or a directory.
+        baseline: other predictions to compare with, or None.
+        images: a directory of images, used for pictures only, or None.
+        format: of the predictions, or None to detect it.
+        task: the segmentation task, or None to detect it.
+    """
+
+    predictions: Path
+    truth: Path
+    baseline: Path | None = None
+    images: Path | None = None
+    format: Format | None = None
+    task: Task | None = None
+
+    @property
+    def all(self) -> list[Path]:
+        """All that is read."""
+        return [path for path in (self.predictions, self.truth, self.baseline, self.images) if path is not None]
+
+
+@dataclass(frozen=True)
+class EvaluationInputs:
+    """Inputs that belong together, ready to be measured.
+
+    Attributes:
+        paths: where they are.
+        settings: how to measure; the limit on detections is that of the benchmark at hand.
+        sets: the opened inputs.
+        evaluator: measures them.
+        pairs: image by image.
+        problems: what does not match and was left out.
+        images: the image of every pair that has one, by the name of the pair; empty without images.
+    """
+
+    paths: EvaluationPaths
+    settings: EvaluateSettings
+    sets: Sets
+    evaluator: Evaluator[Any, Any, Any]
+    pairs: list[Pair]
+    problems: list[Failure]
+    images: Mapping[str, Path]
+
+    @property
+    def settings_used(self) -> dict[str, Any]:
+        """Name and value of every setting, as they took effect."""
+        used = asdict(self.settings) | {"workers": self.settings.worker_count}
+        return used | ({"label_set": self.evaluator.label_set} if self.evaluator.label_set else {})
+
+
+def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> EvaluationInputs:
+    """Open and check everything that can be checked before measuring.
+
+    Raises:
+        BprError: an input is missing, of the wrong kind, or does not match the others.
+    """
+    options = ReadSettings(paths.format, paths.task, ignore_labels=frozenset(settings.ignore_labels or ()))
+    predictions = open_without_images(paths.predictions, options)
+    _check_settings(settings, predictions, paths.predictions)
+    baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None
+    truth = open_truth(paths.truth, predictions, options, ending_of(settings.label_set))
+    sets = Sets(predictions, truth, baseline)
+    pairs, problems = pair_sets(sets, settings.allow_missing)
+    if settings.max_detections is None:
+        settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
+    evaluator = EVALUATORS[predictions.family].of(sets, pairs, settings)
+    images = _find_images(paths.images, pairs) if paths.images else {}
+    return EvaluationInputs(paths, settings, sets, evaluator, pairs, problems, images)
+
+
+def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path: Path) -> None:
+    """Refuse settings that have no effect on predictions of this family."""
+    defaults = EvaluateSettings()
+    special = frozenset().union(*(evaluator.applicable for evaluator in EVALUATORS.values()))
+    for name in special - EVALUATORS[predictions.family].applicable:
+        if getattr(settings, name) != getattr(defaults, name):
+            nouns = [_NOUNS[family] for family, evaluator in EVALUATORS.items() if name in evaluator.applicable]
+            option = "--ignore-label" if name == "ignore_labels" else f"--{name.replace('_', '-')}"
+            raise BprError(
+                f"{option} applies to {join_names(nouns, limit=len(nouns))}, but {path} holds "
+                f"{predictions.noun}; leave it out, or give another --format"
+            )
+
+
+def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings) -> PredictionSet:
+    """The baseline, in the format of the predictions: it is their coarse form."""
+    # Label maps and masks look alike if a file holds few labels; other formats are recognised by their files.
+    alike: dict[Family, Format] = {"semantic": "labels", "binary": "masks"}
+    return open_without_images(
+        path, replace(options, format=options.format or alike.get(predictions.family), task=None)
+    )
+
+
+def _find_images(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+    """The image of every pair that has one; a single image belongs to a single pair, whatever the two are called."""
+    index = ImageIndex.scan(folder)
+    if index.lone and len(pairs) == 1:
+        return {pairs[0].name: index.lone}
+    found = {}
+    for pair in pairs:
+        names = [str(item.image) for item in (pair.truth, pair.prediction) if item]
+        with suppress(BprError):
+            found[pair.name] = index.find([pair.name, *names])
+    if not found:
+        raise BprError(
+            f"{folder} holds none of the {len(pairs)} images that are measured, such as {pairs[0].name}; check --images"
+        )
+    return found

@@ -1,0 +1,289 @@
+"""Instances of one image: predicted and ground-truth masks, how much they overlap, and which belong together.
+
+Shape letters: D predicted masks, G masks of the ground truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluation.oracle import oracle_mask
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
+from bpr_cli.patches.boundary import grow
+from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
+
+MATCHED = 0.5
+"""The oracle corrects a predicted mask whose IoU with a ground-truth mask is above this; BPR trains on such masks."""
+
+ImageKey = int | str
+"""What tells images apart; the order of the keys decides between predictions of equal score."""
+
+
+@dataclass(frozen=True)
+class ScoredMask:
+    """A predicted mask.
+
+    Attributes:
+        mask: its pixels.
+        category: id of its category.
+        score: confidence, any finite number; only the order counts.
+        area: pixels, decides its size range, or None to count those of the mask. pycocotools takes the area of the
+            bounding box if a results file has boxes, so a reader that wants its scores passes that area.
+    """
+
+    mask: Mask
+    category: int
+    score: float
+    area: float | None = None
+
+    @property
+    def sorting_area(self) -> float:
+        """The area that decides whether it is small, medium or large, in pixels."""
+        return self.mask.area if self.area is None else self.area
+
+
+@dataclass(frozen=True)
+class TruthMask:
+    """A mask of the ground truth.
+
+    Attributes:
+        mask: its pixels.
+        category: id of its category.
+        crowd: it stands for a group; any number of predictions may lie in it, and none of them counts.
+        area: as the annotation states it, in pixels, or None to count those of the mask.
+        ignore: neither finding nor missing it counts. pycocotools overwrites this flag of an annotation by ``crowd``,
+            boundary-iou-api keeps it.
+    """
+
+    mask: Mask
+    category: int
+    crowd: bool = False
+    area: float | None = None
+    ignore: bool = False
+
+    @property
+    def sorting_area(self) -> float:
+        """The area that decides whether it is small, medium or large, in pixels."""
+        return self.mask.area if self.area is None else self.area
+
+
+def check_segments(
+    image: ImageKey, predictions: Sequence[ScoredMask], truths: Sequence[TruthMask], size: Size | None = None
+) -> None:
+    """Check the masks of one image.
+
+    Args:
+        image: its key, for messages.
+        predictions: D masks.
+        truths: G masks.
+        size: (H, W) of the image; None for that of the first mask.
+
+    Raises:
+        BprError: a score is not finite, or the masks differ in size.
+    """
+    for index, segment in enumerate(predictions):
+        if not math.isfinite(segment.score):
+            raise BprError(f"image {image!r}: prediction {index} has the score {segment.score}, expected a number")
+    masks = [(f"truth {index}", segment.mask) for index, segment in enumerate(truths)]
+    masks += [(f"prediction {index}", segment.mask) for index, segment in enumerate(predictions)]
+    for name, mask in masks:
+        size = size or mask.size
+        if mask.size != size:
+            found = f"{mask.size[0]} x {mask.size[1]}"
+            raise BprError(
+                f"image {image!r}: {name} has a mask of {found} pixels, expected {size[0]} x {size[1]} like the other "
+                "masks of the image"
+            )
+
+
+def read_scored(scored: PredictionSet, item: Item | None) -> list[ScoredMask]:
+    """The predicted masks of an image, none where there is no item.
+
+    Raises:
+        BprError: a record is broken or has no score.
+    """
+    if item is None:
+        return []
+    segments = []
+    for number, (mask, record) in enumerate(zip(_masks(scored, item), scored.records(item), strict=True)):
+        if record.score is None:
+            raise BprError(
+                f"{scored.file(item)}: mask {number} of image {item.name} has no score, expected a number; "
+                "ground truth has none, so check that the two are not swapped"
+            )
+        segments.append(ScoredMask(mask, record.category, record.score, record.area))
+    return segments
+
+
+def read_truths(truth: PredictionSet, item: Item | None) -> list[TruthMask]:
+    """The ground-truth masks of an image, none where there is no item."""
+    if item is None:
+        return []
+    pairs = zip(_masks(truth, item), truth.records(item), strict=True)
+    return [TruthMask(mask, record.category, record.crowd, record.area) for mask, record in pairs]
+
+
+def _masks(side: PredictionSet, item: Item) -> tuple[Mask, ...]:
+    read = side.read(item)
+    if isinstance(read, LabelMap):
+        raise BprError(f"{side.file(item)} is a label map, expected masks of instances")
+    return read
+
+
+def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: BoolArray) -> DoubleArray:
+    """IoU of every predicted mask with every true one; for a crowd, the share of the predicted mask inside it.
+
+    Equal to ``pycocotools.mask.iou`` to the last bit. Masks come as crops here, so counting shared pixels is cheaper
+    than encoding them, and most pairs are ruled out by their boxes.
+
+    Args:
+        found: D masks.
+        true: G masks.
+        crowd: bool, (G,).
+
+    Returns:
+        float64, (D, G).
+    """
+    shared = _box_intersections(_boxes(found), _boxes(true))
+    for d, g in np.argwhere(shared > 0).tolist():
+        shared[d, g] = found[d].shared_area(true[g])
+    found_areas, true_areas = _areas(found), _areas(true)
+    whole = np.where(crowd[None], found_areas[:, None], found_areas[:, None] + true_areas[None] - shared)
+    return np.where(shared > 0, shared / np.maximum(whole, 1), 0.0)
+
+
+def _areas(masks: Sequence[Mask]) -> IntArray:
+    return np.array([mask.area for mask in masks], dtype=np.int64)
+
+
+def _boxes(masks: Sequence[Mask]) -> IntArray:
+    return np.array([mask.box for mask in masks], dtype=np.int64).reshape(-1, 4)
+
+
+def _box_intersections(found: IntArray, true: IntArray) -> IntArray:
+    """Pixels that two sets of boxes (D, 4) and (G, 4) share: (D, G)."""
+    top_left = np.maximum(found[:, None, :2], true[None, :, :2])
+    bottom_right = np.minimum(found[:, None, 2:], true[None, :, 2:])
+    shared: IntArray = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
+    return shared
+
+
+@dataclass(frozen=True)
+class CategoryOverlaps:
+    """The masks of one category, and how much they overlap.
+
+    Attributes:
+        found: D positions among all predicted masks of the image.
+        true: G positions among all true masks of the image.
+        iou: float64, (D, G), as ``overlaps`` gives it.
+    """
+
+    found: list[int]
+    true: list[int]
+    iou: DoubleArray
+
+
+@dataclass(frozen=True)
+class InstanceComparison:
+    """The predicted masks of one image beside its true ones, with their overlaps, which are counted once.
+
+    Attributes:
+        predictions: in the order of the file, which decides between equal scores.
+        truths: in the order of the file.
+        size: (H, W) of the image.
+        overlaps: by category; all that both sides have.
+    """
+
+    predictions: list[ScoredMask]
+    truths: list[TruthMask]
+    size: Size
+    overlaps: Mapping[int, CategoryOverlaps]
+
+    def best_ious(self, names: Mapping[int, str]) -> list[tuple[str, float]]:
+        """Category and IoU of every true mask but crowds with its best prediction; unnamed categories are left out.
+
+        Returns:
+            One entry for each, in the order of the ground truth; 0 for those without any prediction.
+        """
+        best: dict[int, float] = {}
+        for table in self.overlaps.values():
+            best.update(zip(table.true, table.iou.max(axis=0).tolist(), strict=True))
+        return [
+            (names[segment.category], best.get(number, 0.0))
+            for number, segment in enumerate(self.truths)
+            if segment.category in names and not segment.crowd
+        ]
+
+    def counterparts(self, least: float) -> dict[int, int]:
+        """For predicted masks, the true mask of their category with the largest IoU, where that is above ``least``."""
+        chosen = {}
+        for table in self.overlaps.values():
+            columns = [g for g, number in enumerate(table.true) if not self.truths[number].crowd]
+            if columns:
+                iou = table.iou[:, columns]
+                best = zip(table.found, iou.argmax(axis=1).tolist(), iou.max(axis=1).tolist(), strict=True)
+                chosen.update({number: table.true[columns[g]] for number, g, highest in best if highest > least})
+        return chosen
+
+    def corrected(self, distance: int) -> list[ScoredMask]:
+        """The predicted masks, correct within ``distance`` pixels of their boundaries if they have a counterpart."""
+        chosen = self.counterparts(MATCHED)
+        return [
+            replace(segment, mask=_correct_near(segment.mask, self.truths[chosen[number]].mask, distance))
+            if number in chosen
+            else segment
+            for number, segment in enumerate(self.predictions)
+        ]
+
+    def layer(self) -> LabelArray:
+        """The predicted masks as a map: the number of the counterpart, others after those; the best on top."""
+        chosen = self.counterparts(0.0)
+        order = sorted(range(len(self.predictions)), key=lambda number: self.predictions[number].score)
+        numbered = [
+            (self.predictions[number].mask, chosen.get(number, len(self.truths) + number) + 1) for number in order
+        ]
+        return draw(numbered, self.size)
+
+
+def category_overlaps(predictions: Sequence[ScoredMask], truths: Sequence[TruthMask]) -> dict[int, CategoryOverlaps]:
+    """Overlaps of the masks of one image, for all categories that both sides have."""
+    found, true = positions_by_category(predictions), positions_by_category(truths)
+    tables = {}
+    for category in found.keys() & true.keys():
+        found_masks = [predictions[number].mask for number in found[category]]
+        true_masks = [truths[number].mask for number in true[category]]
+        crowd = np.array([truths[number].crowd for number in true[category]], dtype=bool)
+        tables[category] = CategoryOverlaps(found[category], true[category], overlaps(found_masks, true_masks, crowd))
+    return tables
+
+
+def positions_by_category(segments: Sequence[ScoredMask] | Sequence[TruthMask]) -> dict[int, list[int]]:
+    """Positions of the masks by category."""
+    positions: dict[int, list[int]] = {}
+    for number, category in enumerate(segment.category for segment in segments):
+        positions.setdefault(category, []).append(number)
+    return positions
+
+
+def _correct_near(mask: Mask, truth: Mask, distance: int) -> Mask:
+    if mask.box == EMPTY_BOX:
+        return mask
+    # Nothing further from the mask than the distance changes.
+    window: Box = grow(mask.box, distance + 1, mask.size)
+    right = oracle_mask(mask.window(window), truth.window(window), distance)
+    return Mask.from_array(right, (window[0], window[1]), mask.size)
+
+
+def draw(masks: Sequence[tuple[Mask, int]], size: Size) -> LabelArray:
+    """Masks with their numbers on a map of 0, int32 (H, W); later ones cover earlier ones."""
+    layer = np.zeros(size, dtype=np.int32)
+    for mask, number in masks:
+        x0, y0, x1, y1 = mask.box
+        layer[y0:y1, x0:x1][mask.crop] = number
+    return layer

@@ -1,0 +1,1 @@
+"""The report of an evaluation: its data, and the files that show it."""

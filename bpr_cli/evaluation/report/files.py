@@ -1,0 +1,79 @@
+"""The files of a report: ``report.json``, ``report.csv`` and ``report.html``, each written completely or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluation.report.model import ImageScore, Layers, Metric, Report
+from bpr_cli.system.paths import write_bytes
+
+COLUMNS = ("table", "row", "kind", "figure", "value", "baseline", "difference", "unit")
+
+
+def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layers] | None = None) -> list[Path]:
+    """Write the files of a report into a folder, created if missing.
+
+    Args:
+        report: what is written.
+        out: the folder.
+        layers: reads what the pictures of an image are drawn from.
+
+    Returns:
+        The files.
+
+    Raises:
+        BprError: a file cannot be written.
+    """
+    # Jinja2 is needed for this file only.
+    from bpr_cli.evaluation.report.html import render_html  # noqa: PLC0415
+
+    contents = {
+        out / "report.json": json.dumps(report.to_json(), indent=2).encode() + b"\n",
+        out / "report.csv": to_csv(report).encode("utf-8", "surrogateescape"),
+        # Names of files may hold what no encoding has; it is escaped in the text, and this catches what is left.
+        out / "report.html": render_html(report, layers).encode("utf-8", "backslashreplace"),
+    }
+    for path in contents:
+        if path.is_dir():
+            raise BprError(f"{path} is a folder, expected none or a file of an earlier report; give another --out")
+    for path, content in contents.items():
+        write_bytes(path, content)
+    return list(contents)
+
+
+def to_csv(report: Report) -> str:
+    """All metrics as comma-separated values, one a line."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for table, row, kind, metric in _lines(report):
+        # In the rows of the oracle the difference is to the predictions themselves.
+        values = ("" if value is None else repr(value) for value in (metric.value, metric.baseline, metric.difference))
+        writer.writerow((table, row, kind, metric.name, *values, metric.unit))
+    return stream.getvalue()
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str, str, Metric]]:
+    """Table, row, kind and metric of everything but single segments."""
+    yield from (("summary", "all", "", metric) for metric in report.summary)
+    tables = {
+        "groups": report.groups,
+        "sizes": report.sizes,
+        "classes": report.classes,
+        "class_sizes": report.class_sizes,
+    }
+    for table, rows in tables.items():
+        yield from ((table, row.name, row.kind, metric) for row in rows for metric in row.metrics)
+    for oracle in report.oracle:
+        within = f"{oracle.distance} px"
+        yield from (("oracle", within, "", metric) for metric in oracle.metrics)
+        for table, rows in {"groups": oracle.groups, "sizes": oracle.sizes, "classes": oracle.classes}.items():
+            lines = ((f"{row.name}, {within}", row.kind, metric) for row in rows for metric in row.metrics)
+            yield from ((f"oracle {table}", *line) for line in lines)
+    for score in report.scores:
+        yield "images", score.name, "", Metric("mean IoU of segments", score.score, score.baseline_score)

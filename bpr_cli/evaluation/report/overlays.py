@@ -1,0 +1,188 @@
+"""Pictures of one image for the report: before, after and ground truth drawn over it, whole and magnified."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bpr_cli.evaluation.report.model import Layers
+from bpr_cli.masks.drawing import (
+    AFTER,
+    BEFORE,
+    FILLS,
+    Colour,
+    Picture,
+    Segments,
+    busiest_places,
+    draw_segments,
+    magnify,
+)
+from bpr_cli.typing import BoolArray, Box
+
+Labels = NDArray[np.int32]
+
+TRUTH: Colour = (240, 228, 66)
+"""Yellow of Okabe and Ito's palette."""
+LONGEST = 720
+"""Pixels of the longer side of a picture of the whole image."""
+ENLARGED = 2.0
+"""Small images are enlarged by no more than this."""
+PLACES, PLACE_SIDE, DETAIL = 3, 64, 224
+"""How many places are magnified, their side in image pixels, and the side of their pictures."""
+JPEG_QUALITY = 82
+PAPER = 232
+"""Grey that stands for an image that was not given."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One segmentation of an image, drawn.
+
+    Attributes:
+        name: ``before``, ``after``, ``prediction`` or ``ground truth``.
+        key: the same as an identifier: ``before``, ``after`` or ``truth``.
+        whole: data URI of the whole image.
+        details: data URIs of the magnified places.
+    """
+
+    name: str
+    key: str
+    whole: str
+    details: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All segmentations of an image, drawn alike.
+
+    Attributes:
+        views: before (where there is a baseline), after, ground truth.
+        size: (width, height) of the whole pictures, in pixels.
+        detail: side of the magnified ones.
+    """
+
+    views: tuple[View, ...]
+    size: tuple[int, int]
+    detail: int = DETAIL
+
+    @property
+    def ratio(self) -> float:
+        """Width over height."""
+        return round(self.size[0] / self.size[1], 4)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """One segmentation before it is drawn."""
+
+    name: str
+    key: str
+    colour: Colour
+    labels: Labels
+
+
+def compare_layers(layers: Layers, task: str) -> Comparison:
+    """Draw all segmentations of one image.
+
+    Args:
+        layers: the image and its segmentations.
+        task: of the report. Labels of semantic maps mean the same in all of them; segments are matched by overlap.
+    """
+    sheets = list(_sheets(layers))
+    if task in ("instance", "panoptic"):
+        sheets = _painted(sheets)
+    height, width = layers.truth.shape
+    image = layers.image if layers.image is not None else np.full((height, width, 3), PAPER, dtype=np.uint8)
+    scale = min(LONGEST / max(width, height), ENLARGED)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    places = busiest_places(_changed(sheets, task), PLACE_SIDE, PLACES)
+    plain = all(len(np.unique(sheet.labels[sheet.labels != 0])) <= 1 for sheet in sheets)
+    return Comparison(tuple(_draw(image, sheet, size, places, plain=plain) for sheet in sheets), size)
+
+
+def _sheets(layers: Layers) -> Iterator[_Sheet]:
+    """Before, after, truth."""
+    if layers.baseline is not None:
+        yield _Sheet("before", "before", BEFORE, layers.baseline)
+    yield _Sheet("prediction" if layers.baseline is None else "after", "after", AFTER, layers.prediction)
+    yield _Sheet("ground truth", "truth", TRUTH, layers.truth)
+
+
+def _changed(sheets: list[_Sheet], task: str) -> BoolArray:
+    """Where before and after differ; without a baseline, where the prediction is wrong: bool, (H, W)."""
+    changed: BoolArray = sheets[0].labels != sheets[1].labels
+    if sheets[1].key == "truth" and task in ("semantic", "panoptic"):
+        # There 0 is void: nothing is known to be wrong.
+        changed &= sheets[1].labels != 0
+    return changed
+
+
+def _draw(image: Picture, sheet: _Sheet, size: tuple[int, int], places: list[Box], *, plain: bool) -> View:
+    """One segmentation as pictures; plain ones have the colour of their outline, others one colour a segment."""
+    segments: Segments = [sheet.labels != 0] if plain else sheet.labels
+    whole = draw_segments(image, segments, sheet.colour, size, background=0)
+    details = (magnify(image, segments, sheet.colour, place, (DETAIL, DETAIL), background=0) for place in places)
+    return View(sheet.name, sheet.key, data_uri(whole), tuple(data_uri(detail) for detail in details))
+
+
+def data_uri(picture: Picture) -> str:
+    """The picture as a JPEG inside a link; colours at full resolution, which keeps thin lines clean."""
+    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    written, content = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling))
+    if not written:
+        raise ValueError(f"a picture of shape {picture.shape} cannot be written as JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+
+
+def _painted(sheets: list[_Sheet]) -> list[_Sheet]:
+    """The segments as few labels: touching ones differ, and what overlaps most has one colour in all sheets."""
+    first = _renamed(sheets[0].labels, np.zeros_like(sheets[0].labels))
+    maps = [first, *(_renamed(sheet.labels, first) for sheet in sheets[1:])]
+    paints = _paint(set().union(*(_touching(labels) for labels in maps)), max(int(labels.max()) for labels in maps))
+    return [_Sheet(old.name, old.key, old.colour, paints[new]) for old, new in zip(sheets, maps, strict=True)]
+
+
+def _renamed(labels: Labels, reference: Labels) -> Labels:
+    """The labels under numbers of the reference: those of the segments they overlap most, each given once."""
+    both = np.stack([labels.ravel(), reference.ravel()])[:, (labels.ravel() != 0) & (reference.ravel() != 0)]
+    pairs, areas = np.unique(both, axis=1, return_counts=True)
+    names: dict[int, int] = {}
+    taken: set[int] = set()
+    for own, other in pairs[:, np.argsort(-areas, kind="stable")].T.tolist():
+        if own not in names and other not in taken:
+            names[own] = other
+            taken.add(other)
+    values, positions = np.unique(labels, return_inverse=True)
+    fresh = int(reference.max(initial=0)) + 1
+    renamed = [0 if own == 0 else names.get(own, fresh + index) for index, own in enumerate(values.tolist())]
+    return np.asarray(renamed, dtype=np.int32)[positions].reshape(labels.shape)
+
+
+def _touching(labels: Labels) -> set[tuple[int, int]]:
+    """Pairs of segments that share an edge, the lower number first; a segment alone is paired with itself."""
+    found = [np.stack([labels.ravel(), labels.ravel()])]
+    for first, second in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
+        step = first != second
+        found.append(np.sort(np.stack([first[step], second[step]]), axis=0))
+    pairs = np.unique(np.concatenate(found, axis=1), axis=1)
+    return {(a, b) for a, b in pairs[:, pairs[0] != 0].T.tolist()}
+
+
+def _paint(touching: set[tuple[int, int]], largest: int) -> Labels:
+    """A number from 1 to the number of fills for every segment, and 0 for 0: int32, (largest + 1,)."""
+    neighbours: dict[int, set[int]] = {}
+    for a, b in touching:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    paints = np.zeros(largest + 1, dtype=np.int32)
+    for turn, segment in enumerate(sorted(neighbours)):
+        used = {int(paints[other]) for other in neighbours[segment]}
+        # Beginning at another colour each time spreads the colours where nothing touches.
+        free = [paint for paint in (1 + (turn + i) % len(FILLS) for i in range(len(FILLS))) if paint not in used]
+        paints[segment] = free[0] if free else 1 + turn % len(FILLS)
+    return paints

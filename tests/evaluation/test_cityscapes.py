@@ -1,0 +1,196 @@
+"""Metrics of Cityscapes instances, compared with the official script."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.evaluation.boundary import boundary_f
+from bpr_cli.evaluation.cityscapes import CityscapesEvaluator, precision_of, record_of
+from bpr_cli.evaluation.cityscapes_matching import CLASSES, OVERLAPS, CityscapesComparison, InstanceMap
+from bpr_cli.evaluation.instances import ScoredMask
+from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.masks.masks import Mask
+from tests.evaluation.cityscapes_cases import Frame, draw_frame, run_official, write_frame
+
+CAR = 26
+
+
+def record(key, frame):
+    return record_of(key, CityscapesComparison.of(key, frame.segments(), InstanceMap.of(frame.ids)), 1.0)
+
+
+def measure(frames):
+    """Precision by class and threshold, and the tables."""
+    records = [record(number, frame) for number, frame in enumerate(frames)]
+    return precision_of(records), CityscapesEvaluator(EvaluateSettings()).tables(records)
+
+
+def shares(metrics):
+    """Metrics by name, from 0 to 1."""
+    return {metric.name: np.nan if metric.value is None else metric.value / 100 for metric in metrics}
+
+
+def official_result(frames, tmp_path, monkeypatch):
+    files = [write_frame(tmp_path, number, frame) for number, frame in enumerate(frames)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # means of nothing
+        return run_official(files, monkeypatch)
+
+
+def assert_equal(measured, result):
+    precision, tables = measured
+    averages, summary = result["averages"], shares(tables.summary)
+    assert precision == pytest.approx(np.array(result["resultApMatrix"])[0], abs=1e-12, nan_ok=True)
+    assert summary["AP"] == pytest.approx(averages["allAp"], abs=1e-12, nan_ok=True)
+    assert summary["AP50"] == pytest.approx(averages["allAp50%"], abs=1e-12, nan_ok=True)
+    for row in tables.classes:
+        ours, theirs = shares(row.metrics), averages["classes"][row.name]
+        assert ours["AP"] == pytest.approx(theirs["ap"], abs=1e-12, nan_ok=True)
+        assert ours["AP50"] == pytest.approx(theirs["ap50%"], abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_figures_equal_the_official_script(seed, tmp_path, monkeypatch):
+    rng = np.random.default_rng(seed)
+    frames = [draw_frame(rng) for _ in range(int(rng.integers(1, 9)))]
+    measured = measure(frames)
+    try:
+        result = official_result(frames, tmp_path, monkeypatch)
+    except IndexError:
+        # Its own fault: all predictions of a class with ground truth are dropped, which counts 0 here.
+        assert (measured[0] == 0).any()
+        return
+    assert_equal(measured, result)
+
+
+def test_most_generated_sets_are_taken_by_the_official_script(tmp_path, monkeypatch):
+    rng = np.random.default_rng(100)
+    frames = [draw_frame(rng) for _ in range(40)]
+    measured = measure(frames)
+    assert_equal(measured, official_result(frames, tmp_path, monkeypatch))
+    assert 0.05 < shares(measured[1].summary)["AP"] < 0.95
+
+
+def rectangle(x, y, width, height, size=(64, 96)):
+    mask = np.zeros(size, bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def ids_with(*regions):
+    ids = np.full((64, 96), 7, np.int32)
+    for mask, value in regions:
+        ids[mask] = value
+    return ids
+
+
+SMALL, THIN = rectangle(40, 2, 11, 9), rectangle(0, 50, 96, 1)
+CAR_A, CAR_B = rectangle(2, 2, 20, 20), rectangle(40, 2, 20, 20)
+FAR = rectangle(2, 40, 20, 20)
+EDGE_CASES = {
+    "no predictions": ([(CAR_A, 26001)], []),
+    "no ground truth": ([], [(CAR_A, CAR, 0.9)]),
+    "an exact find": ([(CAR_A, 26001)], [(CAR_A, CAR, 0.9)]),
+    "a duplicate": ([(CAR_A, 26001), (CAR_B, 26002)], [(CAR_A, CAR, 0.9), (CAR_A, CAR, 0.9), (CAR_B, CAR, 0.8)]),
+    "a better fit with a lower score": (
+        [(CAR_A, 26001), (CAR_B, 26002)],
+        [(CAR_A, CAR, 0.3), (rectangle(2, 2, 20, 14), CAR, 0.9)],
+    ),
+    "the wrong class": ([(CAR_A, 26001), (CAR_B, 24002)], [(CAR_A, 24, 0.9), (CAR_B, 24, 0.8)]),
+    "a find in a group": ([(CAR_A, 26001), (CAR_B, CAR)], [(CAR_A, CAR, 0.5), (CAR_B, CAR, 0.9)]),
+    "half in a group": (
+        [(CAR_A, 26001), (CAR_B, CAR)],
+        [(CAR_A, CAR, 0.5), (rectangle(52, 2, 20, 20), CAR, 0.9)],
+    ),
+    "a small group": ([(CAR_A, 26001), (rectangle(40, 2, 9, 9), CAR)], [(CAR_A, CAR, 0.5), (CAR_B, CAR, 0.9)]),
+    "void": ([(CAR_A, 26001), (CAR_B, 0)], [(CAR_A, CAR, 0.5), (CAR_B, CAR, 0.9)]),
+    "partly void": ([(CAR_A, 26001), (CAR_B, 4)], [(CAR_A, CAR, 0.5), (rectangle(47, 2, 20, 20), CAR, 0.9)]),
+    "99 pixels": ([(CAR_A, 26001), (SMALL, 26002)], [(SMALL, CAR, 0.9), (FAR, CAR, 0.1)]),
+    "100 pixels": ([(rectangle(40, 2, 10, 10), 26002)], [(rectangle(40, 2, 10, 10), CAR, 0.9)]),
+    "an overlap of exactly one half": ([(CAR_A, 26001)], [(rectangle(2, 2, 20, 10), CAR, 0.9)]),
+    "an empty prediction": ([(CAR_A, 26001)], [(rectangle(0, 0, 0, 0), CAR, 0.9)]),
+    "a thin one": ([(THIN, 33001), (CAR_A, 33002)], [(THIN, 33, 0.9), (CAR_A, 33, 0.2)]),
+    "labels that are not measured": ([(CAR_A, 29001), (CAR_B, 26001)], [(CAR_A, 29, 0.9), (CAR_B, 7, 0.4)]),
+    "negative scores": ([(CAR_A, 26001), (CAR_B, 26002)], [(CAR_A, CAR, -3.0), (FAR, CAR, 0.0)]),
+}
+
+
+@pytest.mark.parametrize("name", EDGE_CASES)
+def test_edge_cases_equal_the_official_script(name, tmp_path, monkeypatch):
+    regions, predictions = EDGE_CASES[name]
+    frames = [Frame(ids_with(*regions), list(predictions))]
+    assert_equal(measure(frames), official_result(frames, tmp_path, monkeypatch))
+
+
+def test_a_class_whose_predictions_are_all_dropped_counts_0(tmp_path, monkeypatch):
+    frames = [Frame(ids_with((CAR_A, 26001), (CAR_B, CAR)), [(CAR_B, CAR, 0.9)])]
+    with pytest.raises(IndexError):
+        official_result(frames, tmp_path, monkeypatch)
+    assert measure(frames)[0][list(CLASSES).index(CAR)].tolist() == [0] * len(OVERLAPS)
+
+
+def test_a_single_pixel_image():
+    precision, _ = measure([Frame(np.full((1, 1), 26001), [(np.ones((1, 1), bool), CAR, 1.0)])])
+    assert np.isnan(precision).all()  # too small to count
+
+
+def test_records_survive_pickling_and_any_order():
+    rng = np.random.default_rng(7)
+    frames = [draw_frame(rng) for _ in range(12)]
+    records = [record(f"image {n}", frame) for n, frame in enumerate(frames)]
+    again = precision_of(pickle.loads(pickle.dumps(records[::-1])))
+    assert np.array_equal(again, precision_of(records), equal_nan=True)
+
+
+def brute_af(frame):
+    """F of all right pairs by class and threshold; a pair is a counting instance with its best-scored find."""
+    scores = {(label, t): [] for label in CLASSES for t in range(len(OVERLAPS))}
+    for instance in np.unique(frame.ids[frame.ids >= 1000]):
+        truth, label = frame.ids == instance, int(instance) // 1000
+        if label not in CLASSES or truth.sum() < 100:
+            continue
+        for t, threshold in enumerate(OVERLAPS):
+            finds = [
+                (score, mask)
+                for mask, other, score in frame.predictions
+                if other == label and (mask & truth).sum() / (mask | truth).sum() > threshold
+            ]
+            if finds:
+                scores[label, t].append(boundary_f(max(finds, key=lambda find: find[0])[1], truth, 1))
+    return scores
+
+
+def test_af_equals_brute_force():
+    rng = np.random.default_rng(3)
+    frames = [draw_frame(rng) for _ in range(20)]
+    records = [record(number, frame) for number, frame in enumerate(frames)]
+    sums, pairs = sum(each.f_sums for each in records), sum(each.f_pairs for each in records)
+    pooled, by_class = [brute_af(frame) for frame in frames], []
+    for k, label in enumerate(CLASSES):
+        means = []
+        for t in range(len(OVERLAPS)):
+            values = [value for scores in pooled for value in scores[label, t]]
+            assert pairs[k, t] == len(values)
+            assert sums[k, t] == pytest.approx(sum(values))
+            means += [np.mean(values)] if values else []
+        by_class.append(np.mean(means) if means else np.nan)
+    tables = CityscapesEvaluator(EvaluateSettings()).tables(records)
+    assert [shares(row.metrics)["AF"] for row in tables.classes] == pytest.approx(by_class, abs=1e-12, nan_ok=True)
+    assert shares(tables.summary)["AF"] == pytest.approx(np.nanmean(by_class))
+
+
+def test_broken_input_is_named():
+    frame, mask = InstanceMap.of(ids_with((CAR_A, 26001))), Mask.from_array(CAR_A)
+    with pytest.raises(BprError, match="image 'a': prediction 0 has the label 99"):
+        CityscapesComparison.of("a", [ScoredMask(mask, 99, 0.5)], frame)
+    with pytest.raises(BprError, match="64 x 96 pixels, expected 32 x 96"):
+        CityscapesComparison.of("a", [ScoredMask(mask, CAR, 0.5)], InstanceMap.of(frame.instance_ids[:32]))
+    with pytest.raises(BprError, match="the map of instance ids holds 255"):
+        InstanceMap.of(np.full((4, 4), 255))
+    with pytest.raises(BprError, match="image 1 has more than one record"):
+        precision_of([record(1, Frame(frame.instance_ids, []))] * 2)
