@@ -80,13 +80,13 @@ def show_refinement(
     console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool
 ) -> RefineSummary:
     """Refine, and show what was done."""
-    from bpr_cli.refinement.job import refine_to  # noqa: PLC0415
+    from bpr_cli.refinement.job import refine_opened  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
     from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
 
     refiner = Refiner(settings)
     with show_progress(True, "refining", len(predictions.items)) as advance:
-        summary = refine_to(refiner, predictions, out, overwrite, lambda _: advance())
+        summary = refine_opened(refiner, predictions, out, overwrite, lambda _: advance())
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_failures(console, summary)
@@ -120,16 +120,13 @@ def show_check(
     console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path | None, overwrite: bool
 ) -> CheckSummary:
     """Check everything that a refinement would read and, where it is known, its output, and show what was found."""
-    from bpr_cli.refinement.check import check_predictions  # noqa: PLC0415
-    from bpr_cli.refinement.job import check_start  # noqa: PLC0415
+    from bpr_cli.refinement.check import check_opened  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
     from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
 
     refiner = Refiner(settings)
-    if out:
-        check_start(refiner, predictions, out, overwrite)
     with show_progress(True, "checking", len(predictions.items)) as advance:
-        summary = check_predictions(refiner, predictions, lambda _: advance())
+        summary = check_opened(refiner, predictions, out, overwrite, lambda _: advance())
     show_failures(console, summary)
     if summary.images:
         title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"

@@ -141,7 +141,7 @@ def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
         pictures[-1].parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(pictures[-1]), picture[:, :, ::-1]):
             raise BprError(f"{pictures[-1]} cannot be written; give a directory that can be written")
-    segments = result.movement.segments
+    segments = result.stats.segments
     return DemoResult(part.name, result.written, segments, mean(before), mean(after), refined, tuple(pictures))
 
 

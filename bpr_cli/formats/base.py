@@ -6,9 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
@@ -40,10 +41,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Failure:
-    """An item that could not be processed, and why: a sentence that also names the file."""
+    """An item that could not be processed, and why."""
 
-    name: str
-    reason: str
+    name: Annotated[str, Meta(description="The item, by its name in the set.")]
+    reason: Annotated[str, Meta(description="A sentence that names the file, and what is wrong with it.")]
 
 
 @dataclass(frozen=True)
@@ -155,19 +156,16 @@ class Writer(ABC):
 
 @dataclass(frozen=True)
 class SetInputs:
-    """What a set was opened from, as it was given; plain data, ready for JSON.
+    """What a set was opened from, as given; plain data, ready for JSON."""
 
-    Attributes:
-        predictions: the file or directory.
-        images: the directory of images, or one image.
-        image_info: the JSON file that names the images, or None.
-        ignore_labels: values of label maps that are never refined, ascending.
-    """
-
-    predictions: str
-    images: str
-    image_info: str | None
-    ignore_labels: list[int]
+    predictions: Annotated[str, Meta(description="File or directory of the predictions.")]
+    images: Annotated[str, Meta(description="Directory of the images, or one image.")]
+    image_info: Annotated[
+        str | None, Meta(description="JSON file that maps image ids to file names; null if none was given.")
+    ]
+    ignore_labels: Annotated[
+        list[int], Meta(description="Labels that are never refined, ascending; only the format labels has any.")
+    ]
 
 
 class PredictionSet(ABC):

@@ -1,90 +1,71 @@
-"""Full batches out of the patches of many images."""
+"""Batches of patches, filled from many images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from bpr_cli.patches.crop import Patches, crop
+from bpr_cli.refinement.image import ImagePass, Outline
+from bpr_cli.typing import ByteArray
 
-from bpr_cli.formats.base import Item
-from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import CutImage
+Key = TypeVar("Key")
 
 
-@dataclass
-class Job:
-    """An image on its way through the network.
+@dataclass(frozen=True)
+class PatchBatch(Generic[Key]):
+    """Patches of one or several images that go through the network together.
 
     Attributes:
-        item: where it comes from.
-        cut_image: its patches.
-        parts: uint8 probabilities of the patches decided so far, (p, S, S) each, in the order of the patches.
+        ranges: image, outline, and first and last (exclusive) box of it; one after the other.
+        completed: images, by the key they came with, all of whose patches are predicted after this batch.
     """
 
-    item: Item
-    cut_image: CutImage
-    parts: list[NDArray[np.uint8]] = field(default_factory=list)
-
-    @property
-    def done(self) -> bool:
-        """Whether every patch is decided."""
-        return sum(map(len, self.parts)) == len(self.cut_image)
-
-
-@dataclass(frozen=True)
-class Share:
-    """A run of patches of one job."""
-
-    job: Job
-    start: int
-    stop: int
+    ranges: list[tuple[ImagePass, Outline, int, int]] = field(default_factory=list)
+    completed: list[tuple[Key, ImagePass]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        """P, the number of patches."""
+        return sum(stop - start for _, _, start, stop in self.ranges)
 
-
-@dataclass(frozen=True)
-class Batch:
-    """Patches of one or several jobs that go through the network together."""
-
-    shares: tuple[Share, ...]
-
-    def cut(self) -> Patches:
-        """Cut out all patches, share after share."""
-        patches = Patches.empty(sum(map(len, self.shares)), self.shares[0].job.cut_image.how.input_size)
-        filled = 0
-        for share in self.shares:
-            share.job.cut_image.crop_into(patches[filled : filled + len(share)], share.start)
-            filled += len(share)
+    def crop(self, input_size: int) -> Patches:
+        """The patches, of side ``input_size``."""
+        patches, filled = Patches.empty(len(self), input_size), 0
+        for image, outline, start, stop in self.ranges:
+            out = patches[filled : filled + stop - start]
+            crop(image.image, outline.mask, outline.boxes[start:stop], outline.padding, out)
+            filled += stop - start
         return patches
 
-    def hand_back(self, probabilities: NDArray[np.uint8]) -> list[Job]:
-        """Give every job its part of the decisions, uint8 (P, S, S), and tell which jobs are done with it."""
-        ends = np.cumsum([len(share) for share in self.shares])
-        for share, part in zip(self.shares, np.split(probabilities, ends[:-1]), strict=True):
-            share.job.parts.append(part)
-        return [share.job for share in self.shares if share.job.done]
+    def hand_out(self, probabilities: ByteArray) -> None:
+        """Give every outline the probabilities of its boxes; uint8, (P, S, S)."""
+        given = 0
+        for _, outline, start, stop in self.ranges:
+            outline.predicted.append(probabilities[given : given + stop - start])
+            given += stop - start
 
 
-def fill_batches(jobs: Iterable[Job], batch_size: int) -> Iterator[Batch | Job]:
-    """Fill batches with the patches of successive jobs; only the last batch may be smaller than ``batch_size``.
+def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator[PatchBatch[Key]]:
+    """Fill batches with the patches of successive images; only the last batch may have fewer than ``size`` patches.
 
-    A job without patches has nothing to wait for and is handed through at once.
+    An image without patches waits for no other: it completes an empty batch of its own.
     """
-    shares: list[Share] = []
-    room = batch_size
-    for job in jobs:
-        start, total = 0, len(job.cut_image)
-        if total == 0:
-            yield job
-        while start < total:
-            share = Share(job, start, min(total, start + room))
-            shares.append(share)
-            start, room = share.stop, room - len(share)
-            if room == 0:
-                yield Batch(tuple(shares))
-                shares, room = [], batch_size
-    if shares:
-        yield Batch(tuple(shares))
+    batch, room = PatchBatch[Key](), size
+    for key, image in images:
+        left = len(image)
+        if not left:
+            yield PatchBatch(completed=[(key, image)])
+        for outline in image.outlines:
+            start = 0
+            while start < len(outline.boxes):
+                stop = min(len(outline.boxes), start + room)
+                batch.ranges.append((image, outline, start, stop))
+                left, room, start = left - (stop - start), room - (stop - start), stop
+                if not left:
+                    batch.completed.append((key, image))
+                if not room:
+                    yield batch
+                    batch, room = PatchBatch[Key](), size
+    if batch.ranges:
+        yield batch

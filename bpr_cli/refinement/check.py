@@ -1,28 +1,34 @@
-"""The dry run: everything that a refinement would read is checked and counted, and its cost estimated."""
+"""The dry run: everything that a refinement would read is checked and counted, and its cost is estimated."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import check_image_file
-from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import check_sizes, find_segments, labels_of
+from bpr_cli.refinement.image import Segments, segments_of
+from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
-from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.environment import peak_memory
+from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import in_order
 from bpr_cli.typing import Size
 
-PASSES = 3
+if TYPE_CHECKING:
+    from bpr_cli.refinement.refiner import Refiner
+
+TIMED_PASSES = 3
 """Forward passes that are timed, after one that is not: the first takes longer."""
 
 
@@ -32,8 +38,8 @@ class Workload:
 
     Attributes:
         segments: number of masks.
-        patches: number of patches, over all rounds.
-        memory: bytes that image, masks and decisions take until they are written.
+        patches: number of patches, over all passes.
+        memory: bytes of image, masks and probabilities until they are written.
     """
 
     segments: int
@@ -46,9 +52,9 @@ class Estimate:
     """What a refinement will take on this machine.
 
     Attributes:
-        seconds: of the network, which reading, cutting and writing run beside.
+        seconds: of the network; reading, cropping and writing run beside it.
         patches_per_second: as timed.
-        memory: bytes at most, as far as the largest image tells; None where the system does not say what it has given.
+        memory: peak memory in bytes, judged by the largest image; None if the operating system does not state it.
     """
 
     seconds: float
@@ -66,8 +72,8 @@ class CheckSummary:
         task: instance, semantic or panoptic.
         images: number of images that can be refined.
         segments: number of masks in them.
-        patches: number of patches along their boundaries. Rounds after the first refine what the one before it made, so
-            theirs are counted on the coarse masks and may come out different by a little.
+        patches: number of patches along their boundaries. Later passes refine what the earlier ones make, so theirs are
+            counted on the coarse masks and may differ slightly.
         estimate: what refining will take.
         devices: where the network would run.
         weights: which weights.
@@ -88,16 +94,59 @@ class CheckSummary:
     failures: list[Failure]
 
 
-def check_predictions(refiner: Refiner, predictions: PredictionSet, on_item: OnItem = lambda _: None) -> CheckSummary:
-    """Check every item of a prediction set as a refinement would find it; writes nothing.
-
-    Masks are decoded; images are not where their headers and ends suffice.
+def check(
+    predictions: Path | str,
+    images: Path | str,
+    out: Path | str | None = None,
+    settings: RefineSettings = RefineSettings(),  # noqa: B008 - frozen
+    options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    on_item: OnItem = lambda _: None,
+) -> CheckSummary:
+    """Check everything that ``refine`` with the same arguments would read, and estimate its cost; writes nothing.
 
     Args:
-        refiner: network and settings.
-        predictions: the opened set.
-        on_item: called in the calling thread after every item.
+        predictions: a directory, a JSON file or a single mask.
+        images: the directory of the images, or a single image.
+        out: where ``refine`` would write; None if that is not known yet, and need not be checked.
+        settings: how to refine.
+        options: how to read the predictions; by default all is detected.
+        overwrite: whether ``refine`` would start afresh instead of resuming.
+        progress: show a progress bar on standard error.
+        on_item: called after every item.
+
+    Raises:
+        BprError: ``refine`` would raise it before the first image.
     """
+    target = None if out is None else Path(out)
+    opened = open_for(Path(predictions), Path(images), target, options)
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
+
+    refiner = Refiner(settings)
+    with show_progress(progress, "checking", len(opened.items)) as count:
+
+        def advance(item: Item) -> None:
+            count()
+            on_item(item)
+
+        return check_opened(refiner, opened, target, overwrite, advance)
+
+
+def check_opened(
+    refiner: Refiner,
+    predictions: PredictionSet,
+    out: Path | None = None,
+    overwrite: bool = False,
+    on_item: OnItem = lambda _: None,
+) -> CheckSummary:
+    """``check`` with predictions that ``open_for`` opened and a refiner that may be used again.
+
+    Masks are decoded; images are not if their headers and ends suffice.
+    """
+    if out:
+        check_start(refiner, predictions, out, overwrite)
     failures = list(predictions.failures)
     workloads = []
     examined = in_order(lambda item: _examine(refiner, predictions, item), predictions.items, refiner.settings.workers)
@@ -115,7 +164,7 @@ def check_predictions(refiner: Refiner, predictions: PredictionSet, on_item: OnI
         segments=sum(each.segments for each in workloads),
         patches=sum(each.patches for each in workloads),
         estimate=estimate(refiner, workloads),
-        devices=refiner.devices,
+        devices=[str(device) for device in refiner.predictor.devices],
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=failures,
@@ -128,25 +177,21 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
         prediction = predictions.read(item)
         size = check_image_file(item.image)
         try:
-            check_sizes(prediction, size)
+            segments = segments_of(prediction, size)
         except BprError as error:
             raise misfit(item, error) from error
     except BprError as error:
         return Failure(item.name, str(error))
-    return workload(refiner, prediction, size)
+    return workload(refiner, segments, size)
 
 
-def workload(refiner: Refiner, prediction: Prediction, size: Size) -> Workload:
-    """What refining the predictions of an image of ``size`` (H, W) takes."""
-    labels = labels_of(prediction)
-    rounds = [find_segments(prediction, labels, how) for how in refiner.rounds]
-    patches = [sum(len(segment.boxes) for segment in segments) for segments in rounds]
-    pixels = sum(segment.mask.crop.nbytes for segment in rounds[0])
-    if isinstance(prediction, LabelMap):
-        # The map, its refined counterpart and, while labels compete, the confidence of every pixel.
-        pixels += 3 * prediction.labels.nbytes
-    decided = max(patches) * refiner.weights.card.patch_size**2
-    return Workload(len(rounds[0]), sum(patches), 3 * size[0] * size[1] + pixels + decided)
+def workload(refiner: Refiner, segments: Segments[Any], size: Size) -> Workload:
+    """What refining the segments of an image of ``size`` (H, W) takes."""
+    passes = [segments.outlines(how) for how in refiner.passes]
+    patches = [sum(len(outline.boxes) for outline in outlines) for outlines in passes]
+    masks = sum(outline.mask.crop.nbytes for outline in passes[0])
+    predicted = max(patches) * refiner.weights.card.patch_size**2
+    return Workload(len(passes[0]), sum(patches), 3 * size[0] * size[1] + masks + segments.map_bytes + predicted)
 
 
 def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
@@ -156,32 +201,31 @@ def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
     peak = peak_memory()
     if peak is not None:
         # Every stage of the pipeline may have so many images waiting behind it.
-        waiting = (len(refiner.rounds) + 1) * (LOOK_AHEAD * refiner.settings.workers + 1)
-        peak += batch_memory(refiner) + min(waiting, len(workloads)) * max(
-            (each.memory for each in workloads), default=0
-        )
+        waiting = (len(refiner.passes) + 1) * (LOOK_AHEAD * refiner.settings.workers + 1)
+        largest = max((each.memory for each in workloads), default=0)
+        peak += batch_memory(refiner) + min(waiting, len(workloads)) * largest
     return Estimate(round(patches * seconds, 1), round(1 / seconds, 1), peak)
 
 
 def batch_memory(refiner: Refiner) -> int:
-    """Bytes of the batch that the network decides and the one that is cut out beside it."""
-    return 2 * refiner.batch_size * 4 * refiner.rounds[0].input_size ** 2
+    """Bytes of the batch in the network and of the one that is cropped meanwhile."""
+    return 2 * refiner.predictor.batch_size * 4 * refiner.weights.card.input_size**2
 
 
 def seconds_per_patch(refiner: Refiner) -> float:
-    """Seconds of the network for one patch of a full forward pass: the median of a few."""
-    refiner.decide(blank_patches(refiner))
+    """Seconds of the network per patch of a full forward pass: the median of a few."""
+    refiner.predictor.predict(blank_patches(refiner))
     times = []
-    for _ in range(PASSES):
-        # Made anew each time: the passes become smaller when memory does not suffice.
+    for _ in range(TIMED_PASSES):
+        # Made anew each time: passes become smaller when memory is short.
         patches = blank_patches(refiner)
         began = time.perf_counter()
-        refiner.decide(patches)
+        refiner.predictor.predict(patches)
         times.append((time.perf_counter() - began) / len(patches))
     return median(times)
 
 
 def blank_patches(refiner: Refiner) -> Patches:
     """As many patches as a forward pass takes."""
-    count, side = refiner.pass_size, refiner.rounds[0].input_size
+    count, side = refiner.predictor.pass_size, refiner.weights.card.input_size
     return Patches(np.zeros((count, side, side, 3), np.uint8), np.zeros((count, side, side), np.uint8))

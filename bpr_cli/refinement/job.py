@@ -1,4 +1,4 @@
-"""A refinement into files: by one process at a time, and going on where an earlier one stopped."""
+"""A refinement into files: by one process at a time, resuming where an earlier one stopped."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import REPORT, is_report
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
-from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.report import RefineSummary, summarise
+from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.journal import Journal, check_resumable
 from bpr_cli.system.paths import output_file, write_bytes
+from bpr_cli.system.terminal import show_progress
 from bpr_cli.version import __version__
+
+if TYPE_CHECKING:
+    from bpr_cli.refinement.refiner import Refiner
 
 FOLDER = ".bpr"
 
@@ -26,33 +33,80 @@ NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
 backends the one that ran."""
 
 
-def refine_to(
+def refine(
+    predictions: Path | str,
+    images: Path | str,
+    out: Path | str,
+    settings: RefineSettings = RefineSettings(),  # noqa: B008 - frozen
+    options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+    on_item: OnItem = lambda _: None,
+) -> RefineSummary:
+    """Refine predictions in files, as ``bpr refine`` does; an interrupted refinement resumes when it is repeated.
+
+    Args:
+        predictions: a directory, a JSON file or a single mask.
+        images: the directory of the images, or a single image.
+        out: output file or directory, made if missing. The report is also written there, as ``run.json``.
+        settings: how to refine.
+        options: how to read the predictions; by default all is detected.
+        overwrite: start afresh instead of resuming.
+        progress: show a progress bar on standard error.
+        on_item: called after every item, whether refined, failed or done before.
+
+    Returns:
+        What was done. Items that could not be refined are in ``failures``; all others are written.
+
+    Raises:
+        BprError: nothing can be refined, ``out`` would overwrite what is read or holds something else, or it was
+            started with other settings or is in use.
+
+    Example:
+        >>> summary = bpr_cli.refine("preds.json", "val2017", "refined", RefineSettings(device="cuda"))
+        >>> summary.boundary_movement, summary.failures
+    """
+    opened = open_for(Path(predictions), Path(images), Path(out), options)
+    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
+
+    refiner = Refiner(settings)
+    with show_progress(progress, "refining", len(opened.items)) as count:
+
+        def advance(item: Item) -> None:
+            count()
+            on_item(item)
+
+        return refine_opened(refiner, opened, Path(out), overwrite, advance)
+
+
+def open_for(predictions: Path, images: Path, out: Path | None, options: ReadSettings) -> PredictionSet:
+    """Open predictions that are to be refined to ``out``, if it is known yet; writes nothing.
+
+    Raises:
+        BprError: nothing can be refined, or ``out`` would overwrite what is read or cannot be written.
+    """
+    if out:
+        check_output(predictions, images, out)
+    opened = open_predictions(predictions, images, options)
+    if out:
+        check_overwriting(opened, out)
+        check_names(opened, out)
+    return opened
+
+
+def refine_opened(
     refiner: Refiner,
     predictions: PredictionSet,
     out: Path,
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
 ) -> RefineSummary:
-    """Refine a prediction set to files, or what an earlier start with the same settings left to do.
-
-    The summary is also written, see ``report_path``. A report that is there tells of a refinement that came to its end.
-
-    Args:
-        refiner: network and settings.
-        predictions: the opened set.
-        out: directory or file of the output, see ``PredictionSet.writer``.
-        overwrite: forget what was done before.
-        on_item: see ``refine_predictions``.
-
-    Raises:
-        BprError: another process refines to ``out``, it holds a refinement with other settings or another's report,
-            or it cannot be written.
-    """
-    folder, report = work_folder(predictions, out), report_path(predictions, out)
-    one_file = is_one_file(predictions, out)
+    """``refine`` with predictions that ``open_for`` opened and a refiner that may be used again."""
+    report, one_file = report_path(predictions, out), is_one_file(predictions, out)
     check_report(report)
     settings = settings_of(refiner, predictions)
-    with Journal(folder, out, settings, predictions.shared_files(), overwrite) as journal:
+    with Journal(work_folder(predictions, out), out, settings, predictions.shared_files(), overwrite) as journal:
         if journal.resumed and not one_file:
             with writing(out):
                 remove_leftovers(out)
@@ -69,16 +123,16 @@ def refine_to(
 
 
 def is_one_file(predictions: PredictionSet, out: Path) -> bool:
-    """Whether the output is a file, maybe with a folder that belongs to it, and not a directory of its own."""
+    """Whether the output is a file, perhaps with a folder that belongs to it, and not a directory of its own."""
     name = predictions.one_file
     return name is not None and output_file(out, name) == out
 
 
 def work_folder(predictions: PredictionSet, out: Path) -> Path:
-    """The hidden folder for what an unfinished refinement must remember.
+    """The hidden folder of the journal.
 
-    It lies in the directory of the output, and is kept there, so that a finished output can be checked and completed.
-    Beside an output of one file it lies only until that is complete.
+    It stays in the directory of the output, so that a finished output can be checked and completed. Beside an output of
+    one file it lies only until that is complete.
     """
     if is_one_file(predictions, out):
         return out.with_name(f"{FOLDER}-{hashlib.sha256(out.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}")
@@ -86,19 +140,19 @@ def work_folder(predictions: PredictionSet, out: Path) -> Path:
 
 
 def report_path(predictions: PredictionSet, out: Path) -> Path | None:
-    """Where the report goes: into the directory of the output, but nowhere beside an output of one file.
+    """Where the report goes: into the directory of the output; None for an output of one file.
 
-    Nowhere either where the predictions are themselves called like it.
+    None too if the predictions have the name of the report themselves.
     """
-    called_alike = predictions.one_file is not None and predictions.one_file.casefold() == REPORT
-    return None if called_alike or is_one_file(predictions, out) else out / REPORT
+    same_name = predictions.one_file is not None and predictions.one_file.casefold() == REPORT
+    return None if same_name or is_one_file(predictions, out) else out / REPORT
 
 
 def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwrite: bool) -> None:
-    """Refuse an output that ``refine_to`` would refuse for what lies in it; writes nothing.
+    """Refuse an output that ``refine_opened`` would refuse for what lies in it; writes nothing.
 
     Raises:
-        BprError: it holds a refinement with other settings, or another's report.
+        BprError: it was started with other settings, or holds a file where the report goes.
     """
     check_report(report_path(predictions, out))
     if not overwrite:
@@ -106,26 +160,26 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
 
 
 def check_report(report: Path | None) -> None:
-    """Refuse to take the place of a file that is no report.
+    """Refuse to replace a file that is no report of a refinement.
 
     Raises:
-        BprError: so it is.
+        BprError: there is such a file.
     """
     if report and report.exists() and not is_report(report):
         raise BprError(
-            f"the report of the refinement would overwrite {report}, which is something else; move that file, or give "
-            "another --out"
+            f"the report of the refinement would overwrite {report}, which is something else; move that file, or "
+            "choose another --out"
         )
 
 
 def settings_of(refiner: Refiner, predictions: PredictionSet) -> dict[str, Any]:
-    """All that the result depends on beside the input files."""
+    """All that the result depends on besides the input files."""
     chosen = {name: value for name, value in asdict(refiner.settings).items() if name not in NOT_IN_RESULT}
     return {
         "bpr": __version__,
         "weights": refiner.weights.digest,
-        "device": sorted({device.partition(":")[0] for device in refiner.devices}),
-        "backend": refiner.backend,
+        "device": sorted({device.type for device in refiner.predictor.devices}),
+        "backend": refiner.predictor.backend.name,
         **predictions.settings,
         **chosen,
     }

@@ -1,39 +1,43 @@
-"""The streaming pipeline: threads read and cut images ahead of the network, and paste and write behind it.
+"""The streaming pipeline: threads read and crop ahead of the network, and paste and write behind it.
 
-Only a few images are in memory at any time. Images pass the network in the order of the input, so batches, and with
-them results, do not depend on the number of threads.
+Only a few images are in memory at any time. Images pass the network in the order of the input, so results do not depend
+on the number of threads.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.batches import Batch, Job, fill_batches
-from bpr_cli.refinement.image import CutImage, PastedImage, RefinementStats
-from bpr_cli.refinement.refiner import Refiner
-from bpr_cli.refinement.stopwatch import Stopwatch
+from bpr_cli.refinement.batches import PatchBatch, fill_batches
+from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
+from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.system.atomic import concerns_all_files
 from bpr_cli.system.journal import Journal
 from bpr_cli.system.threads import one_ahead
 
+if TYPE_CHECKING:
+    from bpr_cli.refinement.refiner import Refiner
+
 LOOK_AHEAD = 2
-"""Images a thread may be ahead of the network: enough to hide uneven images, few enough to stay small."""
+"""Images per thread that may be ahead of the network: enough to hide uneven images, few enough to stay small."""
+
+STAGES = ("read", "cut", "network", "paste", "write")
 
 OnItem = Callable[[Item], None]
-
-Submitted = tuple[Item, "Future[CutImage]"]
-"""An item whose patches are being cut."""
+InFlight = tuple[Item, ImagePass]
+Submitted = tuple[Item, "Future[ImagePass]"]
 
 
 @dataclass
@@ -42,9 +46,9 @@ class RefineResult:
 
     Attributes:
         items: what was done to each image written, by name, in the order of the input.
-        resumed: names of those among them that an earlier start had written.
+        resumed: names of those among them that an earlier process had written.
         failures: items that could not be refined, in the order of the input.
-        seconds: busy seconds by stage (``read``, ``cut``, ``network``, ``paste``, ``write``), summed over threads.
+        seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
     """
 
@@ -60,8 +64,8 @@ class RefineResult:
         return len(self.items)
 
     @property
-    def movement(self) -> RefinementStats:
-        """Segments, patches and how far boundaries moved, over all images written."""
+    def stats(self) -> RefinementStats:
+        """What was done to all images written."""
         return sum(self.items.values(), RefinementStats())
 
 
@@ -72,23 +76,21 @@ def refine_predictions(
     on_item: OnItem = lambda _: None,
     journal: Journal | None = None,
 ) -> RefineResult:
-    """Refine every item of a prediction set and write it.
-
-    Items that fail are named in the result and the others are written.
+    """Refine every item of a prediction set and write it; items that fail are named in the result.
 
     Args:
         refiner: network and settings.
         predictions: the opened set.
-        writer: takes the refined predictions; closed at the end, unless every item failed: then nothing is written.
-        on_item: called in the calling thread after every item, written, failed or done before.
+        writer: closed at the end, unless every item failed: then nothing is written.
+        on_item: called in the calling thread after every item, whether written, failed or done before.
         journal: of this refinement, entered; by default a temporary one.
 
     Raises:
         BprError: the disk is full, or the network has not enough memory.
     """
     if journal is None:
-        with Journal.temporary() as scratch:
-            return refine_predictions(refiner, predictions, writer, on_item, scratch)
+        with Journal.temporary() as temporary:
+            return refine_predictions(refiner, predictions, writer, on_item, temporary)
     began = time.perf_counter()
     pipeline = Pipeline(refiner, predictions, writer, on_item, journal)
     result = pipeline.run()
@@ -101,7 +103,7 @@ def refine_predictions(
 
 
 class Pipeline:
-    """One pass over a prediction set; see ``refine_predictions``."""
+    """One run over a prediction set; see ``refine_predictions``."""
 
     def __init__(
         self, refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem, journal: Journal
@@ -111,7 +113,7 @@ class Pipeline:
         self.writer = writer
         self.on_item = on_item
         self.journal = journal
-        self.stopwatch = Stopwatch(("read", "cut", "network", "paste", "write"))
+        self.stopwatch = Stopwatch(STAGES)
         self.result = RefineResult()
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
@@ -120,11 +122,12 @@ class Pipeline:
         """Push all items through; stops early only on a bug or an interrupt."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            jobs = self._jobs((item, pool.submit(self._cut, item)) for item in self._to_do())
-            for number in range(1, len(self.refiner.rounds)):
-                jobs = self._jobs(self._cut_again(pool, jobs, number))
-            for job in self._decided(jobs):
-                self._submit_writing(pool, job)
+            images = self._in_order((item, pool.submit(self._begin, item)) for item in self._to_do())
+            for how in self.refiner.passes[1:]:
+                images = self._in_order(self._next_pass(pool, images, how))
+            for item, image in self._predicted(images):
+                self._writing.append((item, pool.submit(self._write, item, image)))
+                self._collect(until=self._look_ahead)
             self._collect(until=0)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -134,97 +137,86 @@ class Pipeline:
         return self.result
 
     def _to_do(self) -> Iterator[Item]:
-        """The items that are not done already."""
+        """The items that an earlier process has not done."""
         for item in self.predictions.items:
-            found = self.journal.done(item.name, self._inputs(item))
-            if found is None:
+            stats = self.journal.done(item.name, self._inputs(item))
+            if stats is None:
                 yield item
                 continue
-            self.result.items[item.name] = RefinementStats(**found)
+            self.result.items[item.name] = RefinementStats(**stats)
             self.result.resumed.add(item.name)
             self.on_item(item)
 
-    def _decided(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """Send jobs through the network."""
-        for each in one_ahead(self._cut_out, fill_batches(jobs, self.refiner.batch_size)):
-            if isinstance(each, Job):
-                yield each
-                continue
-            batch, patches = each
-            with self.stopwatch("network"):
-                probabilities = self.refiner.decide(patches)
-            yield from batch.hand_back(probabilities)
+    def _inputs(self, item: Item) -> list[Path]:
+        return [*self.predictions.files(item), item.image]
 
-    def _cut_out(self, each: Batch | Job) -> tuple[Batch, Patches] | Job:
-        """The patches of a batch; a job without patches goes on as it is."""
-        if isinstance(each, Job):
-            return each
-        with self.stopwatch("cut"):
-            return each, each.cut()
-
-    def _jobs(self, submitted: Iterator[Submitted]) -> Iterator[Job]:
-        """Jobs of one round in their order.
-
-        ``submitted`` is asked for more only as far ahead as there may be images in memory.
-        """
-        ahead: deque[Submitted] = deque()
-        for each in submitted:
-            ahead.append(each)
-            if len(ahead) > self._look_ahead:
-                yield from self._next_job(ahead)
-        while ahead:
-            yield from self._next_job(ahead)
-
-    def _next_job(self, ahead: deque[Submitted]) -> Iterator[Job]:
-        item, future = ahead.popleft()
-        try:
-            job = Job(item, future.result())
-        except BprError as error:
-            self._fail(item, error)
-        else:
-            yield job
-
-    def _cut(self, item: Item) -> CutImage:
+    def _begin(self, item: Item) -> ImagePass:
+        """Read an image and its prediction, and place the patches of the first pass."""
         with self.stopwatch("read"):
             prediction = self.predictions.read(item)
             image = read_image(item.image)
         with self.stopwatch("cut"):
             try:
-                return self.refiner.cut(image, prediction)
+                return ImagePass.begin(image, prediction, self.refiner.passes[0])
             except BprError as error:
                 raise misfit(item, error) from error
 
-    def _cut_again(self, pool: ThreadPoolExecutor, jobs: Iterator[Job], number: int) -> Iterator[Submitted]:
-        """Let the network finish a round and hand its results to the next one, in threads."""
-        for job in self._decided(jobs):
-            yield job.item, pool.submit(self._paste_and_cut, job, number)
+    def _in_order(self, submitted: Iterator[Submitted]) -> Iterator[InFlight]:
+        """Images whose patches are placed, in their order; only so many are submitted ahead as may be in memory."""
+        ahead: deque[Submitted] = deque()
+        for each in submitted:
+            ahead.append(each)
+            if len(ahead) > self._look_ahead:
+                yield from self._placed(*ahead.popleft())
+        while ahead:
+            yield from self._placed(*ahead.popleft())
 
-    def _paste_and_cut(self, job: Job, number: int) -> CutImage:
-        refined = self._paste(job).prediction
+    def _placed(self, item: Item, future: Future[ImagePass]) -> Iterator[InFlight]:
+        try:
+            image = future.result()
+        except BprError as error:
+            self._fail(item, error)
+        else:
+            yield item, image
+
+    def _predicted(self, images: Iterator[InFlight]) -> Iterator[InFlight]:
+        """Send the patches of images through the network."""
+        predictor = self.refiner.predictor
+        for batch, patches in one_ahead(self._crop, fill_batches(images, predictor.batch_size)):
+            if len(batch):
+                with self.stopwatch("network"):
+                    batch.hand_out(predictor.predict(patches))
+            yield from batch.completed
+
+    def _crop(self, batch: PatchBatch[Item]) -> tuple[PatchBatch[Item], Patches]:
         with self.stopwatch("cut"):
-            return self.refiner.cut_again(job.cut_image, refined, number)
+            return batch, batch.crop(self.refiner.weights.card.input_size)
 
-    def _submit_writing(self, pool: ThreadPoolExecutor, job: Job) -> None:
-        self._writing.append((job.item, pool.submit(self._paste_and_write, job)))
-        self._collect(until=self._look_ahead)
+    def _next_pass(
+        self, pool: ThreadPoolExecutor, images: Iterator[InFlight], how: PassSettings
+    ) -> Iterator[Submitted]:
+        """Let the network finish a pass, and place the patches of the next one in threads."""
+        for item, image in self._predicted(images):
+            yield item, pool.submit(self._place_again, image, how)
 
-    def _paste(self, job: Job) -> PastedImage:
+    def _place_again(self, image: ImagePass, how: PassSettings) -> ImagePass:
+        refined = self._refine(image)
+        with self.stopwatch("cut"):
+            return image.next(refined.prediction, how)
+
+    def _refine(self, image: ImagePass) -> RefinedImage[Any]:
         with self.stopwatch("paste"):
-            size = self.refiner.weights.card.patch_size
-            decided = np.concatenate([np.zeros((0, size, size), np.uint8), *job.parts])
-            return self.refiner.paste(job.cut_image, decided)
+            return image.refine(self.refiner.limits)
 
-    def _paste_and_write(self, job: Job) -> RefinementStats:
-        pasted = self._paste(job)
+    def _write(self, item: Item, image: ImagePass) -> RefinementStats:
+        """Paste the patches of the last pass and write the refined prediction."""
+        refined = self._refine(image)
         with self.stopwatch("paste"):
-            movement = pasted.movement
+            stats = image.stats(refined)
         with self.stopwatch("write"):
-            written = self.writer.write(job.item, pasted.prediction)
-            self.journal.add(job.item.name, self._inputs(job.item), asdict(movement), written.files, written.records)
-        return movement
-
-    def _inputs(self, item: Item) -> list[Path]:
-        return [*self.predictions.files(item), item.image]
+            written = self.writer.write(item, refined.prediction)
+            self.journal.add(item.name, self._inputs(item), asdict(stats), written.files, written.records)
+        return stats
 
     def _collect(self, until: int) -> None:
         """Take note of images written, and wait for the oldest until at most so many are being written."""
@@ -244,6 +236,29 @@ class Pipeline:
         self.on_item(item)
 
 
+class Stopwatch:
+    """Adds up the seconds that threads spend in named stages.
+
+    Attributes:
+        seconds: busy seconds of each stage; threads that are busy at the same time count each.
+    """
+
+    def __init__(self, stages: Sequence[str]) -> None:
+        self.seconds = dict.fromkeys(stages, 0.0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the body of a ``with`` statement."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            with self._lock:
+                self.seconds[stage] += spent
+
+
 def misfit(item: Item, error: BprError) -> BprError:
-    """What is wrong with an item whose prediction and image are whole but do not belong together."""
+    """The error of an item whose prediction and image are intact but do not belong together."""
     return BprError(f"the prediction {item.name} does not fit {item.image}: {error}")

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.inference.predictor import Predictor
-from bpr_cli.masks.masks import LabelMap, Mask, Prediction
-from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.bounds import Bounds
-from bpr_cli.refinement.image import CutImage, PastedImage, cut, paste
-from bpr_cli.refinement.passes import passes_of
-from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.refinement.batches import fill_batches
+from bpr_cli.refinement.image import ImagePass, Refined
+from bpr_cli.refinement.limits import Limits
+from bpr_cli.refinement.settings import RefineSettings, passes_of
+from bpr_cli.typing import BoolArray, ByteArray
 from bpr_cli.weights.files import load_weights
 
 Pixel = TypeVar("Pixel", bound=np.generic)
@@ -31,49 +31,24 @@ class Refiner:
         settings: weights, device and the rest; the defaults suit most uses.
 
     Attributes:
-        settings: what was given.
+        settings: as given.
         weights: the loaded network with its card and digest.
-        rounds: how the patches of each round are cut.
-        core: how deep inside a mask the pixels lie that it keeps, see ``keep_core``.
+        passes: how each pass places and crops its patches.
+        limits: how much a segment may change.
+        predictor: the network on its devices.
 
     Raises:
-        BprError: the weights cannot be used, or the device is not there.
+        BprError: the weights cannot be used, or the device does not exist.
     """
 
     def __init__(self, settings: RefineSettings = RefineSettings()) -> None:  # noqa: B008 - frozen
         self.settings = settings
         self.weights = load_weights(settings.weights)
-        self.rounds = passes_of(self.weights.card, settings)
-        self.core = self.weights.card.core if settings.core is None else settings.core
-        self._bounds = Bounds(settings.max_area_change, settings.min_iou_with_coarse)
-        self._predictor = Predictor(self.weights, settings, settings.flip)
+        self.passes = passes_of(self.weights.card, settings)
+        self.limits = Limits.of(settings, self.weights.card)
+        self.predictor = Predictor(self.weights, settings, settings.flip)
 
-    @property
-    def devices(self) -> list[str]:
-        """Names of the devices in use."""
-        return [str(device) for device in self._predictor.devices]
-
-    @property
-    def backend(self) -> str:
-        """Name of the program that runs the network."""
-        return self._predictor.backend.name
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Names of the packages that this program consists of."""
-        return self._predictor.backend.packages
-
-    @property
-    def batch_size(self) -> int:
-        """Patches that are best predicted together. See ``Predictor``."""
-        return self._predictor.batch_size
-
-    @property
-    def pass_size(self) -> int:
-        """Patches of one forward pass. See ``Predictor``."""
-        return self._predictor.pass_size
-
-    def refine(self, image: NDArray[np.uint8], mask: NDArray[Pixel]) -> NDArray[Pixel]:
+    def refine(self, image: ByteArray, mask: NDArray[Pixel]) -> NDArray[Pixel]:
         """Refine one binary mask.
 
         Args:
@@ -89,18 +64,16 @@ class Refiner:
         """
         return self.refine_masks(image, [mask])[0]
 
-    def refine_masks(self, image: NDArray[np.uint8], masks: Sequence[NDArray[Pixel]]) -> list[NDArray[Pixel]]:
+    def refine_masks(self, image: ByteArray, masks: Sequence[NDArray[Pixel]]) -> list[NDArray[Pixel]]:
         """Refine several masks of one image, each for itself; they may overlap. See ``refine``."""
         check_image(image)
         for mask in masks:
             check_plane(mask, "mask")
         refined = self._refine(image, tuple(Mask.from_array(mask) for mask in masks))
-        if isinstance(refined, LabelMap):
-            raise TypeError("masks were refined to a label map")
         return [like(mask.to_array(), original) for mask, original in zip(refined, masks, strict=True)]
 
     def refine_labels(
-        self, image: NDArray[np.uint8], labels: NDArray[Pixel], ignore: Collection[int] = (255,)
+        self, image: ByteArray, labels: NDArray[Pixel], ignore: Collection[int] = (255,)
     ) -> NDArray[Pixel]:
         """Refine a label map: every label is refined as a mask, then each pixel takes the most confident label.
 
@@ -119,35 +92,22 @@ class Refiner:
         check_plane(labels, "label map")
         check_labels(labels)
         refined = self._refine(image, LabelMap(labels.astype(np.int32), frozenset(ignore)))
-        if not isinstance(refined, LabelMap):
-            raise TypeError("a label map was refined to masks")
         return refined.labels.astype(labels.dtype)
 
-    def cut(self, image: NDArray[np.uint8], prediction: Prediction) -> CutImage:
-        """First stage: patches along all boundaries. See ``stages.cut``."""
-        return cut(image, prediction, self.rounds[0])
-
-    def decide(self, patches: Patches) -> NDArray[np.uint8]:
-        """Second stage: the network. See ``Predictor.predict``."""
-        return self._predictor.predict(patches)
-
-    def paste(self, cut_image: CutImage, probabilities: NDArray[np.uint8]) -> PastedImage:
-        """Third stage: the refined prediction. See ``stages.paste``."""
-        return paste(cut_image, probabilities, self._bounds, self.core)
-
-    def cut_again(self, cut_image: CutImage, refined: Prediction, number: int) -> CutImage:
-        """First stage of round ``number`` (0 is the first): patches of what the round before made of an image."""
-        return cut(cut_image.image, refined, self.rounds[number], cut_image.origin)
-
-    def _refine(self, image: NDArray[np.uint8], prediction: Prediction) -> Prediction:
-        cut_image = self.cut(image, prediction)
-        for number in range(1, len(self.rounds)):
-            refined = self.paste(cut_image, self.decide(cut_image.patches)).prediction
-            cut_image = self.cut_again(cut_image, refined, number)
-        return self.paste(cut_image, self.decide(cut_image.patches)).prediction
+    def _refine(self, image: ByteArray, prediction: Refined) -> Refined:
+        """All passes over one image, one after the other."""
+        refined: Refined = prediction
+        current = ImagePass.begin(image, prediction, self.passes[0])
+        for number, how in enumerate(self.passes):
+            if number:
+                current = current.next(refined, how)
+            for batch in fill_batches([(None, current)], self.predictor.batch_size):
+                batch.hand_out(self.predictor.predict(batch.crop(how.input_size)))
+            refined = current.refine(self.limits).prediction
+        return refined
 
 
-def check_image(image: NDArray[np.uint8]) -> None:
+def check_image(image: ByteArray) -> None:
     """Refuse what is not an RGB image of 8 bits."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise BprError(f"the image has shape {image.shape} and dtype {image.dtype}; expected (H, W, 3) and uint8, RGB")
@@ -169,7 +129,7 @@ def check_labels(labels: NDArray[np.generic]) -> None:
         raise BprError(f"the label map holds labels from {lowest} to {highest}; expected 32-bit integers")
 
 
-def like(mask: NDArray[np.bool_], original: NDArray[Pixel]) -> NDArray[Pixel]:
+def like(mask: BoolArray, original: NDArray[Pixel]) -> NDArray[Pixel]:
     """The mask with the dtype and the foreground values of the original."""
     out = np.zeros_like(original)
     np.copyto(out, original, where=mask)

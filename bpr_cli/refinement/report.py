@@ -1,12 +1,20 @@
-"""What a refinement reports of itself, for people and for programs."""
+"""``run.json``: what a refinement states about itself.
+
+``python -m bpr_cli.refinement.report`` generates ``run.schema.json``, its JSON schema, from the data classes.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
+from bpr_cli.formats.settings import FORMATS, Task
 from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.environment import installed_versions, peak_memory
@@ -17,99 +25,167 @@ if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
 
 SCHEMA = Path(__file__).with_name("run.schema.json")
-"""JSON Schema of what ``dataclasses.asdict`` makes of a ``RefineSummary``."""
+"""JSON schema of what ``dataclasses.asdict`` makes of a ``RefineSummary``."""
 
 _LIBRARIES = ("torch", "numpy", "opencv-python", "pycocotools")
+
+Segments = Annotated[int, Meta(ge=0, description="Number of masks: instances, or labels or ids that are not void.")]
+Patches = Annotated[int, Meta(ge=0, description="Number of patches that the network predicted, over all passes.")]
+BoundaryMovement = Annotated[
+    float,
+    Meta(
+        ge=0,
+        description="Mean boundary displacement in pixels: the pixels that changed side, summed over segments, by the "
+        "length of the coarse boundaries.",
+    ),
+]
+AreaChange = Annotated[
+    float,
+    Meta(
+        ge=0,
+        description="How much areas grew or shrank, as a fraction: the pixels by which each segment's area differs "
+        "from its coarse area, summed over segments, by the sum of the coarse areas. What one segment gains and "
+        "another loses adds up.",
+    ),
+]
+KeptCoarse = Annotated[
+    int, Meta(ge=0, description="Number of segments left unrefined by max_area_change or min_iou_with_coarse.")
+]
+Seconds = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
 class WeightsUsed:
-    """Which weights refined: their name, network and the SHA-256 of their file."""
+    """Weights of the network."""
 
-    name: str
-    network: str
-    digest: str
+    name: Annotated[str, Meta(description="Their name, as their card states it.")]
+    network: Annotated[str, Meta(description="The network they are for.")]
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of their file, hexadecimal.")]
 
 
 @dataclass(frozen=True)
 class ItemSummary:
-    """What was done to one image; fields as in ``RefineSummary``."""
+    """What was done to one image."""
 
-    name: str
-    segments: int
-    patches: int
-    boundary_movement: float
-    area_change: float
-    kept_coarse: int
-    resumed: bool
+    name: Annotated[
+        str, Meta(description="Relative name of the file of its predictions, or the id of the image in COCO results.")
+    ]
+    segments: Segments
+    patches: Patches
+    boundary_movement: BoundaryMovement
+    area_change: AreaChange
+    kept_coarse: KeptCoarse
+    resumed: Annotated[bool, Meta(description="Whether an earlier process had written it.")]
 
 
 @dataclass(frozen=True)
 class RefineSummary:
-    """A finished refinement; every field is plain data, ready for JSON.
+    """What bpr refine prints with --json, and writes as run.json to the directory of its output when it is complete.
 
-    Attributes:
-        kind: what this is, for those who find it in a file.
-        versions: of bpr, Python and the packages that results depend on, by name.
-        output: where the refined predictions are.
-        format: of input and output.
-        task: instance, semantic or panoptic.
-        inputs: what was refined.
-        images: number of images written.
-        resumed: number of images among them that an earlier start had written.
-        segments: number of masks in them.
-        patches: number of patches decided.
-        boundary_movement: mean distance that boundaries moved, in pixels.
-        area_change: how much areas grew or shrank, as a fraction of the coarse area, see ``RefinementStats``.
-        kept_coarse: number of segments that keep their coarse masks because of a bound.
-        seconds: busy seconds by stage, summed over threads.
-        elapsed: seconds from start to end.
-        peak_memory: the most memory that the process has had at a time, in bytes; None where the system does not tell.
-        devices: where the network ran.
-        backend: what ran it there; its precision is in the settings.
-        weights: which weights.
-        settings: all settings.
-        failures: items that could not be refined, and why.
-        items: what was done to each image written, in the order of the input.
+    Refinement is deterministic, so there is no seed: the same version, settings, weights, devices and inputs give the
+    same files. Two such refinements differ only in seconds, elapsed and peak_memory, and in resumed if one resumes the
+    other. In names that are not valid UTF-8, each invalid byte appears as the code point U+DC00 plus its value.
     """
 
-    kind: str
-    versions: dict[str, str]
-    output: str
-    format: str
-    task: str
-    inputs: SetInputs | None
-    images: int
-    resumed: int
-    segments: int
-    patches: int
-    boundary_movement: float
-    area_change: float
-    kept_coarse: int
-    seconds: dict[str, float]
-    elapsed: float
-    peak_memory: int | None
-    devices: list[str]
-    backend: str
-    weights: WeightsUsed
-    settings: RefineSettings
-    failures: list[Failure]
-    items: list[ItemSummary]
+    kind: Annotated[
+        str,
+        Meta(
+            description="Distinguishes this document from predictions, which may be called run.json too.",
+            extra_json_schema={"const": REPORT_KIND},
+        ),
+    ]
+    versions: Annotated[
+        dict[str, str],
+        Meta(
+            description="Versions of bpr, python, torch, numpy, opencv-python and pycocotools; of openvino and onnx if "
+            "openvino ran the network."
+        ),
+    ]
+    output: Annotated[str, Meta(description="File or directory of the refined predictions, as given.")]
+    format: Annotated[str, Meta(description="Format of input and output.", extra_json_schema={"enum": list(FORMATS)})]
+    task: Annotated[
+        str, Meta(description="Kind of segmentation.", extra_json_schema={"enum": [task.value for task in Task]})
+    ]
+    inputs: Annotated[
+        SetInputs | None,
+        Meta(description="What was refined; null if a program passed predictions that it had not opened from files."),
+    ]
+    images: Annotated[
+        int, Meta(ge=0, description="Number of images whose refined predictions are in the output: of the items.")
+    ]
+    resumed: Annotated[int, Meta(ge=0, description="Number of images among them that an earlier process had written.")]
+    segments: Segments
+    patches: Patches
+    boundary_movement: BoundaryMovement
+    area_change: AreaChange
+    kept_coarse: KeptCoarse
+    seconds: Annotated[
+        dict[str, Seconds],
+        Meta(
+            description="Busy seconds by stage, summed over threads, without images that an earlier process wrote: "
+            "read (predictions and images), cut (finding boundaries and cropping patches), network, paste and write."
+        ),
+    ]
+    elapsed: Annotated[
+        Seconds, Meta(description="Seconds from the first image to the last file, without loading the weights.")
+    ]
+    peak_memory: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Peak memory of the process in bytes; null if the operating system does not state it."),
+    ]
+    devices: Annotated[
+        Annotated[list[str], Meta(min_length=1)], Meta(description="Where the network ran, such as cpu or cuda:0.")
+    ]
+    backend: Annotated[
+        str,
+        Meta(
+            description="The inference engine that ran the network.",
+            extra_json_schema={"enum": ["pytorch", "openvino"]},
+        ),
+    ]
+    weights: Annotated[WeightsUsed, Meta(description="Weights of the network.")]
+    settings: Annotated[
+        RefineSettings,
+        Meta(description="The options of bpr refine or their defaults; null: from the weights, or no limit."),
+    ]
+    failures: Annotated[
+        list[Failure],
+        Meta(description="Images that could not be refined, in the order of the input; they are not in the output."),
+    ]
+    items: Annotated[
+        list[ItemSummary],
+        Meta(description="What was done to each image that is in the output, in the order of the input."),
+    ]
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of ``run.json``: every field of every object is there, and no other."""
+    schema = msgspec.json.schema(RefineSummary)
+    definitions: dict[str, Any] = schema["$defs"]
+    for definition in definitions.values():
+        definition["description"] = " ".join(definition["description"].split())
+        definition["required"] = list(definition["properties"])
+        definition["additionalProperties"] = False
+        for field in definition["properties"].values():
+            field.pop("default", None)
+    summary = definitions.pop("RefineSummary")
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **summary, "title": "A refinement by bpr", "$defs": definitions}
 
 
 def weights_used(refiner: Refiner) -> WeightsUsed:
-    """Which weights a refiner has loaded."""
+    """The weights that a refiner has loaded."""
     weights = refiner.weights
     return WeightsUsed(weights.card.name, weights.card.network, weights.digest)
 
 
 def versions_used(refiner: Refiner) -> dict[str, str]:
-    """Versions of bpr, of Python and of the packages that a refiner's results depend on, by name."""
-    return installed_versions((*_LIBRARIES, *refiner.packages))
+    """Versions of bpr, Python and the packages that a refiner's results depend on, by name."""
+    return installed_versions((*_LIBRARIES, *refiner.predictor.backend.packages))
 
 
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
-    """Put together what is known after a refinement."""
+    """The summary of a refinement."""
     return RefineSummary(
         kind=REPORT_KIND,
         versions=versions_used(refiner),
@@ -119,28 +195,32 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         inputs=predictions.inputs,
         images=result.written,
         resumed=len(result.resumed),
-        **_figures(result.movement),
+        **_rounded(result.stats),
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         peak_memory=peak_memory(),
-        devices=refiner.devices,
-        backend=refiner.backend,
+        devices=[str(device) for device in refiner.predictor.devices],
+        backend=refiner.predictor.backend.name,
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=result.failures,
         items=[
-            ItemSummary(name=name, **_figures(movement), resumed=name in result.resumed)
-            for name, movement in result.items.items()
+            ItemSummary(name=name, **_rounded(stats), resumed=name in result.resumed)
+            for name, stats in result.items.items()
         ],
     )
 
 
-def _figures(movement: RefinementStats) -> dict[str, Any]:
-    """What is told of the segments of one image, or of all."""
+def _rounded(stats: RefinementStats) -> dict[str, Any]:
+    """What is stated about the segments of one image, or of all."""
     return {
-        "segments": movement.segments,
-        "patches": movement.patches,
-        "boundary_movement": round(movement.pixels, 4),
-        "area_change": round(movement.area_change, 6),
-        "kept_coarse": movement.kept_coarse,
+        "segments": stats.segments,
+        "patches": stats.patches,
+        "boundary_movement": round(stats.displacement, 4),
+        "area_change": round(stats.area_change, 6),
+        "kept_coarse": stats.kept_coarse,
     }
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n")

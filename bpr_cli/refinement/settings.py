@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches import Scheme
 from bpr_cli.settings import Count, Fraction, NonNegative, option
 from bpr_cli.system.threads import default_workers
-from bpr_cli.weights.card import Scales
+from bpr_cli.weights.card import Scales, WeightsCard
 
 LIMITS = "Bounds"
 
@@ -70,3 +71,54 @@ class RefineSettings(InferenceSettings):
     def has_limits(self) -> bool:
         """Whether masks that change too much stay unrefined."""
         return self.max_area_change is not None or self.min_iou_with_coarse is not None
+
+
+@dataclass(frozen=True)
+class PassSettings:
+    """How one pass over an image places and crops its patches.
+
+    Attributes:
+        patch_size: side of the boxes in pixels; those of the scheme ``instance`` have the sizes of their masks.
+        min_patch_size: side of the boxes along the smallest masks, see ``side_along``.
+        padding: context around a box of ``patch_size``, in pixels; around others it is in proportion.
+        input_size: side T that patch and context are resized to.
+        nms_threshold: see ``RefineSettings``.
+        scheme: see ``RefineSettings``.
+        preliminary: another pass follows; this one refines only segments that are safe with its larger patches.
+    """
+
+    patch_size: int
+    min_patch_size: int
+    padding: int
+    input_size: int
+    nms_threshold: float
+    scheme: Scheme = "dense"
+    preliminary: bool = False
+
+    def side_along(self, area: int) -> int:
+        """Side of the boxes along a mask: half the square root of its area, within the two sizes.
+
+        A box as large as an object would show it small, and its neighbours with it.
+
+        Args:
+            area: of the mask, in pixels.
+        """
+        return min(self.patch_size, max(self.min_patch_size, round(math.sqrt(area) / 2)))
+
+
+def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings, ...]:
+    """The passes that the settings state, or else the weights."""
+    scales = settings.scales or card.scales
+    smallest = card.min_patch_size or card.patch_size
+    return tuple(
+        PassSettings(
+            patch_size=max(1, round(card.patch_size * scale)),
+            min_patch_size=max(1, round(smallest * scale)),
+            padding=round(card.padding * scale),
+            input_size=card.input_size,
+            nms_threshold=settings.nms_threshold,
+            scheme=settings.scheme,
+            preliminary=number < len(scales),
+        )
+        for number, scale in enumerate(scales, start=1)
+    )

@@ -357,13 +357,13 @@ def plain(figures: Figures) -> dict[str, tuple[float | None, float | None]]:
 
 def milliseconds_a_patch(refiner: Refiner) -> float:
     """CPU time of the network alone, on noise."""
-    side, count = refiner.rounds[0].input_size, refiner.batch_size
+    side, count = refiner.weights.card.input_size, refiner.predictor.batch_size
     noise = np.random.default_rng(0).integers(0, 256, (count, side, side, 4), np.uint8)
     patches = Patches(noise[..., :3], noise[..., 3] & 1)
-    refiner.decide(patches)
+    refiner.predictor.predict(patches)
     began = time.process_time()
     for _ in range(TIMED_PASSES):
-        refiner.decide(patches)
+        refiner.predictor.predict(patches)
     return 1000 * (time.process_time() - began) / (TIMED_PASSES * count)
 
 

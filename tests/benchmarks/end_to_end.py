@@ -50,7 +50,8 @@ def end_to_end_rows(data: Path, rounds: int = 2, maps: int = 2) -> list[Row]:
 def _against_network(title: str, chosen: SpeedSet, out: Path, rounds: int) -> list[Row]:
     refiner = Refiner(RefineSettings(device="cpu"))
     batches: list[Patches] = []
-    decide = refiner.decide
+    predictor = refiner.predictor
+    predict = predictor.predict
 
     def refine() -> None:
         predictions = chosen.open()
@@ -60,11 +61,11 @@ def _against_network(title: str, chosen: SpeedSet, out: Path, rounds: int) -> li
 
     def bare() -> None:
         for patches in batches:
-            decide(patches)
+            predict(patches)
 
-    refiner.decide = lambda patches: batches.append(patches) or decide(patches)  # type: ignore[method-assign]
+    predictor.predict = lambda patches: batches.append(patches) or predict(patches)  # type: ignore[method-assign]
     refine()
-    refiner.decide = decide  # type: ignore[method-assign]
+    predictor.predict = predict  # type: ignore[method-assign]
     whole, network = best([refine, bare], rounds)
     beside = f"{sum(map(len, batches))} patches through the network"
     ratio = whole[0] / network[0]

@@ -28,10 +28,10 @@ from speed_set import SpeedSet, instances, label_maps
 
 from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import LabelMap, Prediction
-from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import cut, paste
-from bpr_cli.refinement.passes import Pass, passes_of
-from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.refinement.batches import fill_batches
+from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.limits import Limits
+from bpr_cli.refinement.settings import PassSettings, RefineSettings, passes_of
 from bpr_cli.weights.files import load_weights
 
 BATCH = RefineSettings().batch_size
@@ -54,7 +54,7 @@ class Case:
 
 def extraction_rows(data: Path, rounds: int = 3) -> list[Row]:
     """CPU milliseconds an instance and a label map."""
-    how = round_of_weights()
+    how = pass_of_weights()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -91,20 +91,22 @@ def extraction_rows(data: Path, rounds: int = 3) -> list[Row]:
     ]
 
 
-def round_of_weights() -> Pass:
-    """How the default weights have patches cut."""
+def pass_of_weights() -> PassSettings:
+    """How the default weights have patches cropped."""
     settings = RefineSettings()
     return passes_of(load_weights(settings.weights).card, settings)[-1]
 
 
-def cases_of(chosen: SpeedSet, how: Pass) -> Iterator[Case]:
+def cases_of(chosen: SpeedSet, how: PassSettings) -> Iterator[Case]:
     """All images of a set; label maps with more classes."""
     predictions = chosen.open()
     for item in predictions.items:
         image, prediction = read_image(item.image), predictions.read(item)
         if isinstance(prediction, LabelMap):
             prediction = more_classes(prediction)
-        yield Case(image, prediction, answers_for(cut(image, prediction, how).patches.mask, how))
+        current = ImagePass.begin(image, prediction, how)
+        (batch,) = fill_batches([(None, current)], len(current))
+        yield Case(image, prediction, answers_for(batch.crop(how.input_size).mask, how))
 
 
 def more_classes(prediction: LabelMap) -> LabelMap:
@@ -115,7 +117,7 @@ def more_classes(prediction: LabelMap) -> LabelMap:
     return LabelMap(labels, prediction.void)
 
 
-def answers_for(masks: np.ndarray, how: Pass) -> np.ndarray:
+def answers_for(masks: np.ndarray, how: PassSettings) -> np.ndarray:
     """The coarse masks of patches, uint8 (P, T, T), without their context and with soft edges: uint8 (P, S, S)."""
     whole = how.patch_size + 2 * how.padding
     inner = slice(how.padding, how.padding + how.patch_size)
@@ -123,12 +125,14 @@ def answers_for(masks: np.ndarray, how: Pass) -> np.ndarray:
     return np.stack(soft)
 
 
-def refine(case: Case, how: Pass) -> None:
+def refine(case: Case, how: PassSettings) -> None:
     """All that refinement does with arrays, but for the network."""
-    cut_image = cut(case.image, case.prediction, how)
-    for start in range(0, len(cut_image), BATCH):
-        cut_image.crop_into(Patches.empty(min(BATCH, len(cut_image) - start), how.input_size), start)
-    paste(cut_image, case.answers)
+    current, done = ImagePass.begin(case.image, case.prediction, how), 0
+    for batch in fill_batches([(None, current)], BATCH):
+        batch.crop(how.input_size)
+        batch.hand_out(case.answers[done : done + len(batch)])
+        done += len(batch)
+    current.refine(Limits())
 
 
 def as_scripts_do(image_file: Path, mask: np.ndarray, folder: Path) -> np.ndarray:

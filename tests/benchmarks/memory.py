@@ -55,7 +55,7 @@ def _refine(chosen: SpeedSet, out: Path, by_network: bool) -> float:
     refiner = Refiner(RefineSettings(device="cpu"))
     if not by_network:
         side = refiner.weights.card.patch_size
-        refiner.decide = lambda patches: np.zeros((len(patches), side, side), np.uint8)  # type: ignore[method-assign]
+        refiner.predictor.predict = lambda patches: np.zeros((len(patches), side, side), np.uint8)  # type: ignore[method-assign]
     predictions = chosen.open()
     result = refine_predictions(refiner, predictions, predictions.writer(out))
     if result.failures:

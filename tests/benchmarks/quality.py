@@ -237,7 +237,7 @@ def refine_and_measure(source: Source, data: Path, refiner: Refiner, limit: int 
         result = refine_predictions(refiner, predictions, predictions.writer(out))
         cpu_seconds = time.process_time() - began
         figures = measure(source, data, out, part=limit is not None)
-    patches, network_seconds = result.movement.patches, result.seconds["network"]
+    patches, network_seconds = result.stats.patches, result.seconds["network"]
     return Refined(source.name, result.written, patches, result.elapsed, network_seconds, cpu_seconds, figures)
 
 

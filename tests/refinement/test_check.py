@@ -3,6 +3,7 @@ import pytest
 
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.check import Workload, estimate, seconds_per_patch, workload
+from bpr_cli.refinement.image import ImagePass, segments_of
 from bpr_cli.system.environment import peak_memory
 from tests.inference.engines import blob, picture
 
@@ -12,18 +13,18 @@ LABELS = LabelMap(sum(blob(SIZE, seed).astype(np.int32) for seed in range(3)), f
 
 
 @pytest.mark.parametrize("prediction", [MASKS, LABELS, (), LabelMap(np.full(SIZE, 3, np.int32), frozenset({3}))])
-def test_segments_and_patches_are_those_that_are_cut(refiner, prediction):
-    counted = workload(refiner, prediction, SIZE)
-    cut_image = refiner.cut(picture(SIZE), prediction)
-    assert (counted.segments, counted.patches) == (len(cut_image.segments), len(cut_image))
-    held = cut_image.image.nbytes + len(cut_image) * 16**2
+def test_segments_and_patches_are_those_that_are_cropped(refiner, prediction):
+    counted = workload(refiner, segments_of(prediction, SIZE), SIZE)
+    image_pass = ImagePass.begin(picture(SIZE), prediction, refiner.passes[0])
+    assert (counted.segments, counted.patches) == (len(image_pass.outlines), len(image_pass))
+    held = image_pass.image.nbytes + len(image_pass) * 16**2
     assert held <= counted.memory <= held + 4 * LABELS.labels.nbytes
 
 
-def test_patches_of_all_rounds_are_counted(make_refiner):
-    rounds, first, last = (make_refiner(scales=scales) for scales in ((2.0, 1.0), (2.0,), (1.0,)))
-    mask = MASKS[:1]
-    patches = [workload(each, mask, SIZE).patches for each in (rounds, first, last)]
+def test_patches_of_all_passes_are_counted(make_refiner):
+    both, first, last = (make_refiner(scales=scales) for scales in ((2.0, 1.0), (2.0,), (1.0,)))
+    mask = segments_of(MASKS[:1], SIZE)
+    patches = [workload(each, mask, SIZE).patches for each in (both, first, last)]
     assert patches[0] == patches[1] + patches[2]
 
 
@@ -36,10 +37,10 @@ def test_time_follows_the_patches_and_memory_the_largest_image(refiner):
 
 def test_full_passes_are_timed(refiner, monkeypatch):
     seen = []
-    decide = refiner.decide
-    monkeypatch.setattr(refiner, "decide", lambda patches: seen.append(len(patches)) or decide(patches))
+    predict = refiner.predictor.predict
+    monkeypatch.setattr(refiner.predictor, "predict", lambda patches: seen.append(len(patches)) or predict(patches))
     assert seconds_per_patch(refiner) > 0
-    assert seen == [refiner.pass_size] * 4
+    assert seen == [refiner.predictor.pass_size] * 4
 
 
 def test_peak_memory_only_grows():

@@ -9,6 +9,7 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.settings import Task
+from bpr_cli.inference.predictor import Predictor
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.refinement import pipeline as module
 from bpr_cli.refinement.pipeline import refine_predictions
@@ -134,17 +135,17 @@ def test_every_item_is_refined_as_alone(run, refiner):
 
 
 @pytest.mark.parametrize("scales", [(0.5, 1.0), (0.25, 0.5, 1.0)])
-def test_rounds_follow_each_other_as_for_arrays(run, make_refiner, scales):
-    """Also for images whose segments sit out the first rounds, and for those that have none."""
+def test_passes_follow_each_other_as_for_arrays(run, make_refiner, scales):
+    """Also for images whose segments take no part in the first passes, and for those that have none."""
     predictions = mixed(10)
     result = run(predictions, workers=2, batch_size=8, scales=scales, nms_threshold=0.4)
     assert (result.written, result.failures) == (10, [])
-    rounds, last = make_refiner(scales=scales, nms_threshold=0.4), make_refiner(nms_threshold=0.4)
+    passes, last = make_refiner(scales=scales, nms_threshold=0.4), make_refiner(nms_threshold=0.4)
     moved = 0
     for index, (name, prediction) in enumerate(predictions.items()):
         image, written = picture(SIZE, index), run.world.kept.written[name]
         for one, alone, other in zip(
-            plain(written), refined(rounds, image, prediction), refined(last, image, prediction), strict=True
+            plain(written), refined(passes, image, prediction), refined(last, image, prediction), strict=True
         ):
             np.testing.assert_array_equal(one, alone)
             moved += int((one != other).sum())
@@ -158,7 +159,7 @@ def refined(refiner: Refiner, image: np.ndarray, prediction: Prediction) -> list
 
 
 @pytest.mark.timeout(60)
-def test_rounds_do_not_hold_more_images_than_their_look_ahead(run):
+def test_passes_do_not_hold_more_images_than_their_look_ahead(run):
     result = run(outlines(24), workers=1, batch_size=8, scales=(1.0, 1.0), nms_threshold=0.4)
     assert (result.written, run.world.in_flight) == (24, 0)
     assert run.world.most_in_flight <= 3 * (module.LOOK_AHEAD + 1) + 4
@@ -166,9 +167,9 @@ def test_rounds_do_not_hold_more_images_than_their_look_ahead(run):
 
 def test_the_summary_adds_up(run):
     result = run(mixed(5))
-    assert result.movement.segments == 3 + 2 + 1 + 1
-    assert result.movement.patches > 0
-    assert result.movement.pixels > 0
+    assert result.stats.segments == 3 + 2 + 1 + 1
+    assert result.stats.patches > 0
+    assert result.stats.displacement > 0
     assert set(result.seconds) == {"read", "cut", "network", "paste", "write"}
     assert all(seconds >= 0 for seconds in result.seconds.values())
     assert result.elapsed >= result.seconds["network"] > 0
@@ -195,7 +196,7 @@ def test_images_without_boundary_are_written_as_they_are(run):
     labels = LabelMap(np.full(SIZE, 3, np.int32), frozenset())
     predictions = {"a": (full, empty), "b": labels, "c": ()}
     result = run(predictions)
-    assert (result.written, result.movement.changed, result.movement.patches) == (3, 0, 0)
+    assert (result.written, result.stats.changed, result.stats.patches) == (3, 0, 0)
     for name, prediction in predictions.items():
         for one, other in zip(plain(run.world.kept.written[name]), plain(prediction), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -249,7 +250,7 @@ def test_errors_of_the_network_come_through_and_leave_no_thread(run, monkeypatch
     def explode(self, patches):
         raise BprError("cpu has not enough memory for one patch")
 
-    monkeypatch.setattr(module.Refiner, "decide", explode)
+    monkeypatch.setattr(Predictor, "predict", explode)
     with pytest.raises(BprError, match="not enough memory"):
         run(outlines(20), workers=3)
 
@@ -279,21 +280,40 @@ def test_memory_does_not_grow_with_the_number_of_images(run, monkeypatch, worker
     assert run.world.most_in_flight <= 2 * (module.LOOK_AHEAD * workers + 1) + 2
 
 
-def test_progress_is_told_while_the_network_is_busy(run, monkeypatch):
+def test_progress_is_reported_while_the_network_is_busy(run, monkeypatch):
     """Not only when the queue of images being written is full."""
-    told: list[Item] = []
-    told_before: list[int] = []
-    slow_down(monkeypatch, 0.02, lambda: told_before.append(len(told)))
-    run(outlines(6), on_item=told.append, workers=4, batch_size=8)
-    assert told_before[-1] > 0
+    reported: list[Item] = []
+    reported_before: list[int] = []
+    slow_down(monkeypatch, 0.02, lambda: reported_before.append(len(reported)))
+    run(outlines(6), on_item=reported.append, workers=4, batch_size=8)
+    assert reported_before[-1] > 0
 
 
 def slow_down(monkeypatch, seconds: float, before=lambda: None) -> None:
-    decide = module.Refiner.decide
+    predict = Predictor.predict
 
     def slowly(self, patches):
         before()
         time.sleep(seconds)
-        return decide(self, patches)
+        return predict(self, patches)
 
-    monkeypatch.setattr(module.Refiner, "decide", slowly)
+    monkeypatch.setattr(Predictor, "predict", slowly)
+
+
+def test_seconds_add_up_over_threads_and_errors():
+    watch = module.Stopwatch(("read", "cut"))
+
+    def busy() -> None:
+        with watch("read"):
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert watch.seconds["read"] >= 0.08
+    assert watch.seconds["cut"] == 0
+    with pytest.raises(ZeroDivisionError), watch("cut"):
+        _ = 1 / int(time.sleep(0.001) or 0)
+    assert watch.seconds["cut"] > 0

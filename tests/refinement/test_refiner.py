@@ -163,12 +163,12 @@ def test_labels_beyond_32_bits_are_refused(refiner, label):
         refiner.refine_labels(picture(SIZE), labels)
 
 
-def test_the_refiner_tells_what_it_uses(make_refiner, weights_of):
+def test_the_refiner_states_what_it_uses(make_refiner, weights_of):
     refiner = make_refiner()
-    assert refiner.devices == ["cpu"]
+    assert [str(device) for device in refiner.predictor.devices] == ["cpu"]
     assert refiner.weights.path == weights_of("unet-s")
-    assert refiner.batch_size == 64
-    assert make_refiner(batch_size=3).batch_size == 8
+    assert refiner.predictor.batch_size == 64
+    assert make_refiner(batch_size=3).predictor.batch_size == 8
 
 
 def test_weights_that_are_not_there(tmp_path):

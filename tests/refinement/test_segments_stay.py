@@ -1,4 +1,4 @@
-"""Whatever the network decides, the files keep every segment, its id and its place in the order."""
+"""Whatever the network predicts, the files keep every segment, its id and its place in the order."""
 
 import json
 
@@ -22,17 +22,17 @@ for number, plane in zip((700, 70_000, 12, 9), PLANES, strict=True):
 
 @pytest.fixture(params=["nothing", "everything", "noise"])
 def stubborn(request, make_refiner, monkeypatch):
-    """A refiner of two rounds whose network does not look."""
+    """A refiner of two passes whose network does not look."""
     refiner = make_refiner(scales=(2.0, 1.0))
     random = np.random.default_rng(3)
 
-    def decide(patches):
+    def predict(patches):
         shape = (len(patches), 16, 16)
         if request.param == "noise":
             return random.integers(0, 256, shape).astype(np.uint8)
         return np.full(shape, 0 if request.param == "nothing" else 255, np.uint8)
 
-    monkeypatch.setattr(refiner, "decide", decide)
+    monkeypatch.setattr(refiner.predictor, "predict", predict)
     return refiner
 
 

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.refinement.settings import PassSettings, RefineSettings, passes_of
+from bpr_cli.weights.card import WeightsCard
+
+CARD = WeightsCard("small", "fake", patch_size=32, padding=16, input_size=128, scales=(4.0, 1.0))
 
 
 @pytest.mark.parametrize("threshold", [0, 0.25, 0.55, 0.999])
@@ -36,3 +41,27 @@ def test_thresholds_in_range(threshold):
 def test_values_out_of_range_are_named(setting, value):
     with pytest.raises(BprError, match=f"{setting} is .*expected"):
         RefineSettings(**{setting: value})
+
+
+def test_passes_are_those_of_the_weights():
+    assert passes_of(CARD, RefineSettings(nms_threshold=0.4)) == (
+        PassSettings(
+            patch_size=128, min_patch_size=128, padding=64, input_size=128, nms_threshold=0.4, preliminary=True
+        ),
+        PassSettings(
+            patch_size=32, min_patch_size=32, padding=16, input_size=128, nms_threshold=0.4, preliminary=False
+        ),
+    )
+
+
+def test_patches_of_small_masks_shrink_in_every_pass():
+    far, near = passes_of(replace(CARD, min_patch_size=16), RefineSettings(scales=(2.0, 1.0)))
+    assert (far.min_patch_size, far.patch_size, near.min_patch_size, near.patch_size) == (32, 64, 16, 32)
+    assert [near.side_along(side**2) for side in (0, 1, 32, 34, 50, 64, 66, 1000)] == [16, 16, 16, 17, 25, 32, 32, 32]
+    (plain,) = passes_of(CARD, RefineSettings(scales=(1.0,)))
+    assert [plain.side_along(area) for area in (0, 1, 10**6)] == [32, 32, 32]
+
+
+def test_settings_overrule_the_weights():
+    (only,) = passes_of(CARD, RefineSettings(scales=(0.5,), scheme="grid"))
+    assert only == PassSettings(16, 16, padding=8, input_size=128, nms_threshold=0.25, scheme="grid", preliminary=False)
