@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +46,12 @@ Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Sho
 class Command(TyperCommand):
     """A command with a help text of headings and two columns."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - of Click or, by version, of Typer's copy
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - of Click or, by version, of Typer's copy
+        """Read the arguments."""
+        convert_on_demand(self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as above
         """``[OPTIONS]`` and the names of the arguments."""
         return ["[OPTIONS]", *(argument_name(each) for each in self.get_params(ctx) if is_argument(each))]
 
@@ -62,6 +68,7 @@ class Group(TyperGroup):
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), color=ctx.color)
             ctx.exit(2)
+        convert_on_demand(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
@@ -80,6 +87,19 @@ def app_of(function: Callable[..., None], examples: str, summary: str | None = N
     app = typer.Typer(add_completion=False)
     app.command(cls=Command, epilog=examples, help=summary)(function)
     return app
+
+
+def convert_on_demand(parameters: Iterable[Any]) -> None:
+    """Leave alone what the user did not give, and everything while a shell completes a command.
+
+    To convert a value, even None, Typer imports pydantic, which takes longer than a help text or a completion.
+    """
+    for parameter in parameters:
+        parameter.process_value = partial(_process_value, parameter, parameter.process_value)
+
+
+def _process_value(parameter: Any, convert: Callable[..., Any], ctx: Any, value: Any) -> Any:  # noqa: ANN401
+    return value if ctx.resilient_parsing or (value is None and not parameter.required) else convert(ctx, value)
 
 
 def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401

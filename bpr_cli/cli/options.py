@@ -13,7 +13,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -49,15 +49,19 @@ class OptionsOf:
     Attributes:
         kind: the settings class whose fields become options.
         only: names of the fields to take; empty for all.
+        changes: whether what the user does not set keeps a value that is not the default of the class, so that help
+            texts tell no default, and every switch can be turned off too.
     """
 
     kind: type[Settings]
     only: tuple[str, ...] = ()
+    changes: bool = False
 
     @property
     def options(self) -> list[FieldOption]:
         """The options, in the order of the fields."""
-        return [each for each in options_of(self.kind) if not self.only or each.name in self.only]
+        chosen = [each for each in options_of(self.kind) if not self.only or each.name in self.only]
+        return [replace(each, default=MISSING) for each in chosen] if self.changes else chosen
 
     def take(self, values: dict[str, Any]) -> dict[str, Any]:
         """Remove from ``values`` what Typer read for these options, and give what the user set."""

@@ -12,13 +12,15 @@ from typing import Annotated
 from msgspec import Meta
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.settings import Fraction, Settings, build
+from bpr_cli.settings import Fraction, Settings, build, option
 
 CARD_VERSION = 1
 """Raised when a reader of the version before would misunderstand a card."""
 
 REQUIRED = {"name", "network", "patch_size", "padding", "input_size", "mean", "std"}
 """Keys that the JSON of every card has; the others came later and have defaults."""
+
+PANEL = "Card"
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -37,47 +39,61 @@ class WeightsCard(Settings):
     """Settings and origin of trained weights. A card that exists is valid.
 
     Attributes:
-        name: what messages and reports call the weights, 1 to 200 printable characters.
-        network: a name in the registry of networks.
-        patch_size: side of the box that is written back, in image pixels.
-        min_patch_size: along a small mask, patches shrink down to this side, and their context in proportion; None:
-            they keep their size. Patches of label maps never shrink.
-        padding: context around that box, in image pixels. The network sees it; it is not written back.
-        input_size: side T that patch and context are resized to, in pixels.
         mean: of R, G, B on the scale 0..255, subtracted before ``std`` divides. By default ImageNet's (paper).
         std: see ``mean``.
-        mask_patch: whether the network sees the coarse mask; without, it gets zeros instead (paper, Table 2).
-        scales: one number for each pass of refinement: how many times as large its patches and their context are. The
-            last pass should see every pixel.
-        flip: average the predictions for each patch and its mirror image.
-        core: masks keep the pixels that are farther from their boundary than this fraction of the square root of their
-            area; 1: no such pixels.
-        training_data: what the weights were trained on.
         metrics: scores on held-out data, by name.
-        licence: under which the weights may be used.
-        description: what the weights are for.
         recipe: how they were trained.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
     """
 
-    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    name: Annotated[str, Meta(min_length=1, max_length=200), option("Name in messages and reports", panel=PANEL)]
     network: str
-    patch_size: Annotated[int, Meta(ge=4, le=2048)] = 64
-    min_patch_size: Annotated[int, Meta(ge=4, le=2048)] | None = None
-    padding: Annotated[int, Meta(ge=0, le=1024)] = 0
-    input_size: Annotated[int, Meta(ge=INPUT_STEP, le=1024, multiple_of=INPUT_STEP)] = 128
+    patch_size: Annotated[
+        int, Meta(ge=4, le=2048), option("Side of the box that is written back, in image pixels", panel=PANEL)
+    ] = 64
+    min_patch_size: Annotated[
+        Annotated[int, Meta(ge=4, le=2048)] | None,
+        option(
+            "Side down to which patches, and their context with them, shrink along small masks; patches of label maps "
+            "never shrink",
+            panel=PANEL,
+        ),
+    ] = None
+    padding: Annotated[
+        int,
+        Meta(ge=0, le=1024),
+        option("Context around that box, in image pixels: seen by the network, not written back", panel=PANEL),
+    ] = 0
+    input_size: Annotated[
+        int,
+        Meta(ge=INPUT_STEP, le=1024, multiple_of=INPUT_STEP),
+        option(f"Side that patch and context are resized to, a multiple of {INPUT_STEP}", panel=PANEL),
+    ] = 128
     mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
     std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
-    mask_patch: bool = True
-    scales: Scales = (1.0,)
-    flip: bool = False
-    core: Fraction = 1.0
-    training_data: str = ""
+    mask_patch: Annotated[
+        bool, option("Show the network the coarse mask; without, it gets zeros (paper, Table 2)", panel=PANEL)
+    ] = True
+    scales: Annotated[
+        Scales,
+        option("Patch scale of each pass, coarse to fine, e.g. 2,1; the last pass should see every pixel", panel=PANEL),
+    ] = (1.0,)
+    flip: Annotated[bool, option("Average predictions for each patch and its mirror image", panel=PANEL)] = False
+    core: Annotated[
+        Fraction,
+        option(
+            "Keep interior pixels: those farther than CORE x sqrt(area) from the boundary never become background; 1 "
+            "turns this off",
+            panel=PANEL,
+            metavar="CORE",
+        ),
+    ] = 1.0
+    training_data: Annotated[str, option("Training data", panel=PANEL)] = ""
     metrics: dict[str, Metric] = field(default_factory=dict, hash=False)
-    licence: str = ""
-    description: str = ""
+    licence: Annotated[str, option("License of the weights", panel=PANEL)] = ""
+    description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
 
     def __post_init__(self) -> None:
