@@ -7,7 +7,6 @@ the corpus; ``--replay FILE`` runs that input again.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import tempfile
 import warnings
@@ -32,7 +31,7 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["bpr_cli"]):
-        from tests.fuzz.harness import Harness
+        from tests.fuzz.harness import SEPARATOR, Harness
         from tests.fuzz.targets import TARGETS
 
     if given.target not in TARGETS:
@@ -44,10 +43,12 @@ def main() -> None:
             return
         corpus = given.findings / given.target.replace(" ", "-")
         corpus.mkdir(parents=True, exist_ok=True)
-        for seed in harness.seeds():
-            (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)
+        seed = SEPARATOR.join(harness.valid.values())
+        (corpus / "valid").write_bytes(seed)
         options = {
             "max_total_time": round(60 * given.minutes),
+            "max_len": 2 * len(seed),
+            "len_control": 0,
             "timeout": SLOWEST,
             "rss_limit_mb": MEMORY,
             "artifact_prefix": f"{given.findings}/",

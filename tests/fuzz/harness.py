@@ -1,7 +1,6 @@
-"""What fuzzing is: a target reads valid files of which one was damaged, and may fail with nothing but a BprError.
+"""What fuzzing is: a target reads damaged files, and may fail with nothing but a BprError.
 
-A sample is the content of files by relative path. The input of a fuzzer is one byte that names a file of the valid
-sample, followed by the content that this file has instead.
+A sample is the content of files by relative path. The input of a fuzzer is the content of all files in one piece.
 """
 
 from __future__ import annotations
@@ -25,6 +24,9 @@ MEMORY = 2 << 30
 """Bytes of address space that may be taken beyond those in use before."""
 
 LONGEST_MESSAGE = 8000
+
+SEPARATOR = b"\n=== next file ===\n"
+"""Stands between the files in the input of a fuzzer."""
 
 Sample = dict[str, bytes]
 
@@ -59,20 +61,14 @@ class Harness:
         self._write(self.valid)
         target.read(self._input)
 
-    def seeds(self) -> list[bytes]:
-        """The inputs that leave the valid sample as it is, one for each file."""
-        return [bytes([number]) + content for number, content in enumerate(self.valid.values())]
-
     def run(self, data: bytes) -> None:
-        """Read the sample of one input of the fuzzer.
+        """Read the sample of one input of the fuzzer; where separators are missing, so are the last files.
 
         Raises:
             Exception: a finding: anything but a BprError.
         """
-        if not data:
-            return
-        name = list(self.valid)[data[0] % len(self.valid)]
-        sample = {**self.valid, name: mended(name, data[1:])}
+        pieces = zip(self.valid, data.split(SEPARATOR), strict=False)
+        sample = {name: mended(name, content) for name, content in pieces}
         self._write(self._target.mend(sample))
         began = time.process_time()
         try:

@@ -4,21 +4,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.harness import Harness, Target
+from tests.fuzz.harness import SEPARATOR, Harness, Sample, Target
 from tests.fuzz.targets import TARGETS
 
 EXAMPLES = 8
 
 
 @st.composite
-def damaged(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A seed with some of its bytes replaced, inserted or removed; the first one says which file it is."""
-    data = bytearray(draw(st.sampled_from(seeds)))
+def damaged(draw: st.DrawFn, valid: Sample) -> bytes:
+    """The input with some bytes of one file replaced, inserted or removed."""
+    name = draw(st.sampled_from(sorted(valid)))
+    data = bytearray(valid[name])
     for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(1, len(data)))
+        start = draw(st.integers(0, len(data)))
         removed = draw(st.sampled_from([0, 1, 1, 4, 100, len(data)]))
         data[start : start + removed] = draw(st.binary(max_size=4))
-    return bytes(data)
+    return SEPARATOR.join({**valid, name: bytes(data)}.values())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -27,7 +28,7 @@ def test_damaged_files_are_read_or_refused_with_a_message(target: Target, tmp_pa
     harness = Harness(target, tmp_path)
 
     @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    @given(damaged(harness.seeds()))
+    @given(damaged(harness.valid))
     def check(data: bytes) -> None:
         harness.run(data)
 
