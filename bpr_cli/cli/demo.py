@@ -38,9 +38,9 @@ def demo(
     before and after.
     """
     # NumPy and PyTorch take seconds to import, and help texts must not wait for them.
-    from bpr_cli.formats.output_checks import check_folder  # noqa: PLC0415
+    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
 
-    check_folder(out, out)
+    check_outputs(out)
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 

@@ -67,12 +67,12 @@ def evaluate(
     """
     # Metrics take a while to import, and help texts must not wait for them.
     from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation  # noqa: PLC0415
-    from bpr_cli.formats.output_checks import check_folder_apart  # noqa: PLC0415
+    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
 
     read = ReadSettings(**reading)
     paths = EvaluationPaths(predictions, ground_truth, baseline, images, read.format, read.task)
     if out is not None:
-        check_folder_apart(out, paths.all)
+        check_outputs(out, paths.all)
     raise typer.Exit(run(open_evaluation(paths, settings), out, json))
 
 

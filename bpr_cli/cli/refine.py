@@ -54,14 +54,11 @@ def refine(
     """
     # Help texts need none of these, and input is checked before PyTorch is imported, which takes seconds.
     from bpr_cli.formats.open import open_predictions  # noqa: PLC0415
-    from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting  # noqa: PLC0415
+    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
 
-    if out:
-        check_output(predictions, images, out)
     opened = open_predictions(predictions, images, reading)
     if out:
-        check_overwriting(opened, out)
-        check_names(opened, out)
+        check_outputs(out, refined=opened)
     console = Console()
     summary: RefineSummary | CheckSummary
     if dry_run or not out:

@@ -27,7 +27,7 @@ from bpr_cli.evaluation.report.model import (
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
-from bpr_cli.formats.output_checks import check_folder_apart
+from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.settings import Format, Task
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import read_bytes
@@ -82,7 +82,7 @@ def evaluate(
         task=task,
     )
     if out is not None:
-        check_folder_apart(Path(out), paths.all)
+        check_outputs(Path(out), paths.all)
     inputs = open_evaluation(paths, settings)
     evaluation = Evaluation(inputs)
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
-from bpr_cli.formats.output_checks import check_folder_apart
+from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.settings import Format, Task
 from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
@@ -149,7 +149,7 @@ class Extraction:
         """
         began = time.monotonic()
         workers = default_workers() if workers is None else checked("workers", workers, Count)
-        check_folder_apart(out, [path for one in self._given for path in one.paths])
+        check_outputs(out, [path for one in self._given for path in one.paths])
         if (out / DOCUMENT).exists() and not overwrite:
             patch_set, failures, resumed = self._verify(out), list[Failure](), self.images
         else:

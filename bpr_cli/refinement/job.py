@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
+from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import REPORT, is_report
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
@@ -86,12 +86,9 @@ def open_for(predictions: Path, images: Path, out: Path | None, options: ReadSet
     Raises:
         BprError: nothing can be refined, or ``out`` would overwrite what is read or cannot be written.
     """
-    if out:
-        check_output(predictions, images, out)
     opened = open_predictions(predictions, images, options)
     if out:
-        check_overwriting(opened, out)
-        check_names(opened, out)
+        check_outputs(out, refined=opened)
     return opened
 
 

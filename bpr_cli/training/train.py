@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.output_checks import check_folder_apart
+from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.networks.registry import build_network
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.training.augmentation import Augmentation
@@ -181,7 +181,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
         init = load_weights(settings.init) if settings.init else None
         plan = make_plan(open_sets(patches, settings), settings, init, out.resolve().name)
         network = _initial_network(plan, settings.seed, init)
-        check_folder_apart(out, [*patches, *settings.validation])
+        check_outputs(out, [*patches, *settings.validation])
         folder = RunFolder(out)
         with folder.locked() if processes.leads else nullcontext():
             if processes.leads:

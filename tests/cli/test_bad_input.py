@@ -325,6 +325,7 @@ OUTPUTS = [
         "the output notes.txt is not a .json file like r.json; give a name that ends in .json, or a directory",
         "r.json",
         out="notes.txt",
+        more=INFO_OPTION,
         make=lambda world: (text("notes.txt")(world), results(record(1))(world)),
     ),
     Bad(

@@ -10,7 +10,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.output_checks import check_names, check_output, check_overwriting
+from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.settings import ReadSettings
 from tests.formats.format_builders import (
     SIZE,
@@ -32,10 +32,8 @@ JOURNAL = "out/.bpr"
 
 def refine_nothing(predictions: Path, images: Path, out: Path, **options: object) -> None:
     """Do all that refinement does with predictions, except refining: open, read and write every item."""
-    check_output(predictions, images, out)
     opened = open_predictions(predictions, images, ReadSettings(**options))
-    check_overwriting(opened, out)
-    check_names(opened, out)
+    check_outputs(out, refined=opened)
     writer, records = opened.writer(out), {}
     for item in opened.items:
         with suppress(BprError):
