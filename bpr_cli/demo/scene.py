@@ -146,7 +146,7 @@ def _star(center: NDArray[np.float64], radius: float, rng: Rng) -> ByteArray:
 
 def _flower(center: NDArray[np.float64], radius: float, rng: Rng) -> ByteArray:
     angle = np.linspace(0, 2 * np.pi, 300, endpoint=False)
-    return _filled(_around(center, radius * (0.62 + 0.38 * np.cos(rng.integers(5, 7) * angle))))
+    return _filled(_around(center, radius * (0.8 + 0.2 * np.cos(rng.integers(5, 7) * angle))))
 
 
 def _wheel(center: NDArray[np.float64], radius: float, rng: Rng) -> ByteArray:
