@@ -1,4 +1,4 @@
-"""Small networks and small worlds for the tests of the refine room."""
+"""Small networks, patches and images for tests of inference and refinement."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ CARDS = {
 
 
 def untrained_network(name: str) -> nn.Module:
-    """A network with random weights whose probabilities spread over 0..1, so that small differences would show."""
+    """A network with random weights whose probabilities spread over 0..1, so that small differences show."""
     torch.manual_seed(5)
     network = build_network(name)
     for module in network.modules():

@@ -1,4 +1,4 @@
-"""The programs that run networks: alike, chosen as told, and refused where they cannot be had."""
+"""Backends and devices: equal results, choice by settings, and refusals."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def test_auto_is_pytorch_where_nothing_else_is_installed(monkeypatch):
     assert predictor(untrained_network("unet-s"), "auto").backend.name == "pytorch"
 
 
-def test_what_is_not_installed_is_refused(monkeypatch):
+def test_a_missing_backend_is_refused(monkeypatch):
     monkeypatch.setattr(backends, "find_spec", lambda _: None)
     with pytest.raises(BprError, match=r"the backend openvino needs the packages openvino and onnx; install them"):
         predictor(untrained_network("unet-s"), "openvino")

@@ -49,7 +49,7 @@ class Crowded(Echo):
 
 
 class Wobbly(Echo):
-    """Decides by how many patches come at once, as the last bits of a real network do."""
+    """Output that depends on the number of patches, as the last bits of a real network do."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x) * 0.01 * len(x)
@@ -134,7 +134,7 @@ def test_the_authors_pipeline_is_reproduced(shared_fixtures):
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_real_networks_predict_alike_in_any_company(name, weights_of):
+def test_predictions_do_not_depend_on_the_other_patches(name, weights_of):
     patches = random_patches(11)
     order = np.random.default_rng(0).permutation(11)
     shuffled = Patches(patches.image[order], patches.mask[order])
@@ -194,7 +194,7 @@ def test_memory_for_not_even_one_patch_is_an_error_with_advice():
         predictor.predict(random_patches(2))
 
 
-def test_other_errors_of_the_network_go_on():
+def test_other_errors_of_the_network_are_raised():
     predictor = Predictor(loaded(Crowded(0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))), settings())
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         predictor.predict(random_patches(2))

@@ -1,4 +1,4 @@
-"""The networks of the paper's comparison (Table 6): layout, decisions, training."""
+"""The networks of the paper's comparison (Table 6): layout, predictions, training."""
 
 import copy
 from pathlib import Path

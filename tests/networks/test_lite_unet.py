@@ -47,8 +47,8 @@ def test_the_encoder_is_that_of_the_paper(network):
             entering = channels
 
 
-def test_what_imagenet_can_start_is_what_it_starts(network):
-    """All tensors that ``bpr weights start`` fills, but for the statistics of batch norms, which do not learn."""
+def test_pretrained_parameters_are_those_that_imagenet_initialises(network):
+    """All tensors that ``bpr weights start`` fills, except the statistics of batch norms, which are not trained."""
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     filled = {own for own, _ in _names() if "running" not in own}
     assert {names[id(each)] for each in network.pretrained_parameters()} == filled

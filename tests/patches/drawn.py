@@ -1,4 +1,4 @@
-"""What hypothesis draws for the patches room: masks of every kind, on images down to a single row or pixel."""
+"""Masks of every kind for hypothesis, on images down to a single row or pixel."""
 
 import numpy as np
 from hypothesis import strategies as st

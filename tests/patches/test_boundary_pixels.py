@@ -32,7 +32,7 @@ def test_score_equals_counting(plane):
 
 @given(planes())
 @example(np.pad(np.ones((1, 1), bool), 4))
-def test_pixels_are_those_of_the_whole_frame_best_first_then_in_raster_order(plane):
+def test_pixels_are_those_of_the_full_frame_best_first_then_in_raster_order(plane):
     score = score_by_counting(plane)
     expected = sorted((-int(score[y, x]), y, x) for y, x in zip(*np.nonzero(score), strict=True))
     found = boundary_pixels(Mask.from_array(plane))

@@ -28,7 +28,7 @@ def image_like(plane: np.ndarray, seed: int = 0) -> np.ndarray:
 
 @given(planes(12), st.integers(1, 9), st.integers(0, 8), st.integers(-10, 15), st.integers(-10, 15))
 @example(np.ones((1, 1), bool), 5, 4, 0, 0)
-def test_a_patch_at_its_own_size_is_the_reflected_image(plane, side, padding, x, y):
+def test_a_patch_of_its_own_size_is_the_reflected_image(plane, side, padding, x, y):
     image, box = image_like(plane), (x, y, x + side, y + side)
     context = (x - padding, y - padding, x + side + padding, y + side + padding)
     patches = cropped(image, plane, np.array([box]), padding, side + 2 * padding)
@@ -55,7 +55,7 @@ def test_resizing_has_half_pixel_centres_for_image_and_mask(side, padding, targe
     np.testing.assert_array_equal(patches.mask[0], nearest[0, 0].numpy())
 
 
-def test_images_with_any_strides_are_cut_alike():
+def test_images_with_any_strides_give_the_same_patches():
     plane = np.random.default_rng(3).random((30, 20)) < 0.5
     image, boxes = image_like(plane), np.array([[0, 0, 8, 8], [12, 22, 20, 30]])
     expected = cropped(image, plane, boxes, 2, 16)

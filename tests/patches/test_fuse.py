@@ -14,7 +14,7 @@ Predicted = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
 def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
-    """The contest, pixel by pixel in exact arithmetic; among equals the coarse label, then the earlier entry."""
+    """Arg-max pixel by pixel in exact arithmetic; ties go to the coarse label, then to the earlier entry."""
     out = labels.copy()
     for y, x in np.ndindex(labels.shape):
         coarse = int(labels[y, x])
@@ -65,7 +65,7 @@ CHAIN = (
 
 @given(contests())
 @example(CHAIN)
-def test_fusion_equals_the_contest_pixel_by_pixel(contest):
+def test_fusion_equals_arg_max_pixel_by_pixel(contest):
     np.testing.assert_array_equal(fused(*contest), fused_by_pixel(*contest))
 
 

@@ -1,4 +1,4 @@
-"""The patches room against arrays that the authors' code made (see the README beside them)."""
+"""Patches compared with arrays that the authors' code made (see the README beside them)."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The schemes beside the dense one: a fixed grid, and one box a mask."""
+"""The schemes besides dense: a fixed grid, and one box per mask."""
 
 import math
 

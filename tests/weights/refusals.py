@@ -7,7 +7,7 @@ from bpr_cli.weights.files import load_weights
 
 
 def refusal(path) -> str:
-    """The sentence with which a file is refused; always one line that names it."""
+    """The message with which a file is refused: one line that names it."""
     with pytest.raises(BprError) as caught:
         load_weights(path)
     message = str(caught.value)

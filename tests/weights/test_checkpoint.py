@@ -100,25 +100,25 @@ def test_a_bare_pickle_with_code_is_never_run(tmp_path):
     assert not proof.exists()
 
 
-def test_a_whole_pickled_model_is_refused(tmp_path):
+def test_a_pickled_model_is_refused(tmp_path):
     torch.save(nn.Sequential(nn.Conv2d(4, 2, 3)), tmp_path / "model.pth")
     assert "holds the Python object" in refusal(tmp_path / "model.pth")
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x80\x02", b"PK\x03\x04" + b"\0" * 64, b"\0" * 4096])
-def test_what_is_no_checkpoint_gets_a_sentence(tmp_path, content):
+def test_files_that_are_not_checkpoints_are_refused(tmp_path, content):
     (tmp_path / "broken.pth").write_bytes(content)
     assert "damaged" in refusal(tmp_path / "broken.pth")
 
 
-def test_a_truncated_checkpoint_gets_a_sentence(tiny, tmp_path):
+def test_truncated_checkpoints_are_refused(tiny, tmp_path):
     path = tmp_path / "cut.pth"
     torch.save(tiny.state_dict(), path)
     path.write_bytes(path.read_bytes()[:-200])
     assert "damaged" in refusal(path)
 
 
-def test_any_zip_file_gets_a_sentence(tmp_path):
+def test_other_zip_files_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "zip.pth", "w") as archive:
         archive.writestr("a/data.pkl", b"nothing")
     refusal(tmp_path / "zip.pth")
@@ -126,7 +126,7 @@ def test_any_zip_file_gets_a_sentence(tmp_path):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data(), st.booleans())
-def test_any_damage_is_either_harmless_or_a_sentence(tiny, tmp_path, data, modern):
+def test_damaged_files_are_read_or_refused_with_a_message(tiny, tmp_path, data, modern):
     path = tmp_path / "damaged.pth"
     torch.save({"state_dict": tiny.state_dict()}, path, _use_new_zipfile_serialization=modern)
     content = bytearray(path.read_bytes())
@@ -137,7 +137,7 @@ def test_any_damage_is_either_harmless_or_a_sentence(tiny, tmp_path, data, moder
         load_weights(path)
 
 
-def test_a_zip_file_with_a_damaged_directory_gets_a_sentence(tiny, tmp_path):
+def test_zip_files_with_a_damaged_directory_are_refused(tiny, tmp_path):
     path = tmp_path / "damaged.pth"
     torch.save(tiny.state_dict(), path)
     content = path.read_bytes()
@@ -147,7 +147,7 @@ def test_a_zip_file_with_a_damaged_directory_gets_a_sentence(tiny, tmp_path):
     assert "damaged zip file" in refusal(path)
 
 
-def test_what_unpacks_to_too_much_is_refused_unread(tmp_path, monkeypatch):
+def test_zip_bombs_are_refused_unread(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "LARGEST_FILE", 1 << 20)
     with zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(3 << 20))
@@ -163,7 +163,7 @@ def test_a_checkpoint_that_was_compressed_is_refused(tiny, tmp_path):
 
 @pytest.mark.parametrize("claimed", [10_000, 2**31 - 1])
 def test_a_tensor_that_claims_more_than_the_file_holds_is_refused(tmp_path, claimed):
-    """What lies behind the file in memory is nobody's weights."""
+    """Memory behind the file must not be read as weights."""
     torch.save({"state_dict": {"a": torch.zeros(4)}}, tmp_path / "mine.pth")
     four, more = b"K\x04", b"J" + claimed.to_bytes(4, "little")
     rewrite(tmp_path / "mine.pth", lambda name, content: content.replace(four, more) if "data.pkl" in name else content)

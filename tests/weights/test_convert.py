@@ -1,4 +1,4 @@
-"""Weights in the other format, with another card; and what is told about them."""
+"""Weights converted to the other format and with another card, summed up and tried."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_there_and_back_again_is_the_same_file(saved, tmp_path):
     assert other.read_bytes() == checkpoint.read_bytes()
 
 
-def test_a_checkpoint_is_what_mmsegmentation_reads(saved, tiny, card, tmp_path):
+def test_mmsegmentation_can_read_a_checkpoint(saved, tiny, card, tmp_path):
     convert_weights(saved, tmp_path / "mine.pth")
     content = torch.load(tmp_path / "mine.pth", weights_only=True)
     assert list(content) == ["meta", "state_dict"]
@@ -53,7 +53,7 @@ def test_a_card_can_be_corrected_in_place(saved, tiny):
     assert torch.equal(load_weights(saved).network.conv.weight, tiny.conv.weight)
 
 
-def test_a_file_that_is_there_is_left_alone_unless_told(saved, tmp_path):
+def test_existing_files_are_replaced_only_with_overwrite(saved, tmp_path):
     out = tmp_path / "there.pth"
     out.write_text("precious")
     with pytest.raises(BprError, match=r"there\.pth exist already; give --overwrite"):

@@ -1,4 +1,4 @@
-"""bpr's own weights files: what goes in comes out, and every broken one gets a sentence that names it."""
+"""bpr's own weights files: they are loaded as they were saved, and broken ones are refused by name."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def rewritten(path, card: str | None, change=lambda tensors: tensors):
     return path
 
 
-def test_what_is_saved_is_loaded_bit_by_bit(saved, tiny, card):
+def test_saved_weights_are_loaded_bit_by_bit(saved, tiny, card):
     loaded = load_weights(saved)
     assert loaded.card == card
     assert loaded.path == saved
@@ -37,7 +37,7 @@ def test_what_is_saved_is_loaded_bit_by_bit(saved, tiny, card):
         assert torch.equal(state[name], tensor), name
 
 
-def test_a_whole_hrnet_survives_in_channels_last(tmp_path):
+def test_an_hrnet_in_channels_last_is_saved_and_loaded(tmp_path):
     network = HRNet().to(memory_format=torch.channels_last).eval()
     save_weights(tmp_path / "deep" / "hrnet.safetensors", network, WeightsCard("mine", "hrnet18s"))
     loaded = load_weights(tmp_path / "deep" / "hrnet.safetensors").network
@@ -100,7 +100,7 @@ def test_a_truncated_file_says_so(saved):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
-def test_any_damage_is_either_harmless_or_a_sentence(saved, tmp_path, data):
+def test_damaged_files_are_read_or_refused_with_a_message(saved, tmp_path, data):
     content = bytearray(saved.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

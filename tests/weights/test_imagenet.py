@@ -1,4 +1,4 @@
-"""Starting from EfficientNet-Lite0. The real checkpoint cannot be had in a test, so one of its form is made."""
+"""Starting from EfficientNet-Lite0. Tests cannot download the real checkpoint, so they make one of its layout."""
 
 from pathlib import Path
 
