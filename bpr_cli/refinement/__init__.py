@@ -1,1 +1,1 @@
-"""The main job: predictions in, refined predictions out. ``Refiner`` for arrays, ``refine_predictions`` for files."""
+"""The main job: ``job.refine`` for predictions in files, ``refiner.Refiner`` for arrays."""

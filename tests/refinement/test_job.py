@@ -1,0 +1,94 @@
+"""``refine`` and ``check``: from files to files by one call, as the commands do."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.refinement.check import check
+from bpr_cli.refinement.job import refine
+from bpr_cli.refinement.settings import RefineSettings
+from tests.formats.format_builders import load, pixels, png
+from tests.inference.engines import blob, picture
+
+SIZE = (36, 44)
+
+
+@pytest.fixture
+def world(tmp_path):
+    for number, name in enumerate("abc"):
+        png(tmp_path / f"masks/{name}.png", blob(SIZE, number).astype(np.uint8) * 255)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(picture(SIZE, number)).save(tmp_path / f"images/{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def settings(weights_of):
+    return RefineSettings(weights=str(weights_of("unet-s")), device="cpu", workers=1)
+
+
+def test_files_are_refined_as_arrays_and_what_was_done_is_returned(world, settings, refiner):
+    seen = []
+    summary = refine(world / "masks", world / "images", world / "out", settings, on_item=seen.append)
+    assert [item.name for item in seen] == ["a.png", "b.png", "c.png"]
+    assert (summary.images, summary.resumed, summary.failures) == (3, 0, [])
+    for number, name in enumerate("abc"):
+        expected = refiner.refine(picture(SIZE, number), blob(SIZE, number))
+        np.testing.assert_array_equal(pixels(world / f"out/{name}.png") > 0, expected)
+    assert load(world / "out/run.json") == json.loads(json.dumps(asdict(summary)))
+
+
+def test_paths_may_be_text_and_a_repeated_call_resumes(world, settings):
+    places = (str(world / "masks"), str(world / "images"), str(world / "out"))
+    refine(*places, settings)
+    (world / "out/b.png").unlink()
+    again = refine(*places, settings)
+    assert (again.images, again.resumed) == (3, 2)
+    assert refine(*places, settings, overwrite=True).resumed == 0
+
+
+def test_other_settings_and_outputs_among_the_inputs_are_refused(world, settings):
+    with pytest.raises(BprError, match=r"would overwrite .* which is read"):
+        refine(world / "masks", world / "images", world / "images", settings)
+    refine(world / "masks", world / "images", world / "out", settings)
+    other = RefineSettings(weights=settings.weights, device="cpu", nms_threshold=0.5)
+    for function in (refine, check):
+        with pytest.raises(BprError, match=r"nms_threshold=0\.25, but this run uses nms_threshold=0\.5"):
+            function(world / "masks", world / "images", world / "out", other)
+    assert check(world / "masks", world / "images", world / "out", other, overwrite=True).images == 3
+
+
+def test_options_say_how_predictions_are_read(world, settings):
+    with pytest.raises(BprError, match="holds no JSON file"):
+        refine(world / "masks", world / "images", world / "out", settings, ReadSettings(format="coco"))
+    assert not (world / "out").exists()
+
+
+def test_a_check_counts_what_a_refinement_does_and_writes_nothing(world, settings):
+    (world / "masks/c.png").write_bytes(b"")
+    before = sorted(world.rglob("*"))
+    seen = []
+    found = check(world / "masks", world / "images", None, settings, on_item=seen.append)
+    assert sorted(world.rglob("*")) == before
+    done = refine(world / "masks", world / "images", world / "out", settings)
+    assert len(seen) == 3
+    assert (
+        (found.images, found.segments, found.patches)
+        == (done.images, done.segments, done.patches)
+        == (2, 2, done.patches)
+    )
+    assert found.failures == done.failures
+
+
+def test_progress_goes_to_standard_error_if_asked_for(world, settings, capfd):
+    refine(world / "masks", world / "images", world / "out", settings, progress=True)
+    shown = capfd.readouterr()
+    assert "refining" in shown.err
+    assert shown.out == ""
+    refine(world / "masks", world / "images", world / "out", settings)
+    assert capfd.readouterr().err == ""
