@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as rle_tools
 
+from bpr_cli.formats.json_files import Record
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.simulate import mask_head, simulate_labels
 from bpr_cli.typing import BoolArray, ByteArray, FloatArray, LabelArray, Size
@@ -40,7 +40,6 @@ COLORS = {
 """Of the surfaces, and of the palette of label maps."""
 THINGS = (3, 4, 5, 6)
 
-Record = dict[str, Any]
 Rng = np.random.Generator
 
 

@@ -28,7 +28,7 @@ _LONGEST_HEADER = 2**28
 
 
 @dataclass(frozen=True)
-class MaskPair:
+class StoredMask:
     """A ground-truth mask of an image and, if a model predicted it, its coarse mask.
 
     Attributes:
@@ -78,14 +78,14 @@ class ImageHeader:
     masks: tuple[str, ...]
     pairs: tuple[tuple[int | None, int, int, int | None], ...]
 
-    def pair(self, number: int) -> MaskPair:
+    def pair(self, number: int) -> StoredMask:
         """Decode one pair.
 
         Raises:
             BprError: a mask is broken.
         """
         category, truth, void, coarse = self.pairs[number]
-        return MaskPair(category, self._mask(truth), self._mask(void), None if coarse is None else self._mask(coarse))
+        return StoredMask(category, self._mask(truth), self._mask(void), None if coarse is None else self._mask(coarse))
 
     def _mask(self, place: int) -> Mask:
         return decode({"size": list(self.size), "counts": self.masks[place]}, self.size)

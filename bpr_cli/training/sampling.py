@@ -21,7 +21,7 @@ from bpr_cli.patchset.image import boxes_of, crop_patch
 from bpr_cli.patchset.matching import AnnotatedMask, MatchedMask
 from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.whole import MaskPair, WholeImage, decode_header, decode_whole
+from bpr_cli.patchset.whole import StoredMask, WholeImage, decode_header, decode_whole
 from bpr_cli.training.augmentation import PatchSizes, Random, centre, composed, flipped, resized, vary_coarse
 from bpr_cli.training.data import AUGMENTING, CHOOSING, PatchSubset
 from bpr_cli.training.photometric import vary_image
@@ -51,7 +51,7 @@ class Scene:
     """A mask in its image, with the boundary pixels that patches lie on."""
 
     pixels: ByteArray
-    pair: MaskPair
+    pair: StoredMask
 
     def random_place(self, random: Random) -> tuple[float, float] | None:
         """X and y of a random boundary pixel of the coarse mask, or else of the true one; None if there is none."""
