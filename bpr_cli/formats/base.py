@@ -1,4 +1,4 @@
-"""What every format offers: a list of items to refine, a reader for one item and a writer for the refined ones."""
+"""The interface of all formats: items to refine, a reader for one item, and a writer for refined ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Item:
     """One image with its predictions, listed but not yet read.
 
     Attributes:
-        name: how messages call it and, within a set, its unique key (a relative file name or an image id).
+        name: unique within a set and used in messages: a relative file name or an image id.
         image: the image file.
     """
 
@@ -49,14 +49,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """What the record of one mask says besides its pixels; refining keeps it, measuring reads it.
+    """What a file states of one mask besides its pixels.
 
     Attributes:
         category: id of its category.
-        score: confidence, None where none is stated, as in ground truth.
-        crowd: it stands for a group of objects.
-        area: as stated, in pixels, or None.
-        id: of the segment, where its pixels are found by it (panoptic maps), else None.
+        score: confidence; None where none is stated, as in ground truth.
+        crowd: whether it is a group of objects.
+        area: in pixels, as stated, or None.
+        id: value of its pixels in a panoptic map; None for masks.
     """
 
     category: int
@@ -68,13 +68,13 @@ class SegmentRecord:
 
 @dataclass(frozen=True)
 class CategoryRecord:
-    """A category that a set names.
+    """A category in the list of a set.
 
     Attributes:
         id: as records refer to it.
-        name: as people call it.
-        thing: False for stuff; None where the file does not say.
-        frequency: ``r``, ``c`` or ``f`` for rare, common and frequent ones in LVIS, else empty.
+        name: for people.
+        thing: False for stuff; None where the file does not tell.
+        frequency: ``r``, ``c`` or ``f`` for rare, common and frequent categories of LVIS, else empty.
     """
 
     id: int
@@ -169,17 +169,17 @@ class SetInputs:
 
 
 class PredictionSet(ABC):
-    """An opened set of predictions: checked as far as that is cheap, with the image of every item found.
+    """An opened set of predictions: the image of every item is found, and what is cheap to check is checked.
 
     Attributes:
         format: name of the format, as ``--format`` takes it.
         noun: what messages call the content, a plural.
         task: the kind of segmentation.
         family: the metrics that measure it.
-        omits_empty_images: an image without masks may be left out of a set of predictions.
+        omits_empty_images: whether predictions may leave out images without masks.
         items: what can be read, in the order of the input.
-        failures: what the check found broken (no image, bad record), in the order of the input.
-        inputs: what it was opened from; None unless ``open_predictions`` did.
+        failures: what is broken (no image, bad record), in the order of the input.
+        inputs: what ``open_predictions`` opened it from; else None.
     """
 
     format: str
@@ -219,18 +219,18 @@ class PredictionSet(ABC):
 
     @abstractmethod
     def file(self, item: Item) -> Path:
-        """The file with the predictions of an item, for messages and reports; several items may share one."""
+        """The file with the predictions of an item; several items may share one."""
 
     def files(self, item: Item) -> list[Path]:
-        """Every file that is read for an item and for no other one."""
+        """The files that are read for an item and for no other one."""
         return [self.file(item)]
 
     def shared_files(self) -> list[Path]:
-        """Files that are read for all items, such as a JSON file."""
+        """The files that are read for all items, such as a JSON file."""
         return []
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) of an item, as far as that is known without decoding pixels; thread-safe.
+        """(H, W) of an item, or None where pixels must be decoded to know it; thread-safe.
 
         Raises:
             BprError: the file is broken.
@@ -242,10 +242,10 @@ class PredictionSet(ABC):
         return None
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What is stated of the masks of an item: in the order of ``read``, or by id for maps of segments.
+        """What is stated of the masks of an item: in the order of ``read``, or with ids for maps of segments.
 
         Raises:
-            BprError: a record is broken.
+            BprError: a record is broken, or the format states nothing.
         """
         raise BprError(f"{self.file(item)} states no categories; expected instances or panoptic segments")
 
@@ -296,17 +296,17 @@ class PredictionSet(ABC):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Plain values by name: what the set was opened with that decides what its items are."""
+        """Plain values by name, for reports: how the set was opened, as far as that changes its items."""
         return {"format": self.format, "task": self.task.value}
 
     @property
     def one_file(self) -> str | None:
-        """Name of the file that the output consists of or is known by; None where only a directory will do."""
+        """Name of the main file of the output; None where the output must be a folder."""
         return None
 
     @abstractmethod
     def writer(self, out: Path) -> Writer:
-        """A writer that puts refined predictions under the directory ``out`` with the names of the input.
+        """A writer that puts refined predictions in the folder ``out``, with the names of the input.
 
         Where there is ``one_file``, ``out`` may also be a file name with the same suffix.
         """

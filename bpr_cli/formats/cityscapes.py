@@ -39,7 +39,7 @@ def _parse_line(line: str) -> _ResultLine | None:
 
 
 def result_files(source: Source) -> list[Path]:
-    """The result files of a directory: those called ``…_pred.txt``, or else every text file with result lines."""
+    """The result files of a folder: those called ``…_pred.txt``, or else all text files with result lines."""
     if source.is_file:
         return []
     texts = source.files(".txt")
@@ -60,7 +60,7 @@ def _decode(content: bytes) -> str:
 class CityscapesSet(PredictionSet):
     """Cityscapes instance results; an item is one result file, named by its relative path.
 
-    The masks keep their relative paths, so none may lie outside the directory or belong to two result files.
+    Masks keep their relative paths, so none may lie outside the folder or belong to two result files.
     """
 
     format = "cityscapes"

@@ -1,4 +1,4 @@
-"""Which image belongs to a prediction: the images of a directory by stem, whatever the prediction's name adds to it."""
+"""Finds the image of a prediction by its file name, whatever endings the prediction's name adds to the image's."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _TAG = re.compile(
 
 
 def stems_of(name: str) -> list[str]:
-    """The stems an image for the prediction ``name`` may have, the most specific first.
+    """The stems that the image of the prediction ``name`` may have, the most specific first.
 
-    One known ending after the other is taken off: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
+    Known endings are removed one by one: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
     ``a_gtFine_labelIds`` and ``a``.
     """
     stems = [name]
@@ -40,11 +40,15 @@ def stems_of(name: str) -> list[str]:
 
 
 class ImageIndex:
-    """The images under a directory, or one image file, to be found by the name of a prediction.
+    """The images under a folder, or one image file, indexed by name.
 
-    A prediction's image is the file with exactly the relative path asked for; else a Cityscapes image
-    (``…_leftImg8bit``) whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. Among
-    several, the one in the same relative folder wins, then the one whose folder ends with the prediction's.
+    The image of a prediction is the file with exactly its relative path; else a Cityscapes image (``…_leftImg8bit``)
+    whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. Among several, the one in the
+    same relative folder wins, then the one whose folder ends with the prediction's.
+
+    Attributes:
+        root: the folder.
+        lone: the image, where one file was given instead of a folder.
     """
 
     def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None) -> None:
@@ -61,10 +65,10 @@ class ImageIndex:
 
     @classmethod
     def scan(cls, images: Path) -> ImageIndex:
-        """Index a directory of images or one image file.
+        """Index a folder of images or one image file.
 
         Raises:
-            BprError: it does not exist or holds no image.
+            BprError: the path does not exist, or the folder holds no image.
         """
         if images.is_file():
             return cls(images.parent, [Path(images.name)], lone=images)
@@ -82,7 +86,7 @@ class ImageIndex:
             names: what the image may be called, in order of preference: file names or stems, with folders if known.
 
         Raises:
-            BprError: no such image, or several.
+            BprError: there is no such image, or several match.
         """
         for name in map(system_name, names):
             if name in self._paths:
@@ -97,7 +101,7 @@ class ImageIndex:
         """(H, W) of an image that was found.
 
         Raises:
-            BprError: it is broken.
+            BprError: the file is broken.
         """
         return image_size(image)
 
@@ -123,7 +127,7 @@ class ImageIndex:
 
 
 class NoImages(ImageIndex):
-    """Stands for the images where none are needed: gives what an image may be called instead of its path."""
+    """Stands for the images where none are needed: returns a possible name of the image instead of its path."""
 
     def __init__(self) -> None:
         """Nothing to index."""
@@ -134,14 +138,18 @@ class NoImages(ImageIndex):
         return Path(names[0])
 
     def size(self, image: Path) -> Size:
-        """Not known: the name comes from a prediction, so what it leads to is never opened."""
+        """Always refused: the name comes from a prediction, and no file of that name must be opened.
+
+        Raises:
+            BprError: always.
+        """
         raise BprError(
             f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
         )
 
 
 def image_stem(name: Path) -> str:
-    """The shortest stem of ``stems_of``: what all files of one image have in common, whatever they are of it."""
+    """The shortest stem of ``stems_of``, which all files that belong to one image share."""
     return stems_of(name.name)[-1]
 
 
@@ -157,7 +165,7 @@ class Candidate:
         name: becomes the item's name.
         image_names: what its image may be called, as ``ImageIndex.find`` takes it.
         problem: why it cannot be processed at all, or None.
-        hint: what else to try when there is no such image, to go on with the message.
+        hint: appended to the message if no image is found: what else to try.
     """
 
     name: str
@@ -169,7 +177,7 @@ class Candidate:
 def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
     """Find the image of every candidate; candidates with a problem, or without an image, become failures.
 
-    A single candidate belongs to a single image file whatever the two are called.
+    A single candidate belongs to a single image file, whatever their names.
     """
     items: list[Item] = []
     failures: list[Failure] = []

@@ -1,4 +1,4 @@
-"""JSON files: read with sentences instead of tracebacks, described, and written atomically."""
+"""JSON files: parsed with errors that name the file, described for messages, and written atomically."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import read_bytes, write_bytes
 
 Json = Any
-"""Whatever a JSON file may hold, before it is checked."""
+"""Unchecked content of a JSON file."""
 
 Record = dict[str, Json]
-"""One JSON object whose fields belong to the user: known ones are read, all are kept."""
+"""A JSON object of the user: known fields are read, all fields are kept."""
 
 
 def read_json(path: Path) -> Json:
     """Parse a JSON file.
 
     Raises:
-        BprError: it cannot be read or is not JSON.
+        BprError: the file cannot be read, is empty, or is not valid JSON.
     """
     content = read_bytes(path)
     if not content.strip():
@@ -80,7 +80,7 @@ def _write_list(file: IO[bytes], records: Iterable[bytes]) -> None:
 
 
 def describe(document: Json) -> str:
-    """What a JSON document holds, in a few words for a message."""
+    """The content of a JSON document in a few words, for messages."""
     if isinstance(document, list):
         return _describe_list(document)
     if isinstance(document, dict):

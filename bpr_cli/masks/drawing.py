@@ -1,4 +1,4 @@
-"""Segments drawn over images: outlined, filled, magnified; and the places where two segmentations differ most."""
+"""Draws segments over images: outlined, filled, magnified; and finds the places where two segmentations differ most."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.typing import BoolArray, Box
+from bpr_cli.typing import BoolArray, Box, LabelArray
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
-Segments = list[BoolArray] | NDArray[np.int32]
+Segments = list[BoolArray] | LabelArray
 
 BEFORE: Colour = (230, 159, 0)
 AFTER: Colour = (86, 180, 233)

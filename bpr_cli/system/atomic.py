@@ -1,4 +1,4 @@
-"""Files that are never half there."""
+"""Writes files so that they are never incomplete."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _REMEDIES = {
     errno.EFBIG: "allow larger files",
     errno.EROFS: "make the disk writable",
 }
-"""What must be done before any file can be written again."""
+"""What the user must do before any file can be written again."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written piece by piece, which appears under its name only when the ``with`` statement ends well.
+    """A file to write piece by piece, which appears under its name only when the ``with`` block succeeds.
 
-    It is written beside the target, then renamed: a kill at any moment leaves the old file or the new one.
+    It is written next to the target, then renamed: a kill at any moment leaves the old file or the new one.
 
     Args:
-        path: its folder is made where missing.
+        path: the file; its folder is made if missing.
 
     Raises:
         OSError: the folder or the file cannot be written; nothing is left behind.
@@ -50,13 +50,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file; see ``atomic_file``."""
+    """Write a file with this content; see ``atomic_file``."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a kill in the middle of ``atomic_file`` has left below a folder that nobody else writes to."""
+    """Remove the temporary files that a kill during ``atomic_file`` left below a folder that nobody else writes to."""
     for path in folder.rglob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -64,13 +64,13 @@ def remove_leftovers(folder: Path) -> None:
 
 @contextmanager
 def writing(what: Path | str) -> Iterator[None]:
-    """Make a sentence of what the system says against writing.
+    """Turn an ``OSError`` of writing into a ``BprError`` that names the file.
 
     Args:
         what: file or folder that is written.
 
     Raises:
-        BprError: it cannot be written; says what to do where that holds for every file, as on a full disk.
+        BprError: it cannot be written. The message says what to do if other files would fail too, as on a full disk.
     """
     try:
         yield
@@ -81,6 +81,6 @@ def writing(what: Path | str) -> Iterator[None]:
 
 
 def concerns_all_files(error: BprError) -> bool:
-    """Whether an error of ``writing`` is one that every other file would meet too."""
+    """Whether an error of ``writing`` would occur for every other file too."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _REMEDIES

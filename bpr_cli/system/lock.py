@@ -1,4 +1,4 @@
-"""One run at a time in one folder."""
+"""Locks that keep other processes out of a folder."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(path: Path, in_use: str) -> Iterator[None]:
-    """Hold a lock file against other processes; one that is killed holds nothing any more.
+    """Hold a lock file against other processes; the system releases it when the process ends or is killed.
 
     Args:
-        path: the lock file, made where missing; it stays.
-        in_use: what to say where another process holds it.
+        path: the lock file, made if missing; it is not removed.
+        in_use: the message if another process holds it.
 
     Raises:
-        BprError: so it is.
+        BprError: another process holds the lock.
         OSError: the file cannot be made.
     """
     with path.open("a") as file:
@@ -40,10 +40,14 @@ def locked(path: Path, in_use: str) -> Iterator[None]:
 
 @contextmanager
 def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
-    """Keep other runs out of a folder, which is made where missing, and removed again where it is left empty.
+    """Keep other processes out of a folder, which is made if missing and removed again if it is left empty.
+
+    Args:
+        folder: the folder.
+        in_use: the message if another process uses it.
 
     Raises:
-        BprError: another run is in it, see ``locked``, or it cannot be made.
+        BprError: another process uses the folder, or it cannot be made.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -64,7 +68,7 @@ def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
 
 
 def _take(file: IO[str]) -> bool:
-    """Lock an open file, unless another process has."""
+    """Lock an open file; False if another process holds it."""
     # Not flock, which processes that prepare batches would inherit, and outlive this one for seconds.
     try:
         if sys.platform == "win32":
@@ -77,7 +81,7 @@ def _take(file: IO[str]) -> bool:
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is still the one of that name: whoever held the lock may have removed it meanwhile."""
+    """Whether an open file still has that name: whoever held the lock may have removed it meanwhile."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Files and folders: sorted listings, names that must stay inside a folder, and writes that are never half done."""
+"""Files and folders: sorted listings, names that must stay inside a folder, and atomic writes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from bpr_cli.system.atomic import write_atomically, writing
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     """Files under ``root`` with one of the (lower-case) suffixes, as sorted paths relative to it.
 
-    Hidden files and folders are left out: they hold thumbnails and other by-products of file managers.
+    Hidden files and folders are left out: they hold thumbnails and the like of file managers.
+
+    Raises:
+        BprError: a folder cannot be listed.
     """
     found = [file for file in _walk(root) if file.suffix.lower() in suffixes]
     return sorted(file.relative_to(root) for file in found)
@@ -40,10 +43,10 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """What lies directly in a folder, sorted, without hidden names.
+    """The files and folders directly in a folder, sorted, without hidden ones.
 
     Raises:
-        BprError: it cannot be listed.
+        BprError: the folder cannot be listed.
     """
     try:
         return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -55,7 +58,7 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
     """Path relative to ``root`` of the file that a prediction in ``root / folder`` calls ``name``.
 
     Raises:
-        BprError: the name is absolute, or it leads out of ``root``, by itself or through a symbolic link.
+        BprError: the name is absolute, leads out of ``root``, also through a symbolic link, or no file can have it.
     """
     name = system_name(name)
     if not name or not _can_exist(root / folder / name):
@@ -70,10 +73,10 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
 
 
 def system_name(name: str) -> str:
-    """A file name out of a text of UTF-8, as the system lists it.
+    """A file name from a text in UTF-8, as Python lists it in folders.
 
-    The two differ where Python takes the names of files for another encoding, such as ASCII in the locale ``C``. A
-    name that no file can have is left as it is.
+    The two differ where Python decodes file names in another encoding, such as ASCII in the locale ``C``. A name that
+    no file can have is returned as it is.
     """
     try:
         return os.fsdecode(name.encode("utf-8", "surrogateescape"))
@@ -82,7 +85,7 @@ def system_name(name: str) -> str:
 
 
 def _can_exist(path: Path) -> bool:
-    """Whether the system can be asked for such a file: its name is neither too long nor beyond the encoding."""
+    """Whether the system accepts such a name: it is neither too long nor impossible to encode."""
     try:
         os.lstat(path)
     except ValueError:
@@ -93,20 +96,20 @@ def _can_exist(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what would never end, or keep waiting, when it is read: pipes, sockets and devices.
+    """Refuse pipes, sockets and devices, which may block or never end when they are read.
 
     Raises:
-        BprError: so it is; folders, and what is not there, are left to those who open files.
+        BprError: the path is one of them. Folders and missing files pass: opening them says what is wrong.
     """
     if not path.is_file() and path.exists() and not path.is_dir():
         raise BprError(f"{path} is a pipe, socket or device, expected a file; remove it")
 
 
 def read_bytes(path: Path, most: int = -1) -> bytes:
-    """The content of a file, or its first bytes if only so many are wanted.
+    """The content of a file, or at most its first ``most`` bytes.
 
     Raises:
-        BprError: it cannot be read.
+        BprError: the file cannot be read.
     """
     check_regular(path)
     try:
@@ -117,7 +120,7 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> str:
-    """Write a file, and its folders, so that it appears under its name only when complete.
+    """Write a file, which appears under its name only when complete; its folders are made if missing.
 
     Returns:
         SHA-256 of the content, hexadecimal.
@@ -131,10 +134,10 @@ def write_bytes(path: Path, content: bytes) -> str:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """SHA-256 over names, sizes and times of change of files, hexadecimal.
+    """SHA-256 over names, sizes and modification times of files, hexadecimal.
 
     Raises:
-        BprError: one of them is gone.
+        BprError: a file is missing.
     """
     digest = hashlib.sha256()
     for path in paths:
@@ -147,9 +150,9 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def output_file(out: Path, name: str) -> Path:
-    """Where the refined counterpart of one input file called ``name`` goes.
+    """Where the refined form of an input file called ``name`` is written.
 
-    ``out`` itself when it is a file name with the input's suffix, otherwise the file ``name`` in the directory ``out``.
+    ``out`` itself if it is a file name with the input's suffix, otherwise the file ``name`` in the folder ``out``.
     """
     if out.suffix.lower() == Path(name).suffix.lower() and not out.is_dir():
         return out

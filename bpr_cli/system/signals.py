@@ -1,4 +1,4 @@
-"""Being asked to stop by Ctrl-C or SIGTERM: at once, or when the step at hand is done; a second signal always acts."""
+"""Stopping on Ctrl-C or SIGTERM: at once, or after the current step. A second signal always acts at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _IMPORTING = "<frozen importlib._bootstrap>"
 """Where Python says that the code of its import system comes from."""
 
 Handlers = Mapping[signal.Signals, Any]
-"""What is done about each signal."""
+"""The handler of each signal."""
 
 
 class Stopped(SystemExit):
-    """Raised where the program is when it is asked to stop.
+    """Raised wherever the program is when a signal asks it to stop.
 
     Attributes:
-        signal: that asked for it.
+        signal: the signal.
         code: exit code that shells give to a program stopped by this signal.
     """
 
@@ -38,10 +38,10 @@ class Stopped(SystemExit):
 
 @dataclass
 class StopRequest:
-    """Whether to stop.
+    """Whether a signal asked the program to stop.
 
     Attributes:
-        signal: number of the signal that asked for it, 0 for none.
+        signal: number of the signal; 0 for none.
     """
 
     signal: int = 0
@@ -49,10 +49,10 @@ class StopRequest:
 
 @contextmanager
 def stopping(advice: str) -> Iterator[None]:
-    """Raise ``Stopped`` on the first signal; a second one ends the process, however long tidying up takes.
+    """Raise ``Stopped`` on the first signal; a second one ends the process, even during clean-up.
 
     Args:
-        advice: how to go on, said on standard error once all is tidied up.
+        advice: how to resume, written to standard error after clean-up.
     """
     before = _handlers()
 
@@ -60,8 +60,8 @@ def stopping(advice: str) -> Iterator[None]:
         _handle(dict.fromkeys(before, signal.SIG_DFL))
         stopped = Stopped(number)
         if _is_importing(frame):
-            # Extension modules crash, or report something else, when they are interrupted while they are loaded. Then
-            # there is nothing to tidy up either.
+            # Extension modules crash or raise other errors when their loading is interrupted. There is nothing to clean
+            # up then either.
             _say(stopped, advice)
             os._exit(stopped.code)
         raise stopped
@@ -76,7 +76,7 @@ def stopping(advice: str) -> Iterator[None]:
 
 @contextmanager
 def noting_signals() -> Iterator[StopRequest]:
-    """Take note of the first signal; a second one acts at once, as it did before."""
+    """Only note the first signal; a second one acts at once, as it did before."""
     before = _handlers()
     request = StopRequest()
 
@@ -89,7 +89,7 @@ def noting_signals() -> Iterator[StopRequest]:
 
 
 def end_quietly() -> None:
-    """Let Ctrl-C end this process without the traceback that Python shows, also while it starts and ends."""
+    """Let Ctrl-C end this process without a traceback, also while Python starts and ends."""
     _handle({number: signal.SIG_DFL for number, found in _handlers().items() if found is signal.default_int_handler})
 
 
@@ -103,10 +103,10 @@ def _handled_by(handler: Callable[[int, FrameType | None], None], before: Handle
 
 
 def _handlers() -> Handlers:
-    """What is done about signals now; without those that must stay as they are.
+    """The current handlers of the signals that may be changed.
 
-    Those are signals that this process was told to ignore, as shells tell their background jobs, and all where signals
-    cannot be handled.
+    Signals that this process was told to ignore stay ignored, as in background jobs of shells. Outside the main thread
+    no signal can be handled.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -120,7 +120,7 @@ def _handle(handlers: Handlers) -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported where the main thread is."""
+    """Whether the main thread is importing a module."""
     while frame is not None and frame.f_code.co_filename != _IMPORTING:
         frame = frame.f_back
     return frame is not None

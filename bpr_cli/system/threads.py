@@ -1,4 +1,4 @@
-"""Threads that work on many things at a time and hand over the results in order."""
+"""Maps functions over many inputs in threads, and returns the results in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-_AHEAD = 2  # in flight for every worker
+_AHEAD = 2
+"""Calls in flight for each worker."""
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -22,10 +23,10 @@ def default_workers() -> int:
 
 
 def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers: int) -> Iterator[Done]:
-    """Results in the order of what is given, a few of them ahead, computed by threads.
+    """Like ``map``, but threads compute the results, a few of them ahead.
 
-    NumPy, OpenCV and the decoders let other threads run while they work, and threads share what is opened instead of
-    getting copies of it.
+    NumPy, OpenCV and the decoders release the interpreter lock while they work, and unlike processes threads share
+    what is opened.
     """
     if workers == 1:
         yield from map(function, given)
@@ -47,7 +48,7 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
 
 
 def one_ahead(function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:
-    """Results in the order of what is given; a thread computes the next one while the last one is used."""
+    """Like ``map``, but a thread computes the next result while the caller uses the last one."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
     with ThreadPoolExecutor(1) as pool:

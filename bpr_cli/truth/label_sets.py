@@ -46,7 +46,7 @@ class LabelSet:
 
 
 def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, truth: PredictionSet) -> LabelSet:
-    """The label set asked for, or else the one that the names of the ground truth's files tell.
+    """The label set that the user named, or else the one that the file names of the ground truth imply.
 
     Args:
         name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line or of a JSON file
@@ -55,7 +55,7 @@ def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, tr
         truth: the ground truth.
 
     Raises:
-        BprError: it is neither known nor a readable file of class names.
+        BprError: ``name`` is neither a known label set nor a readable file of class names, or all classes are void.
     """
     wanted = name or _of_names(truth.items)
     given = frozenset(ignore_labels) if ignore_labels is not None else None
@@ -101,7 +101,7 @@ def _of_file(path: Path) -> LabelSet:
 
 
 def _of_categories(path: Path) -> LabelSet:
-    """The categories that a COCO-like JSON file lists: labels are their ids."""
+    """The categories of a COCO-like JSON file: labels are their ids."""
     document = read_json(path)
     categories = read_categories(document, path)
     if not categories:
@@ -110,7 +110,7 @@ def _of_categories(path: Path) -> LabelSet:
 
 
 def _of_lines(path: Path) -> LabelSet:
-    """A class a line, labelled 0, 1, …; empty lines at the end do not count."""
+    """One class a line, with the labels 0, 1, …; empty lines at the end are ignored."""
     try:
         lines = read_bytes(path).decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
@@ -124,7 +124,7 @@ def _of_lines(path: Path) -> LabelSet:
 
 
 def _without(labels: LabelSet, ignore: frozenset[int] | None) -> LabelSet:
-    """The label set with more void labels, which are then no classes."""
+    """The label set with more void labels, which are no longer classes."""
     every = labels.ignore | (ignore or frozenset())
     kept = {label: name for label, name in labels.names.items() if label not in every}
     if not kept:
@@ -133,7 +133,7 @@ def _without(labels: LabelSet, ignore: frozenset[int] | None) -> LabelSet:
 
 
 def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, items: Sequence[ItemPair]) -> None:
-    """Look at the labels of some images, and refuse predictions and truth in different label sets.
+    """Read some images, and refuse predictions and ground truth with different label sets.
 
     Args:
         labels: the label set.
@@ -165,7 +165,7 @@ class _Sample:
         self.true, self.found = _labels(truth, truth_item), _labels(scored, item)
 
     def agreement(self, table: NDArray[np.int32] | None = None) -> float:
-        """Share of the true classes' pixels that are predicted right, the truth mapped through a table."""
+        """Fraction of the pixels of true classes that are predicted correctly, after mapping the truth by a table."""
         true = self.true if table is None else table[np.clip(self.true, 0, VOID)]
         known = (true != VOID) & (true >= 0)
         return float(np.mean(self.found[known] == true[known])) if known.any() else 0.0
@@ -204,7 +204,7 @@ def _check_cityscapes(labels: LabelSet, side: PredictionSet, values: dict[int, I
 
 
 def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: PredictionSet, truth: PredictionSet) -> None:
-    """Refuse binary masks as the truth of label maps: their foreground would be taken for void."""
+    """Refuse binary masks as ground truth of label maps: their foreground would be taken for void."""
     true = _labels_of((sample.true, sample.truth_item) for sample in samples)
     found = _labels_of((sample.found, sample.item) for sample in samples)
     if VOID in labels.ignore and set(true) == {0, VOID} and not set(found) <= {0, VOID}:
@@ -216,7 +216,7 @@ def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: Predic
 
 
 def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth: PredictionSet) -> None:
-    """Refuse sets of which one agrees far better with the other when that is taken for Cityscapes labelIds."""
+    """Refuse predictions that agree far better with the ground truth once its Cityscapes labelIds become trainIds."""
     to_train = np.full(VOID + 1, VOID, dtype=np.int32)
     for label in cityscapes_labels:
         if label.id >= 0:
@@ -232,7 +232,7 @@ def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth:
 
 
 def looks_like(values: Iterable[int]) -> str | None:
-    """Which label set of Cityscapes some labels look like; None when they tell nothing.
+    """The label set of Cityscapes that some labels look like; None if they could be either.
 
     Labels from 19 to 33 are labelIds. Labels up to 18 are trainIds where some are void as labelIds.
     """

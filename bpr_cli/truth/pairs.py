@@ -1,4 +1,4 @@
-"""Which prediction belongs to which ground truth, and what can be wrong with that, found before anything is read."""
+"""Pairs predictions with their ground truth, image by image, before any mask is read."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Pair:
-    """An image with all that is known of it.
+    """An image with its ground truth and its predictions.
 
     Attributes:
-        name: how messages and the report call it.
+        name: used in messages and in the report.
         key: its image id where the ground truth has ids, else its name; keys of one set are all of one kind.
         size: (H, W) where it is known without decoding, else None.
         truth: None for an image without any segment.
@@ -52,7 +52,7 @@ class Sets:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which prediction belongs to which ground truth, and what does not match.
+    """The pairs, and what does not match.
 
     Attributes:
         pairs: in the order of the ground truth.
@@ -67,7 +67,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image of the ground truth; ``called`` is what its files may be called, ``name`` is for messages."""
+    """An image of the ground truth; ``called`` is a name that its files may have, ``name`` is for messages."""
 
     name: str
     called: Path
@@ -83,7 +83,7 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
         The pairs, in the order of the ground truth, and what was left out.
 
     Raises:
-        BprError: anything does not match and that is not allowed, or nothing matches.
+        BprError: something does not match and ``allow_missing`` is False, or nothing matches.
     """
     pairing = match_sets(sets)
     problems = [*pairing.broken, *pairing.missing]
@@ -100,7 +100,7 @@ def match_sets(sets: Sets) -> Pairing:
     """Pair predictions and baseline with the ground truth as far as they match.
 
     Raises:
-        BprError: the baseline is of another kind than the predictions.
+        BprError: the baseline has another format than the predictions.
     """
     _check_kinds(sets)
     for scored in sets.scored:
@@ -117,7 +117,7 @@ def match_sets(sets: Sets) -> Pairing:
 
 
 def _sentence(reasons: Sequence[str]) -> str:
-    """The first problems, and what to do."""
+    """The first problems, and how to correct them."""
     shown = "; ".join(reasons[:_SHOWN])
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     count = f"{len(reasons)} records do not match: " if len(reasons) > 1 else ""
@@ -125,7 +125,7 @@ def _sentence(reasons: Sequence[str]) -> str:
 
 
 def _check_kinds(sets: Sets) -> None:
-    """Predictions and baseline are of one kind."""
+    """Refuse a baseline of another format than the predictions."""
     predictions, baseline = sets.predictions, sets.baseline
     if baseline is not None and baseline.format != predictions.format:
         raise BprError(
@@ -210,21 +210,21 @@ def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]
 
 
 def _names_of(given: Iterable[str]) -> set[str]:
-    """What images may be called, by their ids and names: with and without endings."""
+    """The names that images may have, by their ids and names: with and without endings."""
     names = {name for each in given for name in (each, Path(each).with_suffix("").as_posix())}
     return {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
 
 
 def _broken(failures: Iterable[Failure], images: Sequence[_Image]) -> set[int | str]:
-    """Keys of the images that the failures are about, told by their ids and names."""
+    """Keys of the images that the failures are about, found by their ids and names."""
     known = _names_of(failure.name for failure in failures)
     return {image.key for image in images if known & {plain_id(image.key), image_stem(image.called)}}
 
 
 def _finder(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
-    """Finds the image of the ground truth that an item of the set belongs to.
+    """A function that finds the image of the ground truth for an item of the set.
 
-    A single prediction belongs to a single ground truth, whatever the two are called.
+    A single prediction belongs to a single ground truth, whatever their names.
     """
     if len(images) == 1 and len(scored.items) == 1 and scored.image_id(scored.items[0]) is None:
         return lambda item: images[0]  # noqa: ARG005
@@ -247,7 +247,7 @@ def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: P
 
 
 class _Names:
-    """Images by what all files of one image have in common, and by folder where that is not unique."""
+    """Images by the stem that all files of one image share, and by folder where the stem is not unique."""
 
     def __init__(self, names: Sequence[Path]) -> None:
         self._names = names
@@ -283,7 +283,7 @@ def _pixels(size: Size) -> str:
 
 
 def _name(scored: PredictionSet, item: Item) -> str:
-    """How messages call an item: its file, and its image where the file has many."""
+    """An item in messages: its file, and its image where the file holds many."""
     return f"{scored.file(item)}" if scored.files(item) else f"{scored.file(item)}: image {scored.image_id(item)!r}"
 
 
@@ -326,5 +326,5 @@ def _folder(scored: PredictionSet) -> Path:
 
 
 def task_name(predictions: PredictionSet) -> str:
-    """The kind of evaluation: the task, but ``binary`` for folders of masks."""
+    """The task, but ``binary`` for binary masks."""
     return "binary" if predictions.family == "binary" else predictions.task.value
