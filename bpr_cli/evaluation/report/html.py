@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bpr_cli.errors import BprError, printable
-from bpr_cli.evaluation.report.charts import Tally, charts_of, direction, scatter_of, tally
+from bpr_cli.evaluation.report.charts import Tally, direction, line, mean, scatter_of, tally
 from bpr_cli.evaluation.report.model import ImageScore, Layers, Metric, Report, Row
 from bpr_cli.evaluation.report.overlays import Comparison, compare_layers
 
@@ -81,7 +81,6 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             tally=_tally_of(report),
             scatter=scatter_of(report.pairs),
             dot=DOTS.get(report.task, "one true segment"),
-            curves=charts_of(report.curves),
             headroom=_headroom(report),
             class_headroom=_class_headroom(report),
             style=Markup(style),
@@ -162,6 +161,8 @@ def _environment() -> Environment:
         "columns": columns_of,
         "direction": direction,
         "figure": figure_text,
+        "line": line,
+        "mean": mean,
         "setting": setting,
         "signed": signed_text,
     }

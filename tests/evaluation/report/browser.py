@@ -113,12 +113,12 @@ class Browser:
     def press(self, key, code=None, text=None):
         """A key, as somebody at the keyboard would press it."""
         what = {"key": key, "code": code or key, "windowsVirtualKeyCode": KEYS[key]}
-        self.send("InputRecord.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
-        self.send("InputRecord.dispatchKeyEvent", type="keyUp", **what)
+        self.send("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
+        self.send("Input.dispatchKeyEvent", type="keyUp", **what)
 
     def drag(self, start, end):
         for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-            self.send("InputRecord.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+            self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def screenshot(self, path: Path):
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]))

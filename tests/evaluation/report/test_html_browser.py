@@ -104,7 +104,7 @@ def test_classes_by_size_are_sorted_apart_from_the_classes(page):
 def test_long_tables_can_be_searched(page):
     page = page(replace(full(), classes=tuple(Row(f"class {n}", full().classes[0].metrics) for n in range(30))))
     page.run("document.querySelector('#classes .find input').focus()")
-    page.send("InputRecord.insertText", text="CLASS 29")
+    page.send("Input.insertText", text="CLASS 29")
     shown = "[...document.querySelectorAll('#class-table tbody tr')].filter(row => !row.hidden).length"
     assert page.run(shown) == 1
 
