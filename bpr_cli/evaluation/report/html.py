@@ -28,11 +28,11 @@ TASKS = {
     "binary": "Binary masks",
 }
 DOTS = {"semantic": "one class in one image", "binary": "the mask of one image"}
-"""What a dot of the scatter stands for, where it is not a segment."""
+"""What a dot of the scatter plot stands for, if not a segment."""
 WIDE = 4
-"""A table with more figures than this would not fit a screen with three columns for each."""
+"""A table with more metrics than this would not fit a screen with three columns for each."""
 LOWEST = 6
-"""So many images are shown where there is no baseline to gain over."""
+"""Number of images shown without a baseline."""
 
 ReadLayers = Callable[[ImageScore], Layers]
 """Reads what the overlays of one image are drawn from."""
@@ -43,7 +43,7 @@ class Card:
     """One image of the report.
 
     Attributes:
-        score: its figures.
+        score: its score.
         comparison: its pictures, or None where there are none.
         problem: why there are none; empty where nobody asked for them.
     """
@@ -80,7 +80,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             galleries=galleries_of(report, read_layers),
             tally=_tally_of(report),
             scatter=scatter_of(report.pairs),
-            dot=DOTS.get(report.task, "one true segment"),
+            dot=DOTS.get(report.task, "one ground-truth segment"),
             headroom=_headroom(report),
             class_headroom=_class_headroom(report),
             style=Markup(style),
@@ -123,25 +123,25 @@ def _tally_of(report: Report) -> Tally | None:
 
 
 def _headroom(report: Report) -> tuple[Row, ...]:
-    """The head-room as a table: a row for every figure of the summary, with what it could be at each distance."""
+    """The oracle as a table: a row for every metric of the summary, with its upper bound at each distance."""
     by_figure = zip(*(oracle.metrics for oracle in report.oracle), strict=True)
     return tuple(_at_distances(same[0].name, same, report) for same in by_figure)
 
 
 def _class_headroom(report: Report) -> tuple[Row, ...]:
-    """The same with a row for the first figure of every class; empty where there is one class at most."""
+    """The same with a row for the first metric of every class; empty if there is one class at most."""
     by_class = zip(*(oracle.classes for oracle in report.oracle), strict=True)
     rows = tuple(_at_distances(same[0].name, [row.metrics[0] for row in same], report) for same in by_class)
     return rows if len(rows) > 1 else ()
 
 
 def _at_distances(name: str, metrics: Sequence[Metric], report: Report) -> Row:
-    within = (f"right within {oracle.distance} px" for oracle in report.oracle)
+    within = (f"correct within {oracle.distance} px" for oracle in report.oracle)
     return Row(name, tuple(replace(metric, name=each) for each, metric in zip(within, metrics, strict=True)))
 
 
 def columns_of(rows: Sequence[Row], has_baseline: bool) -> tuple[str, ...]:
-    """What a table shows of each figure; where there are many figures, what was before is left out."""
+    """The columns of each metric; the one before is left out if there are many metrics."""
     if not has_baseline:
         return ("value",)
     return ("before", "after", "diff.") if len(rows[0].metrics) <= WIDE else ("after", "diff.")
@@ -175,7 +175,7 @@ def _shown(value: object) -> object:
 
 
 def figure_text(value: float | None) -> str:
-    """A figure with one decimal, or a dash."""
+    """A metric with one decimal, or a dash."""
     return DASH if value is None or not math.isfinite(value) else _decimal(value)
 
 

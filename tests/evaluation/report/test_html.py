@@ -78,9 +78,9 @@ def test_a_full_report_says_all_that_it_was_given():
         "Score of an image: mean IoU.",
         "1 item could not be measured.",
         "d.png gt/d.png is missing",
-        "as predicted right within 1 px right within 2 px mIoU 57.9 62.9 ▲+5.0 67.9 ▲+10.0",
-        "IoU by class Head-room by class class as predicted right within 1 px right within 2 px road 90.0 92.0 ▲+2.0 "
-        "93.0 ▲+3.0 sky –",
+        "as predicted correct within 1 px correct within 2 px mIoU 57.9 62.9 ▲+5.0 67.9 ▲+10.0",
+        "IoU by class Oracle upper bound by class class as predicted correct within 1 px correct within 2 px road 90.0 "
+        "92.0 ▲+2.0 93.0 ▲+3.0 sky –",
         "a.png road 50.0 70.0 ▲+20.0",
         "allow_missing no",
         "some/baseline",
