@@ -19,7 +19,7 @@ from bpr_cli.training.distributed import Processes
 from bpr_cli.training.run_folder import LogRow
 from bpr_cli.training.settings import Recipe
 from bpr_cli.training.trainer import Trainer
-from bpr_cli.training.workers import telling_of_deaths
+from bpr_cli.training.workers import reporting_deaths
 
 REPORT_EVERY = 10
 """Steps between lines of the log. Only then the loop waits for the GPU, and processes agree to stop."""
@@ -100,7 +100,7 @@ class Loop:
         with noting_signals() as request:
             # Workers start here, after the signal handlers are set.
             batches = load_batches(self._batches, steps, self._pace.workers, pinned)
-            with telling_of_deaths(active_children()):
+            with reporting_deaths(active_children()):
                 for step, batch in zip(steps, batches, strict=True):
                     self._losses.append(self._trainer.step(step, batch))
                     stopped = self._after(step + 1, request)

@@ -1,4 +1,4 @@
-"""The processes that prepare batches: how they start, and what is said when one of them dies."""
+"""The processes that prepare batches: their start, and the error when one of them dies."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import cv2
 from bpr_cli.errors import BprError
 
 DYING = 1.0
-"""Seconds within which a worker is known to have ended after something went wrong because of it."""
+"""Seconds to wait for the exit code of a worker after an error that its death may have caused."""
 
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Hold what workers must not inherit while they are started.
+    """Start workers without what they must not inherit.
 
     OpenCV's threads: a worker that is forked inherits the record of them but not the threads, and would wait for them
     forever. And Ctrl-C, which a terminal sends to all processes: whether to stop is for the main process to decide,
@@ -37,7 +37,7 @@ def starting_workers() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let SIGINT wait; what is started meanwhile never sees it."""
+    """Block SIGINT, so that processes started meanwhile never see it."""
     if sys.platform == "win32":
         yield
         return
@@ -49,7 +49,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def begin_worker(_number: int) -> None:
-    """What a worker does first: it takes one thread, and leaves Ctrl-C and the last words to the main process."""
+    """Set up a worker: one thread, and Ctrl-C and error messages are left to the main process."""
     cv2.setNumThreads(1)
     sys.excepthook = _silent_when_deserted
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,7 +57,7 @@ def begin_worker(_number: int) -> None:
 
 
 def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show no traceback of a connection that breaks: the main process has ended, which has told why.
+    """Show no traceback of a broken connection: the main process has ended and reported why.
 
     It may break in the thread that hands batches over, whose errors multiprocessing shows by this hook.
     """
@@ -66,16 +66,16 @@ def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace
 
 
 @contextmanager
-def telling_of_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
-    """Say in a sentence that a worker has died, for which PyTorch raises one thing or another, wherever the program is.
+def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
+    """Report the death of a worker in one line; PyTorch raises different errors, wherever the program is.
 
     Raises:
-        BprError: so it is.
+        BprError: a worker has died.
     """
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        # Its connections break before the system tells of its end: the sentinel first, then, if awaited, the exit code.
+        # Connections of a worker break before the system reports its end: first the sentinel, then the exit code.
         broken = wait([worker.sentinel for worker in workers], DYING)
         for worker in workers:
             if worker.sentinel in broken:

@@ -1,4 +1,4 @@
-"""Batches do not depend on who makes them."""
+"""Training data: subsets, orders, and batches that do not depend on workers."""
 
 from collections import Counter
 
@@ -47,7 +47,7 @@ def test_shapes(batches):
 
 
 def differences(first: list[TrainBatch], second: list[TrainBatch]) -> list[str]:
-    """What differs and by how much: a difference that is seen once in thousands of batches has to tell its cause."""
+    """What differs and by how much: a difference that occurs once in thousands of batches must show its cause."""
     found = []
     for step, batches in enumerate(zip(first, second, strict=True)):
         for name, *planes in zip(TrainBatch._fields, *batches, strict=True):
@@ -72,14 +72,14 @@ def test_workers_change_nothing(workers, batches):
     )
 
 
-def test_differences_are_told():
+def test_differences_are_reported():
     first, second = (TrainBatch(*(torch.zeros(2, 4, 4, dtype=torch.uint8) for _ in range(3))) for _ in range(2))
     second.truth[1, 2, 3] = 255
     assert differences([first], [second]) == ["step 0, truth: 1 values by up to 255 at [[1, 2, 3]]"]
 
 
 @pytest.mark.timeout(60)
-def test_workers_start_in_a_program_whose_opencv_is_at_work(batches):
+def test_workers_start_while_opencv_is_busy(batches):
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(4)
@@ -90,7 +90,7 @@ def test_workers_start_in_a_program_whose_opencv_is_at_work(batches):
         cv2.setNumThreads(threads)
 
 
-def test_a_training_that_goes_on_gets_the_same_batches(batches):
+def test_a_resumed_training_gets_the_same_batches(batches):
     whole_way = list(load_batches(batches(), range(6), 0, pinned=False))
     later = list(load_batches(batches(), range(4, 6), 0, pinned=False))
     assert all(map(same, whole_way[4:], later))
@@ -103,7 +103,7 @@ def test_processes_share_the_batch_of_a_single_one(batches):
         assert same(one, TrainBatch(*(torch.cat(planes) for planes in zip(*shares, strict=True))))
 
 
-def test_the_seed_changes_everything_and_a_patch_never_comes_twice_alike(batches):
+def test_the_seed_changes_everything_and_no_patch_repeats_exactly(batches):
     assert not same(batches()[0], batches(seed=1)[0])
     shown = [image.numpy().tobytes() for step in range(16) for image in batches()[step].image]
     assert len(set(shown)) == len(shown)
@@ -129,7 +129,7 @@ def images(parts) -> set[str]:
     return {part.patches.origin(place).item for part in parts for place in part.places.tolist()}
 
 
-def test_no_image_trains_and_validates_in_whatever_set_it_is(tmp_path):
+def test_no_image_both_trains_and_validates_across_sets(tmp_path):
     sets = [toy_set(tmp_path / "a", 30, 10), toy_set(tmp_path / "b", 24, 6)]
     training, validation = hold_out(sets, 0.2, seed=0)
     assert images(training) & images(validation) == set()
@@ -152,7 +152,7 @@ def test_a_single_image_cannot_be_split(tmp_path):
         hold_out([toy_set(tmp_path / "a", 4, 1)], 0.5, seed=0)
 
 
-def test_some_of_several_parts(tmp_path):
+def test_some_patches_of_several_subsets(tmp_path):
     parts = [PatchSubset.full(toy_set(tmp_path / "a", 30)), PatchSubset.full(toy_set(tmp_path / "b", 10))]
     some = some_of(parts, 12, seed=1)
     assert sum(map(len, some)) == 12
@@ -190,7 +190,7 @@ def test_some_patch_is_drawn_with_the_same_balance(balance, share):
     assert sum(counts[0, index] for index in range(9)) / 6000 == pytest.approx(share, abs=0.03)
 
 
-def test_an_order_can_be_entered_anywhere_and_differs_between_epochs():
+def test_an_order_can_start_anywhere_and_differs_between_epochs():
     order = PatchOrder([50, 30], "patches", 4)
     straight = [order.at(position) for position in range(240)]
     jumping = np.random.default_rng(0).permutation(240)

@@ -48,7 +48,7 @@ def test_weights(settings, ring):
     np.testing.assert_allclose(found, weights_by_loops(truth.numpy(), ring, settings), rtol=1e-6)
 
 
-def test_cross_entropy_is_the_mean_over_all_pixels_and_void_ones_are_zero():
+def test_cross_entropy_is_the_mean_over_all_pixels_with_void_as_zero():
     truth = some_truth()
     torch.manual_seed(3)
     logits = torch.randn(3, 2, 12, 12, dtype=torch.float64)
@@ -91,7 +91,7 @@ def test_the_jaccard_term(ring):
     assert jaccard_loss(logits, truth, ring).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_perfect_decision_costs_nothing_and_a_lost_thin_line_much():
+def test_a_perfect_prediction_costs_nothing_and_a_lost_thin_line_much():
     truth = torch.zeros(1, 16, 16, dtype=torch.uint8)
     truth[0, :, 7] = 1
     scores = 20.0 * (truth == 1).float()
@@ -108,7 +108,7 @@ def test_both_terms_make_the_loss(factor):
     assert patch_loss(logits, truth, 2, settings).item() == pytest.approx(both.item(), rel=1e-6)
 
 
-def test_what_the_network_says_of_void_pixels_does_not_matter():
+def test_predictions_of_void_pixels_do_not_matter():
     truth = torch.full((1, 4, 4), VOID, dtype=torch.uint8)
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
     loss = patch_loss(logits, truth, 1, LossSettings(2, 1, 0.5, 0.5))

@@ -1,4 +1,4 @@
-"""Recipes: the shipped ones, files, overrides, and what is said of wrong ones."""
+"""Recipes: the shipped ones, files, overrides, and their errors."""
 
 import pytest
 
@@ -25,12 +25,12 @@ def test_the_paper_recipe_is_the_papers():
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_shipped_recipes_survive_the_way_through_their_values(name):
+def test_shipped_recipes_round_trip_through_their_values(name):
     recipe = load_recipe(name)
     assert load_recipe("paper", values_of(recipe)) == recipe
 
 
-def test_a_file_says_what_is_different(tmp_path):
+def test_a_file_overrides_its_base(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('base = "paper"  # the rest\n\n  steps=7\ngeometry.zoom_range = [0.5, 2] # a list\n')
     recipe = load_recipe(str(path), {"optimiser.clip": 3})
@@ -89,7 +89,7 @@ def test_a_hash_in_quotes_is_no_comment(tmp_path):
         ("image.blur = -0.1", "image.blur is -0.1; expected a number from 0 to 1"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(line, said, tmp_path):
+def test_errors_of_a_recipe_file(line, said, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(f'base = "modern"\n{line}\n')
     message = refusal(load_recipe, str(path))
@@ -115,7 +115,7 @@ def test_files_that_cannot_be_read(tmp_path):
     )
 
 
-def test_the_recipes_of_the_shipped_weights_go_on_from_each_other():
+def test_the_stages_of_the_shipped_weights_follow_each_other():
     stages = [load_recipe(name) for name in ("fast", "fast-2", "fast-3")]
     assert [stage.steps for stage in stages] == [2500, 2383, 3164]
     assert [(stage.schedule.begin, stage.schedule.end) for stage in stages] == [(0, 0.5), (0.5, 1), (0.45, 1)]
@@ -150,7 +150,7 @@ def test_an_override_without_key_or_value(text):
     assert f"--set is {text!r}, expected key=value" in refusal(parse_overrides, [text])
 
 
-def test_an_override_that_is_nested_without_end():
+def test_a_deeply_nested_override():
     assert "steps is '[[[" in refusal(load_recipe, "modern", parse_overrides([f"steps={'[' * 5000}"]))
 
 

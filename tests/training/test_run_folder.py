@@ -44,12 +44,12 @@ def test_a_directory_in_use_is_refused_until_its_process_is_gone(tmp_path):
     enter(folder)
 
 
-def test_a_place_that_is_no_directory(tmp_path):
+def test_a_path_that_is_not_a_directory(tmp_path):
     (tmp_path / "run").write_text("")
     assert "cannot be written: File exists" in refusal(enter, RunFolder(tmp_path / "run"))
 
 
-def test_the_same_settings_go_on_and_others_are_named(tmp_path):
+def test_the_same_settings_resume_and_differing_ones_are_named(tmp_path):
     folder = RunFolder(tmp_path)
     folder.begin(SETTINGS, {"torch": "1"}, overwrite=False)
     content = folder.document.read_bytes()
@@ -90,7 +90,7 @@ def test_weights_without_a_document(tmp_path):
     assert "holds weights but no run.json" in refusal(folder.begin, SETTINGS, {}, False)
 
 
-def test_a_log_goes_on_after_the_saved_step(tmp_path):
+def test_a_log_resumes_after_the_saved_step(tmp_path):
     path = tmp_path / "log.csv"
     rows = [LogRow(10, 1 / 3, 1e-4), LogRow(10, validation_iou=0.5, validation_boundary_f=0.25), LogRow(20, 0.1, 1e-5)]
     log = CsvLog(path, 0)
@@ -106,14 +106,14 @@ def test_a_log_goes_on_after_the_saved_step(tmp_path):
     assert path.read_text().splitlines() == lines
 
 
-def test_a_log_of_something_else_is_begun_anew(tmp_path):
+def test_a_file_that_is_not_a_log_is_replaced(tmp_path):
     path = tmp_path / "log.csv"
     path.write_bytes(b"\xff\n" + "²,,,,\n".encode() + b"5,0.5,0.1,,\n")
     CsvLog(path, 10).close()
     assert path.read_text().splitlines() == [",".join(COLUMNS), "5,0.5,0.1,,"]
 
 
-def test_tensorboard_is_asked_for_by_name_when_it_is_missing(tmp_path, monkeypatch):
+def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     assert "install it with pip install 'bpr-cli[tensorboard]'" in refusal(TensorBoardLog, tmp_path, 0)
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
 from bpr_cli.networks.registry import NETWORKS
-from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, match_masks
+from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks
 from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
+from bpr_cli.patchset.store import PatchOrigin, PatchSetWriter
 from bpr_cli.patchset.whole import encode_whole
 from bpr_cli.training.augmentation import PatchSizes
 from bpr_cli.training.data import PatchSubset, TrainBatch
@@ -22,7 +21,7 @@ from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.sampling import ImageStream, MaskPool, draw_zoom, simulated_mask, validation_patches, warped
 from bpr_cli.training.settings import ErrorSettings, SetSampling, TrainSettings
 from bpr_cli.training.train import train
-from tests.training.toy_data import disc, toy_set
+from tests.training.toy_data import disc, image_set, toy_set
 from tests.training.trainers import TinyNorm
 
 SIZES = PatchSizes(16, 8, 32)
@@ -36,29 +35,6 @@ SMALL = {
     "sampling.patch_size": 16,
     "sampling.shift": 4,
 }
-
-
-def image_set(path: Path, names: list[str], categories: tuple[int, ...] = (1, 2), first: int = 0) -> PatchSet:
-    """Whole images with a bright disc for each category, all but the last of them predicted too small."""
-    writer = PatchSetWriter(path, PatchSetSettings(scheme="image"))
-    for number, name in enumerate(names, first):
-        random = np.random.default_rng(number)
-        image = random.integers(0, 90, (80, 120, 3), np.uint8)
-        true, coarse = [], []
-        for place, category in enumerate(categories):
-            x, y = 30 + 40 * place + random.uniform(-5, 5), random.uniform(30, 50)
-            shape = np.pad(disc(80, min(x, 70), y, 11), ((0, 0), (0, 40)))
-            image[shape == 1] = random.integers(150, 250, 3)
-            true.append(AnnotatedMask(Mask.from_array(shape), place, category))
-            smaller = cv2.erode(shape, np.ones((5, 5), np.uint8))
-            coarse.append(AnnotatedMask(Mask.from_array(smaller), place, category))
-        void = np.zeros((80, 120), bool)
-        void[:2] = True
-        truth = ImageMasks(tuple(true), Mask.from_array(void))
-        found = ImageMasks(tuple(coarse[:-1] or coarse), Mask.from_array(~void & void))
-        record = encode_whole(image, truth, match_masks(found, truth, 0.1), None)
-        writer.add(record, PatchOrigin("preds", f"{name}.png", None, None, (0, 0, 120, 80), 0))
-    return writer.close()
 
 
 def recipe_of(**changes):
@@ -216,6 +192,16 @@ def test_sets_of_patches_validate_a_training_on_images(subsets, tmp_path):
     held = toy_set(tmp_path / "held", 6, 2).path
     summary = train([subsets[0].patches.path], tmp_path / "run", settings_of(validation=(held,)))
     assert (summary.patches, summary.coarse.patches) == (6, 6)
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_shipped_weights_trains_their_network(tmp_path):
+    paths = [
+        image_set(tmp_path / name, [f"{name}_{n}" for n in range(3)]).path for name in ("objects", "street", "cells")
+    ]
+    recipe = load_recipe("fast-3", {"steps": 2, "batch_size": 4})
+    summary = train(paths, tmp_path / "run", TrainSettings(recipe, workers=0))
+    assert (summary.network, summary.stopped_at) == ("lite-unet", 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whole trainings: what they write, that they repeat, and that nothing is lost or changed by stopping them."""
+"""Complete trainings: their files, reproducibility, and resuming without loss or change."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ FED = ["--padding", "8", "--input-size", "0"]
 
 
 class Breaks(Tiny):
-    """Its eighth step is not a number."""
+    """The loss of its eighth step is NaN."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def refusal(*arguments) -> str:
     return str(caught.value)
 
 
-def test_a_toy_is_learnt_and_everything_is_written(patches, tmp_path):
+def test_toy_data_is_learned_and_all_files_are_written(patches, tmp_path):
     changes = {"steps": 60, "validate_every": 20, "optimiser.learning_rate": 0.02}
     seen = []
     summary = train(patches, tmp_path / "run", settings_of(changes, licence="CC0"), seen.append)
@@ -98,7 +98,7 @@ def test_a_toy_is_learnt_and_everything_is_written(patches, tmp_path):
     assert document["circumstances"]["torch"] == torch.__version__
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_prepares_the_batches(patches, tmp_path):
+def test_the_same_seed_gives_the_same_bits_with_any_number_of_workers(patches, tmp_path):
     for name, workers in (("a", 0), ("b", 2)):
         train(patches, tmp_path / name, settings_of(workers=workers, name="same"))
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -116,7 +116,7 @@ def ctrl_c():
 
 @pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGTERM, 7), (signal.SIGINT, 13)])
-def test_a_training_that_is_asked_to_stop_goes_on_as_if_it_had_not_been(number, step, patches, tmp_path):
+def test_a_stopped_training_resumes_bit_for_bit(number, step, patches, tmp_path):
     train(patches, tmp_path / "straight", settings_of(name="same"))
     done = []
 
@@ -134,7 +134,7 @@ def test_a_training_that_is_asked_to_stop_goes_on_as_if_it_had_not_been(number, 
     assert contents(tmp_path / "stopped") == contents(tmp_path / "straight")
 
 
-def test_a_killed_training_goes_on_as_if_it_had_not_been(patches, tmp_path):
+def test_a_killed_training_resumes_bit_for_bit(patches, tmp_path):
     steps = {"steps": 150, "validate_every": 50}
     arguments = ["train", patches, "--out", tmp_path / "killed", "--network", "tiny-norm", *FED]
     arguments += ["--workers", "1", "--save-every", "7", "--name", "same", "--set", "ema_decay=0.9"]
@@ -175,7 +175,7 @@ def test_other_settings_are_refused_unless_the_run_is_overwritten(patches, tmp_p
     assert contents(tmp_path / "run") != before
 
 
-def test_what_only_changes_the_pace_may_change(patches, tmp_path):
+def test_settings_that_do_not_change_the_result_may_change(patches, tmp_path):
     train(patches, tmp_path / "run", settings_of())
     summary = train(patches, tmp_path / "run", settings_of(workers=1, save_every=9, name="renamed", licence="CC0"))
     assert summary.started_at == 25
@@ -191,7 +191,7 @@ def test_a_damaged_state_is_named(patches, tmp_path):
 
 
 @pytest.mark.parametrize("save_every", [3, 100])
-def test_numbers_that_run_away_stop_the_training(save_every, patches, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_training(save_every, patches, tmp_path):
     said = refusal(patches, tmp_path / "run", settings_of(network="breaks", save_every=save_every))
     assert said.startswith("the loss of step 8 is nan, so the training was stopped; ")
     last = tmp_path / "run/last.safetensors"
@@ -203,7 +203,7 @@ def test_numbers_that_run_away_stop_the_training(save_every, patches, tmp_path):
         assert not last.exists()
 
 
-def test_a_learning_rate_beyond_all_reason(patches, tmp_path):
+def test_an_absurd_learning_rate(patches, tmp_path):
     wild = {"optimiser.learning_rate": 1e30, "optimiser.name": "sgd", "optimiser.clip": 0, "save_every": 1}
     save_every = wild.pop("save_every")
     assert "was stopped" in refusal(patches, tmp_path / "run", settings_of(wild, network="tiny", save_every=save_every))
@@ -235,7 +235,7 @@ def test_initial_weights_with_another_head(patches, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_several_sets_and_sets_of_ones_own_to_validate(patches, tmp_path):
+def test_several_sets_and_separate_validation_sets(patches, tmp_path):
     other = toy_set(tmp_path / "other", 10, 5, PatchSetSettings(patch_size=16, padding=8), first=100).path
     held = toy_set(tmp_path / "held", 6, 1, first=200).path
     settings = settings_of({"balance": "sets"}, validation=(held,), padding=None)
@@ -247,7 +247,7 @@ def test_several_sets_and_sets_of_ones_own_to_validate(patches, tmp_path):
 
 @pytest.mark.parametrize(("given", "recipes", "fed"), [(None, 16, 12), (None, 4, 4), (9, 4, 9)])
 def test_the_context_that_is_fed(given, recipes, fed, patches, tmp_path):
-    """That of the user, of the recipe, or all that the set (12 px) has."""
+    """The context of the user, of the recipe, or all of the set's 12 px."""
     settings = settings_of({"padding": recipes, "input_size": 64}, padding=given)
     with open_training([patches], tmp_path / "run", settings) as training:
         assert (training.plan.sizes.padding, training.plan.card.padding) == (fed, fed)
@@ -268,7 +268,7 @@ def test_the_context_that_is_fed(given, recipes, fed, patches, tmp_path):
         (settings_of(validation=(Path("nix"),)), "nix holds no set.json, expected a finished patch set"),
     ],
 )
-def test_what_does_not_fit_is_said_before_anything_is_written(settings, said, patches, tmp_path):
+def test_wrong_settings_are_reported_before_anything_is_written(settings, said, patches, tmp_path):
     assert said.format(patches=patches) in refusal(patches, tmp_path / "run", settings)
     assert not (tmp_path / "run").exists()
 
@@ -342,7 +342,7 @@ def test_two_processes_train_as_one(patches, tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_are_stopped_together_go_on_together(patches, tmp_path):
+def test_processes_that_stop_together_resume_together(patches, tmp_path):
     common = ["--network", "tiny-norm", *FED, "--batch-size", "8", "--validate-every", "100"]
     common += ["--steps", "200", "--set", "ema_decay=0.9", "--workers", "0", "--name", "same"]
     straight = run_together(2, "train", patches, "--out", tmp_path / "straight", *common)

@@ -1,4 +1,4 @@
-"""A step of learning: schedule, decay, accumulation, average and the saved state."""
+"""A training step: schedule, decay, accumulation, average and checkpoint."""
 
 import json
 import math
@@ -24,7 +24,7 @@ SGD = {"optimiser.name": "sgd", "optimiser.momentum": 0.5, "ema_decay": 0}
 
 
 class BegunTiny(Tiny):
-    """Its first convolution may come from another training."""
+    """A network whose first convolution may be pretrained."""
 
     def pretrained_parameters(self):
         return self.first.parameters()
@@ -41,7 +41,7 @@ def test_the_loss_falls(recipe):
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_step_of_sgd_is_the_step_of_the_books():
+def test_a_step_of_sgd_is_the_textbook_step():
     """One step from fresh momentum: w - rate * (gradient + decay * w)."""
     plain = {**SGD, "optimiser.clip": 0, "optimiser.weight_decay": 0.1, "loss.jaccard": 0}
     recipe = small_recipe(**{**plain, "schedule.warmup": 0.5})
@@ -86,7 +86,7 @@ def test_without_the_mask_patch_the_coarse_mask_does_not_matter():
     assert hidden[0] == hidden[1]
 
 
-def test_what_is_decayed():
+def test_which_weights_are_decayed():
     network = TinyNorm()
     settings = small_recipe().optimiser
     some, rest = build_optimiser(network, replace(settings, decay_all=False)).param_groups
@@ -97,7 +97,7 @@ def test_what_is_decayed():
     assert every["betas"] == (0.9, 0.999)
 
 
-def test_what_is_pretrained_learns_at_its_own_rate():
+def test_pretrained_weights_learn_at_their_own_rate():
     """A step of plain SGD is as long as the learning rate: the two kinds of weights move by different factors."""
     changes = {"optimiser.clip": 0, "optimiser.weight_decay": 0, "schedule.warmup": 0}
     network, moved = BegunTiny(), {}
@@ -169,7 +169,7 @@ def test_dropped_features_do_not_depend_on_the_steps_before():
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=["average", "sgd", "adamw"])
-def test_a_saved_state_goes_on_bit_for_bit(recipe):
+def test_a_checkpoint_resumes_bit_for_bit(recipe):
     straight = new_trainer(recipe)
     for step in range(8):
         straight.step(step, some_batch(step))
@@ -188,7 +188,7 @@ def test_a_saved_state_goes_on_bit_for_bit(recipe):
 
 
 @pytest.mark.parametrize("harm", ["cut", "other network", "no progress", "noise"])
-def test_a_damaged_state_is_refused(harm):
+def test_a_damaged_checkpoint_is_refused(harm):
     each = new_trainer(small_recipe())
     content = pack(each, TrainState())
     if harm == "other network":
@@ -215,7 +215,7 @@ def test_a_damaged_state_is_refused(harm):
         lambda state: {**state, "more": 1},
     ],
 )
-def test_a_forged_state_gets_a_sentence(change):
+def test_a_forged_checkpoint_is_reported(change):
     each = new_trainer(small_recipe())
     tensors = load(pack(each, TrainState(5, (0.5,), ValidationResult(5, 0.5, 0.5))))
     forged = json.dumps(change(json.loads(tensors[PROGRESS].numpy().tobytes()))).encode()
@@ -225,7 +225,7 @@ def test_a_forged_state_gets_a_sentence(change):
 
 
 @pytest.mark.parametrize("name", ["optimiser.99.exp_avg", "optimiser.-99.exp_avg", "optimiser.x", "network.more"])
-def test_a_forged_tensor_gets_a_sentence(name):
+def test_a_forged_tensor_is_reported(name):
     each = new_trainer(small_recipe())
     tensors = {**load(pack(each, TrainState())), name: torch.zeros(1)}
     with pytest.raises(BprError, match="it is damaged"):
@@ -284,6 +284,16 @@ def test_poly(step, rate):
 def test_warm_up_and_cosine(step, rate):
     """Ten steps, of which two warm up; half a wave in the eight steps after them."""
     assert rate_at(step, 10, 0.1, COSINE) == pytest.approx(rate, rel=1e-12)
+
+
+def test_two_trainings_share_a_decay():
+    """The first half of it in one, the second half in another, are the steps of a single training."""
+    whole = replace(COSINE, warmup=0)
+    first, second = replace(whole, end=0.5), replace(whole, begin=0.5)
+    rates = [rate_at(step, 10, 0.1, first) for step in range(10)] + [
+        rate_at(step, 10, 0.1, second) for step in range(10)
+    ]
+    assert rates == pytest.approx([rate_at(step, 20, 0.1, whole) for step in range(20)], rel=1e-12)
 
 
 @given(steps=st.integers(1, 500), warmup=st.floats(0, 0.9), name=st.sampled_from(["poly", "cosine"]))

@@ -1,4 +1,4 @@
-"""Validation against the definitions of its measures, and against refinement."""
+"""Validation against the definitions of its metrics, and against refinement."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from tests.training.trainers import CARD
 
 
 class Oracle(nn.Module):
-    """Says that bright pixels are foreground, or what the coarse mask says."""
+    """Predicts bright pixels as foreground, or copies the coarse mask."""
 
     def __init__(self, channel: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ def iou_by_counting(mask, truth) -> float:
     return sum(m == t == 1 for m, t in pairs) / either if either else 1.0
 
 
-def test_measures_leave_void_out():
+def test_scores_ignore_void():
     random = np.random.default_rng(0)
     masks = [random.integers(0, 2, (9, 9), np.uint8) for _ in range(6)]
     truths = [random.choice(np.array([0, 1, VOID], np.uint8), (9, 9)) for _ in range(6)]
@@ -47,7 +47,7 @@ def test_measures_leave_void_out():
 
 
 @pytest.mark.parametrize("input_size", [32, 64])
-def test_the_coarse_channel_measures_as_the_coarse_masks(input_size, tmp_path):
+def test_a_network_that_copies_the_coarse_mask_scores_like_it(input_size, tmp_path):
     card = replace(CARD, input_size=input_size)
     validator = Validator([PatchSubset.full(toy_set(tmp_path / "a", 70))], card, "float32", torch.device("cpu"))
     inner = slice(TOY.padding, TOY.padding + TOY.patch_size)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.training.workers import begin_worker, telling_of_deaths
+from bpr_cli.training.workers import begin_worker, reporting_deaths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 
@@ -22,32 +22,32 @@ def die_soon(ready, lingering: bool) -> None:
 
 
 def speak_and_lose(error: BaseException, path: str) -> None:
-    """As the thread does that hands batches over: what went wrong is shown by the hook."""
+    """As in the thread that hands batches over, whose errors are shown by the hook."""
     with open(path, "w") as sys.stderr:  # noqa: PTH123
         begin_worker(0)
         sys.excepthook(type(error), error, None)
 
 
 @pytest.mark.parametrize("lingering", [False, True])
-def test_a_death_that_the_system_has_not_told_yet_is_told_of(lingering):
-    """Connections of a process break before its end is known."""
+def test_a_death_that_the_system_has_not_reported_yet_is_reported(lingering):
+    """Connections of a process break before its exit code is known."""
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
     worker = context.Process(target=die_soon, args=(ready, lingering))
     worker.start()
     ready.wait()
     told = pytest.raises(BprError, match="a worker that prepares batches was killed by SIGKILL")
-    with told, telling_of_deaths([worker]):
+    with told, reporting_deaths([worker]):
         raise ConnectionResetError(104, "Connection reset by peer")
 
 
-def test_what_is_no_death_stays_what_it_is():
-    with pytest.raises(ConnectionResetError), telling_of_deaths([]):
+def test_other_errors_stay_as_they_are():
+    with pytest.raises(ConnectionResetError), reporting_deaths([]):
         raise ConnectionResetError
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), EOFError("gone"), ValueError("a mistake")])
-def test_workers_are_silent_only_of_connections_that_break(error, tmp_path):
+def test_workers_are_silent_only_about_broken_connections(error, tmp_path):
     path = tmp_path / "said.txt"
     worker = multiprocessing.get_context("spawn").Process(target=speak_and_lose, args=(error, str(path)))
     worker.start()

@@ -1,13 +1,17 @@
-"""Patch sets that can be learnt from in seconds: bright discs whose coarse masks are too small and moved."""
+"""Patch sets that are learned in seconds: bright discs whose coarse masks are too small and moved."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, match_masks
 from bpr_cli.patchset.record import VOID, PatchSample, encode_sample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
+from bpr_cli.patchset.whole import encode_whole
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.settings import Recipe
 
@@ -53,8 +57,31 @@ def toy_set(
     return writer.close()
 
 
+def image_set(path: Path, names: list[str], categories: tuple[int, ...] = (1, 2), first: int = 0) -> PatchSet:
+    """Whole images with a bright disc for each category, all but the last of them predicted too small."""
+    writer = PatchSetWriter(path, PatchSetSettings(scheme="image"))
+    for number, name in enumerate(names, first):
+        random = np.random.default_rng(number)
+        image = random.integers(0, 90, (80, 120, 3), np.uint8)
+        true, coarse = [], []
+        for place, category in enumerate(categories):
+            x, y = 30 + 40 * place + random.uniform(-5, 5), random.uniform(30, 50)
+            shape = np.pad(disc(80, min(x, 70), y, 11), ((0, 0), (0, 40)))
+            image[shape == 1] = random.integers(150, 250, 3)
+            true.append(AnnotatedMask(Mask.from_array(shape), place, category))
+            smaller = cv2.erode(shape, np.ones((5, 5), np.uint8))
+            coarse.append(AnnotatedMask(Mask.from_array(smaller), place, category))
+        void = np.zeros((80, 120), bool)
+        void[:2] = True
+        truth = ImageMasks(tuple(true), Mask.from_array(void))
+        found = ImageMasks(tuple(coarse[:-1] or coarse), Mask.from_array(~void & void))
+        record = encode_whole(image, truth, match_masks(found, truth, 0.1), None)
+        writer.add(record, PatchOrigin("preds", f"{name}.png", None, None, (0, 0, 120, 80), 0))
+    return writer.close()
+
+
 def small_recipe(**changes: object) -> Recipe:
-    """The modern recipe on a diet."""
+    """The recipe modern with fewer and smaller steps."""
     return load_recipe("modern", {**SMALL, **{key.replace("__", "."): value for key, value in changes.items()}})
 
 

@@ -1,4 +1,4 @@
-"""``bpr`` with networks so small that training them is a matter of milliseconds, for tests that need a process."""
+"""``bpr`` with networks that train in milliseconds, for tests that need a process."""
 
 from bpr_cli.cli.main import main
 from bpr_cli.networks.registry import NETWORKS

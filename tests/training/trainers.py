@@ -1,4 +1,4 @@
-"""Learners of networks so small that a step takes milliseconds."""
+"""Trainers of networks that make a step in milliseconds."""
 
 import torch
 from torch import Tensor, nn

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from unittest.mock import patch
@@ -12,6 +13,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.patchset.layout import digest_of
 from bpr_cli.patchset.store import PatchSet
+from bpr_cli.patchset.whole import decode_whole
 from bpr_cli.training.checkpoint import TrainState, ValidationResult, pack
 from bpr_cli.training.recipe import load_recipe, parse_overrides, shipped_recipes
 from bpr_cli.training.run_folder import CsvLog, LogRow, RunFolder
@@ -20,11 +22,11 @@ from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.fuzz.harness import Sample, Target
 from tests.patchset.patch_cases import SETTINGS, write_set
-from tests.training.toy_data import small_recipe
+from tests.training.toy_data import image_set, small_recipe
 from tests.training.trainers import ALONE, TinyNorm, new_trainer
 
 CARD = WeightsCard("mine", "tiny", patch_size=48, padding=4, input_size=64, metrics={"iou": 0.9})
-CHECKPOINTS, RECIPES = ("new.pth", "old.pt"), ("based.toml", "full.toml")
+CHECKPOINTS, RECIPES = ("new.pth", "old.pt"), ("based.toml", "full.toml", "sampling.toml")
 RUN_SETTINGS = {"seed": 0, "recipe.steps": 12}
 
 tiny = patch.dict(NETWORKS, tiny=TinyNorm)
@@ -66,6 +68,25 @@ def read_patch_set(folder: Path) -> None:
     patches.verify()
 
 
+def make_whole_image(folder: Path) -> None:
+    patches = image_set(folder.parent / "set", ["a"])
+    record = patches.read(0, bytes)
+    end = 4 + int.from_bytes(record[:4], "little")
+    (folder / "header.json").write_bytes(zlib.decompress(record[4:end]))
+    (folder / "image.png").write_bytes(record[end:])
+
+
+def read_whole_image(folder: Path) -> None:
+    """Header and image apart, as checksums and deflation would hide all other damage."""
+    header, image = (
+        path.read_bytes() if path.exists() else b"" for path in (folder / "header.json", folder / "image.png")
+    )
+    packed = zlib.compress(header)
+    whole = decode_whole(len(packed).to_bytes(4, "little") + packed + image)
+    for number in range(len(whole.header.pairs)):
+        assert whole.header.pair(number).truth_plane.shape == whole.pixels.shape[:2]
+
+
 def with_digests(sample: Sample) -> Sample:
     """The patch set with the sizes and digests that its files have."""
     try:
@@ -84,6 +105,7 @@ def make_recipes(folder: Path) -> None:
     based = 'base = "modern"\nsteps = 7\ngeometry.zoom_range = [0.5, 2.0]\nloss.jaccard = 0\n'
     (folder / RECIPES[0]).write_text(based)
     (folder / RECIPES[1]).write_bytes(shipped_recipes()["paper"].read_bytes())
+    (folder / RECIPES[2]).write_bytes(shipped_recipes()["fast-2"].read_bytes())
 
 
 def read_recipes(folder: Path) -> None:
@@ -116,6 +138,7 @@ TARGETS = (
     Target("weights", make_weights, read_weights),
     Target("checkpoint", make_checkpoints, read_checkpoints),
     Target("patch set", make_patch_set, read_patch_set, with_digests),
+    Target("whole image", make_whole_image, read_whole_image),
     Target("recipe", make_recipes, read_recipes),
     Target("training", make_run, read_run),
 )
