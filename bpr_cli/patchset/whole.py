@@ -137,9 +137,9 @@ def decode_header(record: bytes) -> ImageHeader:
         packed = record[_LENGTH.size : _LENGTH.size + _LENGTH.unpack_from(record)[0]]
         content = json.loads(inflate.decompress(packed, _LONGEST_HEADER))
         height, width = content["size"]
-        header = ImageHeader(
-            (int(height), int(width)), tuple(map(str, content["masks"])), tuple(map(_pair, content["pairs"]))
-        )
+        if type(height) is not int or type(width) is not int:
+            raise ValueError(f"its size is {height} x {width}")
+        header = ImageHeader((height, width), tuple(map(str, content["masks"])), tuple(map(_pair, content["pairs"])))
     except (struct.error, zlib.error, ValueError, LookupError, TypeError, RecursionError) as error:
         raise BprError(f"its masks are damaged ({error})") from error
     check_pixels(*header.size)
