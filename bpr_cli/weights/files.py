@@ -19,8 +19,6 @@ from bpr_cli.weights.checkpoint import checkpoint_bytes, read_checkpoint
 from bpr_cli.weights.layout import check_layout, check_values, fill, layout_of, recognise
 from bpr_cli.weights.shipped import DEFAULT_WEIGHTS, shipped_weights
 
-__all__ = ["DEFAULT_WEIGHTS", "LoadedWeights", "WeightsCard", "load_weights", "save_weights", "shipped_weights"]
-
 OWN_SUFFIX = ".safetensors"
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
 METADATA_KEY = "bpr"

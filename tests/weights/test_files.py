@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from bpr_cli.errors import BprError
 from bpr_cli.networks.hrnet import HRNet
 from bpr_cli.weights import files as weights
-from bpr_cli.weights.files import METADATA_KEY, WeightsCard, load_weights, save_weights
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import METADATA_KEY, load_weights, save_weights
 from tests.weights.refusals import refusal
 
 
