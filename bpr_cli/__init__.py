@@ -1,4 +1,14 @@
-"""bpr: sharpen the boundaries of segmentation masks that already exist."""
+"""bpr: sharpen the boundaries of segmentation masks that already exist.
+
+Functions for files and directories, each like the command of its name:
+
+    bpr_cli.refine("preds.json", "images/", "refined/")
+    bpr_cli.evaluate("refined/", "labels/", baseline="preds.json")
+    bpr_cli.extract("preds.json", "images/", "labels/", "patches/")
+    bpr_cli.train("patches/", "run/")
+
+For arrays, ``Refiner(RefineSettings()).refine(image, mask)``. Everything that fails as expected raises ``BprError``.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +19,58 @@ from bpr_cli.errors import BprError
 from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
+    from bpr_cli.evaluation.evaluation import evaluate
+    from bpr_cli.evaluation.settings import EvaluateSettings
+    from bpr_cli.formats.settings import ReadSettings
+    from bpr_cli.patchset.extract import extract
+    from bpr_cli.patchset.settings import PatchSetSettings
+    from bpr_cli.refinement.check import check
+    from bpr_cli.refinement.job import refine
     from bpr_cli.refinement.refiner import Refiner
     from bpr_cli.refinement.settings import RefineSettings
+    from bpr_cli.training.recipe import load_recipe
+    from bpr_cli.training.settings import TrainSettings
+    from bpr_cli.training.train import train
 
-__all__ = ["BprError", "RefineSettings", "Refiner", "__version__"]
+__all__ = [
+    "BprError",
+    "EvaluateSettings",
+    "PatchSetSettings",
+    "ReadSettings",
+    "RefineSettings",
+    "Refiner",
+    "TrainSettings",
+    "__version__",
+    "check",
+    "evaluate",
+    "extract",
+    "load_recipe",
+    "refine",
+    "train",
+]
 
-_LAZY = {"Refiner": "bpr_cli.refinement.refiner", "RefineSettings": "bpr_cli.refinement.settings"}
+_MODULES = {
+    "EvaluateSettings": "evaluation.settings",
+    "PatchSetSettings": "patchset.settings",
+    "ReadSettings": "formats.settings",
+    "RefineSettings": "refinement.settings",
+    "Refiner": "refinement.refiner",
+    "TrainSettings": "training.settings",
+    "check": "refinement.check",
+    "evaluate": "evaluation.evaluation",
+    "extract": "patchset.extract",
+    "load_recipe": "training.recipe",
+    "refine": "refinement.job",
+    "train": "training.train",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use what needs NumPy or PyTorch, which the command line's first moment must not wait for."""
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import on first use what needs NumPy or PyTorch: ``bpr --help`` must not wait for it."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,6 @@ from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, Predictions, command_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.settings import ReadSettings
-
-if TYPE_CHECKING:
-    from bpr_cli.evaluation.inputs import EvaluationInputs
 
 EXAMPLES = """
 Examples:
@@ -66,35 +63,27 @@ def evaluate(
     network.
     """
     # Metrics take a while to import, and help texts must not wait for them.
-    from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation  # noqa: PLC0415
-    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
+    from bpr_cli.cli.report_tables import show_report  # noqa: PLC0415
+    from bpr_cli.evaluation.evaluation import evaluate as run  # noqa: PLC0415
 
-    read = ReadSettings(**reading)
-    paths = EvaluationPaths(predictions, ground_truth, baseline, images, read.format, read.task)
+    report = run(
+        predictions,
+        ground_truth,
+        baseline=baseline,
+        images=images,
+        out=out,
+        settings=settings,
+        **reading,
+        progress=True,
+    )
+    console = Console()
+    console.failures(report.failures, "--out and --json list them all")
+    show_report(console, report)
     if out is not None:
-        check_outputs(out, paths.all)
-    raise typer.Exit(run(open_evaluation(paths, settings), out, json))
+        console.note(f"written: {out / 'report.html'}, report.csv and report.json")
+    if json:
+        console.result(report.summary_json())
+    raise typer.Exit(1 if report.failures else 0)
 
 
 app = app_of(command_of(evaluate), EXAMPLES)
-
-
-def run(inputs: EvaluationInputs, out: Path | None, json: bool) -> int:
-    """Measure, show and write the report, and return the exit code."""
-    from bpr_cli.cli.figures import show_report  # noqa: PLC0415
-    from bpr_cli.evaluation.evaluation import Evaluation  # noqa: PLC0415
-    from bpr_cli.evaluation.report.files import write_report  # noqa: PLC0415
-    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
-
-    console = Console()
-    evaluation = Evaluation(inputs)
-    with show_progress(True, "measuring", len(inputs.pairs)) as advance:
-        report = evaluation.run(advance)
-    console.failures(report.failures, "--out and --json name them all")
-    show_report(console, report)
-    if out is not None:
-        for path in write_report(report, out, evaluation.layers):
-            console.note(f"written: {path}")
-    if json:
-        console.result(report.summary_json())
-    return 1 if report.failures else 0

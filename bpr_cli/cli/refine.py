@@ -15,7 +15,6 @@ from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.formats.base import PredictionSet
     from bpr_cli.refinement.check import CheckSummary
     from bpr_cli.refinement.report import RefineSummary
 
@@ -52,19 +51,19 @@ def refine(
     refined masks in the input format. Needs no ground truth. Interrupted runs
     resume when you repeat the command.
     """
-    # Help texts need none of these, and input is checked before PyTorch is imported, which takes seconds.
-    from bpr_cli.formats.open import open_predictions  # noqa: PLC0415
-    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
-
-    opened = open_predictions(predictions, images, reading)
-    if out:
-        check_outputs(out, refined=opened)
     console = Console()
     summary: RefineSummary | CheckSummary
+    # Help texts must not wait for NumPy and OpenCV; both functions import PyTorch once the input is known to be usable.
     if dry_run or not out:
-        summary = show_check(console, opened, settings, out, overwrite)
+        from bpr_cli.refinement.check import check  # noqa: PLC0415
+
+        summary = check(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
+        show_check(console, summary)
     else:
-        summary = show_refinement(console, opened, settings, out, overwrite)
+        from bpr_cli.refinement.job import refine as run  # noqa: PLC0415
+
+        summary = run(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
+        show_refinement(console, summary)
     if json:
         console.result(asdict(summary))
     raise typer.Exit(exit_code(summary))
@@ -73,17 +72,8 @@ def refine(
 app = app_of(command_of(refine), EXAMPLES)
 
 
-def show_refinement(
-    console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path, overwrite: bool
-) -> RefineSummary:
-    """Refine, and show what was done."""
-    from bpr_cli.refinement.job import refine_opened  # noqa: PLC0415
-    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
-    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
-
-    refiner = Refiner(settings)
-    with show_progress(True, "refining", len(predictions.items)) as advance:
-        summary = refine_opened(refiner, predictions, out, overwrite, lambda _: advance())
+def show_refinement(console: Console, summary: RefineSummary) -> None:
+    """What was done."""
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_failures(console, summary)
@@ -91,7 +81,6 @@ def show_refinement(
         where = f"{', '.join(summary.devices)} ({summary.backend})"
         title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
         console.table(title, ("refined", ""), refinement_rows(summary))
-    return summary
 
 
 def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
@@ -113,22 +102,12 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
     ]
 
 
-def show_check(
-    console: Console, predictions: PredictionSet, settings: RefineSettings, out: Path | None, overwrite: bool
-) -> CheckSummary:
-    """Check everything that a refinement would read and, where it is known, its output, and show what was found."""
-    from bpr_cli.refinement.check import check_opened  # noqa: PLC0415
-    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
-    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
-
-    refiner = Refiner(settings)
-    with show_progress(True, "checking", len(predictions.items)) as advance:
-        summary = check_opened(refiner, predictions, out, overwrite, lambda _: advance())
+def show_check(console: Console, summary: CheckSummary) -> None:
+    """What a refinement would do."""
     show_failures(console, summary)
     if summary.images:
         title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"
         console.table(title, ("to be refined", ""), check_rows(summary))
-    return summary
 
 
 def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides
 from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSettings
 
 if TYPE_CHECKING:
-    from bpr_cli.training.train import Training, TrainSummary
+    from bpr_cli.training.train import TrainSummary
 
 SHORTCUTS = ("steps", "batch_size", "input_size", "validate_every")
 """Values of the recipe that have an option of their own."""
@@ -75,42 +75,23 @@ def train(
     shortcuts = recipe_values | {f"optimiser.{name}": value for name, value in optimiser_values.items()}
     overrides = {**parse_overrides(set_ or []), **shortcuts}
     settings = TrainSettings(load_recipe(recipe, overrides), **values)
-    raise typer.Exit(run(patches, out, settings, json))
-
-
-app = app_of(command_of(train), EXAMPLES)
-
-
-def run(patches: list[Path], out: Path, settings: TrainSettings, json: bool) -> int:
-    """Train, show how it went, and return the exit code."""
     # PyTorch takes seconds to import: not before the command line is understood.
-    from bpr_cli.training.train import open_training  # noqa: PLC0415
+    from bpr_cli.training.train import train as run  # noqa: PLC0415
 
+    summary = run(patches, out, settings, progress=True)
+    if summary is None:  # of several processes, the first one speaks for all
+        return
     console = Console()
-    with open_training(patches, out, settings) as training:
-        summary = run_shown(console, training)
-    if summary is None:
-        return 0
     if json:
         console.result(asdict(summary))
     if summary.stopped_by:
         same = "the same command" + (", without --overwrite," if settings.overwrite else "")
-        console.note(f"saved after step {summary.stopped_at} of {summary.steps}; {same} goes on from there")
-        return Stopped(summary.stopped_by).code
+        console.note(f"saved after step {summary.stopped_at} of {summary.steps}; repeat {same} to resume")
+        raise typer.Exit(Stopped(summary.stopped_by).code)
     show(console, summary)
-    return 0
 
 
-def run_shown(console: Console, training: Training) -> TrainSummary | None:
-    """Train with a progress display, in the one process of several that speaks."""
-    from bpr_cli.system.terminal import show_progress  # noqa: PLC0415
-
-    if not training.processes.leads:
-        return training.run()
-    if training.start:
-        console.note(f"going on after step {training.start} of {training.steps}")
-    with show_progress(True, "training", training.steps, "steps", training.start) as advance:
-        return training.run(lambda loss: advance("" if loss is None else f"loss {loss:.4f}"))
+app = app_of(command_of(train), EXAMPLES)
 
 
 def show(console: Console, summary: TrainSummary) -> None:

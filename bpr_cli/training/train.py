@@ -19,11 +19,13 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.networks.registry import build_network
 from bpr_cli.system.paths import read_bytes
+from bpr_cli.system.terminal import message_console, show_progress
 from bpr_cli.training.augmentation import Augmentation
 from bpr_cli.training.checkpoint import CheckpointWriter, TrainState, ValidationResult, unpack
 from bpr_cli.training.data import BatchSlice, PatchStream, SampleStream, StepBatches
 from bpr_cli.training.distributed import Processes, joined
 from bpr_cli.training.loop import Loop, LoopResult, OnStep, Pace
+from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.run_folder import CsvLog, Logs, RunFolder, TensorBoardLog
 from bpr_cli.training.sampling import ImageStream
 from bpr_cli.training.settings import TrainSettings
@@ -84,15 +86,19 @@ class TrainSummary:
 
 
 def train(
-    patches: Sequence[Path], out: Path, settings: TrainSettings, on_step: OnStep = lambda _: None
+    patches: Path | str | Sequence[Path | str],
+    out: Path | str,
+    settings: TrainSettings | None = None,
+    *,
+    progress: bool = False,
 ) -> TrainSummary | None:
-    """Train a network on patch sets, or resume the training in ``out``.
+    """Train a network on patch sets, or resume the training in ``out``, as ``bpr train`` does.
 
     Args:
-        patches: patch sets to train on, made by ``bpr extract``; one or more.
+        patches: patch sets to train on, made by ``extract``; one or more.
         out: the run directory, see ``RunFolder``.
-        settings: of the training.
-        on_step: called after every step, with the mean loss of the last reported steps, or None before the first.
+        settings: of the training; None takes the recipe ``modern`` as it is.
+        progress: show progress on standard error.
 
     Returns:
         What was done; None in all processes but the first, if ``torchrun`` started several.
@@ -101,8 +107,14 @@ def train(
         BprError: something does not fit, the directory is in use or holds another run, a file cannot be read or
             written, or the loss is not a finite number.
     """
-    with open_training(patches, out, settings) as training:
-        return training.run(on_step)
+    given = [patches] if isinstance(patches, Path | str) else patches
+    settings = settings or TrainSettings(load_recipe())
+    with open_training([Path(each) for each in given], Path(out), settings) as training:
+        shown = progress and training.processes.leads
+        if shown and training.start:
+            message_console().print(f"resuming after step {training.start} of {training.steps}")
+        with show_progress(shown, "training", training.steps, "steps", training.start) as advance:
+            return training.run(lambda loss: advance("" if loss is None else f"loss {loss:.4f}"))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def test_every_kind_with_a_baseline(kind: str, here: Path, bpr: Bpr) -> None:
     assert head["value"] <= oracle[0] <= oracle[1]
     assert oracle[1] == pytest.approx(100)
     assert "before" in done.err
-    assert "head-room" in done.err
+    assert "oracle upper bound" in done.err
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -286,7 +286,7 @@ def test_many_failures_are_told_in_part(here: Path, bpr: Bpr) -> None:
     done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing")
     assert done.code == 1
     assert len(done.errors) == 21
-    assert done.errors[-1] == "and 10 more; --out and --json name them all"
+    assert done.errors[-1] == "and 10 more; --out and --json list them all"
 
 
 def test_without_images_the_report_has_no_image_paths(here: Path, bpr: Bpr) -> None:

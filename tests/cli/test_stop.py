@@ -181,7 +181,7 @@ def test_a_worker_that_dies_is_told_of(training, world):
 def test_a_training_that_stops_leaves_no_workers(number, training):
     training.send_signal(number)
     err = training.communicate(timeout=120)[1]
-    assert "the same command goes on from there" in err
+    assert "repeat the same command to resume" in err
     assert (training.returncode, "Traceback" in err) == (128 + number, False)
     assert left_of(training) == []
 

@@ -91,7 +91,7 @@ def test_starting_again_goes_on_or_says_why_not(train, world):
     train()
     again = train()
     assert again.code == 0
-    assert again.err.startswith("going on after step 20 of 20\n")
+    assert again.err.startswith("resuming after step 20 of 20\n")
     before = tree(world)
     outcome = train("--lr", "0.5")
     assert (outcome.code, outcome.out) == (2, "")
@@ -178,7 +178,7 @@ def test_stopping_saves_and_says_how_to_go_on(number, code, world, start):
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err
-    (said,) = re.findall(r"^saved after step (\d+) of 2000; the same command goes on from there$", err, re.MULTILINE)
+    (said,) = re.findall(r"^saved after step (\d+) of 2000; repeat the same command to resume$", err, re.MULTILINE)
     assert load_weights(world / "run/last.safetensors").card.metrics == {"steps": int(said)}
     with start(*arguments[:-1], "9") as process:
         assert "was started with padding=8, but this run has padding=9" in process.communicate(timeout=60)[1]

@@ -353,7 +353,7 @@ def test_processes_that_stop_together_resume_together(patches, tmp_path):
         while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 2):
             time.sleep(0.02)
         process.send_signal(signal.SIGTERM)
-        assert "the same command goes on from there" in process.communicate(timeout=60)[1]
+        assert "repeat the same command to resume" in process.communicate(timeout=60)[1]
     again = run_together(2, *stopped, "--json")
     assert again.returncode == 0, again.stderr
     assert 0 < json.loads(again.stdout)["started_at"] < 200

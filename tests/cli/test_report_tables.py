@@ -1,8 +1,8 @@
-"""Figures as the terminal shows them."""
+"""Scores as the terminal shows them."""
 
 import pytest
 
-from bpr_cli.cli.figures import signed
+from bpr_cli.cli.report_tables import signed
 
 
 @pytest.mark.parametrize(
