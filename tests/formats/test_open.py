@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats import open as open_module
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import FORMATS, ReadSettings, Task
 from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
@@ -127,3 +128,8 @@ def test_a_task_that_the_files_do_not_have(tmp_path, images):
 def test_paths_may_be_text(tmp_path, images):
     png(tmp_path / "preds/a.png", values(0, 1))
     assert len(open_predictions(str(tmp_path / "preds"), str(images)).items) == 1
+
+
+def test_the_command_line_knows_every_format():
+    assert set(open_module.FORMATS) == set(FORMATS)
+    assert all(kind.format == name for name, kind in open_module.FORMATS.items())

@@ -1,7 +1,14 @@
+import doctest
+
 import numpy as np
 import pytest
 
+from bpr_cli.masks import masks
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
+
+
+def test_the_examples_of_the_docstrings():
+    assert doctest.testmod(masks).failed == 0
 
 
 def test_a_mask_is_kept_as_the_crop_to_its_bounding_box():
