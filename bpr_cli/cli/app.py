@@ -16,7 +16,7 @@ COMMANDS = {
     "evaluate": "Measure predictions against ground truth",
     "extract": "Make a patch set for training from predictions and ground truth",
     "train": "Train a network on patch sets",
-    "demo": "Refine an example of every task and draw before/after pictures",
+    "demo": "Refine photographs and an example of every task, and draw pictures",
     "weights": "List, show, convert and check weights",
 }
 """The subcommands and what they do: all that ``bpr --help`` and the completion of their names need to know of them."""

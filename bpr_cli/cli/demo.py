@@ -31,7 +31,7 @@ def demo(
     ] = Path("demo"),
     json: Json = False,
 ) -> None:
-    """Refine photographs and an example of every task, and draw before/after pictures.
+    """Refine photographs and an example of every task, and draw pictures.
 
     Writes photographs with predicted masks, and synthetic scenes with exact
     ground truth, refines them with the shipped weights, and shows the scores

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from bpr_cli import __version__
+from bpr_cli.cli.app import COMMANDS
 from bpr_cli.system.terminal import show_progress
 from tests.cli.worlds import results
 
@@ -38,23 +39,59 @@ HELP = {
     ("--version",): [f"bpr {__version__}"],
 }
 
-IMPORTED = """
+SLOW = [
+    "numpy",
+    "cv2",
+    "torch",
+    "pycocotools",
+    "PIL",
+    "matplotlib",
+    "jinja2",
+    "safetensors",
+    "pydantic",
+    "rich.console",
+]
+"""Modules that help texts and completion must not wait for."""
+
+IMPORTED = f"""
 import atexit, sys
 from bpr_cli.cli.main import main
-atexit.register(lambda: print("torch was imported:", "torch" in sys.modules, file=sys.stderr))
+atexit.register(lambda: print("imported:", *(name for name in {SLOW} if name in sys.modules), file=sys.stderr))
 main()
 """
 
 
 @pytest.mark.parametrize("arguments", HELP, ids=" ".join)
-def test_help_answers_without_torch_home_or_terminal(arguments, started):
+def test_help_answers_at_once_without_home_or_terminal(arguments, started):
     outcome = started(*arguments, program=("-c", IMPORTED))
     assert outcome.code == 0
-    assert outcome.err == "torch was imported: False\n"
+    assert outcome.err == "imported:\n"
     for text in HELP[arguments]:
         assert text in outcome.out
     assert "\x1b" not in outcome.out
     assert all(len(line) <= 80 for line in outcome.out.splitlines())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_a_command_is_the_first_line_of_its_help(name, bpr):
+    assert f"\n{COMMANDS[name]}.\n" in bpr(name, "--help").out
+    assert f"  {name}  " in bpr("--help").out
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("bpr ref", ["refine"]),
+        ("bpr weights s", ["show", "start"]),
+        ("bpr refine masks --ima", ["--images", "--image-info"]),
+        ("bpr refine masks --images images --scheme de", ["dense"]),
+    ],
+)
+def test_a_shell_completes_at_once(typed, completed, started):
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    outcome = started(program=("-c", IMPORTED), _BPR_COMPLETE="complete_bash", **words)
+    assert outcome.err == "imported:\n"
+    assert outcome.out.split() == completed
 
 
 def test_a_short_name_for_help(bpr):
