@@ -23,7 +23,7 @@ def starting_workers() -> Iterator[None]:
     """Start workers without what they must not inherit.
 
     OpenCV's threads: a worker that is forked inherits the record of them but not the threads, and would wait for them
-    forever. And Ctrl-C, which a terminal sends to all processes: whether to stop is for the main process to decide,
+    forever. And Ctrl-C, which a terminal sends to all processes: the main process decides whether to stop,
     and a worker that is only about to start has no other way to ignore it.
     """
     threads = cv2.getNumThreads()
