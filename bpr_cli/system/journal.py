@@ -174,7 +174,7 @@ class Journal:
 
     def _resume(self) -> None:
         """Read the entries of an earlier process, or write the settings."""
-        lines = self._whole_lines()
+        lines = self._complete_lines()
         self.resumed = bool(lines)
         if not lines:
             self._append(self._lines, _line({"version": VERSION, "settings": dict(self._settings)}))
@@ -183,7 +183,7 @@ class Journal:
         with _damage_explained(self._folder):
             self._entries = {entry.pop("item"): JournalEntry(**entry) for entry in map(json.loads, lines[1:])}
 
-    def _whole_lines(self) -> list[bytes]:
+    def _complete_lines(self) -> list[bytes]:
         """The lines up to the last line break; what follows it is cut off."""
         content = self._lines.read()
         end = content.rfind(b"\n") + 1

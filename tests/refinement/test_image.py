@@ -230,7 +230,7 @@ def test_patches_on_a_grid_do_not_overlap():
 
 
 @pytest.mark.parametrize("side", [6, 16, 32])
-def test_a_whole_mask_is_shown_with_context_in_proportion_and_predicted_at_its_size(side):
+def test_an_entire_mask_is_shown_with_context_in_proportion_and_predicted_at_its_size(side):
     """Boxes are a quarter larger than their masks, and here context is as wide as a quarter of its box."""
     mask = rectangle(8, 8, 8 + side, 8 + side)
     image_pass = ImagePass.begin(picture((60, 60)), (mask,), replace(PASS, scheme="instance"))
