@@ -81,9 +81,10 @@ def command_of(
         fixed: values of parameters that are no options of this command.
         defaults: values of parameters that the user need not give to this command.
     """
-    hints = typing.get_type_hints(function, include_extras=True)
+    asked = inspect.signature(function, eval_str=True).parameters
+    hints = {name: parameter.annotation for name, parameter in asked.items()}
     parameters: list[inspect.Parameter] = []
-    for name, parameter in inspect.signature(function).parameters.items():
+    for name, parameter in asked.items():
         if expanded := expansion(hints[name]):
             parameters += [each.parameter for each in expanded.options]
         elif name not in fixed:

@@ -34,9 +34,15 @@ def blur(capsys):
     """Run a command that takes these settings; gives them, or its help text."""
     seen = []
 
-    def command(image: Path, settings: BlurSettings, loud: bool) -> None:
+    def command(
+        image: Path,
+        settings: BlurSettings,
+        loud: bool,
+        notes: Annotated[list[str] | None, typer.Option("--note", "-n", help="Note to keep")] = None,
+    ) -> None:
         """Blur an image."""
         assert (image, loud) == (Path("a.png"), True)
+        assert notes in (None, [], ["x", "y"])
         seen.append(settings)
 
     app = typer.Typer(add_completion=False)
@@ -57,6 +63,7 @@ def test_every_kind_of_field(blur):
     given = blur(
         *("a.png", "-r", "5", "--share", "0.25", "--kernel", "box", "--keep", "--no-padded", "--flip"),
         *("--scales", "1,0.5", "--label", "1", "--label", "2", "--mask", "m.png", "--step", "3", "--sizes", "4,5"),
+        *("-n", "x", "--note", "y"),
     )
     assert given == BlurSettings(
         radius=5,
