@@ -21,7 +21,9 @@ class InferenceSettings(Settings):
     On a CPU, results do not depend on the batch size. On a GPU, a pixel whose probability is close to 0.5 may differ.
     """
 
-    weights: Annotated[str, option("Shipped weights by name, or a weights file", panel=PANEL)] = DEFAULT_WEIGHTS
+    weights: Annotated[
+        str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")
+    ] = DEFAULT_WEIGHTS
     device: Annotated[
         str, option("auto (all GPUs, else the CPU), cpu, cuda (all GPUs), or GPUs such as cuda:0,1", panel=PANEL)
     ] = "auto"

@@ -61,6 +61,7 @@ class RefineSettings(InferenceSettings):
             "Keep interior pixels: those farther than CORE x sqrt(area) from the boundary never become background; 1 "
             "turns this off (default: the weights' own)",
             panel=LIMITS,
+            metavar="CORE",
         ),
     ] = None
     workers: Annotated[
