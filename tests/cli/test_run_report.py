@@ -163,6 +163,6 @@ def test_a_file_that_is_something_else_is_not_overwritten(content, world, refine
         assert outcome.code == 2
         assert outcome.errors == [
             "the report of the refinement would overwrite out/run.json, which is something else; move that file, or "
-            "give another --out"
+            "choose another --out"
         ]
         assert tree(world) == before
