@@ -81,17 +81,26 @@ def norms(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
+@pytest.fixture
+def double_precision():
+    """Rounding of float32 would hide small mistakes."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("name", sorted(NETWORKS))
+@pytest.mark.usefixtures("double_precision")
 def test_a_folded_network_has_the_same_logits_at_any_size(name):
     network = used(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     lean = folded(network)
     assert norms(lean) <= STEMS_AT_MOST < norms(network)
-    for side in (32, 96):
+    for side in (32, 64):
         x = torch.randn(2, 4, side, side)
         with torch.inference_mode():
             expected = network(x)
-            torch.testing.assert_close(lean(x), expected, rtol=0, atol=1e-3 * float(expected.abs().max()))
+            torch.testing.assert_close(lean(x), expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
     after = network.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[key], value) for key, value in before.items())
