@@ -11,8 +11,7 @@ import typer
 from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
-from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.shipped import DEFAULT_WEIGHTS, shipped_weights
+from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
 
 if TYPE_CHECKING:
     from bpr_cli.weights.convert import WeightsSummary

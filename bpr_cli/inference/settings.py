@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from bpr_cli.settings import Count, Settings, option
-from bpr_cli.weights.shipped import DEFAULT_WEIGHTS
+from bpr_cli.weights.card import DEFAULT_WEIGHTS
 
 PANEL = "Network and device"
 

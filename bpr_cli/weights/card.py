@@ -1,4 +1,6 @@
-"""The card of a weights file: how the network wants its patches, and where the weights come from. Free of PyTorch.
+"""The card of a weights file: how the network wants its patches, and where the weights come from; the shipped weights.
+
+Free of NumPy and PyTorch, so that help texts can name the shipped weights.
 
 A card travels as JSON inside the weights file. The file may come from anyone, so every value is checked.
 """
@@ -7,12 +9,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.settings import Fraction, Settings, build, option
+
+DEFAULT_WEIGHTS = "fast"
+PACKAGE = Path(__file__).resolve().parents[1]
 
 CARD_VERSION = 1
 """Raised when a reader of the version before would misunderstand a card."""
@@ -128,3 +134,16 @@ class WeightsCard(Settings):
         if missing := sorted(REQUIRED - content.keys()):
             raise BprError(f"{', '.join(missing)} missing")
         return build(cls, content)
+
+
+def shipped_weights(package: Path = PACKAGE) -> dict[str, Path]:
+    """The shipped weights by name (the file name without suffix), sorted.
+
+    Args:
+        package: the folder of ``bpr_cli``. The weights lie inside it in an installed wheel, and next to it in a source
+            checkout.
+    """
+    inside = sorted((package / "weights").glob("*.safetensors"))
+    beside = sorted((package.parent / "weights").glob("*.safetensors"))
+    in_checkout = (package.parent / "pyproject.toml").is_file()
+    return {path.stem: path for path in (beside if in_checkout and not inside else inside)}

@@ -16,7 +16,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.lite_unet import STAGES, LiteUNet
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.checkpoint import read_checkpoint
-from bpr_cli.weights.layout import fill
+from bpr_cli.weights.files import fill
 
 MEAN, STD = (127.0,) * 3, (128.0,) * 3
 """Normalisation that EfficientNet-Lite is trained with, on the scale 0..255."""

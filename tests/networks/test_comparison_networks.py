@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bpr_cli.networks.registry import NETWORKS, build_network
-from bpr_cli.weights.files import load_weights
-from bpr_cli.weights.layout import layout_of, recognise
+from bpr_cli.weights.files import layout_of, load_weights, recognise
 from tests.networks import by_hand
 
 KEYS = {

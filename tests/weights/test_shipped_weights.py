@@ -1,4 +1,4 @@
-from bpr_cli.weights.shipped import PACKAGE, shipped_weights
+from bpr_cli.weights.card import PACKAGE, shipped_weights
 
 
 def test_a_wheel_has_its_weights_inside_the_package(tmp_path):
@@ -25,4 +25,4 @@ def test_a_stranger_s_folder_beside_an_installed_package_does_not_count(tmp_path
 
 
 def test_the_package_is_the_one_imported():
-    assert (PACKAGE / "weights" / "shipped.py").is_file()
+    assert (PACKAGE / "weights" / "card.py").is_file()
