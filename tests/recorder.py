@@ -332,7 +332,7 @@ def digest(path: Path) -> str:
 def content(path: Path) -> bytes:
     """The content without what differs from run to run."""
     if path.suffix == ".json":
-        return json.dumps(lasting(json.loads(path.read_text() or "{}")), indent=1).encode()
+        return json.dumps(lasting(json.loads(path.read_text() or "{}")), indent=1, sort_keys=True).encode()
     if path.suffix == ".jsonl":
         return b"\n".join(json.dumps(lasting(json.loads(line))).encode() for line in path.read_text().splitlines())
     if path.suffix == ".safetensors":

@@ -1,7 +1,8 @@
-"""Standard error as people see it: messages, and progress as a bar on a terminal and as lines elsewhere."""
+"""What people see while a command runs: messages, and progress as a bar, or as lines where there is no terminal."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def message_console() -> Console:
 
 @contextmanager
 def show_progress(wanted: bool, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
-    """Show progress over items on standard error: a bar on a terminal, a line now and then elsewhere.
+    """Show progress over items: a bar on a terminal or in a notebook, a line on standard error now and then elsewhere.
 
     Args:
         wanted: False shows nothing.
@@ -55,7 +56,17 @@ def show_progress(wanted: bool, title: str, total: int, unit: str = "images", do
         yield lambda remark="": None  # noqa: ARG005
         return
     console = message_console()
-    if console.is_interactive:
+    if "ipykernel" in sys.modules:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - in notebooks only, where rich redraws nothing
+
+        with tqdm(desc=title, total=total, initial=done, unit=f" {unit}") as bar:
+
+            def advance(remark: str = "") -> None:
+                bar.set_postfix_str(remark, refresh=False)
+                bar.update()
+
+            yield advance
+    elif console.is_interactive:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(unit))
         remark_column = TextColumn("{task.fields[remark]}")
         with Progress(*columns, TimeRemainingColumn(), remark_column, console=console) as bar:
