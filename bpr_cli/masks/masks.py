@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bpr_cli.errors import BprError
 from bpr_cli.typing import BoolArray, Box, LabelArray, Size
 
 EMPTY_BOX: Box = (0, 0, 0, 0)
@@ -123,3 +124,17 @@ class LabelMap:
 
 Prediction = tuple[Mask, ...] | LabelMap
 """What a model predicted for one image: independent masks that may overlap, or one label for every pixel."""
+
+
+def check_size(size: Size, image: Size) -> None:
+    """Refuse a mask or label map of ``size`` (H, W) that does not belong to an image of another one.
+
+    Raises:
+        BprError: the sizes differ.
+    """
+    height, width = image
+    if size != image:
+        raise BprError(
+            f"the image is {width} x {height} pixels but the mask {size[1]} x {size[0]}; "
+            "give the image the prediction was made for, at its full resolution"
+        )

@@ -13,7 +13,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.images import read_image
-from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.masks import Mask, check_size
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import boxes_along
 from bpr_cli.patches.crop import crop_mask, padding_around, reflected_range, resize
@@ -25,7 +25,6 @@ from bpr_cli.patchset.simulate import simulate
 from bpr_cli.patchset.sources import OpenSource, SourceImage
 from bpr_cli.patchset.store import PatchOrigin
 from bpr_cli.patchset.whole import encode_whole
-from bpr_cli.refinement.image import check_size
 from bpr_cli.typing import Box, ByteArray
 
 KEY_LIMIT = 2**64

@@ -16,8 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction, check_size
 from bpr_cli.masks.runs import values_of
 from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
@@ -206,20 +205,6 @@ def segments_of(prediction: Prediction, image: Size) -> Segments[Any]:
     for size in segments.sizes:
         check_size(size, image)
     return segments
-
-
-def check_size(size: Size, image: Size) -> None:
-    """Refuse a mask or label map of ``size`` (H, W) that does not belong to an image of another one.
-
-    Raises:
-        BprError: the sizes differ.
-    """
-    height, width = image
-    if size != image:
-        raise BprError(
-            f"the image is {width} x {height} pixels but the mask {size[1]} x {size[0]}; "
-            "give the image the prediction was made for, at its full resolution"
-        )
 
 
 @dataclass(frozen=True)
