@@ -1,1 +1,1 @@
-"""The embedded example: pictures with exact ground truth, coarse predictions of them, and before/after pictures."""
+"""The built-in demo: images with coarse predictions, refined, measured and drawn as before/after pictures."""

@@ -1,4 +1,4 @@
-"""Before/after pictures: both segmentations over the image, and magnified places where they differ most."""
+"""Before/after pictures: both segmentations drawn over the image, with magnified insets where they differ most."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INK: Colour = (34, 34, 34)
 FAINT: Colour = (110, 110, 110)
 
 MARGIN, GAP, HEADER, CAPTION = 20, 16, 38, 24
-"""Pixels around everything, between things, above panels, above insets."""
+"""Pixels of the outer margin, the gaps, the panel headers and the inset headers."""
 PANEL_WIDTH = 640
 MAGNIFICATION = 4
 SIDES = (("Before", BEFORE), ("After", AFTER))
@@ -32,14 +32,14 @@ SIDES = (("Before", BEFORE), ("After", AFTER))
 def compare(
     image: Picture, before: Segments, after: Segments, captions: tuple[str, ...] = ("", ""), zooms: int = 3
 ) -> Picture:
-    """Draw an image with its segmentation before and after side by side.
+    """Draw an image twice, side by side: with the segmentation before and after refinement.
 
     Args:
         image: uint8 RGB, (H, W, 3).
         before: masks, bool (H, W), or a label map, int32 (H, W).
         after: likewise.
-        captions: text on the right above each of the two.
-        zooms: how many places to magnify at most: those where most pixels changed.
+        captions: right-aligned text above each of the two.
+        zooms: largest number of magnified places; those with the most changed pixels are chosen.
 
     Returns:
         uint8 RGB picture, about 1340 pixels wide.
@@ -67,7 +67,7 @@ def compare(
 
 
 def _draw_header(sheet: Image.Image, panel: tuple[int, int], name: str, color: Colour, caption: str) -> None:
-    """Above a panel: a dash in the color of its outlines, what it is, and its caption."""
+    """Draw the header of a panel: a dash in the color of its outlines, its name and its caption."""
     draw = ImageDraw.Draw(sheet)
     x, baseline = panel[0], panel[1] - 12
     draw.rounded_rectangle((x, baseline - 9, x + 26, baseline - 4), radius=2, fill=color)
@@ -87,7 +87,7 @@ def _mark_place(sheet: Image.Image, panel: tuple[int, int], place: Box, number: 
 
 def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib."""
-    # Imported here because it takes long.
+    # Imported here because the import is slow.
     from matplotlib import get_data_path  # noqa: PLC0415
 
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)

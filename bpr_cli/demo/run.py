@@ -1,4 +1,4 @@
-"""The demo: refine photographs and scenes made by code, measure what has exact ground truth, and draw all."""
+"""The demo: refine photographs and generated scenes, measure the scenes, and draw before/after pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.typing import BoolArray
 
 PHOTOS = Path(__file__).parent / "data"
-"""Photographs with predictions of YOLOv5n-seg; see ``ATTRIBUTION.txt`` there."""
+"""Photographs with predictions by YOLOv5n-seg; see ``ATTRIBUTION.txt`` in this directory."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class DemoPart:
     """One prediction set of the demo.
 
     Attributes:
-        name: as the table shows it.
-        predictions: the coarse predictions.
-        images: their images.
-        truth: ground truth in the same format; None for photographs, which have none that is exact.
-        reading: how to read them.
+        name: name in the table.
+        predictions: path of the coarse predictions.
+        images: path of the images.
+        truth: path of the ground truth in the same format; None for photographs, which have no exact ground truth.
+        reading: how to read predictions and ground truth.
     """
 
     name: str
@@ -61,15 +61,15 @@ class Score:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What refinement did to one part.
+    """The refinement of one part.
 
     Attributes:
-        name: as the table shows it.
+        name: name in the table.
         images: number of images.
         segments: number of segments.
         before: mean scores of the coarse predictions; None without exact ground truth.
         after: mean scores of the refined predictions.
-        refined: where the refined predictions are.
+        refined: path of the refined predictions.
         pictures: before/after pictures, one per image.
     """
 
@@ -88,7 +88,7 @@ def run_demo(directory: Path, refiner: Refiner, on_part: Callable[[str], None] =
     Args:
         directory: created if missing; the files of an earlier demo are overwritten.
         refiner: refines the predictions.
-        on_part: called with the name of every part before it is refined.
+        on_part: called with the name of each part before its refinement.
 
     Raises:
         BprError: a file cannot be written.
@@ -118,7 +118,7 @@ def parts_of(root: Path) -> list[DemoPart]:
 
 
 def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
-    """Refine one part as ``bpr refine`` does, then read, measure and draw what it wrote.
+    """Refine one part as ``bpr refine`` does, then measure and draw the result.
 
     Raises:
         BprError: a file cannot be written.
@@ -146,7 +146,7 @@ def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
 
 
 def as_segments(prediction: Prediction) -> Segments:
-    """A label map as int32 (H, W), masks as a list of bool (H, W)."""
+    """Convert a prediction: a label map to int32 (H, W), masks to a list of bool (H, W)."""
     if isinstance(prediction, LabelMap):
         return prediction.labels
     return [mask.to_array() for mask in prediction]
@@ -167,7 +167,7 @@ def _pairs(found: Segments, truth: Segments) -> Iterator[tuple[BoolArray, BoolAr
 
 
 def mean(scores: Sequence[Score]) -> Score | None:
-    """Mean over images; None for none."""
+    """Mean over images; None without images."""
     if not scores:
         return None
     return Score(*np.mean([(each.iou, each.boundary_f) for each in scores], axis=0).tolist())

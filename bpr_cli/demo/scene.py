@@ -1,7 +1,7 @@
-"""Scenes made by code, with exact ground truth and coarse predictions of every task in the usual formats.
+"""Generated scenes, with exact ground truth and coarse predictions of every task in the usual formats.
 
-Shapes are drawn at ``FINE`` times the resolution of the image. Pixels are their average, so edges are antialiased as in
-a photograph; the true label of a pixel is the one that covers most of it.
+Shapes are drawn at ``FINE`` times the resolution of the image and averaged, so edges are antialiased as in a
+photograph. The true label of a pixel is the one that covers most of it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COLORS = {
     5: (60, 60, 70),
     6: (200, 70, 90),
 }
-"""Of the surfaces, and of the palette of label maps."""
+"""Colors of the surfaces and of the palette of label maps."""
 THINGS = (3, 4, 5, 6)
 
 Rng = np.random.Generator
@@ -45,10 +45,10 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What is true of a scene, or predicted for it.
+    """The ground truth of a scene, or a prediction for it.
 
     Attributes:
-        things: mask of every thing by its panoptic id: bool, (H, W).
+        things: masks of the things by panoptic id: bool, (H, W).
         ids: panoptic id of every pixel: int32, (H, W).
         labels: category id of every pixel: int32, (H, W).
     """
@@ -61,8 +61,8 @@ class Segmentation:
 def write_scenes(directory: Path, seed: int = 0) -> None:
     """Write scenes, coarse predictions and ground truth under a directory; the same seed gives the same files.
 
-    ``images`` and ``image_info.json``, then ``instances/predictions.json`` (COCO results), ``semantic`` (label maps),
-    ``panoptic`` and ``panoptic.json``; ground truth has the same form in ``truth``.
+    The files are ``images``, ``image_info.json``, ``instances/predictions.json`` (COCO results), ``semantic`` (label
+    maps), ``panoptic`` and ``panoptic.json``. The ground truth in ``truth`` has the same layout.
     """
     images, true = zip(*(make_scene(np.random.default_rng([seed, number])) for number in range(SCENES)), strict=True)
     coarse = [coarsen(each, np.random.default_rng([seed, number, 1])) for number, each in enumerate(true)]
@@ -78,7 +78,7 @@ def write_scenes(directory: Path, seed: int = 0) -> None:
 
 
 def make_scene(rng: Rng) -> tuple[ByteArray, Segmentation]:
-    """Draw sky, grass and six things that may hide parts of each other: uint8 RGB, (H, W, 3), and its ground truth."""
+    """Draw sky, grass and six things that may occlude each other; returns the image, uint8 RGB (H, W, 3), and truth."""
     canvas = np.zeros((SIZE[0] * FINE, SIZE[1] * FINE), np.uint8)
     numbers = [1 * DIVISOR]
     for number, (category, mask) in enumerate(_shapes(rng)):
@@ -99,13 +99,13 @@ def make_scene(rng: Rng) -> tuple[ByteArray, Segmentation]:
 
 
 def coarsen(truth: Segmentation, rng: Rng) -> Segmentation:
-    """Predictions as models make them: things by a mask head, maps by a network of low resolution."""
+    """Simulate model predictions: things from a mask head, maps from a low-resolution network."""
     things = {number: mask_head(mask.astype(np.float32), rng) > 0 for number, mask in truth.things.items()}
     return Segmentation(things, simulate_labels(truth.ids, rng), simulate_labels(truth.labels, rng))
 
 
 def _shapes(rng: Rng) -> list[tuple[int, ByteArray]]:
-    """Category and mask at fine resolution of all that lies before the sky, the farthest first."""
+    """Category and fine-resolution mask of everything in front of the sky, the farthest first."""
     x = np.linspace(0, SIZE[1], 60)
     skyline = 0.45 * SIZE[0] + 14 * np.sin(x / rng.uniform(30, 60)) + 6 * np.sin(x / rng.uniform(9, 15))
     grass = np.concatenate([np.stack([x, skyline], axis=1), [(SIZE[1], SIZE[0]), (0, SIZE[0])]])
@@ -128,7 +128,7 @@ def _filled(points: NDArray[np.float64]) -> ByteArray:
 
 
 def _around(center: NDArray[np.float64], radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points at radii in equal steps of angle around a center."""
+    """Points at the given radii, in equal angular steps around a center."""
     angle = np.linspace(0, 2 * np.pi, len(radii), endpoint=False)
     return np.asarray(center + radii[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
 
@@ -174,7 +174,7 @@ def _surface(category: int, rng: Rng) -> FloatArray:
 
 
 def _write_segmentations(root: Path, found: Sequence[Segmentation]) -> list[Record]:
-    """Write label maps and panoptic maps of one side, coarse or true; returns COCO annotations of the things."""
+    """Write the label maps and panoptic maps of some segmentations; returns COCO annotations of the things."""
     annotations: list[Record] = []
     panoptic: list[Record] = []
     palette = np.zeros((256, 3), np.uint8)
@@ -210,7 +210,7 @@ def _category_records(ids: Iterable[int]) -> list[Record]:
 
 
 def _region(mask: BoolArray) -> Record:
-    """Area, bounding box as (x, y, width, height), and that it is one object."""
+    """The COCO fields ``area``, ``bbox`` as (x, y, width, height), and ``iscrowd``."""
     x0, y0, x1, y1 = Mask.from_array(mask).box
     return {"area": int(np.count_nonzero(mask)), "bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": 0}
 

@@ -18,8 +18,8 @@ class PatchBatch(Generic[Key]):
     """Patches of one or several images that go through the network together.
 
     Attributes:
-        ranges: image, outline, and first and last (exclusive) box of it; one after the other.
-        completed: images, by the key they came with, all of whose patches are predicted after this batch.
+        ranges: consecutive ranges of boxes: image, outline, first box and last box (exclusive).
+        completed: images whose patches are all predicted after this batch, with their keys.
     """
 
     ranges: list[tuple[ImagePass, Outline, int, int]] = field(default_factory=list)
@@ -39,7 +39,7 @@ class PatchBatch(Generic[Key]):
         return patches
 
     def hand_out(self, probabilities: ByteArray) -> None:
-        """Give every outline the probabilities of its boxes; uint8, (P, S, S)."""
+        """Append to every outline the probabilities of its boxes: uint8, (P, S, S)."""
         given = 0
         for _, outline, start, stop in self.ranges:
             outline.predicted.append(probabilities[given : given + stop - start])
@@ -49,7 +49,7 @@ class PatchBatch(Generic[Key]):
 def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator[PatchBatch[Key]]:
     """Fill batches with the patches of successive images; only the last batch may have fewer than ``size`` patches.
 
-    An image without patches waits for no other: it completes an empty batch of its own.
+    An image without patches does not wait for a batch to fill: an empty batch of its own completes it.
     """
     batch, room = PatchBatch[Key](), size
     for key, image in images:

@@ -1,4 +1,4 @@
-"""The dry run: everything that a refinement would read is checked and counted, and its cost is estimated."""
+"""The dry run: checks and counts all inputs of a refinement, and estimates its cost."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
 
 TIMED_PASSES = 3
-"""Forward passes that are timed, after one that is not: the first takes longer."""
+"""Number of timed forward passes, after one for warm-up."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What refining one image takes.
+    """The work and memory that one image needs.
 
     Attributes:
         segments: number of masks.
         patches: number of patches, over all passes.
-        memory: bytes of image, masks and probabilities until they are written.
+        memory: bytes of image, masks and probabilities until the image is written.
     """
 
     segments: int
@@ -49,12 +49,13 @@ class Workload:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a refinement will take on this machine.
+    """The estimated cost of a refinement on this machine.
 
     Attributes:
-        seconds: of the network; reading, cropping and writing run beside it.
-        patches_per_second: as timed.
-        memory: peak memory in bytes, judged by the largest image; None if the operating system does not state it.
+        seconds: network time; reading, cropping and writing run in parallel.
+        patches_per_second: measured speed of the network.
+        memory: peak memory in bytes, extrapolated from the largest image; None if the operating system does not report
+            the memory of a process.
     """
 
     seconds: float
@@ -67,18 +68,18 @@ class CheckSummary:
     """A finished check; every field is plain data, ready for JSON.
 
     Attributes:
-        versions: of bpr, Python and the packages that results depend on, by name.
-        format: of the predictions.
+        versions: versions of bpr, Python and the packages that results depend on, by name.
+        format: format of the predictions.
         task: instance, semantic or panoptic.
         images: number of images that can be refined.
         segments: number of masks in them.
-        patches: number of patches along their boundaries. Later passes refine what the earlier ones make, so theirs are
-            counted on the coarse masks and may differ slightly.
-        estimate: what refining will take.
-        devices: where the network would run.
-        weights: which weights.
+        patches: number of patches along their boundaries. The patches of later passes are counted on the coarse masks,
+            so the refinement may need slightly more or fewer.
+        estimate: estimated cost of the refinement.
+        devices: devices that the network would run on.
+        weights: weights of the network.
         settings: all settings.
-        failures: items that cannot be refined, and why, in the words of the refinement.
+        failures: items that cannot be refined, with the messages that the refinement would give.
     """
 
     versions: dict[str, str]
@@ -110,15 +111,15 @@ def check(
     Args:
         predictions: a directory, a JSON file or a single mask.
         images: the directory of the images, or a single image.
-        out: where ``refine`` would write; None if that is not known yet, and need not be checked.
+        out: the output of ``refine``; None skips its checks.
         settings: how to refine.
-        options: how to read the predictions; by default all is detected.
+        options: how to read the predictions; by default the format is detected.
         overwrite: whether ``refine`` would start afresh instead of resuming.
         progress: show a progress bar on standard error.
         on_item: called after every item.
 
     Raises:
-        BprError: ``refine`` would raise it before the first image.
+        BprError: ``refine`` would fail before the first image.
     """
     target = None if out is None else Path(out)
     opened = open_for(Path(predictions), Path(images), target, options)
@@ -141,9 +142,9 @@ def check_opened(
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
 ) -> CheckSummary:
-    """``check`` with predictions that ``open_for`` opened and a refiner that may be used again.
+    """Do the work of ``check`` with predictions from ``open_for`` and a refiner that can be reused.
 
-    Masks are decoded; images are not if their headers and ends suffice.
+    Masks are decoded. Images are decoded only if their first and last bytes do not show whether they are intact.
     """
     if out:
         check_start(refiner, predictions, out, overwrite)
@@ -172,7 +173,7 @@ def check_opened(
 
 
 def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Workload | Failure:
-    """What an item takes, or what is wrong with it."""
+    """The workload of an item, or the reason why it cannot be refined."""
     try:
         prediction = predictions.read(item)
         size = check_image_file(item.image)
@@ -186,7 +187,7 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
 
 
 def workload(refiner: Refiner, segments: Segments[Any], size: Size) -> Workload:
-    """What refining the segments of an image of ``size`` (H, W) takes."""
+    """The workload of the segments of an image of ``size`` (H, W)."""
     passes = [segments.outlines(how) for how in refiner.passes]
     patches = [sum(len(outline.boxes) for outline in outlines) for outlines in passes]
     masks = sum(outline.mask.crop.nbytes for outline in passes[0])
@@ -195,12 +196,12 @@ def workload(refiner: Refiner, segments: Segments[Any], size: Size) -> Workload:
 
 
 def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
-    """What refining takes, by the speed of the network in a few forward passes."""
+    """Estimate the cost of all workloads from a few timed forward passes."""
     seconds = seconds_per_patch(refiner)
     patches = sum(each.patches for each in workloads)
     peak = peak_memory()
     if peak is not None:
-        # Every stage of the pipeline may have so many images waiting behind it.
+        # Every stage of the pipeline may hold its look-ahead of waiting images.
         waiting = (len(refiner.passes) + 1) * (LOOK_AHEAD * refiner.settings.workers + 1)
         largest = max((each.memory for each in workloads), default=0)
         peak += batch_memory(refiner) + min(waiting, len(workloads)) * largest
@@ -208,16 +209,16 @@ def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
 
 
 def batch_memory(refiner: Refiner) -> int:
-    """Bytes of the batch in the network and of the one that is cropped meanwhile."""
+    """Bytes of the batch in the network and of the next batch, which is cropped meanwhile."""
     return 2 * refiner.predictor.batch_size * 4 * refiner.weights.card.input_size**2
 
 
 def seconds_per_patch(refiner: Refiner) -> float:
-    """Seconds of the network per patch of a full forward pass: the median of a few."""
+    """Network time per patch in a full forward pass: the median of a few passes, in seconds."""
     refiner.predictor.predict(blank_patches(refiner))
     times = []
     for _ in range(TIMED_PASSES):
-        # Made anew each time: passes become smaller when memory is short.
+        # Created anew each time, because passes become smaller when memory is short.
         patches = blank_patches(refiner)
         began = time.perf_counter()
         refiner.predictor.predict(patches)
@@ -226,6 +227,6 @@ def seconds_per_patch(refiner: Refiner) -> float:
 
 
 def blank_patches(refiner: Refiner) -> Patches:
-    """As many patches as a forward pass takes."""
+    """Blank patches for one full forward pass."""
     count, side = refiner.predictor.pass_size, refiner.weights.card.input_size
     return Patches(np.zeros((count, side, side, 3), np.uint8), np.zeros((count, side, side), np.uint8))

@@ -4,7 +4,7 @@
 2. ``batches.py`` crops patches there, and the network predicts their foreground.
 3. ``ImagePass.refine``: probabilities are pasted back, masks keep their interior, and segments that changed too much
    get their coarse pixels back.
-4. ``ImagePass.next``: another pass refines what this one made; after the last one, ``ImagePass.stats`` sums up.
+4. ``ImagePass.next``: another pass refines the result of this one. After the last pass, ``ImagePass.stats`` sums up.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Outline:
         mask: the segment.
         boxes: int64, (P, 4), squares of one size.
         padding: context around each box in pixels.
-        length: of the boundary in pixels: half of the boundary pixels, which lie on both sides.
-        predicted: foreground probabilities of the boxes, filled by the network from the first box on: uint8, (p, S, S)
-            each, in units of 1/255; S need not be the side of the boxes.
+        length: length of the boundary in pixels: half the number of boundary pixels, which lie on both sides of it.
+        predicted: foreground probabilities of the boxes so far, in order: uint8, (p, S, S) each, in units of 1/255.
+            S may differ from the side of the boxes.
     """
 
     mask: Mask
@@ -58,7 +58,7 @@ class Outline:
 
     @classmethod
     def find(cls, mask: Mask, how: PassSettings, side: int, neighbours: list[Box]) -> Outline:
-        """Find the boundary of a mask and the boxes of a side along it; none if it takes no part in the pass."""
+        """Find the boundary of a mask and place boxes of ``side`` pixels along it; none if the pass skips the mask."""
         pixels = boundary_pixels(mask)
         boxes = NO_BOXES
         if takes_part(mask, neighbours, how):
@@ -79,8 +79,8 @@ def takes_part(mask: Mask, neighbours: list[Box], how: PassSettings) -> bool:
 
     Args:
         mask: the segment.
-        neighbours: bounding boxes of all masks of the image that do not compete for pixels, its own among them.
-        how: the pass.
+        neighbours: bounding boxes of all masks of the image that do not compete for pixels, including its own.
+        how: the settings of the pass.
     """
     if not how.preliminary:
         return True
@@ -101,7 +101,7 @@ class Segments(ABC, Generic[Refined]):
 
     @property
     def map_bytes(self) -> int:
-        """Memory that refining takes for maps of the entire image, in bytes."""
+        """Memory in bytes that refinement needs for maps of the entire image."""
         return 0
 
     @property
@@ -115,19 +115,19 @@ class Segments(ABC, Generic[Refined]):
 
     @abstractmethod
     def paste(self, outlines: tuple[Outline, ...]) -> Refined:
-        """The prediction with the predicted boxes of its segments pasted back."""
+        """The prediction with the predicted patches pasted back."""
 
     @abstractmethod
     def limit(self, refined: Refined, limits: Limits) -> tuple[Refined, int]:
-        """A refined prediction within the limits around this one, and the number of segments that get this one back."""
+        """Apply the limits to a refined prediction; also returns the number of segments that stay coarse."""
 
     @abstractmethod
     def changes(self, refined: Refined) -> Changes:
-        """What became of every segment."""
+        """How the pixels of every segment changed."""
 
 
 class MaskSegments(Segments[tuple[Mask, ...]]):
-    """Independent masks: each is refined alone."""
+    """Independent masks: each is refined on its own."""
 
     @property
     def sizes(self) -> list[Size]:
@@ -135,7 +135,7 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
         return [mask.size for mask in self.prediction]
 
     def outlines(self, how: PassSettings) -> tuple[Outline, ...]:
-        """Masks have smaller boxes where they are small."""
+        """Place boxes along every mask; small masks get smaller boxes."""
         boxes = [mask.box for mask in self.prediction if mask.box != EMPTY_BOX]
         return tuple(Outline.find(mask, how, how.side_along(mask.area), boxes) for mask in self.prediction)
 
@@ -144,13 +144,13 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
         return tuple(reassemble(each.mask, each.boxes, each.probabilities()) for each in outlines)
 
     def limit(self, refined: tuple[Mask, ...], limits: Limits) -> tuple[tuple[Mask, ...], int]:
-        """Masks keep their interior too."""
+        """Restore the interior of every mask, then apply the limits."""
         pairs = zip(self.prediction, refined, strict=True)
         complete = tuple(keep_interior(before, after, limits.core) for before, after in pairs)
         return limit_masks(self.prediction, complete, limits)
 
     def changes(self, refined: tuple[Mask, ...]) -> Changes:
-        """Of masks in their order."""
+        """The changes of the masks, in their order."""
         return mask_changes(self.prediction, refined)
 
 
@@ -159,7 +159,7 @@ class LabelSegments(Segments[LabelMap]):
 
     @property
     def map_bytes(self) -> int:
-        """The map, the refined map and, while labels compete, the confidence of every pixel."""
+        """Bytes of the map, the refined map, and the confidence of every pixel while labels compete."""
         return 3 * self.prediction.labels.nbytes
 
     @property
@@ -173,12 +173,12 @@ class LabelSegments(Segments[LabelMap]):
         return tuple(each for each in values_of(self.prediction.labels).tolist() if each not in self.prediction.void)
 
     def outlines(self, how: PassSettings) -> tuple[Outline, ...]:
-        """Labels have boxes of one size, and need no distance from one another."""
+        """Place boxes of one size along every label; labels may touch, because they compete for pixels."""
         masks = (Mask.from_array(self.prediction.labels == label) for label in self.labels)
         return tuple(Outline.find(mask, how, how.patch_size, []) for mask in masks)
 
     def paste(self, outlines: tuple[Outline, ...]) -> LabelMap:
-        """Every pixel takes the most confident label (Sect. 3.3)."""
+        """Give every pixel the most confident label (Sect. 3.3)."""
         size = self.prediction.size
         refined = (
             RefinedLabel(label, average(each.boxes, each.probabilities(), size))
@@ -187,19 +187,19 @@ class LabelSegments(Segments[LabelMap]):
         return fuse(self.prediction, refined)
 
     def limit(self, refined: LabelMap, limits: Limits) -> tuple[LabelMap, int]:
-        """Labels have no interior to keep: they hold their pixels against each other."""
+        """Apply the limits; labels keep no interior, because they compete for pixels."""
         return limit_labels(self.prediction, refined, limits)
 
     def changes(self, refined: LabelMap) -> Changes:
-        """Of labels in ascending order."""
+        """The changes of the labels, in ascending order."""
         return label_changes(self.prediction, refined)
 
 
 def segments_of(prediction: Prediction, image: Size) -> Segments[Any]:
-    """The segments of a prediction for an image of a size, (H, W).
+    """The segments of a prediction for an image of size (H, W).
 
     Raises:
-        BprError: the prediction has another size.
+        BprError: the prediction and the image differ in size.
     """
     segments = LabelSegments(prediction) if isinstance(prediction, LabelMap) else MaskSegments(prediction)
     for size in segments.sizes:
@@ -209,7 +209,7 @@ def segments_of(prediction: Prediction, image: Size) -> Segments[Any]:
 
 @dataclass(frozen=True)
 class RefinedImage(Generic[Refined]):
-    """A refined prediction, and the number of segments that the limits left unrefined."""
+    """A refined prediction, and the number of segments that the limits kept coarse."""
 
     prediction: Refined
     kept_coarse: int
@@ -219,15 +219,15 @@ class RefinedImage(Generic[Refined]):
 class ImagePass:
     """One pass over one image.
 
-    Patches take many times the memory of the image, so only their boxes are kept; they are cropped a batch at a time.
+    Patches need many times the memory of the image. Only their boxes are kept; batches are cropped one at a time.
 
     Attributes:
         image: uint8, (H, W, 3), RGB.
         coarse: the segments before the first pass.
         segments: the segments that this pass refines.
-        outlines: the same with the boxes along their boundaries.
-        length: of all coarse boundaries, in pixels.
-        patches: number of patches of this pass and those before it.
+        outlines: these segments with the boxes along their boundaries.
+        length: total length of the coarse boundaries in pixels.
+        patches: number of patches in this pass and all earlier ones.
     """
 
     image: ByteArray
@@ -250,7 +250,7 @@ class ImagePass:
         return cls(image, coarse, coarse, outlines, length, _count(outlines))
 
     def next(self, refined: Prediction, how: PassSettings) -> ImagePass:
-        """The pass that refines what this one made."""
+        """The next pass, which refines the result of this one."""
         segments = type(self.segments)(refined)
         outlines = segments.outlines(how)
         return ImagePass(self.image, self.coarse, segments, outlines, self.length, self.patches + _count(outlines))
@@ -260,11 +260,11 @@ class ImagePass:
         return _count(self.outlines)
 
     def refine(self, limits: Limits) -> RefinedImage[Any]:
-        """The refined prediction, once all patches are predicted, within the limits around the coarse one."""
+        """Paste all predicted patches and apply the limits; the network must have predicted every patch."""
         return RefinedImage(*self.coarse.limit(self.segments.paste(self.outlines), limits))
 
     def stats(self, refined: RefinedImage[Any]) -> RefinementStats:
-        """What all passes up to this one did to the segments."""
+        """Statistics of all passes up to this one."""
         changes = self.coarse.changes(refined.prediction)
         return RefinementStats(
             segments=len(self.outlines),
@@ -283,7 +283,7 @@ def _count(outlines: tuple[Outline, ...]) -> int:
 
 @dataclass(frozen=True)
 class RefinementStats:
-    """What refinement did to some segments, as sums over them.
+    """How refinement changed some segments, as sums over them.
 
     Attributes:
         segments: number of segments.

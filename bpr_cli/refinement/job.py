@@ -1,4 +1,4 @@
-"""A refinement into files: by one process at a time, resuming where an earlier one stopped."""
+"""Refinement of files: one process at a time per output, and interrupted runs resume."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FOLDER = ".bpr"
 
 NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
-"""Settings that only change speed or names; of the weights their digest counts, of the device its kind, and of the
-backends the one that ran."""
+"""Settings that do not decide whether a run may resume. Instead, the journal compares the digest of the weights, the
+kind of the device and the backend that ran."""
 
 
 def refine(
@@ -49,19 +49,19 @@ def refine(
     Args:
         predictions: a directory, a JSON file or a single mask.
         images: the directory of the images, or a single image.
-        out: output file or directory, made if missing. The report is also written there, as ``run.json``.
+        out: output file or directory, created if missing. A directory also receives the report, ``run.json``.
         settings: how to refine.
-        options: how to read the predictions; by default all is detected.
+        options: how to read the predictions; by default the format is detected.
         overwrite: start afresh instead of resuming.
         progress: show a progress bar on standard error.
-        on_item: called after every item, whether refined, failed or done before.
+        on_item: called after every item, whether refined, failed or resumed.
 
     Returns:
-        What was done. Items that could not be refined are in ``failures``; all others are written.
+        The summary. ``failures`` lists the items that could not be refined; all others are written.
 
     Raises:
-        BprError: nothing can be refined, ``out`` would overwrite what is read or holds something else, or it was
-            started with other settings or is in use.
+        BprError: nothing can be refined; ``out`` would overwrite an input or holds other files; ``out`` was started
+            with other settings or is in use by another process.
 
     Example:
         >>> summary = bpr_cli.refine("preds.json", "val2017", "refined", RefineSettings(device="cuda"))
@@ -81,10 +81,10 @@ def refine(
 
 
 def open_for(predictions: Path, images: Path, out: Path | None, options: ReadSettings) -> PredictionSet:
-    """Open predictions that are to be refined to ``out``, if it is known yet; writes nothing.
+    """Open the predictions to refine and check ``out``, if it is given; writes nothing.
 
     Raises:
-        BprError: nothing can be refined, or ``out`` would overwrite what is read or cannot be written.
+        BprError: nothing can be refined, or ``out`` would overwrite an input or cannot be written.
     """
     opened = open_predictions(predictions, images, options)
     if out:
@@ -99,7 +99,7 @@ def refine_opened(
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
 ) -> RefineSummary:
-    """``refine`` with predictions that ``open_for`` opened and a refiner that may be used again."""
+    """Do the work of ``refine`` with predictions from ``open_for`` and a refiner that can be reused."""
     report, one_file = report_path(predictions, out), is_one_file(predictions, out)
     check_report(report)
     settings = settings_of(refiner, predictions)
@@ -120,7 +120,7 @@ def refine_opened(
 
 
 def is_one_file(predictions: PredictionSet, out: Path) -> bool:
-    """Whether the output is a file, perhaps with a folder that belongs to it, and not a directory of its own."""
+    """Whether the output is a single file, possibly with a folder of its own, rather than a directory."""
     name = predictions.one_file
     return name is not None and output_file(out, name) == out
 
@@ -128,8 +128,8 @@ def is_one_file(predictions: PredictionSet, out: Path) -> bool:
 def work_folder(predictions: PredictionSet, out: Path) -> Path:
     """The hidden folder of the journal.
 
-    It stays in the directory of the output, so that a finished output can be checked and completed. Beside an output of
-    one file it lies only until that is complete.
+    In an output directory it stays, so that a finished output can be checked and completed. Beside a single output file
+    it exists only until that file is complete.
     """
     if is_one_file(predictions, out):
         return out.with_name(f"{FOLDER}-{hashlib.sha256(out.name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}")
@@ -137,19 +137,19 @@ def work_folder(predictions: PredictionSet, out: Path) -> Path:
 
 
 def report_path(predictions: PredictionSet, out: Path) -> Path | None:
-    """Where the report goes: into the directory of the output; None for an output of one file.
+    """Path of the report in the output directory; None for a single output file.
 
-    None too if the predictions have the name of the report themselves.
+    Also None if the predictions themselves have the name of the report.
     """
     same_name = predictions.one_file is not None and predictions.one_file.casefold() == REPORT
     return None if same_name or is_one_file(predictions, out) else out / REPORT
 
 
 def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwrite: bool) -> None:
-    """Refuse an output that ``refine_opened`` would refuse for what lies in it; writes nothing.
+    """Check the content of the output as ``refine_opened`` does; writes nothing.
 
     Raises:
-        BprError: it was started with other settings, or holds a file where the report goes.
+        BprError: the output was started with other settings, or another file has the name of the report.
     """
     check_report(report_path(predictions, out))
     if not overwrite:
@@ -157,10 +157,10 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
 
 
 def check_report(report: Path | None) -> None:
-    """Refuse to replace a file that is no report of a refinement.
+    """Check that the report does not replace a file of another kind.
 
     Raises:
-        BprError: there is such a file.
+        BprError: a file at this path is not the report of a refinement.
     """
     if report and report.exists() and not is_report(report):
         raise BprError(
@@ -170,7 +170,7 @@ def check_report(report: Path | None) -> None:
 
 
 def settings_of(refiner: Refiner, predictions: PredictionSet) -> dict[str, Any]:
-    """All that the result depends on besides the input files."""
+    """Everything that determines the result, except the input files."""
     chosen = {name: value for name, value in asdict(refiner.settings).items() if name not in NOT_IN_RESULT}
     return {
         "bpr": __version__,

@@ -1,4 +1,4 @@
-"""How much refinement may change a segment: the interior it keeps, and limits beyond which it stays unrefined."""
+"""How much refinement may change a segment: masks keep their interior, and segments beyond the limits stay coarse."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from bpr_cli.typing import BoolArray, FloatArray, IntArray
 from bpr_cli.weights.card import WeightsCard
 
 NO_INTERIOR = 1.0
-"""No pixel is that deep: the centre of a disc, the deepest of all, is at 0.56 of the square root of its area."""
+"""No pixel lies deeper than this. The deepest possible one, the centre of a disc, lies at 0.56 x sqrt(area)."""
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How the pixels of M segments changed, from the coarse to the refined prediction; all int64, (M,).
+    """How the pixels of M segments changed from the coarse to the refined prediction; all int64, (M,).
 
     Attributes:
-        area: of the coarse segments, in pixels.
+        area: areas of the coarse segments in pixels.
         lost: pixels that only the coarse segment has.
         gained: pixels that only the refined segment has.
     """
@@ -35,19 +35,19 @@ class Changes:
 
     @property
     def resized(self) -> IntArray:
-        """Pixels by which the areas grew or shrank: int64, (M,)."""
+        """Absolute changes of the areas in pixels: int64, (M,)."""
         resized: IntArray = np.abs(self.gained - self.lost)
         return resized
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a refined segment must have in common with the coarse one.
+    """How far a refined segment may differ from the coarse one.
 
     Attributes:
-        max_area_change: how much the area may grow or shrink, as a fraction of the coarse area; None for no limit.
-        min_iou: IoU with the coarse mask, 0..1; None for no limit.
-        core: masks keep the pixels farther inside than this fraction of the square root of their area, 0..1.
+        max_area_change: largest change of the area as a fraction of the coarse area; None for no limit.
+        min_iou: smallest IoU with the coarse mask, 0..1; None for no limit.
+        core: depth of the interior that masks keep, as a fraction of the square root of their area, 0..1.
     """
 
     max_area_change: float | None = None
@@ -56,17 +56,17 @@ class Limits:
 
     @classmethod
     def of(cls, settings: RefineSettings, card: WeightsCard) -> Limits:
-        """The limits that the settings state, or else the weights."""
+        """The limits from the settings; the weights state what the settings leave open."""
         core = card.core if settings.core is None else settings.core
         return cls(settings.max_area_change, settings.min_iou_with_coarse, core)
 
     @property
     def may_restore(self) -> bool:
-        """Whether a segment can get its coarse pixels back at all."""
+        """Whether a limit is set that may restore coarse segments."""
         return self.max_area_change is not None or self.min_iou is not None
 
     def exceeded(self, changes: Changes) -> BoolArray:
-        """Which segments are beyond a limit or have lost all their pixels: bool, (M,)."""
+        """Which segments exceed a limit or have lost all their pixels: bool, (M,)."""
         area = changes.area
         exceeded: BoolArray = (area > 0) & (changes.lost == area) & (changes.gained == 0)
         if self.max_area_change is not None:
@@ -88,8 +88,8 @@ def label_changes(coarse: LabelMap, refined: LabelMap) -> Changes:
     """The changes of the labels that are not void, in ascending order.
 
     Args:
-        coarse: before refinement.
-        refined: of the same size, with the same void pixels and without further labels.
+        coarse: the label map before refinement.
+        refined: the refined label map, with the same size and void pixels and without new labels.
     """
     runs = Runs.of(coarse.labels, refined.labels)
     before, after = runs.values
@@ -102,7 +102,7 @@ def label_changes(coarse: LabelMap, refined: LabelMap) -> Changes:
 
 
 def limit_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...], limits: Limits) -> tuple[tuple[Mask, ...], int]:
-    """Replace the masks that are beyond a limit by their coarse masks; also gives their number."""
+    """Replace the masks that exceed a limit by their coarse masks; also returns their number."""
     if not limits.may_restore:
         return refined, 0
     exceeded = limits.exceeded(mask_changes(coarse, refined))
@@ -111,11 +111,11 @@ def limit_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...], limits: Lim
 
 
 def limit_labels(coarse: LabelMap, refined: LabelMap, limits: Limits) -> tuple[LabelMap, int]:
-    """Give the labels that are beyond a limit exactly their coarse pixels back; also gives their number.
+    """Restore the coarse pixels of the labels that exceed a limit; also returns their number.
 
-    Such a label takes back the pixels it lost, and those it gained get their coarse labels again. This changes other
-    labels; those that it puts beyond a limit, or leaves without a pixel, get their coarse pixels back as well. So every
-    label is within the limits or as it was.
+    Such a label takes back the pixels it lost, and the pixels it gained return to their coarse labels. This changes
+    other labels: those that now exceed a limit, or have no pixel left, are restored too. In the end, every label is
+    either within the limits or unchanged.
     """
     if not limits.may_restore:
         return refined, 0
@@ -140,16 +140,17 @@ def limit_labels(coarse: LabelMap, refined: LabelMap, limits: Limits) -> tuple[L
 
 
 def keep_interior(coarse: Mask, refined: Mask, core: float) -> Mask:
-    """Give a refined mask the interior of the coarse one back.
+    """Restore the interior of the coarse mask in the refined mask.
 
-    A patch inside a small object may show edges that are not its outline, such as the letters of a sign. Where the
-    network takes such pixels for background, the coarse mask is right: they are too deep to be errors of its boundary.
+    A patch inside a small object may show edges that are not its outline, such as the letters of a sign. The network
+    may take such pixels for background, but they lie too deep inside the mask to be errors of its boundary.
 
     Args:
-        coarse: before refinement.
-        refined: of the same image.
-        core: interior are the pixels of the coarse mask whose distance to the nearest background pixel, all around the
-            image being background, exceeds this fraction of the square root of its area, 0..1.
+        coarse: the mask before refinement.
+        refined: the refined mask of the same image.
+        core: depth of the interior, 0..1. A pixel of the coarse mask is interior if its distance to the nearest
+            background pixel exceeds this fraction of the square root of the area. The outside of the image counts as
+            background.
     """
     if core >= NO_INTERIOR:
         return refined
@@ -164,10 +165,10 @@ def keep_interior(coarse: Mask, refined: Mask, core: float) -> Mask:
 
 
 def distance_inside(crop: BoolArray) -> FloatArray:
-    """Distance in pixels of every foreground pixel to the nearest background pixel, all around being background.
+    """Distance in pixels of every foreground pixel to the nearest background pixel; everything outside is background.
 
     Args:
-        crop: bool, (h, w).
+        crop: mask, bool, (h, w).
 
     Returns:
         float32, (h, w), 0 on background.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
 
 LOOK_AHEAD = 2
-"""Images per thread that may be ahead of the network: enough to hide uneven images, few enough to stay small."""
+"""Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
 
 STAGES = ("read", "cut", "network", "paste", "write")
 
@@ -42,11 +42,11 @@ Submitted = tuple[Item, "Future[ImagePass]"]
 
 @dataclass
 class RefineResult:
-    """What a refinement did.
+    """The outcome of a refinement.
 
     Attributes:
-        items: what was done to each image written, by name, in the order of the input.
-        resumed: names of those among them that an earlier process had written.
+        items: statistics of every written image by name, in the order of the input.
+        resumed: names of the written images that an earlier process wrote.
         failures: items that could not be refined, in the order of the input.
         seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
@@ -65,7 +65,7 @@ class RefineResult:
 
     @property
     def stats(self) -> RefinementStats:
-        """What was done to all images written."""
+        """Statistics over all written images."""
         return sum(self.items.values(), RefinementStats())
 
 
@@ -76,17 +76,18 @@ def refine_predictions(
     on_item: OnItem = lambda _: None,
     journal: Journal | None = None,
 ) -> RefineResult:
-    """Refine every item of a prediction set and write it; items that fail are named in the result.
+    """Refine every item of a prediction set and write it; the result lists the items that fail.
 
     Args:
         refiner: network and settings.
         predictions: the opened set.
-        writer: closed at the end, unless every item failed: then nothing is written.
-        on_item: called in the calling thread after every item, whether written, failed or done before.
-        journal: of this refinement, entered; by default a temporary one.
+        writer: writes the refined predictions. It is closed at the end, unless every item failed; then nothing is
+            written.
+        on_item: called in the calling thread after every item, whether written, failed or resumed.
+        journal: the entered journal of this refinement; by default a temporary one.
 
     Raises:
-        BprError: the disk is full, or the network has not enough memory.
+        BprError: the disk is full, or the memory is too small for the network.
     """
     if journal is None:
         with Journal.temporary() as temporary:
@@ -119,7 +120,7 @@ class Pipeline:
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
 
     def run(self) -> RefineResult:
-        """Push all items through; stops early only on a bug or an interrupt."""
+        """Process all items; stops early only on an interrupt, a bug, or an error that concerns all files."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
             images = self._in_order((item, pool.submit(self._begin, item)) for item in self._to_do())
@@ -137,7 +138,7 @@ class Pipeline:
         return self.result
 
     def _to_do(self) -> Iterator[Item]:
-        """The items that an earlier process has not done."""
+        """The items that no earlier process has finished."""
         for item in self.predictions.items:
             stats = self.journal.done(item.name, self._inputs(item))
             if stats is None:
@@ -162,7 +163,7 @@ class Pipeline:
                 raise misfit(item, error) from error
 
     def _in_order(self, submitted: Iterator[Submitted]) -> Iterator[InFlight]:
-        """Images whose patches are placed, in their order; only so many are submitted ahead as may be in memory."""
+        """Images with placed patches, in order; the look-ahead limits how many are in memory."""
         ahead: deque[Submitted] = deque()
         for each in submitted:
             ahead.append(each)
@@ -195,7 +196,7 @@ class Pipeline:
     def _next_pass(
         self, pool: ThreadPoolExecutor, images: Iterator[InFlight], how: PassSettings
     ) -> Iterator[Submitted]:
-        """Let the network finish a pass, and place the patches of the next one in threads."""
+        """Run the network on one pass, and place the patches of the next pass in threads."""
         for item, image in self._predicted(images):
             yield item, pool.submit(self._place_again, image, how)
 
@@ -219,7 +220,7 @@ class Pipeline:
         return stats
 
     def _collect(self, until: int) -> None:
-        """Take note of images written, and wait for the oldest until at most so many are being written."""
+        """Collect written images, waiting for the oldest ones until at most ``until`` are still being written."""
         while len(self._writing) > until or (self._writing and self._writing[0][1].done()):
             item, future = self._writing.popleft()
             try:
@@ -240,7 +241,7 @@ class Stopwatch:
     """Adds up the seconds that threads spend in named stages.
 
     Attributes:
-        seconds: busy seconds of each stage; threads that are busy at the same time count each.
+        seconds: busy seconds of each stage, summed over threads.
     """
 
     def __init__(self, stages: Sequence[str]) -> None:
@@ -260,5 +261,5 @@ class Stopwatch:
 
 
 def misfit(item: Item, error: BprError) -> BprError:
-    """The error of an item whose prediction and image are intact but do not belong together."""
+    """The error for an intact prediction that does not fit its image."""
     return BprError(f"the prediction {item.name} does not fit {item.image}: {error}")

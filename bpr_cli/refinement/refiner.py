@@ -28,10 +28,10 @@ class Refiner:
         refined = refiner.refine(image, mask)
 
     Args:
-        settings: weights, device and the rest; the defaults suit most uses.
+        settings: how to refine; the defaults suit most uses.
 
     Attributes:
-        settings: as given.
+        settings: the given settings.
         weights: the loaded network with its card and digest.
         passes: how each pass places and crops its patches.
         limits: how much a segment may change.
@@ -56,16 +56,16 @@ class Refiner:
             mask: (H, W), bool or numbers; non-zero pixels are foreground.
 
         Returns:
-            The refined mask with the dtype of ``mask``. Pixels that stay foreground keep their value, and those that
-            join it get the largest value of the foreground.
+            The refined mask with the dtype of ``mask``. Pixels that stay foreground keep their value; new foreground
+            pixels get the largest value of the mask.
 
         Raises:
-            BprError: an array has the wrong shape or type, or sizes differ.
+            BprError: an array has the wrong shape or dtype, or sizes differ.
         """
         return self.refine_masks(image, [mask])[0]
 
     def refine_masks(self, image: ByteArray, masks: Sequence[NDArray[Pixel]]) -> list[NDArray[Pixel]]:
-        """Refine several masks of one image, each for itself; they may overlap. See ``refine``."""
+        """Refine several masks of one image independently; they may overlap. See ``refine``."""
         check_image(image)
         for mask in masks:
             check_plane(mask, "mask")
@@ -79,7 +79,7 @@ class Refiner:
 
         Args:
             image: uint8, (H, W, 3), RGB.
-            labels: (H, W), integers: classes of a semantic map or segment ids of a panoptic one.
+            labels: (H, W), integers: classes of a semantic map, or segment ids of a panoptic map.
             ignore: labels that stay exactly as they are.
 
         Returns:
@@ -108,19 +108,19 @@ class Refiner:
 
 
 def check_image(image: ByteArray) -> None:
-    """Refuse what is not an RGB image of 8 bits."""
+    """Check that an array is an 8-bit RGB image."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise BprError(f"the image has shape {image.shape} and dtype {image.dtype}; expected (H, W, 3) and uint8, RGB")
 
 
 def check_plane(array: NDArray[np.generic], name: str) -> None:
-    """Refuse what has not one number a pixel."""
+    """Check that an array holds one number per pixel."""
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "biuf":
         raise BprError(f"the {name} has shape {array.shape} and dtype {array.dtype}; expected (H, W) and numbers")
 
 
 def check_labels(labels: NDArray[np.generic]) -> None:
-    """Refuse labels that are no integers or too large for 32 bits."""
+    """Check that labels are integers of at most 32 bits."""
     if not np.issubdtype(labels.dtype, np.integer):
         raise BprError(f"the label map has dtype {labels.dtype}; expected integers")
     limits = np.iinfo(np.int32)
@@ -130,7 +130,7 @@ def check_labels(labels: NDArray[np.generic]) -> None:
 
 
 def like(mask: BoolArray, original: NDArray[Pixel]) -> NDArray[Pixel]:
-    """The mask with the dtype and the foreground values of the original."""
+    """The mask with the dtype and the foreground values of ``original``."""
     out = np.zeros_like(original)
     np.copyto(out, original, where=mask)
     joined = mask & (original == 0)

@@ -1,6 +1,6 @@
-"""``run.json``: what a refinement states about itself.
+"""The report of a refinement, ``run.json``.
 
-``python -m bpr_cli.refinement.report`` generates ``run.schema.json``, its JSON schema, from the data classes.
+``python -m bpr_cli.refinement.report`` generates its JSON schema, ``run.schema.json``, from the data classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
 
 SCHEMA = Path(__file__).with_name("run.schema.json")
-"""JSON schema of what ``dataclasses.asdict`` makes of a ``RefineSummary``."""
+"""JSON schema of a ``RefineSummary`` as a dictionary (``dataclasses.asdict``)."""
 
 _LIBRARIES = ("torch", "numpy", "opencv-python", "pycocotools")
 
@@ -35,17 +35,16 @@ BoundaryMovement = Annotated[
     float,
     Meta(
         ge=0,
-        description="Mean boundary displacement in pixels: the pixels that changed side, summed over segments, by the "
-        "length of the coarse boundaries.",
+        description="Mean boundary displacement in pixels: the pixels that changed side, summed over segments, divided "
+        "by the length of the coarse boundaries.",
     ),
 ]
 AreaChange = Annotated[
     float,
     Meta(
         ge=0,
-        description="How much areas grew or shrank, as a fraction: the pixels by which each segment's area differs "
-        "from its coarse area, summed over segments, by the sum of the coarse areas. What one segment gains and "
-        "another loses adds up.",
+        description="Relative change of the areas: the absolute difference between each segment's refined and coarse "
+        "area, summed over segments, divided by the sum of the coarse areas. Gains and losses do not cancel.",
     ),
 ]
 KeptCoarse = Annotated[
@@ -58,29 +57,29 @@ Seconds = Annotated[float, Meta(ge=0)]
 class WeightsUsed:
     """Weights of the network."""
 
-    name: Annotated[str, Meta(description="Their name, as their card states it.")]
-    network: Annotated[str, Meta(description="The network they are for.")]
-    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of their file, hexadecimal.")]
+    name: Annotated[str, Meta(description="Name of the weights, from their card.")]
+    network: Annotated[str, Meta(description="Name of the network.")]
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights file, hexadecimal.")]
 
 
 @dataclass(frozen=True)
 class ItemSummary:
-    """What was done to one image."""
+    """The refinement of one image."""
 
     name: Annotated[
-        str, Meta(description="Relative name of the file of its predictions, or the id of the image in COCO results.")
+        str, Meta(description="Relative path of the prediction file, or the id of the image in COCO results.")
     ]
     segments: Segments
     patches: Patches
     boundary_movement: BoundaryMovement
     area_change: AreaChange
     kept_coarse: KeptCoarse
-    resumed: Annotated[bool, Meta(description="Whether an earlier process had written it.")]
+    resumed: Annotated[bool, Meta(description="Whether an earlier process wrote it.")]
 
 
 @dataclass(frozen=True)
 class RefineSummary:
-    """What bpr refine prints with --json, and writes as run.json to the directory of its output when it is complete.
+    """The document that bpr refine prints with --json, and writes as run.json to a complete output directory.
 
     Refinement is deterministic, so there is no seed: the same version, settings, weights, devices and inputs give the
     same files. Two such refinements differ only in seconds, elapsed and peak_memory, and in resumed if one resumes the
@@ -90,7 +89,7 @@ class RefineSummary:
     kind: Annotated[
         str,
         Meta(
-            description="Distinguishes this document from predictions, which may be called run.json too.",
+            description="Distinguishes this document from predictions that are also named run.json.",
             extra_json_schema={"const": REPORT_KIND},
         ),
     ]
@@ -108,12 +107,10 @@ class RefineSummary:
     ]
     inputs: Annotated[
         SetInputs | None,
-        Meta(description="What was refined; null if a program passed predictions that it had not opened from files."),
+        Meta(description="Paths of the inputs; null if a program refined predictions that do not come from files."),
     ]
-    images: Annotated[
-        int, Meta(ge=0, description="Number of images whose refined predictions are in the output: of the items.")
-    ]
-    resumed: Annotated[int, Meta(ge=0, description="Number of images among them that an earlier process had written.")]
+    images: Annotated[int, Meta(ge=0, description="Number of images in the output; each has an entry in items.")]
+    resumed: Annotated[int, Meta(ge=0, description="Number of these images that an earlier process wrote.")]
     segments: Segments
     patches: Patches
     boundary_movement: BoundaryMovement
@@ -122,8 +119,8 @@ class RefineSummary:
     seconds: Annotated[
         dict[str, Seconds],
         Meta(
-            description="Busy seconds by stage, summed over threads, without images that an earlier process wrote: "
-            "read (predictions and images), cut (finding boundaries and cropping patches), network, paste and write."
+            description="Busy seconds by stage, summed over threads, without resumed images: read (predictions and "
+            "images), cut (find boundaries and crop patches), network, paste and write."
         ),
     ]
     elapsed: Annotated[
@@ -131,10 +128,10 @@ class RefineSummary:
     ]
     peak_memory: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        Meta(description="Peak memory of the process in bytes; null if the operating system does not state it."),
+        Meta(description="Peak memory of the process in bytes; null if the operating system does not report it."),
     ]
     devices: Annotated[
-        Annotated[list[str], Meta(min_length=1)], Meta(description="Where the network ran, such as cpu or cuda:0.")
+        Annotated[list[str], Meta(min_length=1)], Meta(description="Devices of the network, such as cpu or cuda:0.")
     ]
     backend: Annotated[
         str,
@@ -150,16 +147,16 @@ class RefineSummary:
     ]
     failures: Annotated[
         list[Failure],
-        Meta(description="Images that could not be refined, in the order of the input; they are not in the output."),
+        Meta(description="Images that could not be refined and are not in the output, in the order of the input."),
     ]
     items: Annotated[
         list[ItemSummary],
-        Meta(description="What was done to each image that is in the output, in the order of the input."),
+        Meta(description="The images in the output, in the order of the input."),
     ]
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of ``run.json``: every field of every object is there, and no other."""
+    """The JSON schema of ``run.json``: every object has all its fields and no others."""
     schema = msgspec.json.schema(RefineSummary)
     definitions: dict[str, Any] = schema["$defs"]
     for definition in definitions.values():
@@ -174,7 +171,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def weights_used(refiner: Refiner) -> WeightsUsed:
-    """The weights that a refiner has loaded."""
+    """The weights of a refiner."""
     weights = refiner.weights
     return WeightsUsed(weights.card.name, weights.card.network, weights.digest)
 
@@ -212,7 +209,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
 
 
 def _rounded(stats: RefinementStats) -> dict[str, Any]:
-    """What is stated about the segments of one image, or of all."""
+    """The rounded statistics of one image, or of all images."""
     return {
         "segments": stats.segments,
         "patches": stats.patches,

@@ -1,4 +1,4 @@
-"""Settings of a refinement: written once, used by the command line, the Python API and the reports."""
+"""Settings of a refinement, shared by the command line, the Python API and the reports."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LIMITS = "Bounds"
 
 @dataclass(frozen=True)
 class RefineSettings(InferenceSettings):
-    """How masks are refined. What is None is taken from the weights; limits of None do not apply.
+    """How masks are refined. Settings of None come from the weights; limits of None do not apply.
 
-    ``scheme`` is the paper's Table 4; only ``dense`` uses ``nms_threshold``.
-    The limits and the interior that masks keep are defined in ``refinement/limits.py``.
+    The schemes are those of the paper's Table 4; only ``dense`` uses ``nms_threshold``.
+    ``refinement/limits.py`` defines the limits and the interior that masks keep.
     """
 
     nms_threshold: Annotated[
@@ -79,13 +79,13 @@ class PassSettings:
     """How one pass over an image places and crops its patches.
 
     Attributes:
-        patch_size: side of the boxes in pixels; those of the scheme ``instance`` have the sizes of their masks.
-        min_patch_size: side of the boxes along the smallest masks, see ``side_along``.
-        padding: context around a box of ``patch_size``, in pixels; around others it is in proportion.
-        input_size: side T that patch and context are resized to.
+        patch_size: side of the boxes in pixels; boxes of the scheme ``instance`` have the size of their mask.
+        min_patch_size: side of the boxes along the smallest masks in pixels; see ``side_along``.
+        padding: context around a box of ``patch_size`` in pixels; it scales with the box.
+        input_size: side T in pixels that a patch with its context is resized to.
         nms_threshold: see ``RefineSettings``.
         scheme: see ``RefineSettings``.
-        preliminary: another pass follows; this one refines only segments that are safe with its larger patches.
+        preliminary: whether another pass follows; then this pass skips segments that its larger patches could harm.
     """
 
     patch_size: int
@@ -97,18 +97,18 @@ class PassSettings:
     preliminary: bool = False
 
     def side_along(self, area: int) -> int:
-        """Side of the boxes along a mask: half the square root of its area, within the two sizes.
+        """Side of the boxes along a mask in pixels: half the square root of its area, clipped to the two sizes.
 
-        A box as large as an object would show it small, and its neighbours with it.
+        A box as large as the object would show it at low resolution, together with its neighbours.
 
         Args:
-            area: of the mask, in pixels.
+            area: area of the mask in pixels.
         """
         return min(self.patch_size, max(self.min_patch_size, round(math.sqrt(area) / 2)))
 
 
 def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings, ...]:
-    """The passes that the settings state, or else the weights."""
+    """The passes from the settings; the weights state what the settings leave open."""
     scales = settings.scales or card.scales
     smallest = card.min_patch_size or card.patch_size
     return tuple(
