@@ -1,13 +1,13 @@
-"""bpr: sharpen the boundaries of segmentation masks that already exist.
+"""bpr: sharpen the boundaries of existing segmentation masks.
 
-Functions for files and directories, each like the command of its name:
+Functions for files and directories work like the commands of the same name:
 
     bpr_cli.refine("preds.json", "images/", "refined/")
     bpr_cli.evaluate("refined/", "labels/", baseline="preds.json")
     bpr_cli.extract("preds.json", "images/", "labels/", "patches/")
     bpr_cli.train("patches/", "run/")
 
-For arrays, ``Refiner(RefineSettings()).refine(image, mask)``. Everything that fails as expected raises ``BprError``.
+For arrays, use ``Refiner(RefineSettings()).refine(image, mask)``. Expected failures raise ``BprError``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use what needs NumPy or PyTorch: ``bpr --help`` must not wait for it."""
+    """Import modules that need NumPy or PyTorch on first use, so that ``bpr --help`` need not wait for them."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""``python -m bpr_cli`` is ``bpr``."""
+"""Runs ``bpr`` as ``python -m bpr_cli``."""
 
 from bpr_cli.cli.main import program
 

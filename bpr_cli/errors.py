@@ -1,4 +1,4 @@
-"""The one exception type of the program, and how its messages show values, names and lists."""
+"""The exception type of the program, and helpers that format values, names and lists for messages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 
 class BprError(Exception):
-    """An expected failure: unusable input, or a wrong setting.
+    """An expected failure, such as unusable input or a wrong setting.
 
-    The message is one sentence that names the file (or setting), what was found, what was expected and what
-    to do. The command line shows it without a traceback.
+    The message is one sentence that names the file or setting, what was found, what was expected and what to do. The
+    command line shows it without a traceback.
     """
 
 
@@ -17,18 +17,18 @@ def shorten(value: object, longest: int = 40) -> str:
     """The ``repr`` of a value, cut to ``longest`` characters."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an int of more digits than Python prints, lists in lists in lists
+    except (ValueError, RecursionError):  # an int with more digits than Python prints, or deeply nested lists
         return "a huge value"
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def printable(text: str) -> str:
-    """The text on one line: line breaks and control characters, as in file names, become escape sequences."""
+    """The text on one line: line breaks and control characters become escape sequences; file names may hold them."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def join_names(names: Iterable[object], limit: int = 3) -> str:
-    """The first ``limit`` names, separated by commas, and how many more there are."""
+    """The first ``limit`` names, separated by commas, and the number of further ones."""
     every = [str(name) for name in names]
     shown = ", ".join(every[:limit])
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"

@@ -1,7 +1,7 @@
-"""Settings as data classes whose fields carry their bounds and their help text.
+"""Base of all settings: data classes whose fields carry their bounds and help text.
 
-A setting is written once: the command line makes its options from these fields, Python and JSON are checked by them,
-and JSON schemas are made from them. Free of NumPy and PyTorch, so that help texts appear at once.
+Every setting is defined once. Its field generates the command-line option, validates values from Python and JSON, and
+generates the JSON schema. This module imports neither NumPy nor PyTorch, so that help texts appear at once.
 
     @dataclass(frozen=True)
     class BlurSettings(Settings):
@@ -33,15 +33,16 @@ Kind = TypeVar("Kind")
 def option(
     description: str, *, panel: str = "", flags: tuple[str, ...] = (), metavar: str = "", repeated: bool = False
 ) -> Meta:
-    """What a field says of itself beside its type; the command line has an option for every field that does.
+    """Describe a field; the command line has an option for every field with a description.
 
     Args:
-        description: a phrase led by a noun or verb, without a full stop; help texts add the default, unless it is None
-            or the phrase has "(default: ...)" itself.
-        panel: heading under which ``--help`` lists it; empty for none.
-        flags: other names on the command line than the field's own, such as ``("--learning-rate", "--lr")``.
-        metavar: what stands for the value in help texts; empty for the type's.
-        repeated: whether several numbers are given by as many options; otherwise by one, such as ``--scales 2,1``.
+        description: phrase that begins with a noun or verb and has no full stop. Help texts add the default, unless it
+            is None or the phrase contains "(default: ...)".
+        panel: heading in ``--help``; empty for none.
+        flags: names on the command line, such as ``("--learning-rate", "--lr")``; empty for the field's name.
+        metavar: placeholder of the value in help texts; empty for that of the type.
+        repeated: whether several numbers are given by repeating the option, instead of as one list such as
+            ``--scales 2,1``.
     """
     extra = {"panel": panel, "flags": flags, "metavar": metavar, "repeated": repeated}
     return Meta(description=description, extra=extra)
@@ -49,7 +50,7 @@ def option(
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of all settings: every field is checked, and converted to its type, when an object is made.
+    """Base class of all settings; checks every field and converts it to its type when an object is created.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the field.
@@ -61,16 +62,16 @@ class Settings:
 
 
 def hints_of(kind: type) -> dict[str, Any]:
-    """Types of the fields of a data class, with what they say of themselves."""
+    """Types of the fields of a data class, with their bounds and descriptions."""
     known = typing.get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in fields(kind)}
 
 
 def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
-    """The value in the type of its field.
+    """Convert a value to the type of its field.
 
     Raises:
-        BprError: it has another type or is out of bounds.
+        BprError: the value has the wrong type or is out of bounds.
     """
     if is_dataclass(value):
         return value
@@ -80,19 +81,19 @@ def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any t
     except (msgspec.ValidationError, OverflowError):
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}") from None
     parts = converted.values() if isinstance(converted, dict) else converted
-    # NaN is within all bounds, because no comparison with it holds.
+    # NaN passes all bounds, because no comparison with it holds.
     if any(each != each for each in (parts if isinstance(converted, tuple | dict) else (converted,))):  # noqa: PLR0124
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}")
     return converted
 
 
 def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
-    """A data class from what JSON or TOML says.
+    """Build a data class from parsed JSON or TOML.
 
     Args:
-        kind: the class; fields may be data classes themselves.
-        content: values by name; fields with a default may be missing.
-        prefix: what messages put before names, such as ``loss.``.
+        kind: the class; its fields may be data classes themselves.
+        content: values by field name; fields with a default may be missing.
+        prefix: prefix of field names in messages, such as ``loss.``.
 
     Raises:
         BprError: a name is unknown or missing, or a value is wrong; the message names the field, not the file.
@@ -109,7 +110,7 @@ def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
 
 
 def _built(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
-    """The value of a field: data classes are built, also if they are optional or the values of a mapping."""
+    """The value of a field; data classes are built, including optional ones and values of a mapping."""
     if is_dataclass(hint):
         return build(hint, value, f"{name}.")  # type: ignore[arg-type]
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -125,13 +126,13 @@ def _built(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any ty
 
 
 def _holds_dataclass(hint: Any) -> bool:  # noqa: ANN401 - any type that a field may have
-    """Whether a type is a data class or None, or a mapping to data classes."""
+    """Whether a type is an optional data class or a mapping to data classes."""
     optional = typing.get_origin(hint) in (Union, types.UnionType, dict)
     return optional and any(is_dataclass(each) for each in typing.get_args(hint))
 
 
 def expected(hint: Any) -> str:  # noqa: ANN401, PLR0911 - any type that a field may have
-    """What values of a type look like, in words."""
+    """Describe the values of a type in words, for messages."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         limits = [each for each in arguments[1:] if isinstance(each, Meta)]
@@ -152,7 +153,7 @@ def expected(hint: Any) -> str:  # noqa: ANN401, PLR0911 - any type that a field
 
 
 def _with_bounds(hint: Any, limits: list[Meta]) -> str:  # noqa: ANN401 - as expected
-    """``expected`` with the bounds of a number, or the length of a text or list."""
+    """Like ``expected``, with the bounds of a number or the length of a text or list."""
 
     def bound(*names: str) -> str | None:
         values = [getattr(limit, name) for limit in limits for name in names]
@@ -176,7 +177,7 @@ def _with_bounds(hint: Any, limits: list[Meta]) -> str:  # noqa: ANN401 - as exp
 
 
 def _plain(value: float) -> str | None:
-    """A bound in figures; None for one so large that it only stands for a finite number."""
+    """Format a bound; None for a very large one, which only excludes infinity."""
     if abs(value) >= 1e12:
         return None
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else f"{value:g}"

@@ -1,8 +1,8 @@
-"""Types of the arrays, boxes and sizes that the rooms exchange.
+"""Types of the arrays, boxes and sizes that the packages exchange.
 
-Letters of shapes, throughout the program: I images; M masks or segments; H, W rows and columns of an image; h, w those
-of a window or feature map; P patches; S side of a box, the part of a patch that is pasted back; T side of the network's
-input; C channels; N pixels.
+Shapes use the same letters throughout the program: I images; M masks or segments; H, W height and width of an image;
+h, w height and width of a window or feature map; P patches; S side of a box, the part of a patch that is pasted back;
+T side of the network's input; C channels; N pixels.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Size = tuple[int, int]
 """``(H, W)``, height and width in pixels."""
 BoolArray = NDArray[np.bool_]
 ByteArray = NDArray[np.uint8]
-"""Images (RGB), masks of 0 and 1, and label maps of 8 bits."""
+"""RGB images, masks of 0 and 1, and 8-bit label maps."""
 LabelArray = NDArray[np.int32]
 """Label maps and maps of segment ids."""
 IntArray = NDArray[np.int64]
 """Boxes, indices and counts."""
 FloatArray = NDArray[np.float32]
-"""Probabilities, logits and pixels between operations."""
+"""Probabilities, logits and intermediate pixel values."""
 DoubleArray = NDArray[np.float64]
-"""Metrics and sums of them."""
+"""Metrics and their sums."""

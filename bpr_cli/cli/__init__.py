@@ -1,1 +1,1 @@
-"""The command line: one file a command; each parses, calls and shows."""
+"""The command line, one file per command. Each parses options, calls a library function and shows the result."""

@@ -1,4 +1,4 @@
-"""The ``bpr`` command line: its subcommands, each imported when it is called."""
+"""The ``bpr`` command line. A subcommand is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COMMANDS = {
     "demo": "Refine photographs and an example of every task, and draw pictures",
     "weights": "List, show, convert and check weights",
 }
-"""The subcommands and what they do: all that ``bpr --help`` and the completion of their names need to know of them."""
+"""Summary of each subcommand. ``bpr --help`` and shell completion need nothing else."""
 
 
 class Commands(Group):
-    """The subcommands, of which only the one that is called is imported."""
+    """The group of subcommands; imports only the one that is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401
-        """Name, command and remaining arguments of the subcommand that the arguments begin with."""
+        """Find the subcommand named first in ``args``; returns its name, the command and the remaining arguments."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and typer.main.get_command(import_module(f"bpr_cli.cli.{name}").app), rest
 

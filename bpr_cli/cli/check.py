@@ -1,4 +1,4 @@
-"""``bpr check``: ``bpr refine --dry-run`` under a name of its own, where ``--out`` may be left out."""
+"""``bpr check``: the same as ``bpr refine --dry-run``, with an optional ``--out``."""
 
 from __future__ import annotations
 

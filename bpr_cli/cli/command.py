@@ -1,7 +1,7 @@
-"""What all commands share: their help texts, and ``--debug``.
+"""Help texts and the ``--debug`` option, shared by all commands.
 
-Help texts are written by the small formatter that Typer brings along. The one that Typer takes by default imports a
-Markdown parser and a syntax highlighter first, which takes longer than all the rest of ``bpr --help``.
+Typer's default formatter imports a Markdown parser and a syntax highlighter, which takes longer than all the rest of
+``bpr --help``. The plain formatter used here needs neither.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 NAME_WIDTH = 26
-"""Most characters of a name that its text stands beside; that of a longer name begins in the next line."""
+"""Width of the name column in help texts; the description of a longer name starts on the next line."""
 
 Rows = list[tuple[str, str]]
 
 
 @dataclass
 class Switches:
-    """What the user may set before or after the subcommand, and who runs the subcommand must know.
+    """Options that the user may give before or after the subcommand.
 
     Attributes:
-        debug: show the traceback of an expected error.
+        debug: whether to show the traceback of an expected error.
     """
 
     debug: bool = False
 
 
 def switch_debug(context: typer.Context, wanted: bool) -> None:
-    """Take note of ``--debug``, wherever it stands."""
+    """Record ``--debug``, given before or after the subcommand."""
     if wanted:
         context.ensure_object(Switches).debug = True
 
@@ -44,10 +44,10 @@ Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Sho
 
 
 class Command(TyperCommand):
-    """A command with a help text of headings and two columns."""
+    """A command with a two-column help text under headings."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - of Click or, by version, of Typer's copy
-        """Read the arguments."""
+        """Parse the arguments."""
         convert_on_demand(self.get_params(ctx))
         return super().parse_args(ctx, args)
 
@@ -61,10 +61,10 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command of subcommands, with a help text like theirs, which is also shown where no subcommand is given."""
+    """A command with subcommands; shows its help text when none is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as above
-        """Read the arguments up to the subcommand."""
+        """Parse the arguments up to the subcommand."""
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), color=ctx.color)
             ctx.exit(2)
@@ -77,12 +77,12 @@ class Group(TyperGroup):
 
 
 def app_of(function: Callable[..., None], examples: str, summary: str | None = None) -> typer.Typer:
-    """The application of one command.
+    """Make the Typer application of one command.
 
     Args:
-        function: as Typer takes it, see ``command_of``.
-        examples: shown below its help text.
-        summary: its help text, if not the docstring of the function.
+        function: a function that Typer accepts; see ``command_of``.
+        examples: text shown below the help text.
+        summary: help text; by default the docstring of the function.
     """
     app = typer.Typer(add_completion=False)
     app.command(cls=Command, epilog=examples, help=summary)(function)
@@ -90,7 +90,7 @@ def app_of(function: Callable[..., None], examples: str, summary: str | None = N
 
 
 def convert_on_demand(parameters: Iterable[Any]) -> None:
-    """Leave alone what the user did not give, and everything while a shell completes a command.
+    """Convert only values that the user gave, and none during shell completion.
 
     To convert a value, even None, Typer imports pydantic, which takes longer than a help text or a completion.
     """
@@ -103,7 +103,7 @@ def _process_value(parameter: Any, convert: Callable[..., Any], ctx: Any, value:
 
 
 def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-    """Write the help text of a command to a formatter of Typer, and let it keep its colours on a terminal."""
+    """Write the help text of a command to a Typer formatter, in colour on a terminal."""
     ctx.color = wants_colour()
     formatter.write_usage(ctx.command_path, " ".join(command.collect_usage_pieces(ctx)), f"{heading('Usage')}: ")
     formatter.write_paragraph()
@@ -120,7 +120,7 @@ def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
 
 
 def sections_of(parameters: Iterable[Any]) -> dict[str, Rows]:
-    """Names and texts of arguments and options, under the headings that they belong to."""
+    """Group arguments and options by help panel, each with its name and description."""
     found: dict[str, Rows] = {"Arguments": [], "Options": []}
     for each in parameters:
         panel = "Arguments" if is_argument(each) else getattr(each, "rich_help_panel", None) or "Options"
@@ -130,7 +130,7 @@ def sections_of(parameters: Iterable[Any]) -> dict[str, Rows]:
 
 
 def names_of(parameter: Any) -> str:  # noqa: ANN401
-    """All names of an option, short ones first, and what stands for its value; or the name of an argument."""
+    """The names of an option, short ones first, and its metavar; or the name of an argument."""
     if is_argument(parameter):
         return argument_name(parameter)
     names = ", ".join(sorted(parameter.opts, key=lambda name: name.startswith("--")))
@@ -139,12 +139,12 @@ def names_of(parameter: Any) -> str:  # noqa: ANN401
 
 
 def is_argument(parameter: Any) -> bool:  # noqa: ANN401
-    """Whether it has a place and no name."""
+    """Whether a parameter is positional."""
     return bool(parameter.param_type_name == "argument")
 
 
 def argument_name(parameter: Any) -> str:  # noqa: ANN401
-    """The name of an argument in capitals, with dots where it takes several values."""
+    """The name of an argument in capitals, followed by dots if it takes several values."""
     name = parameter.metavar or parameter.name.upper()
     shown = name if parameter.nargs == 1 else f"{name}..."
     return shown if parameter.required else f"[{shown}]"
@@ -156,12 +156,12 @@ def summary_of(command: Any) -> str:  # noqa: ANN401
 
 
 def heading(title: str) -> str:
-    """A title that stands out on a terminal."""
+    """A title in bold green."""
     return typer.style(title, fg="green", bold=True)
 
 
 def wants_colour() -> bool:
-    """Whether standard output is a terminal that shows colours, and the user did not refuse them."""
+    """Whether standard output is a colour terminal and the user did not turn colours off."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())

@@ -1,4 +1,4 @@
-"""``bpr demo``: the program at work on an example that it brings along."""
+"""``bpr demo``: refine the bundled examples."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def demo(
     ground truth, refines them with the shipped weights, and shows the scores
     before and after.
     """
-    # NumPy and PyTorch take seconds to import, and help texts must not wait for them.
+    # Imported here, because NumPy and PyTorch take seconds and help texts must not wait for them.
     from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
 
     check_outputs(out)
@@ -57,7 +57,7 @@ app = app_of(command_of(demo), EXAMPLES)
 
 
 def show(console: Console, results: list[DemoResult]) -> None:
-    """Before and after, one line per part; photographs have no exact ground truth to measure with."""
+    """Print a table of scores, one row per part; photographs have none, because they lack exact ground truth."""
     rows = [
         (
             result.name,
@@ -72,7 +72,7 @@ def show(console: Console, results: list[DemoResult]) -> None:
 
 
 def changes(before: Score | None, after: Score | None) -> tuple[str, str]:
-    """IoU and boundary F before and after in percent, and their differences."""
+    """IoU and boundary F in percent, before and after, with the differences."""
     if before is None or after is None:
         return "-", "-"
     pairs = ((before.iou, after.iou), (before.boundary_f, after.boundary_f))
@@ -81,5 +81,5 @@ def changes(before: Score | None, after: Score | None) -> tuple[str, str]:
 
 
 def to_json(result: DemoResult) -> dict[str, object]:
-    """The result as plain data."""
+    """The result as plain data for JSON."""
     return asdict(result) | {"refined": str(result.refined), "pictures": [str(path) for path in result.pictures]}

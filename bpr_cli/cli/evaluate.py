@@ -1,4 +1,4 @@
-"""``bpr evaluate``: how good predictions are, before and after."""
+"""``bpr evaluate``: measure predictions against ground truth, with or without a baseline."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def evaluate(
     baseline, shows both and the difference. Needs neither images nor a
     network.
     """
-    # Metrics take a while to import, and help texts must not wait for them.
+    # Imported here, so that help texts need not wait for the metrics.
     from bpr_cli.cli.report_tables import show_report  # noqa: PLC0415
     from bpr_cli.evaluation.evaluation import evaluate as run  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""``bpr extract``: a patch set to train on."""
+"""``bpr extract``: make a patch set for training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bpr_cli.patchset.extract import ExtractResult
 
 NAME_WIDTH = 36
-"""Characters of a source's name in the closing table."""
+"""Longest name of a source in the closing table, in characters."""
 
 EXAMPLES = """
 Examples:
@@ -79,7 +79,7 @@ def extract(
     --simulate makes coarse masks from the ground truth. Interrupted runs
     resume when you repeat the command.
     """
-    # OpenCV and the readers take a while to import, and help texts must not wait for them.
+    # Imported here, so that help texts need not wait for OpenCV and the readers.
     from bpr_cli.patchset.extract import extract as run  # noqa: PLC0415
 
     result = run(
@@ -105,7 +105,7 @@ app = app_of(command_of(extract), EXAMPLES)
 
 
 def show(console: Console, result: ExtractResult) -> None:
-    """The closing table."""
+    """Print the closing table."""
     patch_set = result.patch_set
     if result.resumed:
         console.note(f"{result.resumed} images were done before; --overwrite starts afresh")
@@ -122,12 +122,12 @@ def show(console: Console, result: ExtractResult) -> None:
 
 
 def shortened(name: str) -> str:
-    """The end of a long path, which tells more than its beginning."""
+    """A long path cut to its end, which is the most specific part."""
     return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
 def summary(result: ExtractResult) -> dict[str, object]:
-    """What ``--json`` prints."""
+    """The content that ``--json`` prints."""
     patch_set = result.patch_set
     return {
         "out": str(patch_set.path),

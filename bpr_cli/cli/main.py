@@ -1,4 +1,4 @@
-"""The ``bpr`` command, and the one place where expected errors and signals become a line."""
+"""The ``bpr`` command; turns expected errors and signals into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ UNUSABLE = 2
 """Exit code for wrong usage and unusable input."""
 
 RESUMED = ("refine", "extract", "train")
-"""Commands that go on with what an earlier start has done."""
+"""Commands that can resume an interrupted run."""
 
 
 def program() -> None:
-    """Run the command line in a process of its own."""
+    """Entry point of the ``bpr`` process."""
     end_quietly()
     main()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; an expected error is one line and exit code 2, a signal one and 128 + its number.
+    """Run the command line and exit.
+
+    An expected error prints one line and exits with code 2; a signal prints one line and exits with 128 + its number.
 
     Args:
-        arguments: what follows the program's name; by default those that the program was started with.
+        arguments: command-line arguments without the program's name; by default those of this process.
     """
     given = sys.argv[1:] if arguments is None else arguments
     with stopping(how_to_go_on(given)):
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> None:
-    # They take a while to import, in which the program may be asked to stop.
+    # Imported here, because a signal may arrive during these slow imports.
     from bpr_cli.cli.app import app  # noqa: PLC0415
     from bpr_cli.cli.command import Switches  # noqa: PLC0415
     from bpr_cli.cli.console import Console  # noqa: PLC0415
@@ -52,9 +54,9 @@ def _run(arguments: Sequence[str] | None) -> None:
 
 
 def how_to_go_on(arguments: Sequence[str]) -> str:
-    """What to do after a stop."""
+    """Advice to print after the program was stopped."""
     command = next((each for each in arguments if not each.startswith("-")), "")
     if command not in RESUMED:
-        return "no file is there in part; give the same command again to start over"
+        return "no partial file was left; repeat the same command to start over"
     without = ", without --overwrite," if "--overwrite" in arguments else ""
-    return f"give the same command again{without} to go on"
+    return f"repeat the same command{without} to resume"

@@ -1,6 +1,6 @@
-"""Command-line options made from settings classes, and those that several commands share.
+"""Command-line options: generated from settings classes, or shared by several commands.
 
-A command asks for settings as for any other value; ``command_of`` puts an option for every field in their place:
+A command takes a settings object as a parameter. ``command_of`` replaces it by one option per field:
 
     def blur(image: Path, settings: BlurSettings) -> None: ...
 
@@ -37,20 +37,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable sum
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 
 WORDS = {float: "NUMBER", int: "NUMBER", str: "TEXT", Path: "PATH"}
-"""What stands for a value in help texts, by its type."""
+"""Metavar of an option in help texts, by the type of its value."""
 
 
 @dataclass(frozen=True)
 class OptionsOf:
-    """Marks a parameter that takes a dict of what the user set, by the names of the fields.
+    """Marks a parameter that receives a dict of the values the user set, by field name.
 
         reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task"))]
 
     Attributes:
-        kind: the settings class whose fields become options.
-        only: names of the fields to take; empty for all.
-        changes: whether what the user does not set keeps a value that is not the default of the class, so that help
-            texts tell no default, and every switch can be turned off too.
+        kind: settings class whose fields become options.
+        only: names of the fields that become options; empty for all.
+        changes: whether the options change existing values. Help texts then show no defaults, and every switch also
+            has a ``--no-`` form.
     """
 
     kind: type[Settings]
@@ -64,7 +64,7 @@ class OptionsOf:
         return [replace(each, default=MISSING) for each in chosen] if self.changes else chosen
 
     def take(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove from ``values`` what Typer read for these options, and give what the user set."""
+        """Remove the values of these options from ``values`` and return those that the user set."""
         given = {each.name: each.read(values.pop(each.name)) for each in self.options}
         return {name: value for name, value in given.items() if value is not None}
 
@@ -72,14 +72,15 @@ class OptionsOf:
 def command_of(
     function: Callable[..., None], *, fixed: Mapping[str, object] = {}, defaults: Mapping[str, object] = {}
 ) -> Callable[..., None]:
-    """The function as Typer takes it: with an option for every field of the settings it asks for, and ``--debug``.
+    """Turn a function into one that Typer accepts, with an option per field of its settings, and ``--debug``.
 
-    Only what the user sets is passed on to the settings, so that every default stands in one place.
+    Only values that the user set are passed to the settings, so that every default is defined in one place.
 
     Args:
-        function: a command. A parameter whose type is a settings class, or marked by ``OptionsOf``, becomes options.
-        fixed: values of parameters that are no options of this command.
-        defaults: values of parameters that the user need not give to this command.
+        function: a command. A parameter whose type is a settings class, or that is marked by ``OptionsOf``, becomes
+            one option per field.
+        fixed: values of parameters that are not options of this command.
+        defaults: defaults of parameters that are required otherwise.
     """
     asked = inspect.signature(function, eval_str=True).parameters
     hints = {name: parameter.annotation for name, parameter in asked.items()}
@@ -107,7 +108,7 @@ def command_of(
 
 
 def expansion(hint: Any) -> OptionsOf | None:  # noqa: ANN401
-    """The options that a parameter of a command stands for; None where it is one itself."""
+    """The options that replace a parameter of a command; None for an ordinary parameter."""
     if isinstance(hint, type) and issubclass(hint, Settings):
         return OptionsOf(hint)
     return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, OptionsOf)), None)
@@ -118,10 +119,10 @@ class FieldOption:
     """The option of one field of a settings class.
 
     Attributes:
-        name: of the field.
-        type: of its value, without bounds and None, such as ``tuple[int]``.
-        default: of the field.
-        about: what the field says of itself.
+        name: name of the field.
+        type: type of its value, without bounds and None, such as ``tuple[int]``.
+        default: default of the field.
+        about: description of the field, as made by ``option``.
     """
 
     name: str
@@ -131,18 +132,18 @@ class FieldOption:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Its names on the command line."""
+        """Names on the command line."""
         flags: tuple[str, ...] = self._extra["flags"] or (f"--{self.name.replace('_', '-')}",)
         return flags if self.type is not bool or self.unset is False else (f"{flags[0]}/--no-{flags[0][2:]}",)
 
     @property
     def unset(self) -> bool | None:
-        """What Typer passes on where the user says nothing."""
+        """The value that Typer passes if the user does not give the option."""
         return False if self.type is bool and self.default is False else None
 
     @property
     def help(self) -> str:
-        """The phrase of the field with its default, where there is one to tell."""
+        """Description of the field, with its default if there is one."""
         text = self.about.description or ""
         if self.default is False or self.default in (MISSING, None, (), "") or "(default" in text:
             return text
@@ -154,20 +155,20 @@ class FieldOption:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The values that it takes; empty for any."""
+        """Allowed values; empty if the type does not list them."""
         if isinstance(self.type, type) and issubclass(self.type, Enum):
             return tuple(str(each.value) for each in self.type)
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
     @property
     def metavar(self) -> str | None:
-        """What stands for the value in help texts."""
+        """Placeholder of the value in help texts."""
         word = "|".join(self.choices) or WORDS.get(self._item)
         return self._extra["metavar"] or (f"{word}S" if self._is_joined else word)
 
     @property
     def annotation(self) -> Any:  # noqa: ANN401
-        """Type and option as Typer takes them; what it has no type for, it takes as text."""
+        """Annotation for Typer; choices and lists of numbers are read as text."""
         value = str if self.choices or self._is_joined else self._item
         option = typer.Option(
             *self.flags,
@@ -180,14 +181,14 @@ class FieldOption:
 
     @property
     def parameter(self) -> inspect.Parameter:
-        """The parameter of a command that Typer makes the option of."""
+        """Function parameter from which Typer makes the option."""
         return inspect.Parameter(self.name, KEYWORD_ONLY, default=self.unset, annotation=self.annotation)
 
     def read(self, value: Any) -> Any:  # noqa: ANN401
-        """The value for the field of what Typer read.
+        """Convert a value that Typer parsed to the value of the field; None if the user did not give it.
 
         Raises:
-            BprError: they should be numbers with commas between, and are not.
+            BprError: the value is not a comma-separated list of numbers, where the field needs one.
         """
         if self._is_joined and value is not None:
             return numbers(self.flags[0], value, self._item)
@@ -202,18 +203,18 @@ class FieldOption:
 
     @property
     def _item(self) -> Any:  # noqa: ANN401
-        """The type of one value."""
+        """Type of a single value."""
         return typing.get_args(self.type)[0] if typing.get_origin(self.type) in (tuple, frozenset) else self.type
 
     @property
     def _is_joined(self) -> bool:
-        """Whether all values are given at once, with commas between."""
+        """Whether the values are given as one comma-separated list."""
         is_tuple = typing.get_origin(self.type) is tuple
         return is_tuple and self._item in (int, float) and not self._extra["repeated"]
 
     @property
     def _is_repeated(self) -> bool:
-        """Whether the option is given once for each value."""
+        """Whether the option is repeated for each value."""
         return typing.get_origin(self.type) in (tuple, frozenset) and not self._is_joined
 
 
@@ -240,10 +241,10 @@ def plain_type(hint: Any) -> Any:  # noqa: ANN401
 
 
 def numbers(option: str, text: str, kind: type[float]) -> tuple[float, ...]:
-    """The numbers of an option such as ``2,1``.
+    """Parse the comma-separated numbers of an option, such as ``2,1``.
 
     Raises:
-        BprError: they are no numbers of this kind.
+        BprError: a part is not a number of this type.
     """
     try:
         return tuple(kind(part) for part in text.split(","))

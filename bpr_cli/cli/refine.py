@@ -1,4 +1,4 @@
-"""``bpr refine``: the main job, and its dry run, which is also ``bpr check``."""
+"""``bpr refine``: refine predictions, or only check them with ``--dry-run``, as ``bpr check`` does."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def refine(
     """
     console = Console()
     summary: RefineSummary | CheckSummary
-    # Help texts must not wait for NumPy and OpenCV; both functions import PyTorch once the input is known to be usable.
+    # Imported here, so that help texts need not wait for NumPy and OpenCV. PyTorch is imported after the input checks.
     if dry_run or not out:
         from bpr_cli.refinement.check import check  # noqa: PLC0415
 
@@ -73,7 +73,7 @@ app = app_of(command_of(refine), EXAMPLES)
 
 
 def show_refinement(console: Console, summary: RefineSummary) -> None:
-    """What was done."""
+    """Print the result of a refinement."""
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_failures(console, summary)
@@ -84,7 +84,7 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
 
 
 def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
-    """The closing table of a refinement."""
+    """Rows of the closing table of a refinement."""
     failed = [("failed", f"{len(summary.failures)}")] if summary.failures else []
     kept = [("kept unrefined by a bound", f"{summary.kept_coarse}")] if summary.settings.has_limits else []
     return [
@@ -103,7 +103,7 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
 
 
 def show_check(console: Console, summary: CheckSummary) -> None:
-    """What a refinement would do."""
+    """Print the result of a check."""
     show_failures(console, summary)
     if summary.images:
         title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"
@@ -111,7 +111,7 @@ def show_check(console: Console, summary: CheckSummary) -> None:
 
 
 def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:
-    """The closing table of a check."""
+    """Rows of the closing table of a check."""
     broken = [("broken", f"{len(summary.failures)}")] if summary.failures else []
     memory = summary.estimate.memory
     return [
@@ -126,19 +126,19 @@ def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:
 
 
 def duration(seconds: float) -> str:
-    """A time as hours, minutes and seconds."""
+    """Format a time in hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
 def show_failures(console: Console, summary: RefineSummary | CheckSummary) -> None:
-    """A line for everything that failed."""
+    """Print a line per failure."""
     for failure in summary.failures:
         console.error(failure.reason)
 
 
 def exit_code(summary: RefineSummary | CheckSummary) -> int:
-    """0: all images are done; 1: some failed; 2: all did."""
+    """Exit code: 0 if all images are done, 1 if some failed, 2 if all failed."""
     if not summary.failures:
         return 0
     return 1 if summary.images else 2

@@ -1,4 +1,4 @@
-"""The scores of a report as tables for the terminal."""
+"""Shows the scores of an evaluation report as terminal tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bpr_cli.evaluation.report.model import Metric, OracleRow, Report, Row
 
 
 def show_report(console: Console, report: Report) -> None:
-    """Summary, groups, sizes, classes, oracle upper bound and notes."""
+    """Print the summary, groups, sizes, classes, oracle upper bound and notes of a report."""
     images = f"{report.images} {'image' if report.images == 1 else 'images'}"
     failed = f", {len(report.failures)} left out" if report.failures else ""
     console.table(f"{report.task}: {images}{failed}, scores in percent", *summary_table(report))
@@ -27,7 +27,7 @@ def show_report(console: Console, report: Report) -> None:
 
 
 def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Columns and rows: before, after and difference of every score, or the scores alone."""
+    """Columns and rows of the summary: each score before and after with the difference, or the scores alone."""
     if not report.has_baseline:
         return ("", "value"), [(metric.name, number(metric.value)) for metric in report.summary]
     rows = [
@@ -44,23 +44,23 @@ def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[st
 
 
 def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Columns and rows of the oracle: each score as it is, then with all pixels within each distance correct."""
+    """Columns and rows of the oracle: each score now, then with all pixels within each distance correct."""
     columns = ("correct within", "0 px", *(f"{row.distance} px" for row in rows))
     by_metric = zip(*(row.metrics for row in rows), strict=True)
     return columns, [(same[0].name, number(same[0].baseline), *map(cell, same)) for same in by_metric]
 
 
 def cell(metric: Metric) -> str:
-    """A score, with its difference where there is one."""
+    """A score, with its difference if there is a baseline."""
     change = metric.difference
     return number(metric.value) if change is None else f"{number(metric.value)} ({signed(change)})"
 
 
 def number(value: float | None) -> str:
-    """A percentage, or a dash where there is none."""
+    """A percentage, or a dash for None."""
     return "-" if value is None else f"{value:.1f}"
 
 
 def signed(value: float | None) -> str:
-    """A difference with its sign, never a negative zero, or a dash where there is none."""
+    """A difference with its sign, never a negative zero, or a dash for None."""
     return "-" if value is None else f"{round(value, 1) + 0.0:+.1f}"

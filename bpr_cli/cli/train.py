@@ -1,4 +1,4 @@
-"""``bpr train``: a network of one's own."""
+"""``bpr train``: train a network on patch sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bpr_cli.training.train import TrainSummary
 
 SHORTCUTS = ("steps", "batch_size", "input_size", "validate_every")
-"""Values of the recipe that have an option of their own."""
+"""Recipe values that have their own option."""
 
 EXAMPLES = """
 Examples:
@@ -41,7 +41,7 @@ def train(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="PATH", help="Run directory; a run with the same settings in it is resumed"
+            "--out", "-o", metavar="PATH", help="Run directory; an existing run with the same settings is resumed"
         ),
     ],
     *,
@@ -75,11 +75,11 @@ def train(
     shortcuts = recipe_values | {f"optimiser.{name}": value for name, value in optimiser_values.items()}
     overrides = {**parse_overrides(set_ or []), **shortcuts}
     settings = TrainSettings(load_recipe(recipe, overrides), **values)
-    # PyTorch takes seconds to import: not before the command line is understood.
+    # Imported here, because PyTorch takes seconds and wrong options should fail at once.
     from bpr_cli.training.train import train as run  # noqa: PLC0415
 
     summary = run(patches, out, settings, progress=True)
-    if summary is None:  # of several processes, the first one speaks for all
+    if summary is None:  # only the first of several processes reports
         return
     console = Console()
     if json:
@@ -95,7 +95,7 @@ app = app_of(command_of(train), EXAMPLES)
 
 
 def show(console: Console, summary: TrainSummary) -> None:
-    """The closing table."""
+    """Print the closing table."""
     rows = [("coarse masks", "", f"{summary.coarse.iou:.4f}", f"{summary.coarse.boundary_f:.4f}")]
     for name, found in (("last", summary.last), ("best", summary.best)):
         if found:

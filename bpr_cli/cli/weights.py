@@ -1,4 +1,4 @@
-"""``bpr weights``: look at weights, convert and check them."""
+"""``bpr weights``: list, show, convert and check weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the new fi
 
 def list_(json: Json = False) -> None:
     """List the weights that come with the program."""
-    # PyTorch takes seconds to import, and help texts must not wait for it.
+    # Imported here, because PyTorch takes seconds and help texts must not wait for it.
     from bpr_cli.weights.convert import summarise_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ def list_(json: Json = False) -> None:
 
 
 def show(name: Name, json: Json = False) -> None:
-    """Show where weights come from and what they expect."""
+    """Show the origin and the settings of weights."""
     from bpr_cli.weights.convert import summarise_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
@@ -84,10 +84,10 @@ def convert(
 ) -> None:
     """Write weights as safetensors or as a checkpoint.
 
-    Reads and writes both formats: the program's own, safetensors with a card
-    of settings, and checkpoints as MMSegmentation reads them. Options change
-    the card; the rest of it stays as it is. A checkpoint without a card gets
-    the paper's settings.
+    Reads and writes safetensors files with a card of settings (bpr's own
+    format) and MMSegmentation checkpoints. Options change the card; other
+    values stay the same. A checkpoint without a card gets the paper's
+    settings.
     """
     from bpr_cli.weights.convert import convert_weights  # noqa: PLC0415
 
@@ -117,7 +117,7 @@ def check(name: Name, json: Json = False) -> None:
     """Check that weights are complete and work.
 
     Compares every tensor with the network's, checks the values, and runs the
-    network on one patch. Exit code 0: they can be used; 2: they cannot.
+    network on one patch. Exit code: 0 if the weights are usable, 2 if not.
     """
     from bpr_cli.weights.convert import summarise_weights, try_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
@@ -143,7 +143,7 @@ for name, command, examples in (
 
 
 def report(summary: WeightsSummary, json: bool) -> None:
-    """A line for everything that is known."""
+    """Print one line per value."""
     console = Console()
     content = asdict(summary)
     card = content.pop("card")
@@ -154,7 +154,7 @@ def report(summary: WeightsSummary, json: bool) -> None:
 
 
 def shown(value: object) -> str:
-    """A value for people."""
+    """Format a value for display."""
     if isinstance(value, dict):
         value = tuple(f"{name}: {each}" for name, each in value.items())
     if isinstance(value, tuple):
@@ -163,5 +163,5 @@ def shown(value: object) -> str:
 
 
 def megabytes(count: int) -> str:
-    """Bytes for people."""
+    """Format a number of bytes in megabytes."""
     return f"{count / 1e6:.1f} MB"

@@ -166,7 +166,7 @@ def strike(start, arguments: tuple, out: Path, number: int, delay: float) -> boo
     assert "Traceback" not in err
     if process.returncode in (0, -number):  # done, or about to exit
         return False
-    sentence = f"stopped by {signal.Signals(number).name}; give the same command again to go on"
+    sentence = f"stopped by {signal.Signals(number).name}; repeat the same command to resume"
     assert (process.returncode, err.splitlines()[-1]) == (128 + number, sentence)
     assert not list(out.rglob(".*.tmp"))
     assert not (out / ".bpr/.lock").exists()

@@ -60,7 +60,7 @@ def many(world):
     return ("many", "--images", "photos")
 
 
-def check_stopped(process, number, err, advice="give the same command again to go on"):
+def check_stopped(process, number, err, advice="repeat the same command to resume"):
     assert err.splitlines()[-1] == f"stopped by {number.name}; {advice}"
     assert "Traceback" not in err
     assert process.returncode == 128 + number
@@ -141,7 +141,7 @@ def test_an_evaluation(world, start):
     arguments = (signal.SIGTERM, "bpr_cli.evaluation.report.files", "evaluate", *given, "--out", "report")
     with start(*arguments, program=("-c", AT_IMPORT)) as process:
         err = process.communicate(timeout=60)[1]
-    check_stopped(process, signal.SIGTERM, err, "no file is there in part; give the same command again to start over")
+    check_stopped(process, signal.SIGTERM, err, "no partial file was left; repeat the same command to start over")
     assert tree(world) == before
 
 
@@ -200,11 +200,11 @@ def test_workers_end_with_a_training_that_is_killed(training):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["refine", "a"], "give the same command again to go on"),
-        (["--debug", "train", "a"], "give the same command again to go on"),
-        (["extract", "a", "--overwrite"], "give the same command again, without --overwrite, to go on"),
-        (["evaluate", "a"], "no file is there in part; give the same command again to start over"),
-        ([], "no file is there in part; give the same command again to start over"),
+        (["refine", "a"], "repeat the same command to resume"),
+        (["--debug", "train", "a"], "repeat the same command to resume"),
+        (["extract", "a", "--overwrite"], "repeat the same command, without --overwrite, to resume"),
+        (["evaluate", "a"], "no partial file was left; repeat the same command to start over"),
+        ([], "no partial file was left; repeat the same command to start over"),
     ],
 )
 def test_how_a_command_goes_on(given, said):
@@ -218,4 +218,4 @@ def test_a_stop_is_an_exit_with_the_code_of_shells(world, bpr, monkeypatch):
     monkeypatch.setattr("bpr_cli.cli.refine.open_predictions", stop)
     outcome = bpr("refine", "masks", "--images", "images", "--out", "out")
     assert (outcome.code, outcome.out) == (143, "")
-    assert outcome.err == "stopped by SIGTERM; give the same command again to go on\n"
+    assert outcome.err == "stopped by SIGTERM; repeat the same command to resume\n"
