@@ -1,1 +1,1 @@
-"""The machine: atomic files, paths, locks, signals, threads, the environment."""
+"""Operating system: atomic files, paths, locks, journal, signals, threads, terminal and environment."""

@@ -1,4 +1,4 @@
-"""Writes files so that they are never incomplete."""
+"""Writes files atomically, so that they are never incomplete."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ _REMEDIES = {
     errno.EFBIG: "allow larger files",
     errno.EROFS: "make the disk writable",
 }
-"""What the user must do before any file can be written again."""
+"""Advice for errors that affect all files."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write piece by piece, which appears under its name only when the ``with`` block succeeds.
+    """Open a file for writing that appears under its name only when the ``with`` block succeeds.
 
-    It is written next to the target, then renamed: a kill at any moment leaves the old file or the new one.
+    The content goes to a temporary file in the same folder, which is then renamed. A kill at any moment leaves either
+    the old file or the new one.
 
     Args:
-        path: the file; its folder is made if missing.
+        path: the file; its folder is created if missing.
 
     Raises:
-        OSError: the folder or the file cannot be written; nothing is left behind.
+        OSError: the folder or the file cannot be written; the temporary file is removed.
     """
-    # The name of a temporary file must not grow with the final name, which may already have the longest length allowed.
+    # The temporary name has a fixed length, because the final name may already have the maximum length.
     temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -50,13 +51,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file with this content; see ``atomic_file``."""
+    """Write a complete file; see ``atomic_file``."""
     with atomic_file(path) as file:
         file.write(content)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a kill during ``atomic_file`` left below a folder that nobody else writes to."""
+    """Remove temporary files of killed processes under a folder; no other process may be writing to it."""
     for path in folder.rglob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -67,10 +68,11 @@ def writing(what: Path | str) -> Iterator[None]:
     """Turn an ``OSError`` of writing into a ``BprError`` that names the file.
 
     Args:
-        what: file or folder that is written.
+        what: file or folder being written.
 
     Raises:
-        BprError: it cannot be written. The message says what to do if other files would fail too, as on a full disk.
+        BprError: the block raised an ``OSError``. The message includes advice if all files are affected, e.g. by a
+            full disk.
     """
     try:
         yield
@@ -81,6 +83,6 @@ def writing(what: Path | str) -> Iterator[None]:
 
 
 def concerns_all_files(error: BprError) -> bool:
-    """Whether an error of ``writing`` would occur for every other file too."""
+    """Whether an error raised by ``writing`` affects all files, such as a full disk."""
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _REMEDIES

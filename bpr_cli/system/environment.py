@@ -1,4 +1,4 @@
-"""What a run took place in, as reports state it: versions of packages, and memory."""
+"""Package versions and peak memory of a run, for reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bpr_cli.version import __version__
 
 
 def installed_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of bpr, of Python and of those packages that are installed, by name."""
+    """Versions of bpr, Python and the given packages by name; packages that are not installed are left out."""
     found = {"bpr": __version__, "python": platform.python_version()}
     for package in packages:
         try:
@@ -22,7 +22,7 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def peak_memory() -> int | None:
-    """The largest resident memory of this process so far, in bytes; None on Windows, which does not tell."""
+    """Peak resident memory of this process in bytes; None on Windows, where it is not available."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415 - missing on Windows

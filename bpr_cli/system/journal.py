@@ -1,4 +1,4 @@
-"""What a long job has done so far, kept on disk: it resumes after a stop or a kill at any moment."""
+"""Records the progress of a long job on disk, so that it can resume after a stop or a kill at any moment."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class JournalEntry:
     """One finished item.
 
     Attributes:
-        inputs: fingerprint of the files it was read from.
-        files: SHA-256 of the files written for it, by path from the folder that holds the journal's folder.
-        records: position, first byte and length of each of its records in the file of records.
-        digest: SHA-256 of its records, one after the other.
-        result: what the job states about it.
+        inputs: fingerprint of its input files.
+        files: SHA-256 of its output files, by path relative to the parent of the journal's folder.
+        records: (position, first byte, length) of each of its records in the file of records.
+        digest: SHA-256 of its concatenated records.
+        result: plain data that the job stored about it.
     """
 
     inputs: str
@@ -42,7 +42,7 @@ class JournalEntry:
 
 
 class Journal:
-    """The finished items of one job, in a folder that no other process may use meanwhile.
+    """The finished items of one job, stored in a folder that is locked against other processes.
 
         with Journal(out / ".bpr", out, settings) as journal:
             for item in items:
@@ -52,23 +52,23 @@ class Journal:
                     journal.add(item.name, item.paths, result, files, records)
             write_document(journal.records())
 
-    ``journal.jsonl`` holds the settings, then one line per item; ``records.bin`` holds the records of all items: bytes
-    that belong into one document, by their position there. An item counts as done once its line is on the disk; a line
-    that a kill cut short counts for nothing. ``done`` and ``add`` may be called from several threads.
+    ``journal.jsonl`` holds the settings, then one line per item. ``records.bin`` holds the records of all items: pieces
+    of one output document, each with its position there. An item is done once its line is on disk; an incomplete last
+    line is ignored. ``done`` and ``add`` are thread-safe.
 
     Args:
-        folder: of the journal; made if missing, and removed again if left empty.
-        out: the output of the job, for messages.
-        settings: plain values by name: all that the result depends on besides the input files.
-        shared_inputs: files that every item is read from; fingerprinted once, when the journal is made.
-        overwrite: forget what an earlier process did.
+        folder: folder of the journal; created if missing, removed again if left empty.
+        out: output of the job, for messages.
+        settings: plain values by name: everything besides the input files that affects the result.
+        shared_inputs: files that all items are read from; fingerprinted once, when the journal is created.
+        overwrite: whether to discard the progress of earlier processes.
 
     Attributes:
-        resumed: whether an earlier process began the job, though perhaps nothing of it still counts.
+        resumed: whether an earlier process started the job, even if none of its items can be reused.
 
     Raises:
-        BprError: on entering: another process uses the folder, the job was started with other settings, the journal is
-            damaged, or it cannot be written.
+        BprError: when the journal is entered: another process uses the folder, the job was started with other settings,
+            the journal is damaged, or it cannot be written.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Journal:
     @classmethod
     @contextmanager
     def temporary(cls) -> Iterator[Journal]:
-        """A journal in a temporary folder, for a job that is never resumed."""
+        """Open a journal in a temporary folder, for a job that cannot be resumed."""
         with TemporaryDirectory(prefix="bpr-") as folder, cls(Path(folder), Path(folder), {}) as journal:
             yield journal
 
@@ -112,12 +112,12 @@ class Journal:
         self._closing.close()
 
     def done(self, name: str, inputs: Iterable[Path]) -> dict[str, Any] | None:
-        """What an earlier process stated about an item; None if the item must be done (again).
+        """The stored result of an item; None if the item is new or must be processed again.
 
-        It must be if its inputs have changed since, or if a file or record written for it is not there byte for byte.
+        It must be processed again if its inputs have changed, or if one of its files or records is missing or changed.
 
         Raises:
-            BprError: an input is gone.
+            BprError: an input file no longer exists.
         """
         entry = self._entries.get(name)
         if entry is None or entry.inputs != self._fingerprint(inputs) or not self._is_intact(entry):
@@ -133,17 +133,17 @@ class Journal:
         files: Mapping[Path, str] | None = None,
         records: Mapping[int, bytes] | None = None,
     ) -> None:
-        """Add a finished item; it is on the disk when this returns.
+        """Add a finished item; it is on disk when this returns.
 
         Args:
             name: unique key of the item.
-            inputs: files that it alone was read from.
-            result: plain data for ``done`` of a later process.
-            files: SHA-256 of the files written for it.
+            inputs: input files of this item alone.
+            result: plain data that ``done`` returns in a later process.
+            files: SHA-256 of its output files.
             records: its records by position; positions are unique in the journal.
 
         Raises:
-            BprError: an input is gone, or the disk is full.
+            BprError: an input file no longer exists, or the disk is full.
         """
         content, lengths = b"".join((records or {}).values()), map(len, (records or {}).values())
         digest, fingerprinted = hashlib.sha256(content).hexdigest(), self._fingerprint(inputs)
@@ -159,21 +159,21 @@ class Journal:
         self._keep(entry)
 
     def record(self, position: int) -> bytes:
-        """One record of the items that are done."""
+        """The record at a position, of an item that is done."""
         return self._read(*self._places[position])
 
     def records(self) -> Iterator[bytes]:
-        """All records of the items that are done, by ascending position; read from the disk one at a time."""
+        """All records of finished items, by ascending position; read from disk one at a time."""
         return map(self.record, sorted(self._places))
 
     def discard(self) -> None:
-        """Remove the journal: nothing of it is needed any more. Only leaving it may follow."""
+        """Delete the journal of a completed job; after this, only exit the ``with`` block."""
         for file in (self._lines, self._records):
             file.close()
         self._remove()
 
     def _resume(self) -> None:
-        """Read the entries of an earlier process, or write the settings."""
+        """Read the entries of an earlier process, or write the settings of a new job."""
         lines = self._complete_lines()
         self.resumed = bool(lines)
         if not lines:
@@ -184,7 +184,7 @@ class Journal:
             self._entries = {entry.pop("item"): JournalEntry(**entry) for entry in map(json.loads, lines[1:])}
 
     def _complete_lines(self) -> list[bytes]:
-        """The lines up to the last line break; what follows it is cut off."""
+        """The complete lines of the file; an incomplete last line is cut off."""
         content = self._lines.read()
         end = content.rfind(b"\n") + 1
         with writing(self._folder / LINES):
@@ -203,7 +203,7 @@ class Journal:
             for name, expected in entry.files.items():
                 if hashlib.sha256(read_bytes(self._folder.parent / name)).hexdigest() != expected:
                     return False
-        except BprError:  # it is gone
+        except BprError:  # a file is missing
             return False
         digest = hashlib.sha256()
         for _, start, length in entry.records:
@@ -215,13 +215,13 @@ class Journal:
             self._places |= {position: (start, length) for position, start, length in entry.records}
 
     def _read(self, start: int, length: int) -> bytes:
-        """Some bytes of the file of records; fewer if it was cut short."""
+        """Read bytes from the file of records; fewer if the file was truncated."""
         with self._lock:
             self._records.seek(start)
             return self._records.read(length)
 
     def _append(self, file: IO[bytes], content: bytes) -> int:
-        """Append to an unbuffered file and wait for the disk; returns where the content begins."""
+        """Append to an unbuffered file and sync it to disk; returns the offset of the content."""
         with writing(Path(file.name)):
             start = file.seek(0, os.SEEK_END)
             try:
@@ -230,7 +230,7 @@ class Journal:
                     rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(start)  # what another thread appends next must not be joined to a part of this
+                file.truncate(start)  # otherwise another thread would append to the partial content
                 raise
         return start
 
@@ -241,7 +241,7 @@ class Journal:
 
 
 def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any]) -> None:
-    """Refuse to resume, with other settings, what the journal in a folder states, if there is one; writes nothing.
+    """Check that the settings match those of the journal in a folder, if there is one; writes nothing.
 
     Raises:
         BprError: the job was started with other settings or by another version, or the journal cannot be read.
@@ -277,7 +277,7 @@ def _damage_explained(folder: Path) -> Iterator[None]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    """A file to read and append, made if missing; unbuffered, because a full disk must show at once."""
+    """Open a file to read and append, created if missing; unbuffered, so that a full disk is noticed at once."""
     with writing(path):
         path.touch()
         return path.open("r+b", buffering=0)

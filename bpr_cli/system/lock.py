@@ -22,15 +22,15 @@ LOCK = ".lock"
 
 @contextmanager
 def locked(path: Path, in_use: str) -> Iterator[None]:
-    """Hold a lock file against other processes; the system releases it when the process ends or is killed.
+    """Hold a lock file; the operating system releases it when the process ends or is killed.
 
     Args:
-        path: the lock file, made if missing; it is not removed.
-        in_use: the message if another process holds it.
+        path: lock file, created if missing; it is not removed.
+        in_use: message of the error if another process holds the lock.
 
     Raises:
         BprError: another process holds the lock.
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     with path.open("a") as file:
         if not _take(file) or not _is_at(file, path):
@@ -40,14 +40,14 @@ def locked(path: Path, in_use: str) -> Iterator[None]:
 
 @contextmanager
 def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if missing and removed again if it is left empty.
+    """Keep other processes out of a folder; it is created if missing and removed again if left empty.
 
     Args:
         folder: the folder.
-        in_use: the message if another process uses it.
+        in_use: message of the error if another process uses it.
 
     Raises:
-        BprError: another process uses the folder, or it cannot be made.
+        BprError: another process uses the folder, or it cannot be created.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -58,18 +58,19 @@ def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
             try:
                 yield
             finally:
-                # While it is held: once it is given up, it may be another run's. Windows keeps files that are open.
+                # Delete the file while the lock is held; afterwards another run may own it. Windows cannot delete open
+                # files.
                 if sys.platform != "win32":
                     (folder / LOCK).unlink(missing_ok=True)
     finally:
         for each in made:
-            with suppress(OSError):  # something lies in it
+            with suppress(OSError):  # the folder is not empty
                 each.rmdir()
 
 
 def _take(file: IO[str]) -> bool:
-    """Lock an open file; False if another process holds it."""
-    # Not flock, which processes that prepare batches would inherit, and outlive this one for seconds.
+    """Lock an open file; returns False if another process holds the lock."""
+    # Not flock: data-loader workers would inherit the lock and may outlive this process for seconds.
     try:
         if sys.platform == "win32":
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -81,7 +82,7 @@ def _take(file: IO[str]) -> bool:
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file still has that name: whoever held the lock may have removed it meanwhile."""
+    """Whether ``path`` is still the open file; the previous holder of the lock may have deleted it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

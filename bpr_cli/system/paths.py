@@ -1,4 +1,4 @@
-"""Files and folders: sorted listings, names that must stay inside a folder, and atomic writes."""
+"""Files and folders: sorted listings, safe relative paths, reads and writes with clear errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bpr_cli.system.atomic import write_atomically, writing
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     """Files under ``root`` with one of the (lower-case) suffixes, as sorted paths relative to it.
 
-    Hidden files and folders are left out: they hold thumbnails and the like of file managers.
+    Hidden files and folders are left out, such as the thumbnails of file managers.
 
     Raises:
         BprError: a folder cannot be listed.
@@ -28,7 +28,7 @@ def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
 def _walk(root: Path) -> Iterator[Path]:
     seen = set()
     for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
-        # Data sets often link their folders from elsewhere; a link to a parent must not be followed for ever.
+        # Follow links, because data sets often consist of them, but visit each folder once: links may form a cycle.
         real = os.path.realpath(folder)
         if real in seen:
             folders.clear()
@@ -43,7 +43,7 @@ def _refuse(error: OSError) -> NoReturn:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """The files and folders directly in a folder, sorted, without hidden ones.
+    """Sorted files and folders directly in a folder, without hidden ones.
 
     Raises:
         BprError: the folder cannot be listed.
@@ -55,10 +55,10 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def path_inside(root: Path, folder: Path, name: str) -> Path:
-    """Path relative to ``root`` of the file that a prediction in ``root / folder`` calls ``name``.
+    """Resolve a file name found in ``root / folder`` to a path relative to ``root``.
 
     Raises:
-        BprError: the name is absolute, leads out of ``root``, also through a symbolic link, or no file can have it.
+        BprError: the name is absolute or invalid, or leads out of ``root``, e.g. through a symbolic link.
     """
     name = system_name(name)
     if not name or not _can_exist(root / folder / name):
@@ -73,10 +73,10 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
 
 
 def system_name(name: str) -> str:
-    """A file name from a text in UTF-8, as Python lists it in folders.
+    """Convert a file name from UTF-8 text to the form in which Python lists it.
 
-    The two differ where Python decodes file names in another encoding, such as ASCII in the locale ``C``. A name that
-    no file can have is returned as it is.
+    The two differ if Python decodes file names in another encoding, such as ASCII in the locale ``C``. An invalid name
+    is returned unchanged.
     """
     try:
         return os.fsdecode(name.encode("utf-8", "surrogateescape"))
@@ -85,7 +85,7 @@ def system_name(name: str) -> str:
 
 
 def _can_exist(path: Path) -> bool:
-    """Whether the system accepts such a name: it is neither too long nor impossible to encode."""
+    """Whether the operating system accepts a name: it is not too long and can be encoded."""
     try:
         os.lstat(path)
     except ValueError:
@@ -96,10 +96,10 @@ def _can_exist(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> None:
-    """Refuse pipes, sockets and devices, which may block or never end when they are read.
+    """Refuse pipes, sockets and devices, because reading them may block or never end.
 
     Raises:
-        BprError: the path is one of them. Folders and missing files pass: opening them says what is wrong.
+        BprError: the path is a pipe, socket or device. Folders and missing files pass; opening them raises an error.
     """
     if not path.is_file() and path.exists() and not path.is_dir():
         raise BprError(f"{path} is a pipe, socket or device, expected a file; remove it")
@@ -120,7 +120,7 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> str:
-    """Write a file, which appears under its name only when complete; its folders are made if missing.
+    """Write a file atomically; its folders are created if missing.
 
     Returns:
         SHA-256 of the content, hexadecimal.
@@ -134,7 +134,7 @@ def write_bytes(path: Path, content: bytes) -> str:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """SHA-256 over names, sizes and modification times of files, hexadecimal.
+    """SHA-256 of the names, sizes and modification times of files, hexadecimal.
 
     Raises:
         BprError: a file is missing.
@@ -150,9 +150,9 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
 
 def output_file(out: Path, name: str) -> Path:
-    """Where the refined form of an input file called ``name`` is written.
+    """Path of the output for an input file called ``name``.
 
-    ``out`` itself if it is a file name with the input's suffix, otherwise the file ``name`` in the folder ``out``.
+    It is ``out`` itself if ``out`` has the suffix of the input, otherwise the file ``name`` in the folder ``out``.
     """
     if out.suffix.lower() == Path(name).suffix.lower() and not out.is_dir():
         return out

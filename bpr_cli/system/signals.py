@@ -1,4 +1,4 @@
-"""Stopping on Ctrl-C or SIGTERM: at once, or after the current step. A second signal always acts at once."""
+"""Stops the program on Ctrl-C or SIGTERM, at once or after the current step. A second signal always acts at once."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _IMPORTING = "<frozen importlib._bootstrap>"
-"""Where Python says that the code of its import system comes from."""
+"""File name that Python gives to the code of its import system."""
 
 Handlers = Mapping[signal.Signals, Any]
 """The handler of each signal."""
 
 
 class Stopped(SystemExit):
-    """Raised wherever the program is when a signal asks it to stop.
+    """Raised in the main thread when a signal asks the program to stop.
 
     Attributes:
         signal: the signal.
-        code: exit code that shells give to a program stopped by this signal.
+        code: exit code that shells use for a program stopped by this signal.
     """
 
     code: int
@@ -38,7 +38,7 @@ class Stopped(SystemExit):
 
 @dataclass
 class StopRequest:
-    """Whether a signal asked the program to stop.
+    """A request to stop, set by a signal.
 
     Attributes:
         signal: number of the signal; 0 for none.
@@ -52,7 +52,7 @@ def stopping(advice: str) -> Iterator[None]:
     """Raise ``Stopped`` on the first signal; a second one ends the process, even during clean-up.
 
     Args:
-        advice: how to resume, written to standard error after clean-up.
+        advice: text on how to resume, printed to standard error after clean-up.
     """
     before = _handlers()
 
@@ -60,8 +60,8 @@ def stopping(advice: str) -> Iterator[None]:
         _handle(dict.fromkeys(before, signal.SIG_DFL))
         stopped = Stopped(number)
         if _is_importing(frame):
-            # Extension modules crash or raise other errors when their loading is interrupted. There is nothing to clean
-            # up then either.
+            # Extension modules crash or raise other errors when their import is interrupted. During imports there is
+            # nothing to clean up, so the process may exit at once.
             _say(stopped, advice)
             os._exit(stopped.code)
         raise stopped
@@ -76,7 +76,7 @@ def stopping(advice: str) -> Iterator[None]:
 
 @contextmanager
 def noting_signals() -> Iterator[StopRequest]:
-    """Only note the first signal; a second one acts at once, as it did before."""
+    """Record the first signal without acting on it; a second one goes to the previous handler."""
     before = _handlers()
     request = StopRequest()
 
@@ -89,7 +89,7 @@ def noting_signals() -> Iterator[StopRequest]:
 
 
 def end_quietly() -> None:
-    """Let Ctrl-C end this process without a traceback, also while Python starts and ends."""
+    """Let Ctrl-C end this process without a traceback, even while Python starts or exits."""
     _handle({number: signal.SIG_DFL for number, found in _handlers().items() if found is signal.default_int_handler})
 
 
@@ -103,10 +103,9 @@ def _handled_by(handler: Callable[[int, FrameType | None], None], before: Handle
 
 
 def _handlers() -> Handlers:
-    """The current handlers of the signals that may be changed.
+    """Current handlers of the signals that may be handled; empty outside the main thread.
 
-    Signals that this process was told to ignore stay ignored, as in background jobs of shells. Outside the main thread
-    no signal can be handled.
+    Signals that this process ignores stay ignored, as in background jobs of a shell.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}

@@ -1,4 +1,4 @@
-"""What people see while a command runs: messages, and progress as a bar, or as lines where there is no terminal."""
+"""Messages and progress of a running command: a progress bar, or plain lines if there is no terminal."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 PLAIN_INTERVAL = 5.0
-"""Seconds between progress lines where there is no terminal."""
+"""Seconds between progress lines when standard error is not a terminal."""
 
 
 class Advance(Protocol):
-    """Tells a progress display that one more item is done."""
+    """Advances a progress display by one item."""
 
     def __call__(self, remark: str = "") -> None:
-        """Count an item; ``remark`` stands beside the count until the next one."""
+        """Count an item; ``remark`` is shown beside the count until the next item."""
 
 
 class RateColumn(ProgressColumn):
@@ -31,26 +31,26 @@ class RateColumn(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
-        """Show the speed of the last seconds, or nothing before it is known."""
+        """Show the recent speed, or nothing before it is known."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
 
 
 def message_console() -> Console:
-    """Standard error; rich takes nothing in a text for markup or emoji, as texts hold names of the user's files."""
+    """A rich console on standard error, without markup and emoji, because messages contain file names."""
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
 def show_progress(wanted: bool, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
-    """Show progress over items: a bar on a terminal or in a notebook, a line on standard error now and then elsewhere.
+    """Show progress: a bar on a terminal or in a notebook, a line on standard error every few seconds elsewhere.
 
     Args:
-        wanted: False shows nothing.
-        title: what is being done.
+        wanted: whether to show anything.
+        title: name of the task.
         total: number of items.
-        unit: what the items are.
-        done: how many of them were done before.
+        unit: noun for the items, in the plural.
+        done: number of items that were already done.
     """
     if not wanted:
         yield lambda remark="": None  # noqa: ARG005
@@ -77,7 +77,7 @@ def show_progress(wanted: bool, title: str, total: int, unit: str = "images", do
 
 
 def _lines(say: Callable[[str], None], title: str, total: int, unit: str, done: int) -> Advance:
-    """Progress as a line every few seconds and at the end."""
+    """Print progress as a line every few seconds and at the end."""
     began = shown = time.monotonic()
     before = done
 

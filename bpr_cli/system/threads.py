@@ -1,4 +1,4 @@
-"""Maps functions over many inputs in threads, and returns the results in order."""
+"""Maps functions over inputs in threads; results keep the order of the inputs."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _AHEAD = 2
-"""Calls in flight for each worker."""
+"""Calls in flight per worker."""
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
 
 
 def default_workers() -> int:
-    """Worker threads of most jobs: one per core, at most 4, so that few images are in memory."""
+    """Default number of worker threads: one per core, at most 4, to limit the images held in memory."""
     return max(1, min(4, os.cpu_count() or 1))
 
 
 def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers: int) -> Iterator[Done]:
-    """Like ``map``, but threads compute the results, a few of them ahead.
+    """Like ``map``, but worker threads compute the results a few items ahead.
 
-    NumPy, OpenCV and the decoders release the interpreter lock while they work, and unlike processes threads share
-    what is opened.
+    Threads suffice, because NumPy, OpenCV and the decoders release the interpreter lock; unlike processes, they share
+    open data.
     """
     if workers == 1:
         yield from map(function, given)
@@ -48,7 +48,7 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
 
 
 def one_ahead(function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:
-    """Like ``map``, but a thread computes the next result while the caller uses the last one."""
+    """Like ``map``, but a thread computes the next result while the caller uses the current one."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
     with ThreadPoolExecutor(1) as pool:
