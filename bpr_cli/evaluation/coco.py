@@ -26,7 +26,7 @@ from bpr_cli.evaluation.boundary import band_width, boundary_band
 from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, match_masks, outcomes_of
 from bpr_cli.evaluation.coco_precision import AREAS, IOU_THRESHOLDS, CocoRecord, coco_tables
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of
-from bpr_cli.evaluation.instance_boundary import sum_boundary_f
+from bpr_cli.evaluation.instance_af import sum_boundary_f
 from bpr_cli.evaluation.instances import (
     CategoryOverlaps,
     ImageKey,

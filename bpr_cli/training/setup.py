@@ -111,7 +111,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         std=init.card.std if init else IMAGENET_STD,
         mask_patch=settings.mask_patch,
         training_data="; ".join([*map(described, training), *_before(init)]),
-        licence=settings.licence,
+        licence=settings.licence or (init.card.licence if init else ""),
         description="trained with bpr train",
         recipe="; ".join(f"{key} = {json.dumps(value)}" for key, value in values_of(settings.recipe).items()),
     )

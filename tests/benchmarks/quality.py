@@ -37,7 +37,7 @@ from bpr_cli.evaluation.binary import BinaryEvaluator
 from bpr_cli.evaluation.coco import CocoEvaluator
 from bpr_cli.evaluation.evaluation import Evaluation
 from bpr_cli.evaluation.inputs import EvaluationInputs, EvaluationPaths, open_evaluation
-from bpr_cli.evaluation.instance_boundary import mask_boundary_f
+from bpr_cli.evaluation.instance_af import mask_boundary_f
 from bpr_cli.evaluation.instances import MATCHED
 from bpr_cli.evaluation.report.model import Report
 from bpr_cli.evaluation.settings import EvaluateSettings
