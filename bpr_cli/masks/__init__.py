@@ -1,1 +1,1 @@
-"""Masks, label maps and their runs: what every other room takes and gives."""
+"""Masks, label maps and their runs: the data types that all other packages exchange."""

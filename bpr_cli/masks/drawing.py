@@ -1,4 +1,4 @@
-"""Draws segments over images: outlined, filled, magnified; and finds the places where two segmentations differ most."""
+"""Draws segments over images, and finds the places where two segmentations differ most."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Segments = list[BoolArray] | LabelArray
 
 BEFORE: Colour = (230, 159, 0)
 AFTER: Colour = (86, 180, 233)
-"""Orange and sky blue of Okabe and Ito's palette, told apart in every kind of colour blindness."""
+"""Orange and sky blue of Okabe and Ito's palette, which people with any colour blindness can tell apart."""
 FILLS: tuple[Colour, ...] = (
     (68, 119, 170),
     (238, 102, 119),
@@ -24,13 +24,13 @@ FILLS: tuple[Colour, ...] = (
     (0, 153, 136),
     (187, 187, 187),
 )
-"""Colours of segments, used in turn where there are several; after Paul Tol, without what resembles an outline."""
+"""Fill colours of segments, used in turn; Paul Tol's palette without the colours close to those of the outlines."""
 FINE = 2
-"""Outlines are drawn at so many times the resolution and reduced, which makes them smooth."""
+"""Supersampling factor of outlines: they are drawn this many times larger, then reduced for smooth edges."""
 
 
 def changed_pixels(before: Segments, after: Segments) -> BoolArray:
-    """Pixels where any mask, or the label, differs: bool, (H, W)."""
+    """Mark the pixels where any mask or the label differs: bool, (H, W)."""
     if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
         return np.asarray(before != after)
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > 0:
@@ -39,12 +39,12 @@ def changed_pixels(before: Segments, after: Segments) -> BoolArray:
 
 
 def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
-    """Squares that hold most of the changed pixels, greedily, none overlapping another, the busiest first.
+    """Choose disjoint squares with most changed pixels, greedily, best first.
 
     Args:
         changed: bool, (H, W).
-        side: of the squares in pixels; cut down to the image where that is smaller.
-        count: at most so many; fewer when fewer hold a change.
+        side: side of the squares in pixels; reduced to fit into a small image.
+        count: maximum number of squares; squares without any change are left out.
     """
     height, width = changed.shape
     side = min(side, height, width)
@@ -57,7 +57,7 @@ def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
         y, x = min(max(y + dy, 0), height - side), min(max(x + dx, 0), width - side)
         if all(max(abs(x - px), abs(y - py)) >= side for px, py, _, _ in places):
             places.append((x, y, x + side, y + side))
-        # More than the square itself, so that the places spread over the image.
+        # Exclude more than the square itself, so that the places spread over the image.
         reach = 3 * side // 2
         inside[max(0, y - reach + 1) : y + reach, max(0, x - reach + 1) : x + reach] = 0
     return places
@@ -66,14 +66,14 @@ def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
 def draw_segments(
     image: Picture, segments: Segments, colour: Colour, size: tuple[int, int], background: int | None = None
 ) -> Picture:
-    """The image with filled, outlined segments, scaled smoothly to (width, height): uint8 RGB.
+    """Draw filled, outlined segments over an image, scaled smoothly to (width, height): uint8 RGB.
 
     Args:
         image: uint8 RGB, (H, W, 3).
-        segments: masks or labels of it.
-        colour: of the outlines, and of the fill when there is one mask.
-        size: (width, height) in pixels of the result.
-        background: a label that is no segment and stays without fill.
+        segments: masks or label map of the image.
+        colour: colour of the outlines, and of the fill of a single mask.
+        size: (width, height) of the result in pixels.
+        background: label that is not drawn.
     """
     shrinks = size[0] < image.shape[1]
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
@@ -89,7 +89,7 @@ def magnify(
     size: tuple[int, int],
     background: int | None = None,
 ) -> Picture:
-    """One place of the image with its segments, every pixel a visible square: uint8 RGB of (width, height)."""
+    """Draw one box of an image with its segments, enlarged so that pixels show as squares: uint8 RGB."""
     x0, y0, x1, y1 = place
     canvas = cv2.resize(image[y0:y1, x0:x1], size, interpolation=cv2.INTER_NEAREST).astype(np.float32)
     fine = (size[0] * FINE, size[1] * FINE)
@@ -103,7 +103,7 @@ def magnify(
 def _without(
     background: int | None, segments: Segments, layers: list[BoolArray], fills: list[Colour]
 ) -> tuple[list[BoolArray], list[Colour]]:
-    """Layers and fills less those of the background label."""
+    """Layers and fills without those of the background label."""
     if background is None or isinstance(segments, list):
         return layers, fills
     kept = [index for index, label in enumerate(np.unique(segments)) if label != background]
@@ -111,22 +111,22 @@ def _without(
 
 
 def _as_masks(segments: Segments) -> list[BoolArray]:
-    """Labels as one mask each, in the order of their numbers; masks as they are."""
+    """Convert a label map to one mask per label, by ascending label; masks are returned unchanged."""
     if isinstance(segments, list):
         return segments
     return [segments == label for label in np.unique(segments)]
 
 
 def _fill_colours(segments: Segments, single: Colour) -> list[Colour]:
-    """The fill of each of the masks that ``_as_masks`` gives; a label has the same colour wherever it occurs."""
+    """Fill colours of the masks returned by ``_as_masks``; a label has the same colour in all images."""
     if isinstance(segments, list):
         return [single] if len(segments) == 1 else [FILLS[i % len(FILLS)] for i in range(len(segments))]
-    # Panoptic ids count in thousands a category, so the sum of quotient and remainder tells neighbours apart.
+    # Panoptic ids are category x 1000 + number, so the sum of quotient and remainder tells neighbours apart.
     return [FILLS[(int(label) // 1000 + int(label) % 1000) % len(FILLS)] for label in np.unique(segments)]
 
 
 def _smooth_layers(segments: Segments, size: tuple[int, int]) -> list[BoolArray]:
-    """Every mask scaled to (width, height) with smooth edges; labels stay without overlap or gap."""
+    """Scale every mask to (width, height) with smooth edges; labels get neither overlaps nor gaps."""
     if isinstance(segments, list):
         return [_enlarged(mask, size) > 0.5 for mask in segments]
     masks = _as_masks(segments)
@@ -140,14 +140,14 @@ def _smooth_layers(segments: Segments, size: tuple[int, int]) -> list[BoolArray]
 
 
 def _enlarged(mask: BoolArray, size: tuple[int, int]) -> NDArray[np.float32]:
-    """A mask scaled to (width, height) with soft edges, from 0 to 1."""
+    """Scale a mask to (width, height) with soft edges, values 0 to 1."""
     return np.asarray(cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _blend(
     canvas: NDArray[np.float32], layers: list[BoolArray], fills: list[Colour], outline: Colour, width: float
 ) -> Picture:
-    """Tint the canvas with the layers, which are ``FINE`` times as large, and outline them in one colour."""
+    """Tint the canvas with the layers, which are ``FINE`` times larger, and outline them in one colour."""
     size = (canvas.shape[1], canvas.shape[0])
     edges = np.zeros(layers[0].shape, dtype=bool) if layers else np.zeros((size[1], size[0]), dtype=bool)
     strength = 0.32 if len(layers) > 1 else 0.2
@@ -161,12 +161,12 @@ def _blend(
 
 
 def _tint(canvas: NDArray[np.float32], opacity: NDArray[np.floating], colour: Colour) -> None:
-    """Lay a colour over the canvas, in place."""
+    """Blend a colour into the canvas, in place."""
     canvas += opacity[..., None] * (np.asarray(colour, dtype=np.float32) - canvas)
 
 
 def _edges(mask: BoolArray) -> BoolArray:
-    """Pixels on either side of a step; the frame of the image is none."""
+    """Mark the pixels on both sides of each edge of a mask; the image border does not count as an edge."""
     edges = np.zeros(mask.shape, dtype=bool)
     steps = mask[:, 1:] != mask[:, :-1]
     edges[:, 1:] |= steps
@@ -178,16 +178,16 @@ def _edges(mask: BoolArray) -> BoolArray:
 
 
 def _stroke(edges: BoolArray, width: float, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Opacity of an antialiased line of ``width`` pixels along the edges: float32 of (width, height) ``size``."""
+    """Opacity of an antialiased line of ``width`` pixels along the edges: float32; ``size`` is (width, height)."""
     if not edges.any():
         return np.zeros(size[::-1], dtype=np.float32)
     distance = cv2.distanceTransform((~edges).astype(np.uint8), cv2.DIST_L2, 5)
-    # The edge runs between two rows of edge pixels: a pixel reaches from its distance to one more from it.
+    # The edge lies between two rows of edge pixels, so a pixel covers the range from ``distance`` to ``distance`` + 1.
     line = np.clip(width * FINE / 2 - distance, 0, 1).astype(np.float32)
     return np.asarray(cv2.resize(line, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _centring(changed: BoolArray, side: int) -> tuple[int, int]:
-    """How far (y, x) to move a square so that its changed pixels lie around its middle."""
+    """Shift (y, x) that centres a square on its changed pixels."""
     y, x = np.nonzero(changed)
     return round(float(y.mean()) + 0.5 - side / 2), round(float(x.mean()) + 0.5 - side / 2)

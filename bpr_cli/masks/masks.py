@@ -1,4 +1,4 @@
-"""Masks and label maps of one image, which all other modules take and give.
+"""Masks and label maps of one image.
 
 A box is ``(x0, y0, x1, y1)`` in pixels, half-open: it covers columns ``x0 .. x1 - 1`` and rows ``y0 .. y1 - 1``.
 """
@@ -43,9 +43,9 @@ class Mask:
         """Make a mask from an array whose non-zero pixels are foreground.
 
         Args:
-            array: the image's mask, or a window of it: (h, w).
+            array: mask of the image, or a window of it: (h, w).
             offset: (x, y) of the window's top left pixel in the image.
-            size: (H, W) of the image; by default that of the array.
+            size: (H, W) of the image; by default the size of the array.
         """
         foreground = array != 0
         height, width = foreground.shape if size is None else size
@@ -90,27 +90,27 @@ class Mask:
         return shared / (self.area + other.area - shared) if shared else 0.0
 
     def to_array(self) -> BoolArray:
-        """The mask of the whole image: bool, (H, W)."""
+        """Decode the mask at the size of the image: bool, (H, W)."""
         return self.window((0, 0, self.size[1], self.size[0]))
 
     def _part(self, box: Box) -> BoolArray:
-        """A view of the crop inside a box that lies inside the mask's own."""
+        """A view of the crop inside a box that lies within ``self.box``."""
         x0, y0, x1, y1 = box
         return self.crop[y0 - self.box[1] : y1 - self.box[1], x0 - self.box[0] : x1 - self.box[0]]
 
 
 def _intersection(first: Box, second: Box) -> Box:
-    """The box that two boxes share; with x0 >= x1 or y0 >= y1 where they share nothing."""
+    """The intersection of two boxes; x0 >= x1 or y0 >= y1 if they are disjoint."""
     return max(first[0], second[0]), max(first[1], second[1]), min(first[2], second[2]), min(first[3], second[3])
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """One label for every pixel of an image: classes of a semantic map, or segment ids of a panoptic one.
+    """One label per pixel of an image: classes of a semantic map, or segment ids of a panoptic map.
 
     Attributes:
-        labels: int32, (H, W). Every value that is not void is refined as one mask.
-        void: labels that are never refined: their pixels keep them, and no other pixel gets them.
+        labels: int32, (H, W). Every label that is not void is refined as one mask.
+        void: labels that are never refined. Their pixels keep them, and no other pixel gets them.
     """
 
     labels: LabelArray
@@ -123,11 +123,11 @@ class LabelMap:
 
 
 Prediction = tuple[Mask, ...] | LabelMap
-"""What a model predicted for one image: independent masks that may overlap, or one label for every pixel."""
+"""The prediction for one image: independent masks that may overlap, or one label per pixel."""
 
 
 def check_size(size: Size, image: Size) -> None:
-    """Refuse a mask or label map of ``size`` (H, W) that does not belong to an image of another one.
+    """Check that a mask or label map of ``size`` (H, W) fits an image of size ``image`` (H, W).
 
     Raises:
         BprError: the sizes differ.

@@ -1,7 +1,7 @@
-"""Runs of constant value in maps of labels or ids, to count and measure without looking at every pixel.
+"""Runs of constant value in label or id maps, for counting and measuring without visiting every pixel.
 
-Maps consist of pieces of constant value. There are far fewer runs than pixels (one for thirty pixels in street
-scenes), and everything here is computed on runs.
+Maps are piecewise constant, so there are far fewer runs than pixels (one per thirty pixels in street scenes).
+Everything here is computed on runs.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from bpr_cli.typing import BoolArray, IntArray, Size
 
 _LARGEST_TABLE = 1 << 22
-"""Codes that are counted in a table; more are sorted."""
+"""Largest number of possible codes that is counted in a table; with more, codes are sorted."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs of pixels of one row in which none of several maps changes, row after row.
+    """Runs of one or several maps, in raster order: parts of a row within which no map changes its value.
 
     Attributes:
-        values: of every map, the value of each run: (N,).
-        starts: position of the first pixel of each run in a flattened map: int64, (N,).
-        lengths: pixels of each run: int64, (N,).
+        values: for each map, the value of each run: (N,).
+        starts: position of the first pixel of each run in the flattened map: int64, (N,).
+        lengths: number of pixels of each run: int64, (N,).
         shape: (H, W) of the maps.
     """
 
@@ -35,7 +35,7 @@ class Runs:
 
     @classmethod
     def of(cls, *maps: NDArray[np.generic]) -> Runs:
-        """The runs of one or more maps of the same (H, W), which have at least one pixel."""
+        """Find the runs of one or more maps of the same (H, W), with at least one pixel."""
         flat = [array.ravel() for array in maps]
         height, width = maps[0].shape
         first = np.empty(height * width, dtype=bool)
@@ -48,7 +48,7 @@ class Runs:
         return cls(tuple(values[starts] for values in flat), starts, lengths, (height, width))
 
     def spread(self, flags: BoolArray) -> BoolArray:
-        """Give every pixel the flag of its run: bool, (H, W) from (N,)."""
+        """Expand one flag per run, (N,), to pixels: bool, (H, W)."""
         return np.repeat(flags, self.lengths).reshape(self.shape)
 
     def boxes(self, numbers: NDArray[np.integer], count: int) -> IntArray:
@@ -70,25 +70,25 @@ class Runs:
 
 
 def values_of(array: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The distinct values of an array, ascending, like ``np.unique`` but faster where values repeat in a row."""
+    """Distinct values of an array, ascending, like ``np.unique`` but faster if neighbours are often equal."""
     flat = array.ravel()
     last = np.append(flat[1:] != flat[:-1], True)[: flat.size]
     return np.unique(flat[last])
 
 
 def weigh(codes: NDArray[np.integer], weights: NDArray[np.generic], count: int) -> IntArray:
-    """Sum of the whole-number weights of every code 0 .. count - 1: int64, (count,)."""
-    # bincount sums in float64, exact up to 2**53 pixels.
+    """Sum the whole-number weights of each code 0 .. count - 1: int64, (count,)."""
+    # bincount sums in float64, which is exact up to 2**53 pixels.
     return np.bincount(codes, weights=weights, minlength=count).astype(np.int64)
 
 
 def weigh_occurring(codes: IntArray, weights: IntArray, count: int) -> tuple[IntArray, IntArray]:
-    """The distinct codes, ascending, and the sum of the weights of each: int64, (Q,) both.
+    """Distinct codes, ascending, and the sum of the weights of each: int64, both (Q,).
 
     Args:
-        codes: each in 0 .. count - 1: (N,).
-        weights: 1 or more each: (N,).
-        count: number of codes that are possible.
+        codes: (N,), values 0 .. count - 1.
+        weights: (N,), whole numbers from 1.
+        count: number of possible codes.
     """
     if count > _LARGEST_TABLE:
         occurring, place = np.unique(codes, return_inverse=True)
@@ -99,13 +99,13 @@ def weigh_occurring(codes: IntArray, weights: IntArray, count: int) -> tuple[Int
 
 
 def weigh_listed(codes: IntArray, weights: IntArray, listed: IntArray, count: int) -> IntArray:
-    """Sum of the weights of every listed code: int64, (len(listed),); other codes are left out.
+    """Sum the weights of each listed code: int64, (len(listed),); other codes are ignored.
 
     Args:
-        codes: each in 0 .. count - 1: (N,).
-        weights: of each code: (N,).
-        listed: the codes wanted, ascending.
-        count: number of codes that are possible.
+        codes: (N,), values 0 .. count - 1.
+        weights: (N,), weight of each code.
+        listed: codes to sum, ascending.
+        count: number of possible codes.
     """
     if count <= _LARGEST_TABLE:
         return weigh(codes, weights, count)[listed]

@@ -1,6 +1,6 @@
-"""Patches along the boundaries of masks: where they lie, and how they are cropped and pasted back.
+"""Patches along the boundaries of masks: placing, cropping and pasting back.
 
-This file imports neither NumPy nor OpenCV, so that settings can name the schemes.
+This file imports neither NumPy nor OpenCV, so that settings modules can import it.
 """
 
 from __future__ import annotations
@@ -8,4 +8,4 @@ from __future__ import annotations
 from typing import Literal
 
 Scheme = Literal["dense", "grid", "instance"]
-"""Ways to place patches that the paper compares (Table 4); see ``boxes.boxes_along``."""
+"""Schemes of placing patches, compared in the paper (Table 4); see ``boxes.boxes_along``."""

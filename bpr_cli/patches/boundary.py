@@ -18,7 +18,7 @@ class BoundaryPixels:
     Attributes:
         x: int64, (N,), columns in the image.
         y: int64, (N,), rows in the image.
-        score: uint8, (N,), 1..4; see ``boundary_score``. Divided by 4.5 it is the score of the paper.
+        score: uint8, (N,), 1..4; see ``boundary_score``. The paper's score is this divided by 4.5.
     """
 
     x: IntArray
@@ -32,8 +32,8 @@ class BoundaryPixels:
 def boundary_score(mask: BoolArray) -> ByteArray:
     """Score every pixel by how evenly mask and background share its 3 x 3 neighbourhood.
 
-    Pixels outside the array repeat its edge, so the frame of the image is not a boundary. (In the authors' release it
-    is one: they pad with zeros.)
+    Pixels outside the array repeat its edge, so the image border is not a boundary. (The authors' release pads with
+    zeros, which makes it one.)
 
     Args:
         mask: bool, (H, W).
@@ -48,12 +48,12 @@ def boundary_score(mask: BoolArray) -> ByteArray:
 
 
 def boundary_pixels(mask: Mask) -> BoundaryPixels:
-    """Find the boundary pixels of a mask: those whose 3 x 3 neighbourhood has both mask and background.
+    """Find the boundary pixels of a mask: those whose 3 x 3 neighbourhood contains both mask and background.
 
     Only the surroundings of the bounding box are searched.
 
     Args:
-        mask: any mask; an empty or full one has no boundary.
+        mask: any mask; an empty or full mask has no boundary.
 
     Example:
         >>> square = np.zeros((8, 8), dtype=bool)
@@ -63,7 +63,7 @@ def boundary_pixels(mask: Mask) -> BoundaryPixels:
     """
     window = grow(mask.box, 2, mask.size)
     score = boundary_score(mask.window(window))
-    # NumPy searches a flat array of bool much faster than one of numbers or of two dimensions.
+    # NumPy searches a flat bool array much faster than a numeric or two-dimensional one.
     places = np.flatnonzero(score != 0)
     found = score.ravel()[places]
     order = np.argsort(4 - found, kind="stable")
@@ -72,6 +72,6 @@ def boundary_pixels(mask: Mask) -> BoundaryPixels:
 
 
 def grow(box: Box, margin: int, size: Size) -> Box:
-    """Enlarge a box by ``margin`` pixels on every side, within the frame of an image of ``size`` (H, W)."""
+    """Enlarge a box by ``margin`` pixels on every side, clipped to an image of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, size[1]), min(y1 + margin, size[0])

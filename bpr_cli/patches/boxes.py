@@ -1,4 +1,4 @@
-"""Where patches lie: the three schemes that the paper compares (Sect. 3.1 and Table 4)."""
+"""Places boxes along boundaries, by the three schemes that the paper compares (Sect. 3.1 and Table 4)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Boxes = IntArray
 NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
 
 ENLARGEMENT = 0.25
-"""The box of the scheme ``instance`` is larger than the bounding box of the mask by this part of its longer side."""
+"""Growth of the box of the scheme ``instance``, as a share of the longer side of the mask's bounding box."""
 
 
 def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
@@ -27,16 +27,16 @@ def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: 
     Args:
         mask: the coarse mask.
         pixels: its boundary pixels.
-        scheme: ``dense`` along the boundary, the cells of a fixed ``grid``, or one box around the ``instance``, whose
-            size follows the mask instead of ``patch_size``.
+        scheme: ``dense`` (boxes along the boundary), ``grid`` (cells of a fixed grid) or ``instance`` (one box around
+            the mask, whose size ignores ``patch_size``).
         patch_size: side S of the boxes in pixels.
-        nms_threshold: IoU from 0 to 1; only ``dense`` uses it.
+        nms_threshold: IoU from 0 to 1; only used by ``dense``.
 
     Returns:
-        int64, (P, 4), inside the image; without boundary P is 0. See the function of each scheme.
+        int64, (P, 4), inside the image; P is 0 if there is no boundary. See the function of each scheme.
 
     Raises:
-        BprError: there is no such scheme.
+        BprError: the scheme is unknown.
 
     Example:
         >>> square = np.zeros((100, 100), dtype=bool)
@@ -57,15 +57,15 @@ def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: 
 def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
     """Cover the boundary of a mask with square boxes.
 
-    Every boundary pixel is the centre of a candidate. Non-maximum suppression thins them out, and the remaining boxes
-    are moved inside the image. Boxes that coincide afterwards are kept once. An image smaller than a patch is overhung
-    at its right and lower edge.
+    Every boundary pixel is the centre of a candidate box. Non-maximum suppression thins the candidates out. The
+    remaining boxes are moved inside the image, and duplicates are dropped. In an image smaller than a patch, boxes
+    extend beyond its right and lower edge.
 
     Args:
         pixels: boundary pixels of the coarse mask.
         size: (H, W) of the image.
         patch_size: side S of the boxes in pixels.
-        nms_threshold: a box whose IoU with a better one exceeds this is dropped; 0..1.
+        nms_threshold: IoU with a better box above which a box is dropped; 0..1.
 
     Returns:
         int64, (P, 4), best score first.
@@ -74,10 +74,10 @@ def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_thresho
 
 
 def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
-    """Divide the image into a fixed grid and take the cells with a boundary pixel.
+    """Divide the image into a fixed grid and keep the cells with a boundary pixel.
 
-    The grid begins at the top left pixel. Its last column and row are moved inside the image; an image smaller than a
-    patch is overhung at its right and lower edge.
+    The grid begins at the top left pixel. Its last column and row are moved inside the image. In an image smaller than
+    a patch, boxes extend beyond its right and lower edge.
 
     Args:
         pixels: boundary pixels of the coarse mask.
@@ -93,9 +93,9 @@ def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
 
 
 def instance_boxes(box: Box, size: Size) -> Boxes:
-    """One square box around an entire mask, larger than its bounding box by ``ENLARGEMENT``.
+    """Place one square box around the entire mask, larger than its bounding box by ``ENLARGEMENT``.
 
-    It is centred on the mask, then moved inside the image as far as it fits.
+    The box is centred on the mask, then moved inside the image as far as it fits.
 
     Args:
         box: bounding box of the mask, with at least one pixel.
@@ -113,8 +113,8 @@ def instance_boxes(box: Box, size: Size) -> Boxes:
 def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> Boxes:
     """Greedy non-maximum suppression of the equal square boxes centred on ``pixels``.
 
-    All boxes are equal, so a kept box suppresses the same offsets everywhere. These form a stamp, which is pressed on
-    a bitmap of suppressed centres.
+    All boxes have the same size, so every kept box suppresses the same offsets around its centre. These offsets form a
+    stamp, which is applied to a bitmap of suppressed centres.
 
     Returns:
         int64, (P, 4), in the order of ``pixels``; boxes may reach outside the image.
@@ -126,7 +126,7 @@ def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> B
     left, top = int(pixels.x.min()), int(pixels.y.min())
     width = int(pixels.x.max()) - left + side
     height = int(pixels.y.max()) - top + side
-    # Single look-ups in a bytearray are much faster than in an array; the array is a view of it, to press the stamp.
+    # Single look-ups are much faster in a bytearray than in an array. The array is a view of it, to apply the stamp.
     dead = bytearray(width * height)
     bitmap = np.frombuffer(dead, dtype=np.uint8).reshape(height, width)
     column, row = pixels.x - left, pixels.y - top
@@ -156,12 +156,12 @@ def suppression_stamp(patch_size: int, nms_threshold: float) -> ByteArray:
 
 
 def side_of(boxes: Boxes, otherwise: int) -> int:
-    """Side in pixels of boxes that are squares of one size; ``otherwise`` if there are none."""
+    """Side of equal square boxes in pixels; ``otherwise`` if there are none."""
     return int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else otherwise
 
 
 def move_inside(boxes: Boxes, size: Size) -> Boxes:
-    """Shift boxes into an image of ``size`` (H, W); along an axis where the image is smaller they start at 0."""
+    """Shift boxes into an image of ``size`` (H, W); along an axis where the image is too small, they start at 0."""
     height, width = size
     sides = boxes[:, 2:] - boxes[:, :2]
     limit = np.maximum(np.array([width, height]) - sides, 0)

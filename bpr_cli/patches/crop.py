@@ -12,7 +12,7 @@ from bpr_cli.patches.boxes import Boxes
 from bpr_cli.typing import ByteArray, IntArray
 
 Range = slice | IntArray
-"""Rows or columns of an image: a slice inside it, or indices mirrored at its frame."""
+"""Rows or columns of an image: a slice inside it, or indices mirrored at its border."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Patches:
 
     @classmethod
     def empty(cls, count: int, input_size: int) -> Patches:
-        """Uninitialised memory for ``count`` patches of side ``input_size``."""
+        """Allocate ``count`` uninitialised patches of side ``input_size``."""
         side = (count, input_size, input_size)
         return cls(np.empty((*side, 3), dtype=np.uint8), np.empty(side, dtype=np.uint8))
 
@@ -37,15 +37,15 @@ class Patches:
         return len(self.image)
 
     def __getitem__(self, part: slice) -> Patches:
-        """Some of the patches, as a view."""
+        """A view of some of the patches."""
         return Patches(self.image[part], self.mask[part])
 
 
 def crop(image: ByteArray, mask: Mask, boxes: Boxes, padding: int, out: Patches) -> None:
-    """Crop boxes with ``padding`` pixels of context around them, resized to the network's input.
+    """Crop boxes with ``padding`` pixels of context around them and resize them to the network's input.
 
     Pixels outside the image are filled by reflection. Images are resized bilinearly and masks by nearest neighbour,
-    both with half-pixel centres, so that the two stay aligned at any ratio of sizes.
+    both with half-pixel centres, so that they stay aligned at any scale.
 
     Args:
         image: uint8, (H, W, 3), RGB.
@@ -62,17 +62,17 @@ def crop(image: ByteArray, mask: Mask, boxes: Boxes, padding: int, out: Patches)
         rows = reflected_range(y0 - padding, y1 + padding, mask.size[0])
         columns = reflected_range(x0 - padding, x1 + padding, mask.size[1])
         _resize_into(out.image[index], image[rows][:, columns], cv2.INTER_LINEAR)
-        # INTER_NEAREST takes pixel corners for centres.
+        # INTER_NEAREST is not used, because it samples at pixel corners.
         _resize_into(out.mask[index], crop_mask(mask, rows, columns), cv2.INTER_NEAREST_EXACT)
 
 
 def padding_around(side: int, patch_size: int, padding: int) -> int:
-    """Context of a box of any side in pixels: as large in proportion as ``padding`` is for a box of ``patch_size``."""
+    """Context of a box in pixels: ``padding``, scaled by the ratio of ``side`` to ``patch_size``."""
     return round(padding * side / patch_size)
 
 
 def reflected_range(start: int, stop: int, length: int) -> Range:
-    """Indices ``start .. stop - 1`` of an axis of ``length`` pixels, mirrored at its ends (the end is not repeated)."""
+    """Indices ``start .. stop - 1`` of an axis of ``length`` pixels, mirrored at its ends (end pixels not repeated)."""
     if start >= 0 and stop <= length:
         return slice(start, stop)
     if length == 1:
@@ -82,14 +82,14 @@ def reflected_range(start: int, stop: int, length: int) -> Range:
 
 
 def crop_mask(mask: Mask, rows: Range, columns: Range) -> ByteArray:
-    """Rows and columns of a mask as uint8, 0 and 1, without decoding the entire mask."""
+    """Crop rows and columns of a mask without decoding all of it: uint8, 0 and 1."""
     (y0, y1), (x0, x1) = _span(rows), _span(columns)
     window = mask.window((x0, y0, x1, y1)).view(np.uint8)
     return window[_relative(rows, y0)][:, _relative(columns, x0)]
 
 
 def resize(patch: ByteArray, side: int, interpolation: int) -> ByteArray:
-    """Resize a square patch, uint8 (S, S, ...), to ``side`` pixels; half-pixel centres."""
+    """Resize a square patch, uint8 (S, S, ...), to ``side`` pixels, with half-pixel centres."""
     if patch.shape[0] == side:
         return patch
     out = np.empty((side, side, *patch.shape[2:]), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """Paste predicted patches back into masks and label maps (BPR, Sect. 3.1 and 3.3).
 
-Probabilities are uint8 in units of 1/255. That keeps them small, and sums of integers do not depend on the order or
-batching of the patches, so neither do results.
+Probabilities are uint8 in units of 1/255. This saves memory, and integer sums make results independent of the order and
+batching of patches.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class ProbabilityField:
     """Averaged foreground probability of one mask, in a window around all its patches.
 
     Attributes:
-        box: the window, inside the image.
-        total: int32, (h, w), sum of the probabilities of all patches over a pixel, in units of 1/255.
-        count: int32, (h, w), number of patches over a pixel.
+        box: the window; lies inside the image.
+        total: int32, (h, w), sum of the probabilities of all patches at a pixel, in units of 1/255.
+        count: int32, (h, w), number of patches that cover a pixel.
     """
 
     box: Box
@@ -37,7 +37,7 @@ class ProbabilityField:
     count: LabelArray
 
     def foreground(self, coarse: BoolArray) -> BoolArray:
-        """Threshold the window: average above one half where patches are, ``coarse``, bool (h, w), elsewhere."""
+        """Threshold the average at one half where there are patches; elsewhere copy ``coarse``, bool (h, w)."""
         return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
 
 
@@ -46,8 +46,8 @@ def average(boxes: Boxes, probabilities: ByteArray, size: Size) -> ProbabilityFi
 
     Args:
         boxes: int64, (P, 4), squares of one size; parts outside the image are cut off.
-        probabilities: uint8, (P, S, S), foreground probability in units of 1/255; resized bilinearly, with half-pixel
-            centres, where S is not the side of the boxes.
+        probabilities: uint8, (P, S, S), foreground probability in units of 1/255. If S is not the side of the boxes,
+            patches are resized bilinearly with half-pixel centres.
         size: (H, W) of the image.
     """
     if len(boxes) == 0:
@@ -55,7 +55,7 @@ def average(boxes: Boxes, probabilities: ByteArray, size: Size) -> ProbabilityFi
         return ProbabilityField(EMPTY_BOX, nothing, nothing)
     x0, y0 = boxes[:, :2].min(axis=0).tolist()
     x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), [size[1], size[0]]).tolist()
-    # Two calls of zeros: unlike zeros_like, it takes no memory for what no patch touches.
+    # np.zeros, unlike zeros_like, takes no memory for pixels that no patch touches.
     total, count = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
     for box, patch in zip(boxes.tolist(), probabilities, strict=True):
         rows, columns = slice(box[1] - y0, box[3] - y0), slice(box[0] - x0, box[2] - x0)
@@ -66,12 +66,12 @@ def average(boxes: Boxes, probabilities: ByteArray, size: Size) -> ProbabilityFi
 
 
 def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
-    """Make the refined mask: averaged patches above one half, the coarse mask where no patch lies.
+    """Make the refined mask: averaged patches thresholded at one half, and the coarse mask where no patch lies.
 
-    A mask that would lose every pixel stays unrefined: refinement moves boundaries and removes no segment.
+    A mask that would lose all its pixels stays unrefined, because refinement must not remove segments.
 
     Args:
-        coarse: the mask that the patches were cropped from.
+        coarse: mask that the patches were cropped from.
         boxes: int64, (P, 4), squares of one size.
         probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
 
@@ -94,7 +94,7 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
 
 
 def union(first: Box, second: Box) -> Box:
-    """The smallest box that holds both; an empty box adds nothing."""
+    """The smallest box that contains both boxes; an empty box adds nothing."""
     if EMPTY_BOX in (first, second):
         return second if first == EMPTY_BOX else first
     return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
@@ -109,14 +109,14 @@ class RefinedLabel:
 
 
 def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
-    """Fuse the labels by arg-max, so that every pixel gets the most probable one (Sect. 3.3).
+    """Fuse the labels by arg-max, so that every pixel gets the most probable label (Sect. 3.3).
 
-    The probability of a label is its average where it has patches; elsewhere it is 1 on its coarse pixels and 0 on
-    others. Ties keep the coarse label, or else go to the earlier entry. Void pixels stay void. A label that would lose
-    its last pixel keeps its coarse ones.
+    The probability of a label is the average of its patches. Where it has none, it is 1 on the label's coarse pixels
+    and 0 elsewhere. Ties keep the coarse label, or else go to the earlier entry. Void pixels stay void. A label that
+    would lose its last pixel keeps its coarse pixels.
 
     Args:
-        coarse: the label map that the patches were cropped from.
+        coarse: label map that the patches were cropped from.
         refined: at most one entry per label; labels without an entry stay unrefined.
     """
     labels = coarse.labels.copy()
@@ -137,12 +137,12 @@ def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
 
 @dataclass(frozen=True)
 class _Claim:
-    """The probability of one label on the pixels under its patches, without void ones.
+    """The probability of one label on the pixels that its patches cover, except void pixels.
 
     Attributes:
         label: the label.
         pixels: int64, (N,), indices into the flattened map.
-        probability: float32, (N,), averaged over patches, 0..1.
+        probability: float32, (N,), average over patches, 0..1.
     """
 
     label: int
@@ -163,8 +163,8 @@ def _claim(entry: RefinedLabel, width: int, contested: BoolArray) -> _Claim:
 
 
 def _restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:
-    """Give labels without any pixel their coarse pixels back; both maps are flattened."""
-    # Restoring a label may take the last pixels of another, so look again until none is missing.
+    """Give labels that lost all their pixels their coarse pixels back; both maps are flattened."""
+    # Restoring a label may take the last pixels of another one, so repeat until none is missing.
     while (vanished := np.setdiff1d(coarse[labels != coarse], values_of(labels))).size:
         restored = np.isin(coarse, vanished)
         labels[restored] = coarse[restored]
