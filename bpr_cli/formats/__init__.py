@@ -1,1 +1,1 @@
-"""Prediction formats: nothing else in the program knows a file format."""
+"""Prediction formats. Only this package knows file formats."""

@@ -1,4 +1,4 @@
-"""The interface of all formats: items to refine, a reader for one item, and a writer for refined ones."""
+"""The interface of all formats: items, a reader of predictions, and a writer of refined ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bpr_cli.formats.source import Source
 
 Family = Literal["coco", "cityscapes", "panoptic", "semantic", "binary"]
-"""The families of metrics; every set is measured by one of them."""
+"""Families of metrics; each set is measured by one of them."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Item:
     """One image with its predictions, listed but not yet read.
 
     Attributes:
-        name: unique within a set and used in messages: a relative file name or an image id.
-        image: the image file.
+        name: relative file name or image id; unique within a set, and used in messages.
+        image: image file.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Failure:
-    """An item that could not be processed, and why."""
+    """An item that could not be processed, and the reason."""
 
     name: Annotated[str, Meta(description="The item, by its name in the set.")]
     reason: Annotated[str, Meta(description="A sentence that names the file, and what is wrong with it.")]
@@ -49,13 +49,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class SegmentRecord:
-    """What a file states of one mask besides its pixels.
+    """The metadata of one mask or segment.
 
     Attributes:
         category: id of its category.
-        score: confidence; None where none is stated, as in ground truth.
+        score: confidence; None if the file has none, as in ground truth.
         crowd: whether it is a group of objects.
-        area: in pixels, as stated, or None.
+        area: area in pixels according to the file, or None.
         id: value of its pixels in a panoptic map; None for masks.
     """
 
@@ -68,12 +68,12 @@ class SegmentRecord:
 
 @dataclass(frozen=True)
 class CategoryRecord:
-    """A category in the list of a set.
+    """A category in the category list of a set.
 
     Attributes:
-        id: as records refer to it.
-        name: for people.
-        thing: False for stuff; None where the file does not tell.
+        id: id that records refer to.
+        name: human-readable name.
+        thing: True for things, False for stuff, None if the file does not say.
         frequency: ``r``, ``c`` or ``f`` for rare, common and frequent categories of LVIS, else empty.
     """
 
@@ -85,11 +85,11 @@ class CategoryRecord:
 
 @dataclass(frozen=True)
 class Searched:
-    """Which categories were looked for in an image whose annotations do not cover all categories, as in LVIS.
+    """The categories that annotators searched for in an image of a federated data set, such as LVIS.
 
     Attributes:
-        absent: ids of the categories that were looked for and are not there.
-        incomplete: ids of the categories of which some objects are annotated, but not all.
+        absent: ids of the categories that are known not to be in the image.
+        incomplete: ids of the categories whose objects are not exhaustively annotated.
     """
 
     absent: frozenset[int]
@@ -98,13 +98,13 @@ class Searched:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """An image in the list of images that some files have.
+    """An entry in the image list of a file.
 
     Attributes:
-        id: as the file has it; 1 and "1" are the same.
-        file_name: of the image.
-        size: (H, W) where it is stated.
-        searched: which categories were looked for; None for all.
+        id: id in the file; 1 and "1" are equal.
+        file_name: file name of the image.
+        size: (H, W), or None if the file does not state it.
+        searched: categories that were searched for; None for all.
     """
 
     id: int | str = field(compare=False)
@@ -115,11 +115,11 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Written:
-    """What a writer wrote for one item.
+    """The output of a writer for one item.
 
     Attributes:
-        files: SHA-256 of each file, hexadecimal.
-        records: JSON of the records that the item adds to the JSON file of all items, by their position there.
+        files: SHA-256 of each written file, hexadecimal.
+        records: JSON of the item's records in the common JSON file, by their position there.
     """
 
     files: Mapping[Path, str] = field(default_factory=dict)
@@ -127,36 +127,36 @@ class Written:
 
 
 class Writer(ABC):
-    """Writes refined predictions in the format of the set they came from.
+    """Writes refined predictions in the format of their set.
 
-    ``write`` may be called from several threads and in any order; what it writes does not depend on the order.
-    Files appear under their final name only when complete.
+    ``write`` may be called from several threads and in any order; the output does not depend on the order. Files are
+    written atomically.
     """
 
     @abstractmethod
     def write(self, item: Item, refined: Prediction) -> Written:
         """Write the refined prediction of one item, or return the records that ``close`` writes.
 
-        ``refined`` has the form that ``read`` gave for the item: as many masks in the same order, or a label map.
+        ``refined`` has the same form as the result of ``read``: equally many masks in the same order, or a label map.
 
         Raises:
-            BprError: it cannot be written.
+            BprError: a file cannot be written.
         """
 
     def close(self, records: Iterable[bytes]) -> None:  # noqa: B027 (most formats have nothing left to write)
-        """Write the JSON file of all items, if the format has one.
+        """Write the common JSON file of all items, if the format has one.
 
         Args:
-            records: what ``write`` returned for all items, by ascending position; read once.
+            records: records that ``write`` returned for all items, by ascending position; iterated once.
 
         Raises:
-            BprError: it cannot be written.
+            BprError: the file cannot be written.
         """
 
 
 @dataclass(frozen=True)
 class SetInputs:
-    """What a set was opened from, as given; plain data, ready for JSON."""
+    """The arguments that a set was opened with, as plain data for JSON."""
 
     predictions: Annotated[str, Meta(description="File or directory of the predictions.")]
     images: Annotated[str, Meta(description="Directory of the images, or one image.")]
@@ -169,17 +169,17 @@ class SetInputs:
 
 
 class PredictionSet(ABC):
-    """An opened set of predictions: the image of every item is found, and what is cheap to check is checked.
+    """An opened set of predictions. The image of every item is found, and all cheap checks are done.
 
     Attributes:
-        format: name of the format, as ``--format`` takes it.
-        noun: what messages call the content, a plural.
-        task: the kind of segmentation.
-        family: the metrics that measure it.
+        format: name of the format, as in ``--format``.
+        noun: plural noun for the content, for messages.
+        task: segmentation task.
+        family: family of metrics for this format.
         omits_empty_images: whether predictions may leave out images without masks.
-        items: what can be read, in the order of the input.
-        failures: what is broken (no image, bad record), in the order of the input.
-        inputs: what ``open_predictions`` opened it from; else None.
+        items: readable items, in the order of the input.
+        failures: broken items (without image, or with a bad record), in the order of the input.
+        inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
     """
 
     format: str
@@ -193,19 +193,19 @@ class PredictionSet(ABC):
 
     @abstractmethod
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
-        """List what ``source`` holds and find the image of every item.
+        """List the items of ``source`` and find the image of each.
 
         Raises:
-            BprError: it holds nothing of this format.
+            BprError: the source holds nothing of this format.
         """
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
-        """Whether ``source`` looks like this format; asked in the order of ``FORMATS``.
+        """Whether ``source`` looks like this format; formats are tried in the order of ``FORMATS``.
 
         Args:
             source: the files.
-            task: what the set must be, or None.
+            task: required task, or None for any.
         """
         return False
 
@@ -222,7 +222,7 @@ class PredictionSet(ABC):
         """The file with the predictions of an item; several items may share one."""
 
     def files(self, item: Item) -> list[Path]:
-        """The files that are read for an item and for no other one."""
+        """The files that are read for this item alone."""
         return [self.file(item)]
 
     def shared_files(self) -> list[Path]:
@@ -230,7 +230,7 @@ class PredictionSet(ABC):
         return []
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) of an item, or None where pixels must be decoded to know it; thread-safe.
+        """(H, W) of an item, or None if it is unknown before pixels are decoded; thread-safe.
 
         Raises:
             BprError: the file is broken.
@@ -238,23 +238,23 @@ class PredictionSet(ABC):
         return image_size(self.file(item))
 
     def image_id(self, item: Item) -> int | str | None:  # noqa: ARG002
-        """The id of an item's image, None where the format has only names."""
+        """The id of an item's image; None if the format has only names."""
         return None
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What is stated of the masks of an item: in the order of ``read``, or with ids for maps of segments.
+        """Metadata of the masks of an item, in the order of ``read``; for label maps, of its segments, with ids.
 
         Raises:
-            BprError: a record is broken, or the format states nothing.
+            BprError: a record is broken, or the format has no metadata.
         """
         raise BprError(f"{self.file(item)} states no categories; expected instances or panoptic segments")
 
     def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
-        """What is stated of the segments of an item that is read as a map, by their value in the map.
+        """Metadata of the segments of an item that is read as a label map, by their value in the map.
 
         Args:
             item: the item.
-            labels: what was read: (H, W).
+            labels: label map of the item, (H, W).
 
         Raises:
             BprError: a record is broken.
@@ -263,50 +263,50 @@ class PredictionSet(ABC):
 
     @property
     def image_records(self) -> tuple[ImageRecord, ...]:
-        """The images that ground truth lists, also those without annotations; empty where it has no such list."""
+        """The image list, including images without annotations; empty if the set has no such list."""
         return ()
 
     def image_record(self, image_id: int | str) -> ImageRecord | None:  # noqa: ARG002
-        """The entry of an image in the list of images, None where it has none."""
+        """The entry of an image in the image list; None if it is not listed."""
         return None
 
     def take_image_records(self, other: PredictionSet) -> None:  # noqa: ARG002
-        """Take the list of images of another set where this one has none: polygons in COCO results need the sizes."""
+        """Use another set's image list if this set has none: polygons in COCO results need the image sizes."""
         return
 
     @property
     def listed_images(self) -> int:
-        """Number of images: those of the list, or else those with predictions."""
+        """Number of images in the image list, or else of images with predictions."""
         return len(self.image_records) or len(self.items)
 
     @property
     def is_federated(self) -> bool:
-        """Whether not all categories were looked for in every image, as in LVIS."""
+        """Whether annotators searched only for some categories per image, as in LVIS."""
         return any(record.searched for record in self.image_records)
 
     def searched(self, image_id: int | str) -> Searched | None:
-        """Which categories were looked for in an image; None for all."""
+        """The categories that were searched for in an image; None for all."""
         record = self.image_record(image_id)
         return record.searched if record else None
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
-        """The categories that the set names, in its order; empty where it names none."""
+        """The category list of the set; empty if it has none."""
         return ()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Plain values by name, for reports: how the set was opened, as far as that changes its items."""
+        """Settings of opening that affect the items, as plain values by name, for reports."""
         return {"format": self.format, "task": self.task.value}
 
     @property
     def one_file(self) -> str | None:
-        """Name of the main file of the output; None where the output must be a folder."""
+        """Name of the main output file; None if the output must be a folder."""
         return None
 
     @abstractmethod
     def writer(self, out: Path) -> Writer:
-        """A writer that puts refined predictions in the folder ``out``, with the names of the input.
+        """Make a writer that puts refined predictions into the folder ``out``, under the names of the input.
 
-        Where there is ``one_file``, ``out`` may also be a file name with the same suffix.
+        If ``one_file`` is not None, ``out`` may also be a file name with the same suffix.
         """

@@ -1,4 +1,4 @@
-"""Cityscapes instance results: for each image a text file of ``mask.png labelID score`` lines, and the masks."""
+"""Cityscapes instance results: a text file of ``mask.png labelID score`` lines per image, and mask files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import path_inside, read_bytes, write_bytes
 from bpr_cli.typing import Size
 
-_ANY_VALUE = range(1, 2**16)  # the benchmark takes every value but 0 as foreground
+_ANY_VALUE = range(1, 2**16)  # for the benchmark, every value but 0 is foreground
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def _parse_line(line: str) -> _ResultLine | None:
 
 
 def result_files(source: Source) -> list[Path]:
-    """The result files of a folder: those called ``…_pred.txt``, or else all text files with result lines."""
+    """The result files of a folder: those named ``…_pred.txt``, or else all text files with result lines."""
     if source.is_file:
         return []
     texts = source.files(".txt")
@@ -53,14 +53,14 @@ def _has_result_lines(path: Path) -> bool:
 
 
 def _decode(content: bytes) -> str:
-    # File names may be in any encoding; with this one, opening a file by such a name uses the same bytes.
+    # File names may be in any encoding; surrogateescape keeps their bytes, so that the files can be opened.
     return content.decode("utf-8", "surrogateescape")
 
 
 class CityscapesSet(PredictionSet):
-    """Cityscapes instance results; an item is one result file, named by its relative path.
+    """Cityscapes instance results. An item is one result file, named by its relative path.
 
-    Masks keep their relative paths, so none may lie outside the folder or belong to two result files.
+    Masks keep their relative paths, so they must lie inside the folder and belong to one result file each.
     """
 
     format = "cityscapes"
@@ -89,7 +89,7 @@ class CityscapesSet(PredictionSet):
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
-        """A folder with result files."""
+        """Whether the source is a folder with result files."""
         return bool(result_files(source))
 
     def _candidate(self, file: Path) -> Candidate:
@@ -103,7 +103,7 @@ class CityscapesSet(PredictionSet):
         return Candidate(name, (file.with_suffix("").as_posix(),))
 
     def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
-        """The masks of a result file, relative to the root, with what it states of them, in the order of its lines."""
+        """Paths of the masks of a result file, relative to the root, with their metadata, in the order of its lines."""
         masks = []
         for number, line in enumerate(_decode(read_bytes(self._root / file)).split("\n"), start=1):
             if not line.strip():
@@ -131,7 +131,7 @@ class CityscapesSet(PredictionSet):
         return mask, SegmentRecord(result.label, result.score)
 
     def read(self, item: Item) -> Prediction:
-        """The masks of one image, in the order of its result file."""
+        """Read the masks of one image, in the order of its result file."""
         masks = tuple(self._read_mask(mask) for mask in self._masks[item.name])
         sizes = sorted({mask.size for mask in masks})
         if len(sizes) > 1:
@@ -144,7 +144,7 @@ class CityscapesSet(PredictionSet):
         return read
 
     def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:
-        """The PNG files with the refined masks of an item, by relative path."""
+        """Encode the refined masks of an item as PNG files, by relative path."""
         masks = self._masks[item.name]
         if not isinstance(refined, tuple) or len(refined) != len(masks):
             raise TypeError(f"expected {len(masks)} masks for {item.name}")
@@ -156,7 +156,7 @@ class CityscapesSet(PredictionSet):
         return encode_mask(mask, self._root / path, self._foregrounds.pop(path))
 
     def result_text(self, item: Item) -> bytes:
-        """The result file of an item as it is."""
+        """The unchanged content of an item's result file."""
         return read_bytes(self._root / item.name)
 
     def file(self, item: Item) -> Path:
@@ -176,7 +176,7 @@ class CityscapesSet(PredictionSet):
         return tuple(self._records[item.name])
 
     def writer(self, out: Path) -> Writer:
-        """A writer of result files and masks with the relative paths of the input."""
+        """Make a writer of result files and masks, under the relative paths of the input."""
         return _CityscapesWriter(self, out)
 
 
@@ -188,6 +188,6 @@ class _CityscapesWriter(Writer):
     def write(self, item: Item, refined: Prediction) -> Written:
         encoded = self._source.encode(item, refined)
         files = {self._out / path: write_bytes(self._out / path, content) for path, content in encoded.items()}
-        # Last, so that a result file never names a mask that is not there.
+        # Written last, so that a result file never names a missing mask.
         result = self._out / item.name
         return Written({**files, result: write_bytes(result, self._source.result_text(item))})

@@ -1,4 +1,4 @@
-"""COCO instance results: a JSON list of records, or an annotation file, whose records are then refined."""
+"""COCO instances: results (a JSON list of records) or an annotation file; all records are refined."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from bpr_cli.system.paths import output_file
 from bpr_cli.typing import Size
 
 MOST_UNPACKED = 2**32
-"""Bytes that the masks of an image may take together, each as the crop to its bounding box."""
+"""Most bytes that the masks of an image may take together, each cropped to its bounding box."""
 
 
 @dataclass
@@ -50,9 +50,9 @@ class _Group:
     """The records of one image.
 
     Attributes:
-        image_id: as the first record has it.
-        records: by their index in the file, in its order.
-        problem: what is wrong with the first broken record, or None.
+        image_id: image id of the first record.
+        records: records by their index in the file, ascending.
+        problem: error of the first broken record, or None.
     """
 
     image_id: int | str
@@ -61,9 +61,9 @@ class _Group:
 
 
 class CocoSet(PredictionSet):
-    """COCO instance results; an item is one image with all its records, named by the image id.
+    """COCO instance results. An item is one image with all its records, named by the image id.
 
-    A broken record makes its whole image fail, so that no image is written with some of its masks missing.
+    One broken record makes its image fail, so that no image is written with some masks missing.
     """
 
     format = "coco"
@@ -76,7 +76,7 @@ class CocoSet(PredictionSet):
         """Check the records, group them by image, and find the images.
 
         Raises:
-            BprError: no record of the file has a segmentation.
+            BprError: no record in the file has a segmentation.
         """
         self.path = source.document_path
         self.document = source.document
@@ -97,11 +97,11 @@ class CocoSet(PredictionSet):
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
-        """A JSON file whose records have a segmentation, and which is not panoptic."""
+        """Whether the source is a JSON file whose records have a segmentation, and not panoptic."""
         return is_coco(source.telling_document) and not is_panoptic(source.telling_document)
 
     def _group_records(self) -> dict[int, Candidate]:
-        """Group the records by image; returns those that belong to no image, by index."""
+        """Group the records by image; returns the records without an image, by index."""
         orphans = {}
         for index, record in enumerate(self._records):
             image_id = record.get("image_id") if isinstance(record, dict) else None
@@ -146,7 +146,7 @@ class CocoSet(PredictionSet):
         return Candidate(name, names, group.problem, "" if self._table else ", or name the images with --image-info")
 
     def read(self, item: Item) -> Prediction:
-        """The masks of one image, in the order of its records."""
+        """Read the masks of one image, in the order of its records."""
         return self._masks(item)
 
     def _masks(self, item: Item) -> tuple[Mask, ...]:
@@ -157,7 +157,7 @@ class CocoSet(PredictionSet):
         for index, record in group.records.items():
             masks.append(self._mask(index, record, size))
             unpacked += masks[-1].crop.size
-            # A few characters can encode a mask of a whole image, and many such masks would fill the memory.
+            # A few characters can encode a full-image mask; many such masks would fill the memory.
             if unpacked > MOST_UNPACKED:
                 raise BprError(
                     f"{self.path}: the masks of image {item.name} unpack to more than {MOST_UNPACKED >> 20} MiB, "
@@ -166,7 +166,7 @@ class CocoSet(PredictionSet):
         return tuple(masks)
 
     def _polygon_size(self, item: Item, group: _Group) -> Size:
-        """(H, W) of the polygons of an image: as its other masks, the list of images or the image file state it."""
+        """(H, W) for the polygons of an image: from its other masks, the image list or the image file."""
         for record in group.records.values():
             stated = rle.size_of(record["segmentation"])
             if stated:
@@ -189,7 +189,7 @@ class CocoSet(PredictionSet):
         return self.path
 
     def files(self, item: Item) -> list[Path]:  # noqa: ARG002
-        """None: the JSON file holds all items."""
+        """No files, because the JSON file holds all items."""
         return []
 
     def shared_files(self) -> list[Path]:
@@ -201,15 +201,15 @@ class CocoSet(PredictionSet):
         return self._groups[item.name].image_id
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) that the masks of an item state, or else the list of images."""
+        """(H, W) according to the masks of an item, or else the image list."""
         stated = (rle.size_of(record["segmentation"]) for record in self.records_of(item).values())
         known = self.image_record(self.image_id(item))
         return next((size for size in stated if size), known.size if known else None)
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What the records of one image state, in the order of the file.
+        """Metadata of the masks of one image, in the order of the file.
 
-        The area of annotations is the one stated. Of results it is the area of their boxes, if they have any, as in
+        The area of an annotation is its ``area``. The area of a result is that of its box, if it has one, as in
         pycocotools.
         """
         boxes = isinstance(self.document, list) and box_area(self._records[0]) is not None
@@ -222,20 +222,20 @@ class CocoSet(PredictionSet):
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
-        """The categories of the file; results files have none."""
+        """The category list of the file; result files have none."""
         return read_categories(self.document, self.path)
 
     @property
     def image_records(self) -> tuple[ImageRecord, ...]:
-        """The list of images."""
+        """The image list of the file."""
         return self._table.records if self._table else ()
 
     def image_record(self, image_id: int | str) -> ImageRecord | None:
-        """The entry of an image in the list of images."""
+        """The entry of an image in the image list; None if it is not listed."""
         return self._table.get(image_id) if self._table else None
 
     def take_image_records(self, other: PredictionSet) -> None:
-        """Use the other set's list of images, for the sizes of polygons, where this one has none."""
+        """Use another set's image list, for the sizes of polygons, if this set has none."""
         if isinstance(other, CocoSet):
             self._table = self._table or other._table
 
@@ -245,19 +245,19 @@ class CocoSet(PredictionSet):
         return self.path.name
 
     def writer(self, out: Path) -> Writer:
-        """A writer of a JSON file with the name of the input, or called ``out`` if that ends in ``.json``."""
+        """Make a writer of a JSON file under the name of the input, or ``out`` if that ends in ``.json``."""
         return _CocoWriter(self, output_file(out, self.path.name))
 
 
 class CocoUnion(CocoSet):
-    """COCO annotations as binary masks: for every image the union of its annotations, crowds included."""
+    """COCO annotations as binary masks: the union of all annotations of an image, including crowds."""
 
     format = "masks"
     noun = "binary masks"
     family = "binary"
 
     def read(self, item: Item) -> Prediction:
-        """The union of the masks of one image."""
+        """Read the union of the masks of one image."""
         masks = self._masks(item)
         union = np.zeros(masks[0].size, dtype=bool)
         for mask in masks:
@@ -290,7 +290,7 @@ class _CocoWriter(Writer):
 
 
 def _update(record: Record, mask: Mask) -> Record:
-    """The record with the refined mask; area and bbox are updated if it has them, everything else stays."""
+    """Put a refined mask into a record; updates area and bbox if the record has them, and keeps all other fields."""
     updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"]))}
     Measures.of_mask(mask).update(updated)
     return updated

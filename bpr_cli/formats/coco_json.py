@@ -1,4 +1,4 @@
-"""The parts of COCO-like JSON files: lists of images and categories, what records state, areas and boxes."""
+"""Parts of COCO-like JSON files: image and category lists, metadata of records, areas and boxes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bpr_cli.typing import LabelArray, Size
 
 _COCO_DIGITS = 12
 _LARGEST = 1e100
-"""The product of two such numbers is still finite."""
+"""Largest number accepted; the product of two such numbers is still finite."""
 
 
 def is_coco(document: Json) -> bool:
@@ -32,7 +32,7 @@ def is_panoptic(document: Json) -> bool:
 
 
 def records_of(document: Json) -> list[Json]:
-    """The records of a document, which is the list of them or has it as ``annotations``; empty without such a list."""
+    """The records of a document: the document itself if it is a list, else its ``annotations``; empty if missing."""
     records = document.get("annotations") if isinstance(document, dict) else document
     return records if isinstance(records, list) else []
 
@@ -42,14 +42,14 @@ def _has_field(records: list[Json], name: str) -> bool:
 
 
 class ImageTable:
-    """The ``images`` list, by id; 42, "42" and, where nothing has exactly that id, "000000000042" are the same."""
+    """The ``images`` list by id. 42 and "42" are equal; "000000000042" also matches if no image has exactly that id."""
 
     def __init__(self, records: Iterable[Json], path: Path) -> None:
-        """Take the usable records; an id without a usable record is unknown.
+        """Index the usable records; others are ignored.
 
         Args:
             records: the ``images`` list.
-            path: the file that holds it, for messages.
+            path: its file, for messages.
 
         Raises:
             BprError: two different images have the same id.
@@ -71,10 +71,10 @@ class ImageTable:
 
     @classmethod
     def read(cls, path: Path) -> ImageTable:
-        """The images of a COCO-like JSON file.
+        """Read the image list of a COCO-like JSON file.
 
         Raises:
-            BprError: the file is missing, not JSON, or lists no image.
+            BprError: the file is missing, is not JSON, or lists no image.
         """
         if not path.is_file():
             raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
@@ -107,7 +107,7 @@ def is_id(value: Json) -> bool:
 
 
 def image_names_of(image_id: int | str) -> tuple[str, ...]:
-    """What the image of an id may be called when no list says it: the id as it is, plain, or with COCO's zeros."""
+    """Possible file names of an image without an image list: its id unchanged, plain, or with COCO's leading zeros."""
     plain = plain_id(image_id)
     names = [str(image_id), plain]
     if plain.isdecimal():
@@ -116,13 +116,13 @@ def image_names_of(image_id: int | str) -> tuple[str, ...]:
 
 
 def plain_id(image_id: int | str) -> str:
-    """The id as text without the leading zeros of COCO's file names."""
+    """The id as text, without the leading zeros of COCO's file names."""
     text = str(image_id)
     return text.lstrip("0") or "0" if text.isdecimal() else text
 
 
 def _name_of(record: Record) -> str | None:
-    """The file name; LVIS only gives the URL that the image once had."""
+    """The file name of a record, or else the last part of its ``coco_url``, because LVIS has only URLs."""
     name = record.get("file_name")
     url = record.get("coco_url")
     if isinstance(name, str):
@@ -138,7 +138,7 @@ def _searched_of(record: Record) -> Searched | None:
 
 
 def _whole_numbers(ids: Json) -> frozenset[int]:
-    """The category ids in a list; anything else is the id of no category."""
+    """The valid category ids in a list; other values are ignored."""
     return frozenset(number for number in ids if type(number) is int) if isinstance(ids, list) else frozenset()
 
 
@@ -150,10 +150,10 @@ def _size_of(record: Record) -> Size | None:
 
 
 def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
-    """The ``categories`` of a JSON document; empty where it has none.
+    """Read the ``categories`` of a JSON document; empty if it has none.
 
     Raises:
-        BprError: a category has no id, or the id of another one.
+        BprError: a category has no id, or two categories have the same id.
     """
     listed = document.get("categories") if isinstance(document, dict) else None
     found: dict[int, CategoryRecord] = {}
@@ -174,24 +174,24 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
 
 
 def is_category(value: Json) -> TypeGuard[int]:
-    """Whether a JSON value can be the id of a category: a whole number of 64 bits."""
+    """Whether a JSON value can be a category id: a whole number of at most 64 bits."""
     return type(value) is int and -(2**63) <= value < 2**63
 
 
 def is_finite(value: Json) -> TypeGuard[float]:
-    """Whether a JSON value is a number that can be calculated with: not NaN, infinite or absurdly large."""
+    """Whether a JSON value is a usable number: not NaN, infinite or absurdly large."""
     return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
 
 
 def read_record(record: Record, where: str) -> SegmentRecord:
-    """What a record states.
+    """Read the metadata of a record.
 
     Args:
-        record: of an instance or a panoptic segment.
+        record: record of an instance or a panoptic segment.
         where: the file and the record, for messages.
 
     Raises:
-        BprError: the category is no whole number, or the score or the area is no number.
+        BprError: the category is not a whole number, or the score or the area is not a number.
     """
     category, score, area = record.get("category_id"), record.get("score"), record.get("area")
     if not is_category(category):
@@ -204,7 +204,7 @@ def read_record(record: Record, where: str) -> SegmentRecord:
 
 
 def box_area(record: Json) -> float | None:
-    """Area of the bounding box of a record in pixels, None where it has no box."""
+    """Area of the bounding box of a record in pixels; None if it has no box."""
     box = record.get("bbox") if isinstance(record, dict) else None
     if not (isinstance(box, list) and len(box) == 4 and all(is_finite(side) for side in box)):
         return None
@@ -213,19 +213,19 @@ def box_area(record: Json) -> float | None:
 
 @dataclass(frozen=True)
 class Measures:
-    """Area in pixels and bbox as (x, y, width, height); zeros where there are no pixels."""
+    """Area in pixels and bbox as (x, y, width, height); all zeros for a mask without pixels."""
 
     area: int
     bbox: tuple[int, int, int, int]
 
     @classmethod
     def of_mask(cls, mask: Mask) -> Measures:
-        """The measures of a mask."""
+        """Measure a mask."""
         x0, y0, x1, y1 = mask.box
         return cls(mask.area, (x0, y0, x1 - x0, y1 - y0))
 
     def update(self, record: Record) -> None:
-        """Set the fields that the record already has, as floats where they were floats."""
+        """Update the fields that the record already has; floats stay floats."""
         if "area" in record:
             record["area"] = float(self.area) if isinstance(record["area"], float) else self.area
         if "bbox" in record:
@@ -235,11 +235,11 @@ class Measures:
 
 
 def measure_segments(ids: LabelArray, segment_ids: list[int]) -> list[Measures]:
-    """The measures of segments in a map of ids, (H, W), in the order of ``segment_ids``."""
+    """Measure segments in an id map, (H, W); the result has the order of ``segment_ids``."""
     runs, count = Runs.of(ids), len(segment_ids)
     number_of = {segment_id: number for number, segment_id in enumerate(segment_ids)}
     values, position = np.unique(runs.values[0], return_inverse=True)
-    # Ids that are not listed (void) get a number of their own, which is dropped.
+    # Unlisted ids (void) get an extra number, which is dropped at the end.
     numbers = np.array([number_of.get(int(value), count) for value in values], dtype=np.int64)[position]
     areas = weigh(numbers, runs.lengths, count + 1).tolist()
     boxes = runs.boxes(numbers, count + 1).tolist()

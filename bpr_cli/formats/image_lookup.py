@@ -1,4 +1,4 @@
-"""Finds the image of a prediction by its file name, whatever endings the prediction's name adds to the image's."""
+"""Finds the image of a prediction by its file name, ignoring known endings such as ``_gtFine_labelIds``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TAG = re.compile(
 
 
 def stems_of(name: str) -> list[str]:
-    """The stems that the image of the prediction ``name`` may have, the most specific first.
+    """Possible stems of the image of the prediction ``name``, most specific first.
 
     Known endings are removed one by one: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
     ``a_gtFine_labelIds`` and ``a``.
@@ -43,16 +43,16 @@ class ImageIndex:
     """The images under a folder, or one image file, indexed by name.
 
     The image of a prediction is the file with exactly its relative path; else a Cityscapes image (``…_leftImg8bit``)
-    whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. Among several, the one in the
-    same relative folder wins, then the one whose folder ends with the prediction's.
+    whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. If several files match, one
+    in the same relative folder wins, then one whose folder ends with the folder of the prediction.
 
     Attributes:
         root: the folder.
-        lone: the image, where one file was given instead of a folder.
+        lone: the image, if a single file was given instead of a folder.
     """
 
     def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None) -> None:
-        """Index ``paths``, which are relative to ``root``; see ``scan``."""
+        """Index ``paths``, relative to ``root``; see ``scan``."""
         self.root = root
         self.lone = lone
         self._paths = {path.as_posix(): path for path in paths}
@@ -80,13 +80,13 @@ class ImageIndex:
         return cls(images, paths)
 
     def find(self, names: Sequence[str]) -> Path:
-        """The image of a prediction.
+        """Find the image of a prediction.
 
         Args:
-            names: what the image may be called, in order of preference: file names or stems, with folders if known.
+            names: possible names of the image in order of preference: file names or stems, with folders if known.
 
         Raises:
-            BprError: there is no such image, or several match.
+            BprError: no image matches, or several do.
         """
         for name in map(system_name, names):
             if name in self._paths:
@@ -98,7 +98,7 @@ class ImageIndex:
         raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
 
     def size(self, image: Path) -> Size:
-        """(H, W) of an image that was found.
+        """(H, W) of an image that ``find`` returned.
 
         Raises:
             BprError: the file is broken.
@@ -127,18 +127,18 @@ class ImageIndex:
 
 
 class NoImages(ImageIndex):
-    """Stands for the images where none are needed: returns a possible name of the image instead of its path."""
+    """An index for tasks that need no images; it returns a possible name of the image instead of a path."""
 
     def __init__(self) -> None:
-        """Nothing to index."""
+        """Make an empty index."""
         super().__init__(Path(), [])
 
     def find(self, names: Sequence[str]) -> Path:
-        """The first of the names, as a path that need not exist."""
+        """The first name, as a path that need not exist."""
         return Path(names[0])
 
     def size(self, image: Path) -> Size:
-        """Always refused: the name comes from a prediction, and no file of that name must be opened.
+        """Always fails, because the name comes from a prediction and no such file may be opened.
 
         Raises:
             BprError: always.
@@ -149,7 +149,7 @@ class NoImages(ImageIndex):
 
 
 def image_stem(name: Path) -> str:
-    """The shortest stem of ``stems_of``, which all files that belong to one image share."""
+    """The shortest stem of ``stems_of``; all files of one image share it."""
     return stems_of(name.name)[-1]
 
 
@@ -159,13 +159,13 @@ def _quote(name: str) -> str:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An item before its image is known.
+    """An item whose image is not found yet.
 
     Attributes:
-        name: becomes the item's name.
-        image_names: what its image may be called, as ``ImageIndex.find`` takes it.
-        problem: why it cannot be processed at all, or None.
-        hint: appended to the message if no image is found: what else to try.
+        name: name of the item.
+        image_names: possible names of its image, for ``ImageIndex.find``.
+        problem: reason why it cannot be processed, or None.
+        hint: advice appended to the message if no image is found.
     """
 
     name: str
@@ -175,9 +175,9 @@ class Candidate:
 
 
 def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
-    """Find the image of every candidate; candidates with a problem, or without an image, become failures.
+    """Find the image of every candidate; candidates with a problem or without an image become failures.
 
-    A single candidate belongs to a single image file, whatever their names.
+    If there is only one candidate and one image file, they match whatever their names.
     """
     items: list[Item] = []
     failures: list[Failure] = []

@@ -1,4 +1,4 @@
-"""Images: decode them to RGB, read their size, and check whether their files are intact."""
+"""Image files: decode to RGB, read the size, and check that files are intact."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bpr_cli.typing import ByteArray, Size
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
 _ANIMATED = ("PNG", "WEBP")
-"""Formats whose further pictures are frames of an animation; in TIFF and JPEG they are smaller copies of the first."""
+"""Formats in which several frames mean an animation; in TIFF and JPEG, further frames are reduced copies."""
 
 _IMAGE = "a PNG, JPEG, TIFF or WebP image"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
-    """Open and fully decode an image file; pixels are as stored, EXIF rotation is not applied.
+    """Open and fully decode an image file, without applying EXIF rotation.
 
     Args:
         path: the file.
-        formats: the formats that are accepted, by Pillow's names.
-        kind: what messages call such a file.
+        formats: accepted formats, by Pillow's names.
+        kind: noun for the file in messages.
 
     Raises:
         BprError: the file is missing, unreadable, truncated, animated or of another format.
@@ -40,7 +40,7 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
             image.load()
             decoded: Image.Image = image
     except Exception as error:
-        # Decoders raise almost anything on broken bytes (SyntaxError, IndexError, zlib.error): all mean the same here.
+        # Decoders raise almost any exception on broken bytes, such as SyntaxError, IndexError and zlib.error.
         raise BprError(_explain(path, kind, error)) from error
     if frames > 1:
         raise BprError(
@@ -50,10 +50,10 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
 
 
 def image_size(path: Path) -> Size:
-    """(H, W) of an image file from its header.
+    """(H, W) of an image file, from its header.
 
     Raises:
-        BprError: the file is missing, unreadable or no image.
+        BprError: the file is missing, unreadable or not an image.
     """
     check_regular(path)
     try:
@@ -80,12 +80,13 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
 def read_image(path: Path) -> ByteArray:
     """Decode an image to RGB: uint8, (H, W, 3).
 
-    Gray and palette images become RGB, transparency is dropped, CMYK is converted. Images with more than 8 bits are
-    scaled from the smallest of 8, 10, 12, 14, 16 or 32 bits that holds their brightest pixel, because cameras and
+    Gray, palette and CMYK images are converted to RGB; transparency is dropped. Images with more than 8 bits are scaled
+    down from the smallest of 8, 10, 12, 14, 16 or 32 bits that holds their brightest pixel, because cameras and
     microscopes often store 12 bits in 16.
 
     Raises:
-        BprError: the file is missing, unreadable, truncated, animated, no image, or has pixels that no 8 bits can hold.
+        BprError: the file is missing, unreadable, truncated, animated or not an image, or its pixels cannot be
+            converted to 8 bits.
     """
     image = load_pillow(path, _PILLOW_FORMATS, _IMAGE)
     if image.mode == "F" or image.mode.startswith("I"):
@@ -94,7 +95,7 @@ def read_image(path: Path) -> ByteArray:
     try:
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
-        # Pillow would copy what is RGB already.
+        # Skip RGB images, which Pillow would copy.
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except ValueError as error:
         raise BprError(f"{path} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
@@ -115,10 +116,10 @@ def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> ByteArray:
 
 
 def check_image_file(path: Path) -> Size:
-    """(H, W) of an image file after a check that the file is intact.
+    """Check that an image file is intact, and return its (H, W).
 
-    PNG files are intact when the checksums of all their parts are right, JPEG files when they end as they must. Other
-    files are decoded to find out.
+    A PNG file is intact if all its checksums are right, a JPEG file if it ends with an end marker. Other files are
+    decoded.
 
     Raises:
         BprError: as ``read_image``.
@@ -135,10 +136,10 @@ def _is_intact_jpeg(content: bytes) -> bool:
 
 
 def _is_intact_png(content: bytes) -> bool:
-    """Whether the content is a PNG file of one picture whose checksums are right."""
+    """Whether the content is a PNG file of a single frame with correct checksums."""
     try:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             image.verify()
             return getattr(image, "n_frames", 1) == 1
-    except Exception:  # as in ``load_pillow``: decoders raise almost anything; decoding then says what is wrong
+    except Exception:  # as in ``load_pillow``; decoding will raise a clear error
         return False

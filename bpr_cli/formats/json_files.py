@@ -1,4 +1,4 @@
-"""JSON files: parsed with errors that name the file, described for messages, and written atomically."""
+"""JSON files: parsing with errors that name the file, short descriptions, and atomic writing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = Any
 """Unchecked content of a JSON file."""
 
 Record = dict[str, Json]
-"""A JSON object of the user: known fields are read, all fields are kept."""
+"""A JSON object from the user's file; only known fields are read, but all fields are kept."""
 
 
 def read_json(path: Path) -> Json:
@@ -36,7 +36,7 @@ def read_json(path: Path) -> Json:
 
 
 def encode_json(document: Json) -> bytes:
-    """JSON of a document."""
+    """Encode a document as JSON."""
     return json.dumps(document).encode()
 
 
@@ -46,15 +46,15 @@ def write_json(path: Path, document: Json) -> None:
 
 
 def write_document(path: Path, shell: Json, records: Iterable[bytes]) -> None:
-    """Write a JSON file of records that need not be in memory together, atomically.
+    """Write a JSON file of records atomically, without holding all records in memory.
 
     Args:
         path: the file.
-        shell: the document around the records: an object, whose ``annotations`` they become, or a list.
-        records: JSON of each.
+        shell: document around the records: an object whose ``annotations`` are replaced by them, or a list.
+        records: JSON of each record.
 
     Raises:
-        BprError: it cannot be written.
+        BprError: the file cannot be written.
     """
     with writing(path), atomic_file(path) as file:
         if not isinstance(shell, dict):
@@ -80,7 +80,7 @@ def _write_list(file: IO[bytes], records: Iterable[bytes]) -> None:
 
 
 def describe(document: Json) -> str:
-    """The content of a JSON document in a few words, for messages."""
+    """Describe the content of a JSON document in a few words, for messages."""
     if isinstance(document, list):
         return _describe_list(document)
     if isinstance(document, dict):

@@ -1,4 +1,4 @@
-"""Folders of one PNG file for each image: semantic label maps, and binary masks."""
+"""Folders with one PNG file per image: semantic label maps and binary masks."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.typing import LabelArray
 
 FOREGROUNDS = (1, 255)
-"""Values of the foreground in folders of binary masks."""
+"""Possible foreground values in folders of binary masks."""
 
 
 class PngFolder(PredictionSet):
-    """A PNG file for every image, in nested folders, or a single such file; items are named by relative path."""
+    """One PNG file per image, in nested folders, or a single file; items are named by relative path."""
 
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """List the files and find their images.
@@ -38,7 +38,7 @@ class PngFolder(PredictionSet):
         self._void = settings.ignore_labels
         if not source.value_files:
             raise BprError(f"{source.path} holds no PNG file, expected one for every image")
-        # Without the suffix: only names from a list of images may mean a file by its exact name.
+        # Remove the suffix, because only names from an image list may be exact file names.
         candidates = [Candidate(file.as_posix(), (file.with_suffix("").as_posix(),)) for file in source.value_files]
         self.items, self.failures = match_images(candidates, index)
 
@@ -48,15 +48,15 @@ class PngFolder(PredictionSet):
 
     @abstractmethod
     def encode(self, item: Item, refined: Prediction) -> bytes:
-        """The PNG file with the refined prediction of an item, in the style of its source."""
+        """Encode the refined prediction of an item as a PNG file in the style of its source."""
 
     @property
     def one_file(self) -> str | None:
-        """Name of the file, where the set is one."""
+        """Name of the file, if the set is a single file."""
         return self.items[0].name if self._is_file else None
 
     def writer(self, out: Path) -> Writer:
-        """A writer of PNG files with the relative paths of the input."""
+        """Make a writer of PNG files, under the relative paths of the input."""
         return _PngWriter(self, out, self._is_file)
 
 
@@ -72,7 +72,7 @@ class _PngWriter(Writer):
 
 
 class LabelMapSet(PngFolder):
-    """Label maps, whose 8- or 16-bit values are classes; the ignored labels are void."""
+    """Label maps whose 8- or 16-bit values are classes; ignored labels are void."""
 
     format = "labels"
     noun = "label maps"
@@ -81,39 +81,39 @@ class LabelMapSet(PngFolder):
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
-        """Any PNG files, as long as one of a sample can be read.
+        """Whether there are PNG files, at least one of which can be read in a sample.
 
         Raises:
-            BprError: none of the sample can be read.
+            BprError: no file of the sample can be read.
         """
         sample = source.sample
-        # Broken files become failures of their items, unless there is nothing else.
+        # Broken files become failures of their items, unless all files are broken.
         if sample.errors and not sample.values:
             raise (sample.colours or sample.errors)[0]
         return bool(sample.values)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The ignored labels too."""
+        """The common settings and the ignored labels."""
         return {**super().settings, "ignore_labels": sorted(self._void)}
 
     def read(self, item: Item) -> Prediction:
-        """The label map of one image."""
+        """Read the label map of one image."""
         return LabelMap(read_gray(self.file(item)).astype(np.int32), self._void)
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
-        """Every label is its category."""
+        """Metadata of each label, which is its own category."""
         return {label: SegmentRecord(label) for label in np.unique(labels).tolist()}
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
-        """The refined labels with the bit depth and palette of the source."""
+        """Encode refined labels with the bit depth and palette of the source."""
         if not isinstance(refined, LabelMap):
             raise TypeError("expected a label map")
         return encode_gray(refined.labels, read_style(self.file(item)))
 
 
 class MaskSet(PngFolder):
-    """Binary masks: background 0 and one foreground value, 1 or 255; a mask without foreground is valid."""
+    """Binary masks with background 0 and foreground 1 or 255; a mask without foreground is valid."""
 
     format = "masks"
     noun = "binary masks"
@@ -123,23 +123,23 @@ class MaskSet(PngFolder):
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """List the files and find their images."""
         super().__init__(source, index, settings)
-        # Kept from read to write, so that the source need not be decoded again.
+        # Remembered from reading to writing, so that the source is not decoded twice.
         self._foregrounds: dict[str, int | None] = {}
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:
-        """PNG files with only 0 and 255, or only 0 and 1, unless the task is semantic."""
+        """Whether all sampled PNG files hold only 0 and 255, or only 0 and 1, and the task is not semantic."""
         values = source.sample.values
         binary = any(values <= {0, foreground} for foreground in FOREGROUNDS)
         return bool(values) and binary and task is not Task.SEMANTIC
 
     def read(self, item: Item) -> Prediction:
-        """The mask of one image."""
+        """Read the mask of one image."""
         mask, self._foregrounds[item.name] = read_mask(self.file(item), FOREGROUNDS)
         return (mask,)
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
-        """The refined mask with the foreground value and mode of the source."""
+        """Encode a refined mask with the foreground value and mode of the source."""
         if not isinstance(refined, tuple) or len(refined) != 1:
             raise TypeError("expected one mask")
         if item.name not in self._foregrounds:
@@ -148,14 +148,14 @@ class MaskSet(PngFolder):
 
 
 def read_mask(path: Path, allowed: Collection[int]) -> tuple[Mask, int | None]:
-    """A binary mask, and the value of its foreground: None for a mask without foreground.
+    """Read a binary mask and its foreground value; None for a mask without foreground.
 
     Args:
         path: the PNG file.
-        allowed: values that the foreground may have.
+        allowed: allowed foreground values.
 
     Raises:
-        BprError: the file cannot be read, holds colours, or has other values than 0 and one of those allowed.
+        BprError: the file cannot be read, holds colours, or has values other than 0 and one allowed value.
     """
     window = read_window(path)
     return Mask.from_array(window.values, window.offset, window.size), _foreground_of(window, path, allowed)
@@ -176,7 +176,7 @@ def _foreground_of(window: Window, path: Path, allowed: Collection[int]) -> int 
 
 
 def encode_mask(mask: Mask, source: Path, foreground: int | None) -> bytes:
-    """A PNG file of a mask, in the style of the source file and with its foreground value."""
+    """Encode a mask as a PNG file in the style of the source file, with its foreground value."""
     style = read_style(source)
     if foreground is None:
         foreground = 255 if style.mode in ("L", "LA", "RGB", "RGBA") else 1
