@@ -1,1 +1,1 @@
-"""Figures that tell how good masks are, measured against ground truth."""
+"""Metrics of predictions against ground truth, and their report."""

@@ -1,7 +1,7 @@
-"""Metrics of binary masks, one an image: mean IoU, boundary IoU and boundary F.
+"""Metrics of binary masks, one mask per image: mean IoU, boundary IoU and boundary F.
 
-All three are measured image by image and averaged over images, each image counting the same. Two empty masks agree:
-they score 1 in all three. See ``boundary`` for the definitions.
+All three are computed per image and averaged over images with equal weight. A pair of empty masks scores 1. See
+``boundary`` for the definitions.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from bpr_cli.typing import BoolArray, LabelArray
 
 @dataclass(frozen=True)
 class BinarySums:
-    """Sums over images; those of two sets of images are added by ``+``.
+    """Sums over images; ``+`` adds the sums of two sets of images.
 
     Attributes:
         images: number of images.
-        iou: sum of the IoU of the images.
-        boundary_iou: sum of their boundary IoU.
-        boundary_f: sum of their boundary F.
+        iou: sum of IoU.
+        boundary_iou: sum of boundary IoU.
+        boundary_f: sum of boundary F.
     """
 
     images: int = 0
@@ -56,7 +56,7 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
     Args:
         prediction: (H, W), non-zero is foreground.
         truth: (H, W), non-zero is foreground.
-        settings: ``tolerance`` and ``dilation_ratio`` count.
+        settings: only ``tolerance`` and ``dilation_ratio`` are used.
 
     Raises:
         BprError: the masks are not (H, W) arrays of one size with at least one pixel.
@@ -75,7 +75,7 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
 
 
 def binary_scores(sums: BinarySums) -> dict[str, float]:
-    """The means over images, from 0 to 1; NaN without any image."""
+    """Means over images, from 0 to 1; NaN without images."""
     totals = {"IoU": sums.iou, "boundary IoU": sums.boundary_iou, "boundary F": sums.boundary_f}
     return {name: total / sums.images if sums.images else float("nan") for name, total in totals.items()}
 
@@ -98,11 +98,11 @@ class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
 
     @classmethod
     def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> BinaryEvaluator:  # noqa: ARG003
-        """There is nothing to check."""
+        """Create the evaluator; binary masks need no checks."""
         return cls(settings)
 
     def read_truth(self, truth: PredictionSet, pair: Pair) -> BoolArray:
-        """The ground-truth mask of an image; empty for one that COCO annotations list without any."""
+        """The ground-truth mask of an image; empty if COCO annotations list the image without a mask."""
         if pair.truth is None and pair.size is not None:
             return np.zeros(pair.size, dtype=bool)
         return _read_mask(truth, pair.truth, pair)
@@ -112,17 +112,17 @@ class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
         return MaskPair(_read_mask(scored, item, pair), truth)
 
     def measure(self, pair: Pair, comparison: MaskPair) -> Measured[BinarySums]:  # noqa: ARG002
-        """The sums of one image; the mask, even an empty one, is its only segment."""
+        """The sums of one image; its mask is the only segment, even if it is empty."""
         sums = binary_sums(comparison.prediction, comparison.truth, self._settings)
         return Measured(sums, [("mask", sums.iou)])
 
     def oracle(self, comparison: MaskPair, distance: int) -> MaskPair:
-        """The mask, correct near its boundary."""
+        """The predicted mask, corrected near its boundary."""
         truth = comparison.truth
         return MaskPair(oracle_mask(comparison.prediction, truth, distance), truth)
 
     def tables(self, total: BinarySums) -> Tables:
-        """The scores; there are no classes."""
+        """The summary; there are no classes."""
         return Tables(metrics_of(binary_scores(total)))
 
     def layer(self, comparison: MaskPair) -> LabelArray:

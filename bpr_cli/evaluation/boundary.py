@@ -1,10 +1,10 @@
-"""How well one binary mask agrees with another: region (IoU), contour (boundary F-score) and band (boundary IoU).
+"""Agreement of two binary masks: IoU (region), boundary F-score (contour) and boundary IoU (band).
 
-The boundary F-score is the measure of the DAVIS benchmark (Perazzi et al., CVPR 2016), the one that GSCNN and
-SegFix report for semantic segmentation, with the tolerance given in pixels. Boundary IoU is that of Cheng et al.
-(CVPR 2021): the IoU of the bands that lie inside each mask within a distance of its boundary.
+The boundary F-score is the measure of the DAVIS benchmark (Perazzi et al., CVPR 2016), which GSCNN and SegFix also
+report for semantic segmentation; the tolerance is given in pixels. Boundary IoU (Cheng et al., CVPR 2021) is the IoU of
+the bands that lie inside each mask within a distance of its boundary.
 
-Everything here looks only at the surroundings of the foreground, so that a small mask in a large frame is cheap.
+All functions look only at the surroundings of the foreground, so a small mask in a large image is cheap.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from bpr_cli.typing import BoolArray, Box, Size
 
 
 def iou(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> float:
-    """Intersection over union of two (H, W) masks, non-zero is foreground; 1 when both are empty."""
+    """Intersection over union of two (H, W) masks; non-zero is foreground. 1 if both are empty."""
     mask, truth = _as_pair(mask, truth)
     return _share(mask, truth)
 
 
 def boundary_f(mask: NDArray[np.generic], truth: NDArray[np.generic], tolerance: float = 1.0) -> float:
-    """Boundary F-score of two masks: harmonic mean of the boundary pixels' precision and recall.
+    """Boundary F-score of two masks: the harmonic mean of precision and recall of boundary pixels.
 
-    A boundary pixel of one mask counts as right when a boundary pixel of the other lies within the tolerance.
-    Two masks without any boundary agree (1); when only one of them has a boundary the score is 0. A mask that
-    covers the whole image has no boundary, as an empty one: the frame of the image is not a boundary.
+    A boundary pixel of one mask is correct if a boundary pixel of the other mask lies within the tolerance. The score
+    is 1 if neither mask has a boundary, and 0 if only one has. The border of the image is not a boundary, so a mask
+    that covers the entire image has none, like an empty mask.
 
     Args:
         mask: (H, W), non-zero is foreground.
         truth: (H, W), non-zero is foreground.
-        tolerance: greatest distance in pixels, measured between pixel centres; 0 asks for the very pixel.
+        tolerance: largest distance between pixel centres in pixels; 0 requires the same pixel.
 
     Returns:
-        A figure from 0 to 1.
+        A score from 0 to 1.
     """
     mask, truth = _as_pair(mask, truth)
-    # The contour lies half a pixel to the upper left: one pixel around the foreground holds all of it.
+    # The contour lies half a pixel to the upper left, so a margin of one pixel around the foreground contains it.
     x0, y0, x1, y1 = grow(_box_of(mask | truth), 1, (mask.shape[0], mask.shape[1]))
     boundary, true_boundary = boundary_map(mask[y0:y1, x0:x1]), boundary_map(truth[y0:y1, x0:x1])
     return contour_f(boundary, true_boundary, tolerance)
 
 
 def contour_f(boundary: BoolArray, true_boundary: BoolArray, tolerance: float) -> float:
-    """F-score of two sets of boundary pixels: bool, (H, W) each, or the same window of both that holds all of them."""
+    """F-score of two boundary maps: bool, (H, W) each, or the same window of both that contains all boundary pixels."""
     if tolerance < 0:
         raise ValueError(f"tolerance must be 0 pixels or more, got {tolerance}")
     found, expected = np.count_nonzero(boundary), np.count_nonzero(true_boundary)
@@ -63,15 +63,15 @@ def contour_f(boundary: BoolArray, true_boundary: BoolArray, tolerance: float) -
 
 
 def harmonic_mean(precision: float, recall: float) -> float:
-    """F-score; 0 when both are."""
+    """F-score of a precision and a recall; 0 if both are 0."""
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def boundary_map(mask: BoolArray) -> BoolArray:
-    """Boundary pixels of an (H, W) mask: those that differ from their right, lower or lower right neighbour.
+    """Boundary pixels of an (H, W) mask: pixels that differ from their right, lower or lower right neighbour.
 
-    This is ``seg2bmap`` of the DAVIS tools: the contour is one pixel wide and lies half a pixel to the upper left
-    of the step between background and foreground. Neighbours outside the image are not compared.
+    This is ``seg2bmap`` of the DAVIS tools. The contour is one pixel wide and lies half a pixel to the upper left of
+    the step between background and foreground. Neighbours outside the image are not compared.
     """
     right, lower = mask[:, :-1] ^ mask[:, 1:], mask[:-1] ^ mask[1:]
     boundary = np.zeros(mask.shape, dtype=bool)
@@ -85,7 +85,7 @@ def boundary_map(mask: BoolArray) -> BoolArray:
 def boundary_iou(
     mask: NDArray[np.generic], truth: NDArray[np.generic], dilation_ratio: float = DILATION_RATIO
 ) -> float:
-    """Boundary IoU of two (H, W) masks, non-zero is foreground; 1 when both are empty.
+    """Boundary IoU of two (H, W) masks; non-zero is foreground. 1 if both are empty.
 
     Args:
         mask: (H, W), non-zero is foreground.
@@ -99,23 +99,23 @@ def boundary_iou(
 
 
 def boundary_band(mask: BoolArray, width: int) -> BoolArray:
-    """Foreground pixels within ``width`` pixels (of the chessboard distance) of a pixel that is not foreground.
+    """Foreground pixels within ``width`` pixels (chessboard distance) of the background.
 
-    Whatever lies outside the array is background, also beyond the frame of the image: so defined by Cheng et al.,
-    who erode the mask, padded with zeros, by as many 3 x 3 squares. The crop of a mask to its bounding box
-    therefore gives the same band as the whole frame.
+    Everything outside the array is background, as defined by Cheng et al.: they pad the mask with zeros and erode it
+    ``width`` times by a 3 x 3 square. The crop of a mask to its bounding box therefore has the same band as the full
+    mask.
 
     Args:
-        mask: bool, (h, w), the frame or a window of it with all of the foreground.
+        mask: bool, (h, w), the full mask or a window that contains its foreground.
         width: 1 or more, see ``band_width``.
 
     Returns:
         bool, (h, w).
     """
-    if min(mask.shape) <= 2 * width:  # no pixel is further than that from the outside
+    if min(mask.shape) <= 2 * width:  # no pixel is farther from the outside
         return mask | False
     side = 2 * width + 1
-    # Sums over squares take the same time whatever the width, erosion by them takes more with every pixel of it.
+    # The time of a box sum does not depend on the width; the time of an erosion grows with it.
     filled = cv2.boxFilter(
         mask.view(np.uint8), cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
@@ -123,20 +123,20 @@ def boundary_band(mask: BoolArray, width: int) -> BoolArray:
 
 
 def band_width(dilation_ratio: float, size: Size) -> int:
-    """Width in pixels of the bands of boundary IoU in an image of ``size`` (H, W); at least 1."""
+    """Band width of boundary IoU in pixels for an image of ``size`` (H, W); at least 1."""
     return max(1, round(dilation_ratio * _diagonal(size)))
 
 
 def tolerance_pixels(tolerance: float, size: Size) -> float:
-    """A tolerance in pixels: values below 1 are fractions of the diagonal of ``size`` (H, W), rounded up.
+    """Convert a tolerance to pixels: values below 1 are fractions of the diagonal of ``size`` (H, W), rounded up.
 
-    So GSCNN and the DAVIS tools read it; their 0.008 is 19 pixels in an image of 1024 x 2048.
+    GSCNN and the DAVIS tools use the same rule; their 0.008 is 19 pixels in an image of 1024 x 2048.
     """
     return tolerance if tolerance >= 1 else float(math.ceil(tolerance * _diagonal(size)))
 
 
 def dilate(mask: BoolArray, element: NDArray[np.uint8], anchor: tuple[int, int] = (-1, -1)) -> BoolArray:
-    """Morphological dilation of an (H, W) mask; outside the image there is no foreground."""
+    """Morphological dilation of an (H, W) mask; everything outside the image is background."""
     dilated = cv2.dilate(mask.view(np.uint8), element, anchor=anchor, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray(dilated).view(np.bool_)
 
@@ -151,13 +151,13 @@ def _share(mask: BoolArray, truth: BoolArray) -> float:
 
 
 def _box_of(mask: BoolArray) -> Box:
-    """Bounding box of the foreground; empty where there is none."""
+    """Bounding box of the foreground; empty without foreground."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return x, y, x + width, y + height
 
 
 def _as_pair(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> tuple[BoolArray, BoolArray]:
-    """Both masks as bool arrays, checked to be two-dimensional and of one size."""
+    """Both masks as bool arrays, after checking that they are two-dimensional and equal in size."""
     if mask.ndim != 2 or mask.shape != truth.shape:
         raise ValueError(f"mask and truth must be (H, W) arrays of one size, got shapes {mask.shape} and {truth.shape}")
     return mask != 0, truth != 0
@@ -165,7 +165,7 @@ def _as_pair(mask: NDArray[np.generic], truth: NDArray[np.generic]) -> tuple[Boo
 
 @lru_cache(maxsize=16)
 def disc_of(radius: float) -> NDArray[np.uint8]:
-    """Structuring element that holds the pixels within ``radius`` of its centre: uint8, odd side."""
+    """Structuring element of the pixels within ``radius`` of its centre: uint8, odd side."""
     reach = int(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc: BoolArray = x * x + y * y <= radius * radius

@@ -1,4 +1,4 @@
-"""Checks that several metric families share."""
+"""Checks shared by several metric families."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def check_map(labels: NDArray[np.generic], name: str) -> None:
     """Check that an array is a map of whole numbers.
 
     Raises:
-        BprError: it is not (H, W) with at least one pixel, or not of whole numbers.
+        BprError: the array is not (H, W), has no pixel, or does not hold integers.
     """
     if labels.ndim != 2 or labels.size == 0 or not np.issubdtype(labels.dtype, np.integer):
         raise BprError(

@@ -1,15 +1,17 @@
-"""Metrics of the Cityscapes benchmark for instances: its average precision, and AF under its matching.
+"""Instance metrics of the Cityscapes benchmark: average precision, and AF with its matching.
 
-AP is that of ``cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling`` (Cordts et al., CVPR 2016), without its
-distances. It is not AP of COCO: an overlap must be larger than the threshold; of several predictions that match an
-instance the one with the best score counts, even if another fits better; predictions that lie mostly in void, groups or
-instances too small to count are dropped; there is no limit on predictions; and precision is not smoothed before it is
-integrated.
+AP equals that of ``cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling`` (Cordts et al., CVPR 2016), without
+its distances. It differs from COCO AP:
+- An overlap must exceed the threshold.
+- If several predictions match an instance, the one with the best score counts, even if another fits better.
+- Predictions that lie mostly in void, groups or instances too small to count are dropped.
+- The number of predictions is not limited.
+- Precision is not smoothed before the integration.
 
-If all predictions of a class are dropped and it has ground truth, the official script stops with an IndexError; its AP
-is 0 here, like that of a class without predictions.
+If a class has ground truth but all its predictions are dropped, the official script stops with an IndexError. Here its
+AP is 0, like that of a class without predictions.
 
-Every image becomes a small record without masks; the metrics are made of all records, in any order.
+Every image becomes a small record without masks. The metrics are computed from all records, in any order.
 
 Shape letters: K classes, D predicted masks, G instances, T IoU thresholds.
 """
@@ -42,14 +44,14 @@ from bpr_cli.typing import DoubleArray, IntArray, LabelArray
 
 @dataclass(frozen=True)
 class CityscapesRecord:
-    """What one image adds to the metrics.
+    """The contribution of one image to the metrics.
 
     Attributes:
         image: key of the image.
-        categories: int64, (D,), label id of every prediction that is not empty.
-        scores: float64, (D,).
+        categories: int64, (D,), label id of every non-empty prediction.
+        scores: float64, (D,), confidence scores.
         outcomes: ``Outcome`` values as uint8, (D, T).
-        truths: int64, (K,), number of instances that count, in the order of ``CLASSES``.
+        truths: int64, (K,), number of counted instances, in the order of ``CLASSES``.
         f_sums: float64, (K, T), sum of boundary F over the pairs of masks.
         f_pairs: int64, (K, T), number of these pairs.
     """
@@ -67,9 +69,9 @@ def record_of(image: ImageKey, comparison: CityscapesComparison, tolerance: floa
     """The record of one image.
 
     Args:
-        image: its key.
-        comparison: its masks.
-        tolerance: of AF, in pixels; below 1 a fraction of the image diagonal.
+        image: key of the image.
+        comparison: masks of the image.
+        tolerance: tolerance of AF in pixels; below 1, a fraction of the image diagonal.
     """
     frame, predictions = comparison.frame, comparison.predictions
     shape = (len(CLASSES), len(OVERLAPS))
@@ -103,10 +105,10 @@ def precision_of(records: Sequence[CityscapesRecord]) -> DoubleArray:
     """AP of every class and threshold over all images, 0 to 1, NaN without ground truth: float64, (K, T).
 
     Args:
-        records: of every image once, in any order.
+        records: one record per image, in any order.
 
     Raises:
-        BprError: two records are of the same image.
+        BprError: an image has two records.
     """
     keys = [record.image for record in records]
     if len(set(keys)) < len(keys):
@@ -125,13 +127,13 @@ def precision_of(records: Sequence[CityscapesRecord]) -> DoubleArray:
 
 
 def _average_precision(scores: DoubleArray, outcomes: Outcomes, truths: int) -> float:
-    """AP of one class at one threshold: precision and recall at every score that occurs, integrated over recall.
+    """AP of one class at one threshold: precision at every distinct score, integrated over recall.
 
-    Precision is weighted with half the recall between its neighbours on the curve, which ends at a precision of 1 for
-    a recall of 0 and starts anew with its first point.
+    As in the official script, each precision is weighted with half the recall between its two neighbours. The curve
+    ends at recall 0 with precision 1, and its first point is repeated.
 
     Returns:
-        A share from 0 to 1, or NaN without ground truth.
+        AP from 0 to 1, or NaN without ground truth.
     """
     if not truths:
         return float("nan")
@@ -140,7 +142,7 @@ def _average_precision(scores: DoubleArray, outcomes: Outcomes, truths: int) -> 
         return 0.0
     order = np.argsort(-scores[kept], kind="stable")
     ranked, found = scores[kept][order], np.cumsum(outcomes[kept][order] == Outcome.TRUE)
-    # Predictions of the same score count together.
+    # Predictions with equal scores count together.
     last = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
     precision = np.concatenate([[1.0], found[last] / (last + 1)])
     recall = np.concatenate([[0.0, 0.0], found[last] / truths, found[last[-1:]] / truths])
@@ -148,7 +150,7 @@ def _average_precision(scores: DoubleArray, outcomes: Outcomes, truths: int) -> 
 
 
 class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[CityscapesRecord]]):
-    """AP and AF over maps of instance ids; the sums are small records of the images."""
+    """AP and AF on maps of instance ids; the sums are small records of the images."""
 
     applicable = frozenset({"tolerance"})
 
@@ -157,9 +159,9 @@ class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[City
 
     @classmethod
     def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> CityscapesEvaluator:  # noqa: ARG003
-        """Check that results do not use trainIds: as labelIds, none of their classes would be measured."""
+        """Check that results use labelIds; with trainIds, no class would be measured."""
         for scored in sets.scored:
-            # In reverse, so that the first file with a label is named.
+            # In reverse order, so that the message names the first file with a label.
             used = {record.category: item for item in reversed(scored.items) for record in scored.records(item)}
             if used and used.keys() <= INSTANCE_TRAIN_IDS:
                 raise BprError(
@@ -180,15 +182,15 @@ class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[City
         return CityscapesComparison.of(pair.key, read_scored(scored, item), truth)
 
     def measure(self, pair: Pair, comparison: CityscapesComparison) -> Measured[list[CityscapesRecord]]:
-        """The record of one image, and every instance of the classes that are measured."""
+        """The record of one image, and all instances of the evaluated classes."""
         return Measured([record_of(pair.key, comparison, self._tolerance)], comparison.best_ious(CLASSES))
 
     def oracle(self, comparison: CityscapesComparison, distance: int) -> CityscapesComparison:
-        """The masks, correct near their boundaries."""
+        """The predicted masks, corrected near their boundaries."""
         return CityscapesComparison.of("", comparison.corrected(distance), comparison.frame)
 
     def tables(self, total: list[CityscapesRecord]) -> Tables:
-        """AP, AP50 and AF, over all classes and of each."""
+        """AP, AP50 and AF: means over all classes, and of each class."""
         precision = precision_of(total)
         shape = (len(CLASSES), len(OVERLAPS))
         f_sums = sum((record.f_sums for record in total), np.zeros(shape))
@@ -199,11 +201,11 @@ class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[City
         return Tables(metrics_of(_named(*means)), tuple(Row.of(name, _named(*scores)) for name, *scores in classes))
 
     def layer(self, comparison: CityscapesComparison) -> LabelArray:
-        """Masks with the number of their counterpart."""
+        """The masks, numbered like their counterparts."""
         return comparison.layer()
 
     def truth_layer(self, truth: InstanceMap) -> LabelArray:
-        """Instances from 1 on, by rising id."""
+        """The instances, numbered from 1 by ascending id."""
         return draw([(segment.mask, number) for number, segment in enumerate(truth.truths, 1)], truth.size)
 
 

@@ -1,6 +1,6 @@
-"""Matching of the Cityscapes benchmark for instances: overlaps with the ground truth of one image, and their outcomes.
+"""Instance matching of the Cityscapes benchmark: overlaps of predictions with ground truth, and their outcomes.
 
-It is that of ``cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling``.
+It follows ``cityscapesscripts.evaluation.evalInstanceLevelSemanticLabeling``.
 
 Shape letters: D predicted masks, G instances and groups of one class, T IoU thresholds.
 """
@@ -35,13 +35,13 @@ from bpr_cli.typing import BoolArray, DoubleArray, IntArray, Size
 IdMap = NDArray[np.integer]
 
 CLASSES = MappingProxyType({label.id: label.name for label in labels if label.hasInstances and not label.ignoreInEval})
-"""Names of the classes that are measured, by label id."""
+"""Names of the evaluated classes by label id."""
 
 OVERLAPS: tuple[float, ...] = tuple(np.arange(0.5, 1.0, 0.05).tolist())
-"""0.5, 0.55 .. 0.95, with the same last bits as the official script has them: it asks for more than that."""
+"""0.5, 0.55 .. 0.95, bit for bit as in the official script, because overlaps must exceed them."""
 
 MIN_REGION = 100
-"""Smallest instance that counts, in pixels."""
+"""Area of the smallest counted instance in pixels."""
 
 _KNOWN_LABELS = frozenset(label.id for label in labels)
 _VOID = np.array([label.id for label in labels if label.ignoreInEval])
@@ -52,10 +52,10 @@ class _Instances:
     """The ground truth of one class in one image.
 
     Attributes:
-        ids: (G,), instance ids; that of a group is the label id.
-        areas: (G,), in pixels.
-        group: bool, (G,).
-        small: bool, (G,), too small to count.
+        ids: (G,), instance ids; the id of a group is its label id.
+        areas: (G,), areas in pixels.
+        group: bool, (G,), whether it is a group.
+        small: bool, (G,), whether it is too small to count.
     """
 
     ids: IntArray
@@ -65,19 +65,19 @@ class _Instances:
 
     @property
     def counts(self) -> BoolArray:
-        """Whether they count, (G,)."""
+        """Whether each one counts: bool, (G,)."""
         return ~(self.group | self.small)
 
 
 @dataclass(frozen=True)
 class InstanceMap:
-    """The ground truth of one image, in which V values occur.
+    """The ground truth of one image with V distinct values.
 
     Attributes:
-        instance_ids: (H, W).
-        ids: int64, (V,), the values, rising.
-        areas: int64, (V,), their pixels.
-        boxes: int64, (V, 4), their bounding boxes.
+        instance_ids: map of ids, (H, W).
+        ids: int64, (V,), the distinct values, ascending.
+        areas: int64, (V,), number of pixels of each.
+        boxes: int64, (V, 4), bounding box of each.
     """
 
     instance_ids: IdMap
@@ -87,13 +87,13 @@ class InstanceMap:
 
     @classmethod
     def of(cls, instance_ids: IdMap) -> InstanceMap:
-        """The ground truth in an (H, W) map of ids, as in ``…_gtFine_instanceIds.png``.
+        """Read the ground truth from an (H, W) map of ids, as in ``…_gtFine_instanceIds.png``.
 
-        Ids are label id x 1000 + number for instances, else the label id, which for a class with instances means a
-        group.
+        The id of an instance is label id x 1000 + number. All other ids are label ids; for a class with instances, such
+        an id means a group.
 
         Raises:
-            BprError: a value is no id of Cityscapes.
+            BprError: a value is not a Cityscapes id.
         """
         runs = Runs.of(instance_ids)
         ids, numbers = np.unique(runs.values[0], return_inverse=True)
@@ -113,7 +113,7 @@ class InstanceMap:
 
     @cached_property
     def truths(self) -> list[TruthMask]:
-        """The instances of the classes that are measured, by rising id, without groups."""
+        """The instances of the evaluated classes by ascending id, without groups."""
         found = zip(self.ids.tolist(), _labels_of(self.ids).tolist(), strict=True)
         return [
             TruthMask(self.mask_of(number), label)
@@ -128,12 +128,12 @@ class InstanceMap:
         return _Instances(ids, areas, ids < FIRST_INSTANCE, areas < MIN_REGION)
 
     def mask_of(self, instance_id: int) -> Mask:
-        """The mask of one of the values."""
+        """The mask of one id."""
         x0, y0, x1, y1 = self.boxes[np.searchsorted(self.ids, instance_id)].tolist()
         return Mask(self.size, (x0, y0, x1, y1), self.instance_ids[y0:y1, x0:x1] == instance_id)
 
     def ids_under(self, mask: Mask) -> tuple[IntArray, IntArray]:
-        """The ids that occur under a mask that is not empty, and how many pixels of it each has."""
+        """The ids under a non-empty mask, and the number of its pixels that each has."""
         x0, y0, x1, y1 = mask.box
         runs = Runs.of(self.instance_ids[y0:y1, x0:x1], mask.crop)
         inside = np.flatnonzero(runs.values[1])
@@ -147,14 +147,14 @@ def _labels_of(ids: NDArray[np.integer]) -> NDArray[np.integer]:
 
 @dataclass(frozen=True)
 class ClassOverlaps:
-    """The overlaps of one class, groups and small instances among its ground truth.
+    """The overlaps of one class; its ground truth includes groups and small instances.
 
     Attributes:
-        found: D positions among all predicted masks of the image, those that are not empty.
+        found: positions of the D non-empty masks among all predicted masks of the image.
         instances: the ground truth.
-        shared: int64, (D, G), pixels that predictions share with instances.
-        void: int64, (D,), pixels that they share with void.
-        areas: int64, (D,), pixels of the predictions.
+        shared: int64, (D, G), pixels shared by predictions and instances.
+        void: int64, (D,), pixels of the predictions in void.
+        areas: int64, (D,), areas of the predictions in pixels.
     """
 
     found: list[int]
@@ -171,11 +171,11 @@ class ClassOverlaps:
 
 @dataclass(frozen=True)
 class CityscapesComparison(InstanceComparison):
-    """The predicted masks of one image beside its instances.
+    """The predicted masks and the instances of one image.
 
     Attributes:
         frame: the ground truth.
-        classes: the overlaps of the classes that are predicted, by label.
+        classes: overlaps of the predicted classes by label.
     """
 
     frame: InstanceMap
@@ -186,12 +186,12 @@ class CityscapesComparison(InstanceComparison):
         """Check the masks of one image and count their overlaps.
 
         Args:
-            image: its key, for messages.
-            predictions: those of classes that are not measured, and empty ones, do not count.
+            image: key of the image, for messages.
+            predictions: the predicted masks; empty masks and classes that are not evaluated do not count.
             frame: the ground truth.
 
         Raises:
-            BprError: a prediction has an unknown label, a score that is not finite, or another size.
+            BprError: a prediction has an unknown label, a score that is not finite, or a wrong size.
         """
         for index, segment in enumerate(predictions):
             if segment.category not in _KNOWN_LABELS:
@@ -226,9 +226,9 @@ def _class_overlaps(
 
 
 def match_class(table: ClassOverlaps, scores: DoubleArray) -> tuple[Outcomes, Partners]:
-    """Outcomes of the predictions of one class, (D, T), and the instances of those that are correct."""
+    """Outcomes of the predictions of one class, (D, T), and the instances of the correct ones."""
     instances, shared = table.instances, table.shared
-    # A group that is small as well is subtracted twice, as in the official script.
+    # The official script subtracts a group twice if it is also small.
     dropped = (
         table.void + (shared * instances.group).sum(axis=1) + (shared * instances.small).sum(axis=1)
     ) / table.areas

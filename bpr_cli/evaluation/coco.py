@@ -1,15 +1,16 @@
-"""Metrics of the COCO and LVIS benchmarks for instances: average precision, boundary AP and AF.
+"""Instance metrics of the COCO and LVIS benchmarks: average precision, boundary AP and AF.
 
-AP is that of pycocotools on the same masks (Lin et al., ECCV 2014). Boundary AP is the same with the smaller of mask
-IoU and boundary IoU in place of mask IoU (Cheng et al., CVPR 2021, boundary-iou-api), crowds excepted, which keep the
-mask IoU.
+AP equals that of pycocotools (Lin et al., ECCV 2014). Boundary AP replaces mask IoU by the smaller of mask IoU and
+boundary IoU (Cheng et al., CVPR 2021, boundary-iou-api); crowds keep mask IoU.
 
-If annotations say which categories were looked for in an image (Gupta et al., LVIS, CVPR 2019), the rules are those of
-lvis-api: predictions of a category that is neither annotated nor known to be absent are left out, those of one that is
-not annotated completely count only if they match, and the limit on predictions is one per image, not per category.
+If the annotations say which categories were searched in an image (Gupta et al., LVIS, CVPR 2019), the rules of lvis-api
+apply:
+- Predictions of a category that is neither annotated nor known to be absent are left out.
+- Predictions of a category that is not annotated completely count only if they match.
+- The limit on predictions applies per image, not per category.
 
-Every image becomes a small record without masks (about 100 bytes a prediction); ``coco_precision`` makes the metrics of
-all records, in any order.
+Every image becomes a small record without masks (about 100 bytes per prediction). ``coco_precision`` computes the
+metrics from all records, in any order.
 
 Shape letters: K categories, D predicted and G true masks of one image and category, V measures (mask, boundary), A size
 ranges, T IoU thresholds.
@@ -48,7 +49,7 @@ from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import BoolArray, DoubleArray, LabelArray, Size
 
 COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
-"""Most predictions that count by default: per category and image for COCO, per image for LVIS."""
+"""Default limits on predictions: per category and image for COCO, per image for LVIS."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ class CocoTruth:
 
     Attributes:
         size: (H, W) of the image.
-        masks: in the order of the file.
-        searched: which categories were looked for, None for all.
+        masks: true masks in the order of the file.
+        searched: the searched categories; None for all.
     """
 
     size: Size
@@ -68,10 +69,10 @@ class CocoTruth:
 
 @dataclass(frozen=True)
 class CocoComparison(InstanceComparison):
-    """The predicted masks of one image beside its true ones.
+    """The predicted and true masks of one image.
 
     Attributes:
-        searched: which categories were looked for, None for all.
+        searched: the searched categories; None for all.
     """
 
     searched: Searched | None = None
@@ -88,10 +89,10 @@ def record_of(
     """The record of one image.
 
     Args:
-        image: its key. Images with neither predictions nor ground truth may be left out.
-        comparison: its masks.
-        categories: ids of the categories that count; masks of others are left out, as in pycocotools.
-        settings: ``max_detections``, ``tolerance`` and ``dilation_ratio`` count.
+        image: key of the image. Images with neither predictions nor ground truth may be left out.
+        comparison: masks of the image.
+        categories: ids of the counted categories; masks of others are left out, as in pycocotools.
+        settings: only ``max_detections``, ``tolerance`` and ``dilation_ratio`` are used.
     """
     searched, limit = comparison.searched, settings.max_detections or COCO_DETECTIONS
     true = positions_by_category(comparison.truths)
@@ -116,21 +117,21 @@ def record_of(
 
 
 def _ranked(predictions: Sequence[ScoredMask]) -> list[int]:
-    """Positions of the predictions, the best first; the order of equal scores stays."""
+    """Positions of the predictions, the best first; equal scores keep their order."""
     return sorted(range(len(predictions)), key=lambda number: -predictions[number].score)
 
 
 @dataclass(frozen=True)
 class _Category:
-    """The masks of one category of one image, and what decides how they are matched.
+    """The masks of one category in one image, with everything that matching needs.
 
     Attributes:
-        predictions: D masks, the best first.
-        truths: G masks.
-        iou: float64, (D, G).
-        crowd: bool, (G,).
-        ignored: bool, (A, G), the true masks that do not count in a size range.
-        outside: bool, (A, D), the predicted masks outside a size range.
+        predictions: D predicted masks, the best first.
+        truths: G true masks.
+        iou: float64, (D, G), IoU of every pair.
+        crowd: bool, (G,), whether a true mask is a crowd.
+        ignored: bool, (A, G), whether a true mask does not count in a size range.
+        outside: bool, (A, D), whether a predicted mask lies outside a size range.
     """
 
     predictions: list[ScoredMask]
@@ -152,7 +153,7 @@ class _Category:
 
 
 def _rows(table: CategoryOverlaps, found: Sequence[int]) -> DoubleArray:
-    """The rows of some of the predicted masks, in their order: (D, G)."""
+    """The rows of the given predicted masks, in their order: (D, G)."""
     place = {number: row for row, number in enumerate(table.found)}
     return table.iou[[place[number] for number in found]]
 
@@ -164,7 +165,7 @@ def _outside(segments: Sequence[ScoredMask] | Sequence[TruthMask]) -> BoolArray:
 
 
 def _record_category(masks: _Category, settings: EvaluateSettings, *, complete: bool) -> CocoRecord:
-    """The record of one category; not ``complete`` if some of its objects in the image are not annotated."""
+    """The record of one category; ``complete`` if all its objects in the image are annotated."""
     by_boundary = _with_boundaries(masks, settings.dilation_ratio)
     matched = [match_masks(iou, masks.crowd, masks.ignored, IOU_THRESHOLDS) for iou in (masks.iou, by_boundary)]
     partners = np.stack(matched, axis=1)
@@ -187,7 +188,7 @@ def _record_category(masks: _Category, settings: EvaluateSettings, *, complete: 
 
 
 def _with_boundaries(masks: _Category, dilation_ratio: float) -> DoubleArray:
-    """The smaller of mask IoU and boundary IoU, (D, G); pairs that cannot match anyway keep their mask IoU."""
+    """The smaller of mask IoU and boundary IoU, (D, G); pairs that cannot match keep their mask IoU."""
     least: DoubleArray = masks.iou.copy()
     pairs = np.argwhere((masks.iou >= min(IOU_THRESHOLDS)) & ~masks.crowd[None]).tolist()
     if pairs:
@@ -232,23 +233,23 @@ class CocoEvaluator(Evaluator[CocoTruth, CocoComparison, list[CocoRecord]]):
         return CocoComparison.of(predictions, truth)
 
     def measure(self, pair: Pair, comparison: CocoComparison) -> Measured[list[CocoRecord]]:
-        """The record of one image, and every true mask but crowds."""
+        """The record of one image, and all true masks except crowds."""
         record = record_of(pair.key, comparison, list(self._names), self._settings)
         return Measured([record], comparison.best_ious(self._names))
 
     def oracle(self, comparison: CocoComparison, distance: int) -> CocoComparison:
-        """The masks, correct near their boundaries."""
+        """The predicted masks, corrected near their boundaries."""
         truth = CocoTruth(comparison.size, comparison.truths, comparison.searched)
         return CocoComparison.of(comparison.corrected(distance), truth)
 
     def tables(self, total: list[CocoRecord]) -> Tables:
-        """AP, boundary AP and AF over all categories, of each, and by size."""
+        """AP, boundary AP and AF: means over all categories, of each category, and by size."""
         return coco_tables(total, self._categories)
 
     def layer(self, comparison: CocoComparison) -> LabelArray:
-        """Masks with the number of their counterpart."""
+        """The masks, numbered like their counterparts."""
         return comparison.layer()
 
     def truth_layer(self, truth: CocoTruth) -> LabelArray:
-        """Masks from 1 on, in the order of the file."""
+        """The masks, numbered from 1 in the order of the file."""
         return draw([(segment.mask, number) for number, segment in enumerate(truth.masks, 1)], truth.size)

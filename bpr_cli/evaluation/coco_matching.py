@@ -1,7 +1,7 @@
-"""The greedy matching of the COCO benchmark: which predicted mask finds which true one.
+"""The greedy matching of the COCO benchmark, which pairs predicted masks with true masks.
 
-Written for one image and one category, where pycocotools needs the annotations of the whole data set and goes through
-all pairs for every threshold; the tests compare it with the results of pycocotools.
+It works on one image and one category, while pycocotools needs the annotations of the whole data set and visits all
+pairs for every threshold. The tests compare it with pycocotools.
 
 Shape letters: D predicted masks, G masks of the ground truth, A size ranges, T IoU thresholds.
 """
@@ -24,7 +24,7 @@ _ALMOST_ONE = 1 - 1e-10  # pycocotools' limit, so that a threshold of 1 can be m
 
 
 class Outcome(IntEnum):
-    """How a predicted mask counts."""
+    """The outcome of a predicted mask."""
 
     FALSE = 0
     TRUE = 1
@@ -32,17 +32,17 @@ class Outcome(IntEnum):
 
 
 def match_masks(overlaps: DoubleArray, crowd: BoolArray, ignored: BoolArray, thresholds: Sequence[float]) -> Partners:
-    """The true mask that every predicted one finds, at every threshold, in every size range.
+    """The true mask that matches each predicted mask, for every threshold and size range.
 
-    Predicted masks choose in their order. Each takes the true mask with the largest overlap of those that reach the
-    threshold and are not taken yet; one that counts goes before any ignored one; of equal overlaps the last is taken.
-    A crowd is never used up.
+    Predicted masks choose in their order. Each takes the free true mask with the largest overlap that reaches the
+    threshold. Counted masks take precedence over ignored ones; of equal overlaps, the last one wins. A crowd may match
+    any number of predictions.
 
     Args:
-        overlaps: (D, G), predicted masks in falling order of their scores.
-        crowd: (G,).
-        ignored: (A, G), the true masks that do not count; all crowds are among them.
-        thresholds: T smallest overlaps.
+        overlaps: (D, G), predicted masks by descending score.
+        crowd: (G,), whether a true mask is a crowd.
+        ignored: (A, G), whether a true mask does not count; true for all crowds.
+        thresholds: the T smallest overlaps that match.
 
     Returns:
         int64, (D, A, T): index of the true mask, or ``NO_PARTNER``.
@@ -51,7 +51,7 @@ def match_masks(overlaps: DoubleArray, crowd: BoolArray, ignored: BoolArray, thr
     least = np.minimum(thresholds, _ALMOST_ONE)
     rows, columns = np.nonzero(overlaps >= least.min())
     if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):
-        # No mask has a choice, so size ranges and order do not matter.
+        # No mask can choose between partners, so size ranges and order do not matter.
         reached = overlaps[rows, columns][:, None] >= least
         partners[rows] = np.where(reached, columns[:, None], NO_PARTNER)[:, None]
         return partners
@@ -71,7 +71,7 @@ _Candidates = dict[int, list[tuple[int, float]]]
 
 
 def _candidates(overlaps: DoubleArray, rows: Partners, columns: Partners) -> _Candidates:
-    """For every predicted mask that has any: index and overlap of the true masks it may find."""
+    """Index and overlap of the true masks that each predicted mask may match; masks without candidates are absent."""
     candidates: _Candidates = {}
     for d, g in zip(rows.tolist(), columns.tolist(), strict=True):
         candidates.setdefault(d, []).append((g, float(overlaps[d, g])))
@@ -79,7 +79,7 @@ def _candidates(overlaps: DoubleArray, rows: Partners, columns: Partners) -> _Ca
 
 
 def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], least: float) -> list[int]:
-    """The true mask that every predicted mask with candidates finds, in their order."""
+    """The true mask that matches each predicted mask with candidates, in their order."""
     partners = []
     taken: set[int] = set()
     for options in candidates.values():
@@ -92,18 +92,18 @@ def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool],
 
 
 def outcomes_of(partners: Partners, ignored: BoolArray, outside: BoolArray) -> Outcomes:
-    """How the predicted masks count.
+    """The outcomes of the predicted masks.
 
     Args:
-        partners: (D, V, A, T), as ``match_masks`` gives them for each of V measures of overlap.
-        ignored: (A, G), the true masks that do not count.
-        outside: (A, D), the predicted masks, such as those of another size, that do not count if they find nothing.
+        partners: (D, V, A, T), results of ``match_masks`` for each of V measures of overlap.
+        ignored: (A, G), whether a true mask does not count.
+        outside: (A, D), whether a predicted mask does not count without a match, for example because of its size.
 
     Returns:
         ``Outcome`` values as uint8, (D, V, A, T).
     """
     matched = partners != NO_PARTNER
-    # NO_PARTNER points at the last column, which is none of the true masks.
+    # NO_PARTNER indexes the last column, which stands for no true mask.
     padded = np.concatenate([ignored, np.zeros((len(ignored), 1), dtype=bool)], axis=1)
     partner_ignored = padded[np.arange(len(ignored))[:, None], partners]
     dropped = np.where(matched, partner_ignored, outside.T[:, None, :, None])

@@ -1,6 +1,6 @@
-"""Average precision of the COCO benchmark over all images, from the small records of single images.
+"""Average precision of the COCO benchmark over all images, computed from small records of single images.
 
-The steps are those of ``pycocotools.cocoeval.COCOeval.accumulate`` and ``summarize``.
+It follows ``pycocotools.cocoeval.COCOeval.accumulate`` and ``summarize``.
 
 Shape letters: K categories, D predicted masks, V measures (mask, boundary), A size ranges, T IoU thresholds, R recall
 steps.
@@ -25,34 +25,34 @@ from bpr_cli.formats.base import CategoryRecord
 from bpr_cli.typing import DoubleArray, IntArray
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
-"""0.5, 0.55 .. 0.95, with the same last bits as in pycocotools."""
+"""0.5, 0.55 .. 0.95, bit for bit as in pycocotools."""
 
 RECALLS = np.linspace(0, 1, 101)
 
 MEASURES = {"mask": "", "boundary": "boundary "}
-"""What decides whether masks overlap, with the prefix of its metrics."""
+"""Measures of overlap, with the prefix of their metrics."""
 
 SIZES = ("all", "small", "medium", "large")
-AREAS = ((0.0, 1e5**2), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e5**2))  # pixels, both ends belong to it
+AREAS = ((0.0, 1e5**2), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e5**2))  # areas in pixels, both ends included
 
 _AT = {"AP50": 0.5, "AP75": 0.75, "AP90": 0.9}
 _SUMMARY = ("AP", "AP50", "AP75", "AP90", "boundary AP", "boundary AP50", "boundary AP75", "AF")
 _CLASS = ("AP", "AP50", "AP75", "AP90", "boundary AP", "AF")
 _CLASS_SIZES = tuple(f"{prefix}AP {size}" for prefix in MEASURES.values() for size in SIZES[1:])
-_FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # as LVIS marks categories
+_FREQUENCIES = {"r": "rare", "c": "common", "f": "frequent"}  # frequencies of LVIS categories
 
 
 @dataclass(frozen=True)
 class CocoRecord:
-    """What one image adds to the metrics; predictions by category, the best first, then C categories with ground truth.
+    """The contribution of one image with C annotated categories; predictions are sorted by category, the best first.
 
     Attributes:
         image: key of the image.
         categories: int64, (D,), category of every prediction.
-        scores: float64, (D,).
+        scores: float64, (D,), confidence scores.
         outcomes: ``Outcome`` values as uint8, (D, V, A, T).
         true_categories: int64, (C,), the categories with ground truth.
-        truths: int64, (C, A), number of true masks that count.
+        truths: int64, (C, A), number of counted true masks.
         f_sums: float64, (C, T), sum of boundary F over the pairs of masks.
         f_pairs: int64, (C, T), number of these pairs.
     """
@@ -68,7 +68,7 @@ class CocoRecord:
 
     @classmethod
     def joined(cls, image: ImageKey, parts: Sequence[CocoRecord]) -> CocoRecord:
-        """One record of those of the categories of an image."""
+        """Join the records of all categories of an image."""
         t, a = len(IOU_THRESHOLDS), len(SIZES)
         return cls(
             image,
@@ -86,11 +86,11 @@ def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryReco
     """The metrics of all images.
 
     Args:
-        records: of every image once, in any order.
-        categories: those that count, by rising id.
+        records: one record per image, in any order.
+        categories: the counted categories by ascending id.
 
     Raises:
-        BprError: two records are of the same image, or their keys are of different kinds.
+        BprError: an image has two records, or some image keys are numbers and others text.
     """
     columns = Columns.of(records, [category.id for category in categories])
     precision = {prefix: columns.precision(v) for v, prefix in enumerate(MEASURES.values())}
@@ -116,13 +116,13 @@ def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryReco
 
 
 def average_precision(precision: Mapping[str, DoubleArray]) -> dict[str, float]:
-    """Means over all that is defined, as pycocotools summarizes it; NaN (there -1) without ground truth.
+    """Means over all defined values, as in pycocotools; NaN without ground truth (-1 in pycocotools).
 
     Args:
-        precision: (T, R, K, A) of every measure, by the prefix of its metrics; -1 without ground truth.
+        precision: (T, R, K, A) of every measure by the prefix of its metrics; -1 without ground truth.
 
     Returns:
-        AP over all thresholds, AP at 0.5, 0.75 and 0.9, and AP of small, medium and large masks; shares from 0 to 1.
+        AP over all thresholds, AP at 0.5, 0.75 and 0.9, and AP of small, medium and large masks, from 0 to 1.
     """
     scores = {}
     for prefix, table in precision.items():
@@ -144,7 +144,7 @@ def _chosen(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, floa
 
 
 def _groups(rows: Sequence[Mapping[str, float]], categories: Sequence[CategoryRecord]) -> tuple[Row, ...]:
-    """Means over the rare, common and frequent categories of LVIS; none where no category has a frequency."""
+    """Means over the rare, common and frequent categories of LVIS; empty if no category has a frequency."""
     groups = []
     for letter, name in _FREQUENCIES.items():
         of_group = [row for row, category in zip(rows, categories, strict=True) if category.frequency == letter]
@@ -155,7 +155,7 @@ def _groups(rows: Sequence[Mapping[str, float]], categories: Sequence[CategoryRe
 
 
 def _curves(prefix: str, precision: DoubleArray) -> list[Curve]:
-    """Mean precision of the categories with ground truth at every recall, at some thresholds."""
+    """Precision-recall curves at some thresholds: means over the categories with ground truth."""
     curves = []
     recall = tuple(np.linspace(0, 100, len(RECALLS)).tolist())
     for threshold in _AT.values():
@@ -168,7 +168,7 @@ def _curves(prefix: str, precision: DoubleArray) -> list[Curve]:
 
 
 def _in_order(records: Sequence[CocoRecord]) -> list[CocoRecord]:
-    """The records in the order of their image keys, which decides between predictions of equal score."""
+    """The records sorted by image key; this order breaks ties between equal scores."""
     given = list(records)
     kinds = sorted({type(record.image).__name__ for record in given})
     if len(kinds) > 1:
@@ -182,12 +182,12 @@ def _in_order(records: Sequence[CocoRecord]) -> list[CocoRecord]:
 
 @dataclass(frozen=True)
 class Columns:
-    """All records as one; the attributes are those of ``CocoRecord``, but with a row for each of the K categories.
+    """All records as one: the attributes of ``CocoRecord``, with a row for each of the K categories.
 
     Attributes:
-        scores: (D,), by category in the given order, then image, then as in the record.
+        scores: (D,), sorted by category in the given order, then by image, then as in the record.
         outcomes: (D, V, A, T).
-        bounds: (K + 1,), where the predictions of a category start; the last is D.
+        bounds: (K + 1,), index of the first prediction of each category; the last entry is D.
         truths: (K, A).
         f_sums: (K, T).
         f_pairs: (K, T).
@@ -205,7 +205,7 @@ class Columns:
         """Merge the records of all images.
 
         Raises:
-            BprError: two records are of the same image, or their keys are of different kinds.
+            BprError: an image has two records, or some image keys are numbers and others text.
         """
         records = _in_order(records)
         k, a, t = len(categories), len(SIZES), len(IOU_THRESHOLDS)
@@ -225,7 +225,7 @@ class Columns:
         return cls(scores[order], outcomes[order], bounds.astype(np.int64), truths, f_sums, f_pairs)
 
     def precision(self, v: int) -> DoubleArray:
-        """Precision at every recall under one measure, given by its position: (T, R, K, A), -1 without ground truth."""
+        """Precision at every recall for measure number ``v``: (T, R, K, A), -1 without ground truth."""
         precision = np.full((len(IOU_THRESHOLDS), len(RECALLS), len(self.truths), len(SIZES)), -1.0)
         for k in range(len(self.truths)):
             rows = slice(self.bounds[k], self.bounds[k + 1])
@@ -236,9 +236,8 @@ class Columns:
 def _precision(scores: DoubleArray, outcomes: Outcomes, truths: IntArray) -> DoubleArray:
     """Precision at every recall of one category, (T, R, A); -1 without true masks.
 
-    The highest precision at this recall or any larger one, 0 where the recall is never reached. The steps are those
-    of ``COCOeval.accumulate``, taken for all thresholds and sizes at once; that goes through every prediction in
-    plain loops and prints.
+    It is the highest precision at this recall or a larger one, and 0 if the recall is never reached. The steps are
+    those of ``COCOeval.accumulate``, vectorised over all thresholds and sizes.
     """
     ranked = outcomes[np.argsort(-scores, kind="stable")]
     found = np.cumsum(ranked == Outcome.TRUE, axis=0).astype(np.float64)

@@ -1,4 +1,4 @@
-"""An evaluation: one pass over the files, in which every image is read, measured and forgotten, then the report."""
+"""An evaluation: one pass over the files that reads, measures and releases every image, then the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from bpr_cli.truth.pairs import Pair, Sets, task_name
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
 EXAMPLES = 6
-"""How many of the largest gains, and of the largest losses, the report shows."""
+"""Number of the largest gains, and of the largest losses, in the report."""
 
 _LIBRARIES = ("numpy", "opencv-python", "pycocotools", "cityscapesscripts")
 
@@ -58,20 +58,20 @@ def evaluate(
 
     Args:
         predictions: a file or directory of any format that ``bpr`` reads.
-        ground_truth: annotations in the form of the predictions, a ``gtFine`` folder, or COCO annotations.
+        ground_truth: annotations in the format of the predictions, a ``gtFine`` folder, or COCO annotations.
         baseline: predictions to compare with, such as those before refinement.
-        images: a directory of images, used for the pictures of the report only.
+        images: a directory of images; only the pictures of the report use it.
         out: directory for ``report.json``, ``report.csv`` and ``report.html``, created if missing; None writes none.
         settings: what to measure and how.
-        format: of the predictions; None detects it.
+        format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
         progress: show progress on standard error.
 
     Returns:
-        All metrics, in percent; ``failures`` lists what was left out.
+        All metrics in percent; ``failures`` lists the images that were left out.
 
     Raises:
-        BprError: an input is missing, broken or does not match, or the report cannot be written.
+        BprError: an input is missing or broken, inputs do not match, or the report cannot be written.
     """
     optional = {"baseline": baseline, "images": images}
     paths = EvaluationPaths(
@@ -93,7 +93,7 @@ def evaluate(
 
 
 class Evaluation:
-    """Measures opened inputs, and reads single images again for the pictures of the report."""
+    """Measures opened inputs, and reads some images again for the pictures of the report."""
 
     def __init__(self, inputs: EvaluationInputs) -> None:
         self._inputs = inputs
@@ -106,7 +106,7 @@ class Evaluation:
             advance: called after every image.
 
         Raises:
-            BprError: an image is broken and that is not allowed, or none could be measured.
+            BprError: an image is broken and ``allow_missing`` is off, or no image could be measured.
         """
         began = time.monotonic()
         collected = _Collected(self._inputs)
@@ -118,7 +118,7 @@ class Evaluation:
         return collected.report(time.monotonic() - began)
 
     def layers(self, score: ImageScore) -> Layers:
-        """What the pictures of an image are drawn from."""
+        """The layers that the pictures of an image are drawn from."""
         pair, sets, evaluator = self._pairs[score.name], self._inputs.sets, self._inputs.evaluator
         truth = evaluator.read_truth(sets.truth, pair)
         path = self._inputs.images.get(pair.name)
@@ -129,20 +129,20 @@ class Evaluation:
 
 
 def _scored_items(sets: Sets, pair: Pair) -> list[tuple[PredictionSet, Item | None]]:
-    """Predictions, then the baseline if there is one, with their items of an image."""
+    """The predictions and, if given, the baseline, each with its item for an image."""
     return list(zip(sets.scored, (pair.prediction, pair.baseline), strict=False))
 
 
 @dataclass(frozen=True)
 class _Image:
-    """One image, measured.
+    """The measurements of one image.
 
     Attributes:
         pair: the image.
-        scored: of the predictions, then the baseline if there is one.
-        oracle: of the predictions, correct within each distance.
-        digests: of the files of ground truth, predictions and baseline.
-        failure: why it could not be measured; the rest is empty then.
+        scored: measurements of the predictions and, if given, the baseline.
+        oracle: measurements of the predictions, corrected within each distance.
+        digests: digests of the files of ground truth, predictions and baseline.
+        failure: the reason why the image could not be measured; then the other fields are empty.
     """
 
     pair: Pair
@@ -185,7 +185,7 @@ def _measure_image(inputs: EvaluationInputs, pair: Pair) -> _Image:
 
 @contextmanager
 def _naming(side: PredictionSet, item: Item | None) -> Iterator[None]:
-    """Put the name of the file before an error that does not have it."""
+    """Prefix errors with the name of the file if they lack it."""
     file = str(side.file(item)) if item else ""
     try:
         yield
@@ -196,7 +196,7 @@ def _naming(side: PredictionSet, item: Item | None) -> Iterator[None]:
 
 
 def digest_files(files: Iterable[Path]) -> str:
-    """SHA-256 over names and contents, hexadecimal; empty for no files."""
+    """SHA-256 over names and contents, hexadecimal; empty without files."""
     digest = hashlib.sha256()
     count = 0
     for count, file in enumerate(files, 1):  # noqa: B007
@@ -206,19 +206,19 @@ def digest_files(files: Iterable[Path]) -> str:
 
 
 class _Collected:
-    """What remains of all images."""
+    """The accumulated results of all images."""
 
     def __init__(self, inputs: EvaluationInputs) -> None:
         self._inputs = inputs
         self._has_baseline = inputs.sets.baseline is not None
-        self.sums: list[Any] = []  # of the predictions, then the baseline if there is one, then every oracle
+        self.sums: list[Any] = []  # predictions, baseline if given, then the oracle of every distance
         self.failures = list(inputs.problems)
         self._scores: list[ImageScore] = []
         self._pairs: list[SegmentPair] = []
         self._digests = [hashlib.sha256() for _ in (inputs.sets.truth, *inputs.sets.scored)]
 
     def add(self, image: _Image) -> None:
-        """Take what one image adds."""
+        """Add the measurements of one image."""
         if image.failure:
             self.failures.append(image.failure)
             return
@@ -281,7 +281,7 @@ class _Collected:
         )
 
     def _notes(self, after: Tables, before: Tables | None) -> tuple[str, ...]:
-        """Those of the predictions, those of the baseline that differ, and which pictures lack an image."""
+        """Notes on the predictions and the baseline, without repetitions, and on pictures without an image."""
         others = [note for note in before.notes if note not in after.notes] if before else []
         known = self._inputs.images
         without = [pair.name for pair in self._inputs.pairs if pair.name not in known] if known else []
@@ -301,7 +301,7 @@ class _Collected:
 
 
 def _file(side: PredictionSet, item: Item | None) -> str:
-    """The file of an item, or the one that all share if it has no item."""
+    """The file of an item; without an item, the file that all items share."""
     return str(side.file(item) if item else next(iter(side.shared_files()), ""))
 
 
@@ -311,13 +311,13 @@ def _mean_iou(measured: Measured[Any]) -> float | None:
 
 
 def _digest_of_set(digest: Any, side: PredictionSet) -> str:  # noqa: ANN401 - hashlib's own type is private
-    """The digest of the files of all items, with that of the files they share."""
+    """The digest of all files: those of the items, and those that the items share."""
     digest.update(digest_files(side.shared_files()).encode())
     return str(digest.hexdigest())
 
 
 def _extremes(scores: Sequence[ImageScore], sign: int) -> tuple[ImageScore, ...]:
-    """The images that changed most in one direction, the most changed first."""
+    """The images with the largest changes in one direction, the largest first."""
     changed = [(sign * score.gain, score) for score in scores if score.gain is not None and sign * score.gain > 0]
     ranked = sorted(changed, key=lambda pair: -pair[0])
     return tuple(score for _, score in ranked[:EXAMPLES])

@@ -1,4 +1,4 @@
-"""What every metric family offers to an evaluation."""
+"""The interface of a metric family to an evaluation."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Truth = TypeVar("Truth")
 """The ground truth of one image."""
 
 Comparison = TypeVar("Comparison")
-"""The predictions of one image beside its ground truth."""
+"""The predictions of one image together with its ground truth."""
 
 Sums = TypeVar("Sums")
-"""What one image, or several, add to the metrics; those of two sets of images are added by ``+=``."""
+"""Sums over one or more images, from which the metrics are computed; ``+=`` adds the sums of other images."""
 
 SegmentIous = list[tuple[str, float]]
-"""Category and IoU of every ground-truth segment with its best prediction of that category; see ``SegmentPair``."""
+"""Category of every ground-truth segment, and its IoU with the best prediction of that category (``SegmentPair``)."""
 
 
 @dataclass(frozen=True)
 class Measured(Generic[Sums]):
-    """One set of predictions of one image, measured.
+    """The measurements of one image for one set of predictions.
 
     Attributes:
-        sums: what it adds to the metrics.
+        sums: contribution to the metrics.
         segments: the ground-truth segments of the image.
     """
 
@@ -46,8 +46,8 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
     """The metrics of one family. All methods but ``tables`` are thread-safe.
 
     Attributes:
-        applicable: names of the settings that not all families have, but this one.
-        label_set: name of the label set of label maps, else None.
+        applicable: names of the settings that apply to this family but not to all.
+        label_set: name of the label set of label maps; None for other families.
     """
 
     applicable: ClassVar[frozenset[str]]
@@ -56,11 +56,11 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
     @classmethod
     @abstractmethod
     def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> Evaluator[Truth, Comparison, Sums]:
-        """The evaluator of some sets, once all is checked that can be checked before measuring.
+        """Create the evaluator, after all checks that are possible before measuring.
 
         Args:
             sets: predictions, ground truth and baseline.
-            pairs: their images.
+            pairs: the images.
             settings: how to measure.
 
         Raises:
@@ -73,7 +73,7 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
 
     @abstractmethod
     def compare(self, scored: PredictionSet, item: Item | None, pair: Pair, truth: Truth) -> Comparison:
-        """Read the predictions of one image, ``item`` of ``scored``, and put them beside its ground truth."""
+        """Read the predictions of one image, ``item`` of ``scored``, and combine them with its ground truth."""
 
     @abstractmethod
     def measure(self, pair: Pair, comparison: Comparison) -> Measured[Sums]:
@@ -81,7 +81,7 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
 
     @abstractmethod
     def oracle(self, comparison: Comparison, distance: int) -> Comparison:
-        """The same with predictions that are correct within ``distance`` pixels of their boundaries."""
+        """The comparison with predictions corrected within ``distance`` pixels of their boundaries."""
 
     @abstractmethod
     def tables(self, total: Sums) -> Tables:
@@ -89,7 +89,7 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
 
     @abstractmethod
     def layer(self, comparison: Comparison) -> LabelArray:
-        """The predictions as a map for pictures, see ``Layers``."""
+        """The predictions as a map for pictures; see ``Layers``."""
 
     @abstractmethod
     def truth_layer(self, truth: Truth) -> LabelArray:
@@ -97,16 +97,16 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
 
 
 def mean_of_defined(values: DoubleArray) -> float:
-    """Mean of the values that are not NaN; NaN if there is none."""
+    """Mean of the values that are not NaN; NaN if all are."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if defined.size else float("nan")
 
 
 def categories_of(sets: Sets, allow_missing: bool) -> tuple[CategoryRecord, ...]:
-    """The categories to measure: those of the ground truth, else those of the predictions, else all that occur.
+    """The categories to measure: those that the ground truth lists, else the predictions, else all that occur.
 
     Raises:
-        BprError: predictions have a category that the ground truth does not know: its ids are those of another list.
+        BprError: predictions have a category that the ground truth does not list.
     """
     categories = sets.truth.categories or sets.predictions.categories
     if not categories:

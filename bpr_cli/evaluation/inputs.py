@@ -1,4 +1,4 @@
-"""The inputs of an evaluation: opened, recognised, paired and checked before anything is measured."""
+"""The inputs of an evaluation, opened, paired and checked before anything is measured."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {
     "cityscapes": CityscapesEvaluator,
     "panoptic": PanopticEvaluator,
 }
-"""What measures each family of predictions."""
+"""The evaluator of each family of predictions."""
 
 _NOUNS: dict[Family, str] = {
     "semantic": "label maps",
@@ -39,20 +39,20 @@ _NOUNS: dict[Family, str] = {
     "cityscapes": "Cityscapes results",
     "panoptic": "panoptic results",
 }
-"""What messages call the predictions of each family."""
+"""The name of each family of predictions in messages."""
 
 
 @dataclass(frozen=True)
 class EvaluationPaths:
-    """Where the inputs of an evaluation are.
+    """The paths of the inputs of an evaluation.
 
     Attributes:
         predictions: a file or a directory.
         truth: the ground truth, a file or a directory.
         baseline: other predictions to compare with, or None.
-        images: a directory of images, used for pictures only, or None.
-        format: of the predictions, or None to detect it.
-        task: the segmentation task, or None to detect it.
+        images: a directory of images, or None; only pictures use it.
+        format: format of the predictions; None detects it.
+        task: the segmentation task; None detects it.
     """
 
     predictions: Path
@@ -64,22 +64,22 @@ class EvaluationPaths:
 
     @property
     def all(self) -> list[Path]:
-        """All that is read."""
+        """All given paths."""
         return [path for path in (self.predictions, self.truth, self.baseline, self.images) if path is not None]
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """Inputs that belong together, ready to be measured.
+    """Matching inputs, ready to be measured.
 
     Attributes:
-        paths: where they are.
-        settings: how to measure; the limit on detections is that of the benchmark at hand.
+        paths: paths of the inputs.
+        settings: how to measure, with the benchmark's limit on detections.
         sets: the opened inputs.
-        evaluator: measures them.
-        pairs: image by image.
-        problems: what does not match and was left out.
-        images: the image of every pair that has one, by the name of the pair; empty without images.
+        evaluator: computes the metrics.
+        pairs: the images with their items.
+        problems: items that do not match and were left out.
+        images: path of the image by the name of its pair; empty without images.
     """
 
     paths: EvaluationPaths
@@ -92,7 +92,7 @@ class EvaluationInputs:
 
     @property
     def settings_used(self) -> dict[str, Any]:
-        """Name and value of every setting, as they took effect."""
+        """Name and effective value of every setting."""
         used = asdict(self.settings) | {"workers": self.settings.worker_count}
         return used | ({"label_set": self.evaluator.label_set} if self.evaluator.label_set else {})
 
@@ -118,7 +118,7 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
 
 
 def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path: Path) -> None:
-    """Refuse settings that have no effect on predictions of this family."""
+    """Check that no setting is given that has no effect on predictions of this family."""
     defaults = EvaluateSettings()
     special = frozenset().union(*(evaluator.applicable for evaluator in EVALUATORS.values()))
     for name in special - EVALUATORS[predictions.family].applicable:
@@ -132,8 +132,8 @@ def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path
 
 
 def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings) -> PredictionSet:
-    """The baseline, in the format of the predictions: it is their coarse form."""
-    # Label maps and masks look alike if a file holds few labels; other formats are recognised by their files.
+    """Open the baseline in the format of the predictions."""
+    # Label maps with few labels look like masks, so their format is given; other formats are detected from the files.
     alike: dict[Family, Format] = {"semantic": "labels", "binary": "masks"}
     return open_without_images(
         path, replace(options, format=options.format or alike.get(predictions.family), task=None)
@@ -141,7 +141,7 @@ def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings
 
 
 def _find_images(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
-    """The image of every pair that has one; a single image belongs to a single pair, whatever the two are called."""
+    """The image of every pair that has one; a single image belongs to a single pair, whatever their names."""
     index = ImageIndex.scan(folder)
     if index.lone and len(pairs) == 1:
         return {pairs[0].name: index.lone}

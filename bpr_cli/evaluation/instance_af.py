@@ -1,17 +1,16 @@
-"""AF of instances: how exact the contours of the detected masks are.
+"""AF of instances: the accuracy of the contours of detected masks.
 
-Definition. A pair is a predicted mask with the true mask it matches at an IoU threshold, under the matching of the
-benchmark at hand (COCO or Cityscapes); both count there: no crowds, no ignored masks, no duplicates. F of a pair is the
-boundary F-score of the DAVIS benchmark (``boundary_f``), at a tolerance of 1 pixel by default.
+A pair is a predicted mask and the true mask that it matches at an IoU threshold, with the matching of the benchmark
+(COCO or Cityscapes). Both masks must count there, which excludes crowds, ignored masks and duplicates. F of a pair is
+the boundary F-score of the DAVIS benchmark (``boundary_f``), with a tolerance of 1 pixel by default.
 
 - F of a category at a threshold is the mean over its pairs in all images.
 - AF of a category is the mean over the IoU thresholds 0.5, 0.55 .. 0.95 at which it has a pair.
 - AF is the mean over the categories that have an AF.
 
-The paper of Boundary Patch Refinement (Tang et al., CVPR 2021) reports AF over true positives, averaged over categories
-and thresholds, without saying how an absence of pairs counts. Here it is left out and not counted as 0: AF tells how
-exact contours are, AP already tells how much is missed, and a threshold that no mask reaches says nothing about
-contours.
+The Boundary Patch Refinement paper (Tang et al., CVPR 2021) reports AF over true positives, averaged over categories
+and thresholds, but does not say how a threshold without pairs counts. Here it is left out instead of counting as 0: AF
+measures contours, AP already measures missed objects, and a threshold that no mask reaches says nothing about contours.
 
 Shape letters: K categories, D predicted masks, T IoU thresholds.
 """
@@ -31,14 +30,14 @@ from bpr_cli.typing import Box, DoubleArray, IntArray
 
 
 def mask_boundary_f(found: Mask, true: Mask, tolerance: float) -> float:
-    """``boundary_f`` of two masks of one image, measured on the window that holds both contours."""
+    """``boundary_f`` of two masks of one image, computed on the window that contains both contours."""
     window = _window(found, true)
     contours = boundary_map(found.window(window)), boundary_map(true.window(window))
     return contour_f(*contours, tolerance_pixels(tolerance, found.size))
 
 
 def _window(found: Mask, true: Mask) -> Box:
-    """Both boxes and one more pixel on every side: beyond it nothing changes."""
+    """The union of both boxes with a margin of one pixel, which contains both contours."""
     boxes = [mask.box for mask in (found, true) if mask.crop.size]
     if not boxes:
         return EMPTY_BOX
@@ -50,13 +49,13 @@ def _window(found: Mask, true: Mask) -> Box:
 def sum_boundary_f(
     found: Sequence[Mask], true: Sequence[Mask] | Mapping[int, Mask], partners: Partners, tolerance: float
 ) -> tuple[DoubleArray, IntArray]:
-    """Sum of F over the pairs of every threshold, and the number of pairs; the pairs of one image and category.
+    """Sum of F, and number of pairs, at every threshold for one image and category.
 
     Args:
         found: D predicted masks.
-        true: the true masks, by index; at least those that have a partner.
-        partners: (D, T), index of the true mask that makes a pair with the predicted one, or ``NO_PARTNER``.
-        tolerance: in pixels; below 1 a fraction of the image's diagonal.
+        true: true masks by index, at least those with a partner.
+        partners: (D, T), index of the true mask paired with each predicted mask, or ``NO_PARTNER``.
+        tolerance: tolerance in pixels; below 1, a fraction of the image diagonal.
 
     Returns:
         float64 (T,) and int64 (T,).
@@ -69,6 +68,6 @@ def sum_boundary_f(
 
 
 def boundary_f_by_category(sums: DoubleArray, pairs: IntArray) -> list[float]:
-    """AF of every category from the sums over all images, (K, T) each; NaN for one without a pair."""
+    """AF of every category from the sums over all images, (K, T) each; NaN without pairs."""
     scores = np.where(pairs > 0, sums / np.maximum(pairs, 1), np.nan)
     return [mean_of_defined(of_category) for of_category in scores]

@@ -1,4 +1,4 @@
-"""Instances of one image: predicted and ground-truth masks, how much they overlap, and which belong together.
+"""Instances of one image: predicted and true masks, their overlaps, and their correspondence.
 
 Shape letters: D predicted masks, G masks of the ground truth.
 """
@@ -19,10 +19,10 @@ from bpr_cli.patches.boundary import grow
 from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
 
 MATCHED = 0.5
-"""The oracle corrects a predicted mask whose IoU with a ground-truth mask is above this; BPR trains on such masks."""
+"""The oracle corrects predicted masks whose IoU with a true mask exceeds this value; BPR trains on such masks."""
 
 ImageKey = int | str
-"""What tells images apart; the order of the keys decides between predictions of equal score."""
+"""Key of an image; the order of the keys breaks ties between equal scores."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class ScoredMask:
     Attributes:
         mask: its pixels.
         category: id of its category.
-        score: confidence, any finite number; only the order counts.
-        area: pixels, decides its size range, or None to count those of the mask. pycocotools takes the area of the
-            bounding box if a results file has boxes, so a reader that wants its scores passes that area.
+        score: confidence, any finite number; only the order matters.
+        area: area in pixels for the size range; None counts the pixels of the mask. If a results file has boxes,
+            pycocotools uses the area of the bounding box; pass that area to get the same scores.
     """
 
     mask: Mask
@@ -55,10 +55,10 @@ class TruthMask:
     Attributes:
         mask: its pixels.
         category: id of its category.
-        crowd: it stands for a group; any number of predictions may lie in it, and none of them counts.
-        area: as the annotation states it, in pixels, or None to count those of the mask.
-        ignore: neither finding nor missing it counts. pycocotools overwrites this flag of an annotation by ``crowd``,
-            boundary-iou-api keeps it.
+        crowd: whether it is a group of objects; any number of predictions may lie in it, and none of them counts.
+        area: area in pixels from the annotation; None counts the pixels of the mask.
+        ignore: whether neither a match nor a miss counts. pycocotools overwrites this flag of an annotation by
+            ``crowd``; boundary-iou-api keeps it.
     """
 
     mask: Mask
@@ -79,10 +79,10 @@ def check_segments(
     """Check the masks of one image.
 
     Args:
-        image: its key, for messages.
-        predictions: D masks.
-        truths: G masks.
-        size: (H, W) of the image; None for that of the first mask.
+        image: key of the image, for messages.
+        predictions: D predicted masks.
+        truths: G true masks.
+        size: (H, W) of the image; None takes the size of the first mask.
 
     Raises:
         BprError: a score is not finite, or the masks differ in size.
@@ -103,7 +103,7 @@ def check_segments(
 
 
 def read_scored(scored: PredictionSet, item: Item | None) -> list[ScoredMask]:
-    """The predicted masks of an image, none where there is no item.
+    """The predicted masks of an image; empty without an item.
 
     Raises:
         BprError: a record is broken or has no score.
@@ -122,7 +122,7 @@ def read_scored(scored: PredictionSet, item: Item | None) -> list[ScoredMask]:
 
 
 def read_truths(truth: PredictionSet, item: Item | None) -> list[TruthMask]:
-    """The ground-truth masks of an image, none where there is no item."""
+    """The true masks of an image; empty without an item."""
     if item is None:
         return []
     pairs = zip(_masks(truth, item), truth.records(item), strict=True)
@@ -137,15 +137,15 @@ def _masks(side: PredictionSet, item: Item) -> tuple[Mask, ...]:
 
 
 def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: BoolArray) -> DoubleArray:
-    """IoU of every predicted mask with every true one; for a crowd, the share of the predicted mask inside it.
+    """IoU of every predicted mask with every true mask; for a crowd, the share of the predicted mask inside it.
 
-    Equal to ``pycocotools.mask.iou`` to the last bit. Masks come as crops here, so counting shared pixels is cheaper
-    than encoding them, and most pairs are ruled out by their boxes.
+    The result equals ``pycocotools.mask.iou`` to the last bit. Masks are crops here, so counting shared pixels is
+    cheaper than encoding them, and bounding boxes rule out most pairs.
 
     Args:
-        found: D masks.
-        true: G masks.
-        crowd: bool, (G,).
+        found: D predicted masks.
+        true: G true masks.
+        crowd: bool, (G,), whether a true mask is a crowd.
 
     Returns:
         float64, (D, G).
@@ -167,7 +167,7 @@ def _boxes(masks: Sequence[Mask]) -> IntArray:
 
 
 def _box_intersections(found: IntArray, true: IntArray) -> IntArray:
-    """Pixels that two sets of boxes (D, 4) and (G, 4) share: (D, G)."""
+    """Pixels shared by each pair of two sets of boxes, (D, 4) and (G, 4): (D, G)."""
     top_left = np.maximum(found[:, None, :2], true[None, :, :2])
     bottom_right = np.minimum(found[:, None, 2:], true[None, :, 2:])
     shared: IntArray = np.prod(np.maximum(bottom_right - top_left, 0), axis=2)
@@ -176,12 +176,12 @@ def _box_intersections(found: IntArray, true: IntArray) -> IntArray:
 
 @dataclass(frozen=True)
 class CategoryOverlaps:
-    """The masks of one category, and how much they overlap.
+    """The masks of one category and their overlaps.
 
     Attributes:
-        found: D positions among all predicted masks of the image.
-        true: G positions among all true masks of the image.
-        iou: float64, (D, G), as ``overlaps`` gives it.
+        found: positions of the D masks among all predicted masks of the image.
+        true: positions of the G masks among all true masks of the image.
+        iou: float64, (D, G), from ``overlaps``.
     """
 
     found: list[int]
@@ -191,13 +191,13 @@ class CategoryOverlaps:
 
 @dataclass(frozen=True)
 class InstanceComparison:
-    """The predicted masks of one image beside its true ones, with their overlaps, which are counted once.
+    """The predicted and true masks of one image with their overlaps.
 
     Attributes:
-        predictions: in the order of the file, which decides between equal scores.
-        truths: in the order of the file.
+        predictions: predicted masks in the order of the file, which breaks ties between equal scores.
+        truths: true masks in the order of the file.
         size: (H, W) of the image.
-        overlaps: by category; all that both sides have.
+        overlaps: overlaps by category, for all categories that both sides have.
     """
 
     predictions: list[ScoredMask]
@@ -206,10 +206,12 @@ class InstanceComparison:
     overlaps: Mapping[int, CategoryOverlaps]
 
     def best_ious(self, names: Mapping[int, str]) -> list[tuple[str, float]]:
-        """Category and IoU of every true mask but crowds with its best prediction; unnamed categories are left out.
+        """Category of every true mask, and its IoU with the best prediction.
+
+        Crowds and unnamed categories are left out.
 
         Returns:
-            One entry for each, in the order of the ground truth; 0 for those without any prediction.
+            One entry per true mask, in the order of the ground truth; the IoU is 0 without a prediction.
         """
         best: dict[int, float] = {}
         for table in self.overlaps.values():
@@ -221,7 +223,7 @@ class InstanceComparison:
         ]
 
     def counterparts(self, least: float) -> dict[int, int]:
-        """For predicted masks, the true mask of their category with the largest IoU, where that is above ``least``."""
+        """For each predicted mask, the true mask of its category with the largest IoU, if that exceeds ``least``."""
         chosen = {}
         for table in self.overlaps.values():
             columns = [g for g, number in enumerate(table.true) if not self.truths[number].crowd]
@@ -232,7 +234,7 @@ class InstanceComparison:
         return chosen
 
     def corrected(self, distance: int) -> list[ScoredMask]:
-        """The predicted masks, correct within ``distance`` pixels of their boundaries if they have a counterpart."""
+        """The predicted masks; those with a counterpart are corrected within ``distance`` pixels of the boundary."""
         chosen = self.counterparts(MATCHED)
         return [
             replace(segment, mask=_correct_near(segment.mask, self.truths[chosen[number]].mask, distance))
@@ -242,7 +244,7 @@ class InstanceComparison:
         ]
 
     def layer(self) -> LabelArray:
-        """The predicted masks as a map: the number of the counterpart, others after those; the best on top."""
+        """The predicted masks as a map, the best on top: numbered like their counterparts, the others after those."""
         chosen = self.counterparts(0.0)
         order = sorted(range(len(self.predictions)), key=lambda number: self.predictions[number].score)
         numbered = [
@@ -274,14 +276,14 @@ def positions_by_category(segments: Sequence[ScoredMask] | Sequence[TruthMask]) 
 def _correct_near(mask: Mask, truth: Mask, distance: int) -> Mask:
     if mask.box == EMPTY_BOX:
         return mask
-    # Nothing further from the mask than the distance changes.
+    # No pixel changes that is farther from the mask than the distance.
     window: Box = grow(mask.box, distance + 1, mask.size)
     right = oracle_mask(mask.window(window), truth.window(window), distance)
     return Mask.from_array(right, (window[0], window[1]), mask.size)
 
 
 def draw(masks: Sequence[tuple[Mask, int]], size: Size) -> LabelArray:
-    """Masks with their numbers on a map of 0, int32 (H, W); later ones cover earlier ones."""
+    """Draw masks with their numbers on a map of zeros, int32 (H, W); later masks cover earlier ones."""
     layer = np.zeros(size, dtype=np.int32)
     for mask, number in masks:
         x0, y0, x1, y1 = mask.box

@@ -1,6 +1,6 @@
 """Boundaries of all labels of a map at once: contours for the boundary F-score, bands for boundary IoU.
 
-The cost is that of the map, not of the map times its labels.
+The cost depends on the size of the map, not on the number of its labels.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Contours:
     """The boundary pixels (``boundary_map``) of the masks of every class.
 
     Attributes:
-        x: int64, (N,), columns, those of class 0 first.
+        x: int64, (N,), columns, sorted by class.
         y: int64, (N,), rows.
-        starts: int64, (K + 1,): the pixels of class k are those from ``starts[k]`` to ``starts[k + 1]``.
+        starts: int64, (K + 1,), class k has the pixels from ``starts[k]`` to ``starts[k + 1]`` (exclusive).
     """
 
     x: NDArray[np.int64]
@@ -32,19 +32,19 @@ class Contours:
 
     @classmethod
     def of(cls, codes: NDArray[np.integer], classes: int) -> Contours:
-        """The contours of an (H, W) map of ``codes`` in 0 .. K - 1; K, the number of ``classes``, is background."""
-        # Repeating the last row and column compares nothing with what lies outside the image.
+        """The contours of an (H, W) map of ``codes``: 0 .. K - 1 for the K ``classes``, K for background."""
+        # Repeating the last row and column avoids comparisons with pixels outside the image.
         padded = np.pad(codes, ((0, 1), (0, 1)), mode="edge")
         here, right, below, across = codes, padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
         where = np.flatnonzero((here != right) | (here != below) | (here != across))
         near = [values.ravel()[where] for values in (here, right, below, across)]
-        # A pixel is on the contour of its own class and of every other class among the three neighbours, once.
+        # A pixel lies on the contours of its own class and of each other class among its three neighbours.
         members = [_differs(near[n], near[:n]) for n in range(4)]
         found = np.concatenate([values[member] for values, member in zip(near, members, strict=True)])
         places = np.concatenate([where[member] for member in members])
         order = np.argsort(found, kind="stable")
         starts = np.searchsorted(found[order], np.arange(classes + 1))
-        y, x = np.divmod(places[order[: starts[-1]]], codes.shape[1])  # background comes last and is left out
+        y, x = np.divmod(places[order[: starts[-1]]], codes.shape[1])  # background comes last and is dropped
         return cls(x, y, starts)
 
     def of_class(self, number: int) -> Points:
@@ -64,20 +64,20 @@ def _differs(values: NDArray[np.integer], earlier: list[NDArray[np.integer]]) ->
 def label_boundary_f(
     codes: NDArray[np.integer], truth: NDArray[np.integer], classes: int, tolerance: float
 ) -> list[float]:
-    """Boundary F-score of every class of two (H, W) maps of codes, as ``boundary_f`` gives it for the class's masks.
+    """Boundary F-score of every class of two label maps; equal to ``boundary_f`` of the masks of each class.
 
     Args:
-        codes: (H, W), 0 .. K - 1 for the classes, K for background.
-        truth: the same for the true map.
-        classes: K.
-        tolerance: in pixels.
+        codes: predicted map, (H, W): 0 .. K - 1 for the classes, K for background.
+        truth: true map, likewise.
+        classes: K, the number of classes.
+        tolerance: tolerance in pixels.
     """
     found, expected = Contours.of(codes, classes), Contours.of(truth, classes)
     return [_class_f(found.of_class(number), expected.of_class(number), tolerance) for number in range(classes)]
 
 
 def _class_f(found: Points, expected: Points, tolerance: float) -> float:
-    """F-score of two contours; as ``contour_f``, but looked up at the pixels of the contours only."""
+    """F-score of two contours, like ``contour_f``, but evaluated only at contour pixels."""
     if not found[0].size or not expected[0].size:
         return float(found[0].size == expected[0].size)
     x0, y0 = (min(int(found[axis].min()), int(expected[axis].min())) for axis in (0, 1))
@@ -93,27 +93,27 @@ def _class_f(found: Points, expected: Points, tolerance: float) -> float:
 
 
 def label_band(labels: NDArray[np.integer], width: int) -> BoolArray:
-    """Pixels within ``width`` pixels of another label, or of the outside: ``boundary_band`` of every label's mask.
+    """Pixels within ``width`` pixels of another label or the outside: the ``boundary_band`` of every label.
 
     Args:
-        labels: (H, W).
-        width: 1 or more, of the chessboard distance.
+        labels: label map, (H, W).
+        width: chessboard distance in pixels, 1 or more.
 
     Returns:
         bool, (H, W).
     """
     right, below = label_steps(labels)
-    # Anchored so that each step reaches the two columns (rows) it lies between, and one row (column) beside it.
+    # The anchor lets each step reach the two columns (rows) that it separates, and one row (column) on either side.
     touched = dilate(right, np.ones((3, 2), dtype=np.uint8), (1, 1)) | dilate(
         below, np.ones((2, 3), dtype=np.uint8), (1, 1)
     )
     touched[[0, -1]] = touched[:, [0, -1]] = True
-    # The nearest pixel that touches another label has the label of the pixel itself, so all labels share one pass.
+    # The nearest pixel that touches another label has the same label as the pixel, so one pass serves all labels.
     return dilate(touched, np.ones((2 * width - 1, 2 * width - 1), dtype=np.uint8))
 
 
 def label_steps(labels: NDArray[np.integer]) -> tuple[BoolArray, BoolArray]:
-    """Where the label differs from that of the right, and of the lower, neighbour: bool, (H, W) each."""
+    """Where the label differs from the right neighbour, and from the lower neighbour: bool, (H, W) each."""
     right, below = np.zeros(labels.shape, dtype=bool), np.zeros(labels.shape, dtype=bool)
     np.not_equal(labels[:, 1:], labels[:, :-1], out=right[:, :-1])
     np.not_equal(labels[1:], labels[:-1], out=below[:-1])

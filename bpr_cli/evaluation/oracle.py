@@ -1,8 +1,8 @@
-"""The head-room of boundary refinement: predictions that are right near their own boundary (BPR, Table 1).
+"""The oracle upper bound of boundary refinement: predictions corrected near their own boundary (BPR, Table 1).
 
-Distance is counted from the predicted boundary, the only one that a refinement can know: a pixel beside one of
-another label (right, left, above or below) is at distance 1, and any other pixel 1 further than its Euclidean distance
-(between pixel centres) to the nearest of those. The frame of the image is not a boundary.
+Distances are measured from the predicted boundary, because a refinement knows no other. A pixel with a 4-neighbour of
+another label has distance 1. Any other pixel has 1 plus its Euclidean distance (between pixel centres) to the nearest
+such pixel. The border of the image is not a boundary.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from bpr_cli.typing import BoolArray
 def oracle_labels(
     prediction: NDArray[np.integer], truth: NDArray[np.integer], void: frozenset[int], distance: float
 ) -> NDArray[np.integer]:
-    """The predicted labels, with the true ones within ``distance`` pixels of the predicted boundary.
+    """The predicted labels, replaced by the true labels within ``distance`` pixels of the predicted boundary.
 
     Args:
-        prediction: (H, W) labels.
-        truth: (H, W) labels.
-        void: labels of the truth that say nothing; there the prediction is kept.
-        distance: in pixels, 1 or more; below 1 nothing changes.
+        prediction: predicted labels, (H, W).
+        truth: true labels, (H, W).
+        void: void labels of the ground truth; there the prediction is kept.
+        distance: distance in pixels; below 1 nothing changes.
 
     Returns:
         (H, W), a new array of the prediction's dtype.
@@ -40,12 +40,12 @@ def oracle_labels(
 
 
 def oracle_mask(prediction: BoolArray, truth: BoolArray, distance: float) -> BoolArray:
-    """The predicted mask, with the true one within ``distance`` pixels of its boundary: bool, (H, W) all three."""
+    """The predicted mask, replaced by the true mask within ``distance`` pixels of its boundary; all bool, (H, W)."""
     return oracle_labels(prediction.view(np.uint8), truth.view(np.uint8), frozenset(), distance).view(np.bool_)
 
 
 def near_boundary(labels: NDArray[np.integer], distance: float) -> BoolArray:
-    """Pixels within ``distance`` pixels of the boundaries between the labels of an (H, W) map: bool, (H, W)."""
+    """Pixels within ``distance`` pixels of a boundary between labels: (H, W) to bool, (H, W)."""
     if distance < 1:
         return np.zeros(labels.shape, dtype=bool)
     right, below = label_steps(labels)

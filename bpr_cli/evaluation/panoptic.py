@@ -1,15 +1,15 @@
 """Metrics of panoptic segmentation: PQ, SQ and RQ (Kirillov et al., CVPR 2019), boundary PQ (Cheng et al., CVPR 2021).
 
-All rules are those of panopticapi, which the Cityscapes scripts share, and of boundary-iou-api:
-- A predicted and a true segment of one category match if their IoU is above 0.5; predicted pixels on void pixels of the
-  ground truth do not count in the union. For boundary PQ, the smaller of IoU and boundary IoU takes its place.
-- Crowd segments of the ground truth are never matched or missed; the crowd flag of predictions is ignored.
+The rules are those of panopticapi, which the Cityscapes scripts share, and of boundary-iou-api:
+- A predicted and a true segment of one category match if their IoU exceeds 0.5. The union excludes predicted pixels on
+  void of the ground truth. Boundary PQ uses the smaller of IoU and boundary IoU instead.
+- Crowd segments of the ground truth are neither matched nor missed. The crowd flag of predictions is ignored.
 - An unmatched predicted segment is ignored if more than half of it lies on void or on the crowd segment of its
-  category. Of several crowd segments of a category only the last one listed counts, as in panopticapi.
-- The area of a true segment is that of the JSON file if it has one; that of a predicted segment is counted.
-- Per category the sums of all images are pooled; All, Things and Stuff are means over their categories that occur.
+  category. If a category has several crowd segments, only the last one listed counts, as in panopticapi.
+- The area of a true segment comes from the JSON file if listed there. Areas of predicted segments are counted.
+- The sums of all images are pooled per category. All, Things and Stuff are means over their categories that occur.
 
-Unlike these tools, ids and segments of the ground truth that disagree are refused, as those of the prediction are.
+Unlike these tools, the evaluator also refuses ground truth whose ids and segments disagree, not only predictions.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ _ID_BITS = 24  # ids are three bytes
 
 @dataclass(frozen=True, eq=False)
 class PanopticSums:
-    """Sums over images; those of two sets of images are added by ``+``.
+    """Sums over images; ``+`` adds the sums of two sets of images.
 
     Attributes:
         images: number of images.
         mask: sums of PQ.
         boundary: sums of boundary PQ.
-        flawed: images in which the flaw of boundary-iou-api was repeated, see ``panoptic_bands``.
+        flawed: number of images with the flaw of boundary-iou-api; see ``panoptic_bands``.
     """
 
     images: int
@@ -75,7 +75,7 @@ class PanopticSums:
 
 
 def mark_of(categories: Sequence[CategoryRecord]) -> int:
-    """The segment id that the flaw of boundary-iou-api is about."""
+    """The segment id that triggers the flaw of boundary-iou-api; see ``panoptic_bands``."""
     return max(category.id for category in categories) + 1
 
 
@@ -88,14 +88,14 @@ def measure_panoptic(
         prediction: predicted segments.
         truth: ground-truth segments.
         categories: K categories with distinct ids, in the order of the sums.
-        settings: ``dilation_ratio`` counts.
+        settings: only ``dilation_ratio`` is used.
 
     Returns:
-        The sums, and the IoU of every true segment with its best prediction of the same category (0 without any):
+        The sums, and the IoU of every true segment with the best prediction of its category (0 without a prediction):
         float64, in the order of the segments.
 
     Raises:
-        BprError: the maps differ in size; a segment id is void or repeated, its category unknown, or ids and segments
+        BprError: the maps differ in size, a segment id is void or repeated, a category is unknown, or ids and segments
             disagree.
     """
     _check_pair(prediction, truth, categories)
@@ -118,7 +118,7 @@ def measure_panoptic(
 
 
 def _check_pair(prediction: PanopticMap, truth: PanopticMap, categories: Sequence[CategoryRecord]) -> None:
-    """Check all but that ids and segments agree, which is found on the way."""
+    """Check sizes and segments; whether ids and segments agree is checked later, when pixels are counted."""
     known = {category.id for category in categories}
     for panoptic, name in ((prediction, "the prediction"), (truth, "the ground truth")):
         check_map(panoptic.ids, name)
@@ -148,7 +148,7 @@ def _check_distinct(ids: list[int], what: str) -> None:
 
 
 def panoptic_scores(sums: PanopticSums, chosen: BoolArray) -> dict[str, float]:
-    """Means over the chosen categories (bool, (K,)) that occur, from 0 to 1; NaN if none does."""
+    """Means over the chosen categories (bool, (K,)) that occur, from 0 to 1; NaN if none occurs."""
     scores: dict[str, float] = {}
     for prefix, part in (("", sums.mask), ("boundary ", sums.boundary)):
         occurs = chosen & (part.matched + part.wrong + part.missed > 0)
@@ -158,7 +158,7 @@ def panoptic_scores(sums: PanopticSums, chosen: BoolArray) -> dict[str, float]:
 
 
 def _qualities(sums: MatchSums) -> DoubleArray:
-    """PQ, SQ and RQ of every category: float64, (K, 3); zeros for one that does not occur."""
+    """PQ, SQ and RQ of every category: float64, (K, 3); zeros for categories that do not occur."""
     weight = sums.matched + 0.5 * sums.wrong + 0.5 * sums.missed
     parts = np.stack([sums.iou, sums.iou, sums.matched.astype(float)], axis=1)
     wholes = np.stack([weight, sums.matched.astype(float), weight], axis=1)
@@ -176,7 +176,7 @@ class PanopticComparison:
 
     @cached_property
     def counterparts(self) -> dict[int, int]:
-        """For true segments, the predicted one of the same category that shares most pixels with it, by their ids."""
+        """For each true segment, the predicted segment of its category with the most shared pixels, by id."""
         found_category = {segment.id: segment.category for segment in self.prediction.segments}
         true_category = {segment.id: segment.category for segment in self.truth.segments}
         most: dict[int, tuple[int, int]] = {}
@@ -187,7 +187,7 @@ class PanopticComparison:
         return {true: found for true, (_, found) in most.items()}
 
     def _shared_pixels(self) -> dict[tuple[int, int], int]:
-        """Pixels that a predicted and a true segment share, by their ids."""
+        """Pixels shared by a predicted and a true segment, by their ids."""
         runs = Runs.of(self.prediction.ids, self.truth.ids)
         found, true = (values.astype(np.int64) for values in runs.values)
         codes, place = np.unique(found << _ID_BITS | true, return_inverse=True)
@@ -208,7 +208,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
 
     @classmethod
     def of(cls, sets: Sets, pairs: Sequence[Pair], settings: EvaluateSettings) -> PanopticEvaluator:  # noqa: ARG003
-        """Check that every category is known, and known as thing or stuff."""
+        """Check that every category is listed as thing or stuff."""
         if not sets.truth.categories and not sets.predictions.categories:
             raise BprError(
                 f"{sets.truth.shared_files()[0]} has no categories, expected a list of id, name and isthing, which "
@@ -232,16 +232,16 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         return PanopticComparison(_read_segments(scored, item, pair), truth)
 
     def measure(self, pair: Pair, comparison: PanopticComparison) -> Measured[PanopticSums]:  # noqa: ARG002
-        """The sums of one image, and every true segment but crowds."""
+        """The sums of one image, and all true segments except crowds."""
         truth = comparison.truth
         sums, best = measure_panoptic(comparison.prediction, truth, self._categories, self._settings)
         scores = zip(truth.segments, best.tolist(), strict=True)
         return Measured(sums, [(self._names[each.category], iou) for each, iou in scores if not each.crowd])
 
     def oracle(self, comparison: PanopticComparison, distance: int) -> PanopticComparison:
-        """The map, correct near its boundaries wherever a true segment has a predicted counterpart.
+        """The predicted map, corrected near its boundaries inside true segments with a predicted counterpart.
 
-        True segments that nothing overlaps cannot be found by a refinement; there the prediction stays.
+        A refinement cannot find true segments without a counterpart; there the prediction stays.
         """
         content, truth = comparison.prediction, comparison.truth
         near = near_boundary(content.ids, distance)
@@ -254,7 +254,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         return PanopticComparison(replace(content, ids=ids, segments=segments), truth)
 
     def tables(self, total: PanopticSums) -> Tables:
-        """PQ, SQ and RQ of all classes, things, stuff and each class, for masks and boundaries."""
+        """PQ, SQ and RQ over all classes, over things and stuff, and of each class, for masks and boundaries."""
         things = np.array([bool(category.thing) for category in self._categories])
         every = np.arange(len(things))
         return Tables(
@@ -281,7 +281,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         )
 
     def layer(self, comparison: PanopticComparison) -> LabelArray:
-        """Segments with the number of their true counterpart, so that both look alike; others come after them."""
+        """The segments, numbered like their true counterparts so that both get one color; others come after them."""
         content, truth = comparison.prediction, comparison.truth
         numbers = {segment.id: number for number, segment in enumerate(truth.segments, 1)}
         chosen: dict[int, int] = {}
@@ -292,7 +292,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         return _renumber(content.ids, chosen)
 
     def truth_layer(self, truth: PanopticMap) -> LabelArray:
-        """Segments from 1 on, in the order of the file."""
+        """The segments, numbered from 1 in the order of the file."""
         return _renumber(truth.ids, {segment.id: number for number, segment in enumerate(truth.segments, 1)})
 
 

@@ -1,8 +1,9 @@
-"""Panoptic matching: which segments of two maps share pixels, how many, and which of them match.
+"""Panoptic matching: the overlaps of the segments of two maps, and the matches.
 
-Segments are numbered 1 .. S (P of the prediction, G of the ground truth) in the order they are listed; number 0 is
-void. Q is the number of pairs that share pixels, N the number of runs of pixels in which no map changes, K the number
-of categories.
+Segments are numbered 1 .. S in the order of their list; 0 is void.
+
+Shape letters: P predicted segments, G true segments, Q pairs that share pixels, N runs of pixels in which no map
+changes, K categories.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bpr_cli.masks.runs import weigh, weigh_listed, weigh_occurring
 from bpr_cli.typing import BoolArray, DoubleArray, IntArray
 
 ID_LIMIT = 256**3
-"""Ids are below it: three bytes of a panoptic PNG."""
+"""Upper bound (exclusive) of ids, which are three bytes in a panoptic PNG."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class SegmentInfo:
     """The entry of one segment in the JSON file.
 
     Attributes:
-        id: its value in the map.
-        category: id of its category.
-        crowd: whether it is a group of objects; has no meaning for predictions.
-        area: pixels, or None to count them; has no meaning for predictions.
+        id: value of the segment in the map.
+        category: id of the category.
+        crowd: whether the segment is a group of objects; ignored in predictions.
+        area: area in pixels, or None to count it; ignored in predictions.
     """
 
     id: int
@@ -45,7 +46,7 @@ class PanopticMap:
 
     Attributes:
         ids: (H, W), ids of segments, 0 for void.
-        segments: one for every id in the map.
+        segments: one entry for each id in the map.
     """
 
     ids: NDArray[np.integer]
@@ -54,14 +55,14 @@ class PanopticMap:
 
 @dataclass(frozen=True, eq=False)
 class NumberedSegments:
-    """The segments of one map of an image by their number.
+    """The segments of one map of an image, by number.
 
     Attributes:
-        number: int64, (N,), the segment of every run.
+        number: int64, (N,), segment of each run.
         category: int64, (S + 1,), position of the category among K; K for void.
-        crowd: bool, (S + 1,).
-        listed_area: int64, (S + 1,), -1 where it is not listed.
-        categories: K.
+        crowd: bool, (S + 1,), whether the segment is a crowd.
+        listed_area: int64, (S + 1,), area from the JSON file; -1 if not listed.
+        categories: K, the number of categories.
     """
 
     number: IntArray
@@ -74,16 +75,16 @@ class NumberedSegments:
     def of(
         cls, values: NDArray[np.generic], panoptic: PanopticMap, places: dict[int, int], name: str
     ) -> NumberedSegments:
-        """The segments of a map.
+        """Number the segments of a map.
 
         Args:
-            values: (N,), the ids of the runs.
+            values: (N,), ids of the runs.
             panoptic: the map.
-            places: position of every category by its id.
-            name: how messages call the map.
+            places: position of each category by its id.
+            name: name of the map in messages.
 
         Raises:
-            BprError: an id has no segment, or a segment no pixels, or an id is too large.
+            BprError: an id is not listed or too large, or a listed segment has no pixels.
         """
         segments = panoptic.segments
         number = _numbers(values, [segment.id for segment in segments], name)
@@ -93,17 +94,17 @@ class NumberedSegments:
         return cls(number, np.array(category, dtype=np.int64), crowd, np.array(area, dtype=np.int64), len(places))
 
     def area(self, pixels: NDArray[np.integer]) -> IntArray:
-        """Pixels of every segment: int64, (S + 1,), from those of every run."""
+        """Sum the pixels of all runs by segment: int64, (S + 1,)."""
         return weigh(self.number, pixels, len(self.category))
 
 
 def _numbers(values: NDArray[np.generic], ids: Sequence[int], name: str) -> IntArray:
-    """Number of the segment of every run: int64, (N,)."""
+    """Segment number of each run: int64, (N,)."""
     lowest, highest = int(values.min()), int(values.max())
     if lowest < VOID or highest >= ID_LIMIT:
         raise BprError(f"{name} has ids from {lowest} to {highest}, expected {VOID} to {ID_LIMIT - 1}")
     known = np.array([VOID, *ids], dtype=np.int64)
-    # Only the few pages of the table that are touched are ever made.
+    # The operating system allocates only the pages of the table that are used.
     table = np.zeros(max(highest, int(known.max())) + 1, dtype=np.int32)
     table[known] = np.arange(len(known))
     numbers: IntArray = table[values].astype(np.int64)
@@ -121,7 +122,7 @@ def _numbers(values: NDArray[np.generic], ids: Sequence[int], name: str) -> IntA
 
 @dataclass(frozen=True, eq=False)
 class OverlappingPairs:
-    """The pairs of segments, void among them, that share pixels.
+    """The pairs of segments, including void, that share pixels.
 
     Attributes:
         truth: int64, (Q,), numbers of true segments.
@@ -134,12 +135,12 @@ class OverlappingPairs:
     shape: tuple[int, int]
 
     def pixels(self, found: IntArray, expected: IntArray, lengths: IntArray) -> IntArray:
-        """Pixels of every pair: int64, (Q,).
+        """Shared pixels of each pair: int64, (Q,).
 
         Args:
-            found: int64, (N,), the predicted segment of every run.
-            expected: int64, (N,), the true segment of every run.
-            lengths: int64, (N,), pixels of every run.
+            found: int64, (N,), predicted segment of each run.
+            expected: int64, (N,), true segment of each run.
+            lengths: int64, (N,), number of pixels of each run.
         """
         listed = self.truth * self.shape[1] + self.prediction
         return weigh_listed(expected * self.shape[1] + found, lengths, listed, self.shape[0] * self.shape[1])
@@ -147,15 +148,15 @@ class OverlappingPairs:
 
 @dataclass(frozen=True, eq=False)
 class PairOverlaps:
-    """Pixels of all pairs and segments; only those of the bands where boundaries are compared.
+    """Pixel counts of all pairs and segments; for boundary PQ, only pixels in bands are counted.
 
     Attributes:
-        pairs: which pairs there are.
-        pixels: int64, (Q,), pixels that a pair shares.
-        found_area: int64, (P + 1,), pixels of predicted segments.
-        expected_area: int64, (G + 1,), pixels of true segments.
+        pairs: the pairs of segments.
+        pixels: int64, (Q,), shared pixels of each pair.
+        found_area: int64, (P + 1,), areas of predicted segments in pixels.
+        expected_area: int64, (G + 1,), areas of true segments in pixels.
         on_void: int64, (P + 1,), pixels of predicted segments on void of the ground truth.
-        without_union: IoU of a pair without union; there is none when areas are those of the pixels.
+        without_union: IoU of a pair whose union is empty, which can happen only if areas are not pixel counts.
     """
 
     pairs: OverlappingPairs
@@ -167,7 +168,7 @@ class PairOverlaps:
 
     @property
     def iou(self) -> DoubleArray:
-        """IoU of every pair: float64, (Q,). Predicted pixels on void are not part of the union."""
+        """IoU of each pair: float64, (Q,). The union excludes predicted pixels on void."""
         truth, prediction = self.pairs.truth, self.pairs.prediction
         union = self.found_area[prediction] + self.expected_area[truth] - self.pixels - self.on_void[prediction]
         iou = np.where(union == 0, self.without_union, 0.0)
@@ -176,7 +177,7 @@ class PairOverlaps:
 
 
 def mask_overlaps(found: NumberedSegments, expected: NumberedSegments, lengths: IntArray) -> PairOverlaps:
-    """The overlaps of the segments' masks; listed areas of true segments go before counted ones."""
+    """Overlaps of the masks of all segments; listed areas of true segments replace counted ones."""
     rows, columns = len(expected.category), len(found.category)
     codes, pixels = weigh_occurring(expected.number * columns + found.number, lengths, rows * columns)
     truth, prediction = np.divmod(codes, columns)
@@ -187,13 +188,13 @@ def mask_overlaps(found: NumberedSegments, expected: NumberedSegments, lengths: 
 
 @dataclass(frozen=True, eq=False)
 class MatchSums:
-    """Sums per category over images; those of two sets of images are added by ``+``.
+    """Sums per category over images; ``+`` adds the sums of two sets of images.
 
     Attributes:
         iou: float64, (K,), sum of the IoU of matched segments.
         matched: int64, (K,), true positives.
-        wrong: int64, (K,), false positives: predicted segments without a match, but for ignored ones.
-        missed: int64, (K,), false negatives: true segments without a match, but for crowds.
+        wrong: int64, (K,), false positives: unmatched predicted segments, except ignored ones.
+        missed: int64, (K,), false negatives: unmatched true segments, except crowds.
     """
 
     iou: DoubleArray
@@ -208,7 +209,7 @@ class MatchSums:
 
 
 def alike(pairs: OverlappingPairs, found: NumberedSegments, expected: NumberedSegments) -> BoolArray:
-    """The pairs of a predicted and a true segment of one category, void left out: bool, (Q,)."""
+    """Whether both segments of each pair have the same category, which void has not: bool, (Q,)."""
     same: BoolArray = expected.category[pairs.truth] == found.category[pairs.prediction]
     return same & (pairs.truth > 0) & (pairs.prediction > 0)
 
@@ -216,7 +217,7 @@ def alike(pairs: OverlappingPairs, found: NumberedSegments, expected: NumberedSe
 def best_iou(
     iou: DoubleArray, pairs: OverlappingPairs, found: NumberedSegments, expected: NumberedSegments
 ) -> DoubleArray:
-    """Largest IoU of every true segment with a predicted one of its category, 0 without any: float64, (G + 1,)."""
+    """Largest IoU of each true segment with a prediction of its category, 0 without one: float64, (G + 1,)."""
     best = np.zeros(len(expected.category))
     chosen = alike(pairs, found, expected)
     np.maximum.at(best, pairs.truth[chosen], iou[chosen])
@@ -226,11 +227,11 @@ def best_iou(
 def match_segments(
     iou: DoubleArray, masks: PairOverlaps, found: NumberedSegments, expected: NumberedSegments
 ) -> MatchSums:
-    """Match the segments of one image and count what is left over.
+    """Match the segments of one image, and count false positives and false negatives.
 
     Args:
-        iou: float64, (Q,), what decides on a match: above 0.5.
-        masks: overlaps of the masks, also when boundaries decide; they tell which predictions are ignored.
+        iou: float64, (Q,), the IoU that must exceed 0.5 for a match.
+        masks: overlaps of the masks, also for boundary PQ; they decide which predictions are ignored.
         found: the predicted segments.
         expected: the true segments.
     """
@@ -249,10 +250,10 @@ def match_segments(
 
 
 def _ignored(masks: PairOverlaps, found: NumberedSegments, expected: NumberedSegments) -> BoolArray:
-    """Predicted segments of which more than half is void or crowd of their category: bool, (P + 1,)."""
+    """Predicted segments of which more than half lies on void or a crowd of their category: bool, (P + 1,)."""
     truth, prediction = masks.pairs.truth, masks.pairs.prediction
     crowd_of = np.full(expected.categories + 1, -1)
     crowds = np.flatnonzero(expected.crowd)
-    crowd_of[expected.category[crowds]] = crowds  # of several, the last stays
+    crowd_of[expected.category[crowds]] = crowds  # of several crowds, the last one counts
     excused = (truth == 0) | (crowd_of[found.category[prediction]] == truth)
     return weigh(prediction, masks.pixels * excused, len(masks.found_area)) > 0.5 * masks.found_area

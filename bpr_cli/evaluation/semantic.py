@@ -1,15 +1,15 @@
 """Metrics of semantic segmentation: IoU per class and mIoU, boundary F per class and AF, boundary IoU per class.
 
 Conventions
-- IoU is that of the Cityscapes benchmark (``evalPixelLevelSemanticLabeling``): one confusion matrix is pooled over all
-  images. Pixels whose true label is void are left out. A pixel of a class that is predicted as void counts against its
-  true class alone. A class that neither ground truth nor prediction holds has no IoU (NaN) and stays out of the mean.
-- Boundary F is that of GSCNN and SegFix: pixels whose true label is void are background in both maps, every image and
-  class has one F-score (``boundary_f``), a class absent from both maps scores 1, the scores are averaged over images,
+- IoU follows the Cityscapes benchmark (``evalPixelLevelSemanticLabeling``): one confusion matrix is pooled over all
+  images. Pixels whose true label is void are left out. A pixel predicted as void counts only against its true class. A
+  class that occurs neither in ground truth nor in predictions has no IoU (NaN) and is left out of the mean.
+- Boundary F follows GSCNN and SegFix: pixels whose true label is void are background in both maps. Every image and
+  class has one F-score (``boundary_f``); a class absent from both maps scores 1. The scores are averaged over images,
   and AF is the mean over classes.
-- Boundary IoU has no reference for label maps: here the bands (Cheng et al., CVPR 2021) of the masks of each class,
-  background as for boundary F, are pooled over all images as for IoU. It is not combined with IoU by the minimum, which
-  Cheng et al. do for matching only.
+- Boundary IoU has no reference for label maps. Here, the bands (Cheng et al., CVPR 2021) of the masks of each class are
+  pooled over all images as for IoU, with background as for boundary F. It is not combined with IoU by the minimum,
+  which Cheng et al. use for matching only.
 
 Shape letters: K classes, N runs of constant labels.
 """
@@ -46,14 +46,14 @@ _LABEL_LIMIT = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class SemanticSums:
-    """Sums over images; those of two sets of images are added by ``+``.
+    """Sums over images; ``+`` adds the sums of two sets of images.
 
     Attributes:
         images: number of images.
         confusion: int64, (K, K + 1), pixels by true class and predicted class; the last column is void.
-        boundary_f: float64, (K,), sum of the scores of the images.
+        boundary_f: float64, (K,), sum of the boundary F of all images.
         band_shared: int64, (K,), pixels in the bands of both the true and the predicted mask.
-        band_union: int64, (K,), pixels in one of the two.
+        band_union: int64, (K,), pixels in at least one of these bands.
     """
 
     images: int
@@ -72,7 +72,7 @@ class SemanticSums:
         )
 
     def of_classes(self, classes: IntArray) -> SemanticSums:
-        """The sums of some of the classes; predictions of the others become void."""
+        """The sums restricted to some classes; predictions of other classes become void."""
         rows = self.confusion[classes]
         kept = rows[:, classes]
         rest = rows.sum(axis=1) - kept.sum(axis=1)
@@ -86,14 +86,14 @@ class SemanticSums:
 
     @property
     def iou(self) -> DoubleArray:
-        """IoU of every class over all pixels, NaN for one that occurs nowhere: float64, (K,)."""
+        """IoU of every class over all pixels, NaN for classes that do not occur: float64, (K,)."""
         shared = np.diagonal(self.confusion)
-        # Void pixels of the ground truth have no row, so that they add nothing to the false positives of a class.
+        # Void pixels of the ground truth have no row, so they add no false positives.
         return _ratio(shared, self.confusion.sum(axis=1) + self.confusion[:, :-1].sum(axis=0) - shared)
 
     @property
     def scores(self) -> dict[str, DoubleArray]:
-        """The scores of every class, from 0 to 1, NaN where there is nothing to measure: float64, (K,) each."""
+        """The scores of every class, from 0 to 1, NaN where undefined: float64, (K,) each."""
         return {
             "IoU": self.iou,
             "boundary F": _ratio(self.boundary_f, np.full(len(self.boundary_f), self.images)),
@@ -107,13 +107,13 @@ def semantic_sums(
     """Compare the label maps of one image.
 
     Args:
-        prediction: (H, W) labels; void ones are wrong.
-        truth: (H, W) labels; void ones are left out.
+        prediction: predicted labels, (H, W); void counts as wrong.
+        truth: true labels, (H, W); void is left out.
         labels: K classes, in the order of the scores.
-        settings: ``tolerance`` and ``dilation_ratio`` count.
+        settings: only ``tolerance`` and ``dilation_ratio`` are used.
 
     Raises:
-        BprError: the arrays are not label maps, differ in size, or hold labels that ``labels`` does not name.
+        BprError: the arrays are not label maps, differ in size, or contain labels that ``labels`` does not list.
     """
     found, expected, lengths = _codes_of_runs(prediction, truth, labels)
     count = len(labels.names)
@@ -128,7 +128,7 @@ def semantic_sums(
 def _codes_of_runs(
     prediction: IntegerArray, truth: IntegerArray, labels: LabelSet
 ) -> tuple[IntegerArray, IntegerArray, IntArray]:
-    """Predicted and true codes (K is void) of the runs in which neither changes, and their lengths: (N,) each."""
+    """Predicted codes, true codes (K is void) and lengths of the runs in which neither map changes: (N,) each."""
     check_map(prediction, "the prediction")
     check_map(truth, "the ground truth")
     check_sizes(prediction, truth)
@@ -158,7 +158,7 @@ def _codes_of(values: NDArray[np.generic], labels: LabelSet, name: str) -> Integ
 
 
 def _code_table(labels: LabelSet) -> IntegerArray:
-    """Code of every label: the position of its class, K for void and K + 1 for unknown ones; the smallest dtype."""
+    """Code of every label, in the smallest dtype: position of its class, K for void, K + 1 for unknown labels."""
     count = len(labels.names)
     table = np.full(_LABEL_LIMIT, count + 1, dtype=np.min_scalar_type(count + 1))
     table[list(labels.ignore)] = count
@@ -177,19 +177,19 @@ def _look_up(labels: IntegerArray, table: IntegerArray) -> IntegerArray:
     """Entries of the table."""
     if labels.max() >= 256:
         return np.asarray(table[labels])
-    # Several times faster than indexing.
+    # cv2.LUT is several times faster than indexing.
     return np.asarray(cv2.LUT(labels.astype(np.uint8, copy=False), table[:256])).astype(table.dtype, copy=False)
 
 
 def _tally(found: NDArray[np.generic], expected: NDArray[np.generic], lengths: IntArray, count: int) -> IntArray:
-    """Pixels by true and predicted code, without the last true one (K): int64, (K, K + 1)."""
+    """Pixels by true and predicted code, without true void (K): int64, (K, K + 1)."""
     rows, columns = expected.astype(np.int64), found.astype(np.int64)
     table = weigh(rows * (count + 1) + columns, lengths, (count + 1) ** 2)
     return table.reshape(count + 1, count + 1)[:count]
 
 
 def _band_sums(found: IntegerArray, expected: IntegerArray, width: int, count: int) -> tuple[IntArray, IntArray]:
-    """Shared pixels and union of the true and the predicted band of every class: int64, (K,) each."""
+    """Intersection and union of the true and the predicted band of every class in pixels: int64, (K,) each."""
     nothing = np.array(count, dtype=found.dtype)
     pixels = Runs.of(*(np.where(label_band(codes, width), codes, nothing) for codes in (found, expected)))
     both = _tally(pixels.values[0], pixels.values[1], pixels.lengths, count + 1)
@@ -198,7 +198,7 @@ def _band_sums(found: IntegerArray, expected: IntegerArray, width: int, count: i
 
 
 def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> DoubleArray:
-    """Quotients, NaN where the whole is nothing: float64, (K,)."""
+    """Quotients, NaN where ``whole`` is 0: float64, (K,)."""
     quotients: DoubleArray = np.full(len(whole), np.nan)
     np.divide(part, whole, out=quotients, where=whole != 0)
     return quotients
@@ -243,19 +243,19 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
         return LabelPair(_read_labels(scored, item, pair), truth)
 
     def measure(self, pair: Pair, comparison: LabelPair) -> Measured[SemanticSums]:  # noqa: ARG002
-        """The sums of one image, and every class that its ground truth holds; void pixels are left out."""
+        """The sums of one image, and all classes in its ground truth; void pixels are left out."""
         sums = semantic_sums(comparison.prediction, comparison.truth, self._labels, self._settings)
         names, shares = list(self._labels.names.values()), sums.iou
         held = np.flatnonzero(sums.confusion.sum(axis=1)).tolist()
         return Measured(sums, [(names[number], float(shares[number])) for number in held])
 
     def oracle(self, comparison: LabelPair, distance: int) -> LabelPair:
-        """The labels, correct near their boundaries."""
+        """The predicted labels, corrected near their boundaries."""
         right = oracle_labels(comparison.prediction, comparison.truth, self._labels.ignore, distance)
         return LabelPair(right.astype(np.int32), comparison.truth)
 
     def tables(self, total: SemanticSums) -> Tables:
-        """The scores; without a label set of the classes that the ground truth holds."""
+        """The scores; without a label set, only classes in the ground truth are reported."""
         names = list(self._labels.names.values())
         if self._labels.open:
             held = np.flatnonzero(total.confusion.sum(axis=1))
@@ -269,11 +269,11 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
         )
 
     def layer(self, comparison: LabelPair) -> LabelArray:
-        """Classes from 1 on, 0 for void."""
+        """The predicted classes, numbered from 1; 0 for void."""
         return self.truth_layer(comparison.prediction)
 
     def truth_layer(self, truth: LabelArray) -> LabelArray:
-        """Classes from 1 on, 0 for void."""
+        """The true classes, numbered from 1; 0 for void."""
         return np.where(np.isin(truth, list(self._labels.ignore)), 0, truth + 1).astype(np.int32)
 
 

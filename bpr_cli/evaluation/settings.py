@@ -1,4 +1,4 @@
-"""The settings of an evaluation: one class for the command line, Python and the report. Free of NumPy."""
+"""Settings of an evaluation, shared by the command line, the Python API and the report. Does not import NumPy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from msgspec import Meta
 from bpr_cli.settings import Count, NonNegative, Settings, option
 
 DILATION_RATIO = 0.02
-"""Width of the bands of boundary IoU as a fraction of the image diagonal; the default of Cheng et al. (CVPR 2021)."""
+"""Band width of boundary IoU as a fraction of the image diagonal; the default of Cheng et al. (CVPR 2021)."""
 
 MAX_WORKERS = 4
-"""Most workers by default: more wait for the disk and fill the memory."""
+"""Largest default number of workers: more of them wait for the disk and fill the memory."""
 
 _INPUT, _METRICS, _SPEED = "Input", "Metrics", "Speed"
 
@@ -78,5 +78,5 @@ class EvaluateSettings(Settings):
 
     @property
     def worker_count(self) -> int:
-        """Number of workers to use."""
+        """Effective number of workers."""
         return self.workers or min(os.cpu_count() or 1, MAX_WORKERS)

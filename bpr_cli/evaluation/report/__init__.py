@@ -1,1 +1,1 @@
-"""The report of an evaluation: its data, and the files that show it."""
+"""The report of an evaluation: its data and its files."""

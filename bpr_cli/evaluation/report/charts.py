@@ -1,6 +1,6 @@
-"""What the charts of the report show, as SVG paths in percent; the templates draw axes and marks around them.
+"""Content of the report's charts as SVG paths in percent; the templates draw axes and marks.
 
-Both axes of every chart run from 0 to 100 percent; y is counted downwards from 100, as in SVG.
+Both axes of every chart run from 0 to 100 percent. In the paths, y points downwards from 100, as in SVG.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from bpr_cli.evaluation.report.model import SegmentPair
 
 STEP = 0.5
-"""Dots lie on a grid of this many percent, which keeps the file small if there are many."""
+"""Grid spacing of the dots in percent, which keeps the file small."""
 MARKED = 40
-"""This many of the largest changes are marks of their own, with a title."""
+"""Number of largest changes drawn as separate marks with a title."""
 UNCHANGED = 0.05
-"""A smaller change, in percentage points, would be shown as 0.0."""
+"""Smallest change in percentage points that is not shown as 0.0."""
 DOT_WIDTHS = ((1, 3.5), (3, 5.0), (10, 7.0))
-"""Diameter, in pixels, of a dot that stands for at least this many segments."""
+"""Diameter of a dot in pixels by the smallest number of segments it stands for."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How many scores gained, lost or stayed, and the median of their changes in percentage points."""
+    """Numbers of scores that gained, lost or stayed the same, and the median change in percentage points."""
 
     gained: int
     lost: int
@@ -39,7 +39,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Dots:
-    """Dots of one direction (``gain``, ``loss`` or ``same``) and diameter, drawn as one path."""
+    """All dots of one direction (``gain``, ``loss`` or ``same``) and diameter, drawn as one path."""
 
     direction: str
     width: float
@@ -48,12 +48,12 @@ class Dots:
 
 @dataclass(frozen=True)
 class Scatter:
-    """IoU of segments before (to the right) and after (upwards).
+    """Scatter plot of the IoU of segments: before on the x axis, after on the y axis.
 
     Attributes:
-        dots: all segments.
-        largest: the largest changes.
-        tally: of the changes.
+        dots: dots of all segments.
+        largest: segments with the largest changes.
+        tally: counts of the changes.
     """
 
     dots: tuple[Dots, ...]
@@ -62,14 +62,14 @@ class Scatter:
 
 
 def direction(change: float | None) -> str:
-    """``gain``, ``loss``, or ``same`` for a change that would be shown as 0.0, or for none."""
+    """``gain`` or ``loss``; ``same`` for None and for a change that is shown as 0.0."""
     if change is None or math.isnan(change) or abs(change) < UNCHANGED:
         return "same"
     return "gain" if change > 0 else "loss"
 
 
 def tally(changes: Sequence[float]) -> Tally:
-    """Count the directions of at least one change."""
+    """Count the directions of one or more changes."""
     counts = Counter(direction(change) for change in changes)
     ordered = sorted(changes)
     middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
@@ -77,7 +77,7 @@ def tally(changes: Sequence[float]) -> Tally:
 
 
 def scatter_of(pairs: Sequence[SegmentPair]) -> Scatter | None:
-    """The scatter plot of all pairs whose IoU is defined; None if there is none."""
+    """The scatter plot of all pairs with a defined IoU; None without such a pair."""
     known = [pair for pair in pairs if math.isfinite(pair.before) and math.isfinite(pair.after)]
     if not known:
         return None
@@ -86,12 +86,12 @@ def scatter_of(pairs: Sequence[SegmentPair]) -> Scatter | None:
 
 
 def _dots(pairs: Sequence[SegmentPair]) -> tuple[Dots, ...]:
-    """Dots on a grid, one path for every direction and diameter, the rare directions on top."""
+    """Dots on a grid: one path for each direction and diameter, with the rarest direction on top."""
     places = Counter((_snap(pair.before), _snap(pair.after), direction(pair.after - pair.before)) for pair in pairs)
     paths: dict[tuple[str, float], list[str]] = {}
     for (before, after, way), count in sorted(places.items()):
         width = max(width for least, width in DOT_WIDTHS if count >= least)
-        # A line of no length with round ends is a dot.
+        # A line of length 0 with round ends is a dot.
         paths.setdefault((way, width), []).append(f"M{before:g} {100 - after:g}h0")
     order = sorted(paths, key=lambda key: -sum(len(path) for kind, path in paths.items() if kind[0] == key[0]))
     return tuple(Dots(way, width, "".join(paths[way, width])) for way, width in order)
@@ -114,6 +114,6 @@ def line(recall: Sequence[float], precision: Sequence[float]) -> str:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean of the values that are defined; NaN if none is."""
+    """Mean of the defined values; NaN if none is defined."""
     known = [value for value in values if math.isfinite(value)]
     return sum(known) / len(known) if known else math.nan

@@ -19,23 +19,23 @@ def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layer
     """Write the files of a report into a folder, created if missing.
 
     Args:
-        report: what is written.
+        report: the report to write.
         out: the folder.
-        layers: reads what the pictures of an image are drawn from.
+        layers: reads the layers that the pictures of an image are drawn from; None for no pictures.
 
     Returns:
-        The files.
+        Paths of the written files.
 
     Raises:
         BprError: a file cannot be written.
     """
-    # Jinja2 is needed for this file only.
+    # Jinja2 is needed for the HTML file only.
     from bpr_cli.evaluation.report.html import render_html  # noqa: PLC0415
 
     contents = {
         out / "report.json": json.dumps(report.to_json(), indent=2).encode() + b"\n",
         out / "report.csv": to_csv(report).encode("utf-8", "surrogateescape"),
-        # Names of files may hold what no encoding has; it is escaped in the text, and this catches what is left.
+        # File names may contain bytes without an encoding; this escapes those that are left in the text.
         out / "report.html": render_html(report, layers).encode("utf-8", "backslashreplace"),
     }
     for path in contents:
@@ -47,19 +47,19 @@ def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layer
 
 
 def to_csv(report: Report) -> str:
-    """All metrics as comma-separated values, one a line."""
+    """All metrics as comma-separated values, one metric per line."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
     for table, row, kind, metric in _lines(report):
-        # In the rows of the oracle the difference is to the predictions themselves.
+        # In oracle rows, the difference is measured from the predictions.
         values = ("" if value is None else repr(value) for value in (metric.value, metric.baseline, metric.difference))
         writer.writerow((table, row, kind, metric.name, *values, metric.unit))
     return stream.getvalue()
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str, str, Metric]]:
-    """Table, row, kind and metric of everything but single segments."""
+    """Table, row, kind and metric of all tables and images; segments and curves are left out."""
     yield from (("summary", "all", "", metric) for metric in report.summary)
     tables = {
         "groups": report.groups,

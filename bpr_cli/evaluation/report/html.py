@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no other files, no JavaScript to be read."""
+"""The report as one HTML file that needs no network and no other files, and is readable without JavaScript."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ TASKS = {
     "binary": "Binary masks",
 }
 DOTS = {"semantic": "one class in one image", "binary": "the mask of one image"}
-"""What a dot of the scatter plot stands for, if not a segment."""
+"""Name of a dot of the scatter plot by task, if it is not a segment."""
 WIDE = 4
-"""A table with more metrics than this would not fit a screen with three columns for each."""
+"""Largest number of metrics whose table fits a screen with three columns for each."""
 LOWEST = 6
 """Number of images shown without a baseline."""
 
 ReadLayers = Callable[[ImageScore], Layers]
-"""Reads what the overlays of one image are drawn from."""
+"""Reads the layers that the overlays of one image are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Card:
 
     Attributes:
         score: its score.
-        comparison: its pictures, or None where there are none.
-        problem: why there are none; empty where nobody asked for them.
+        comparison: its pictures, or None without pictures.
+        problem: the reason why the pictures are missing; empty if none were requested.
     """
 
     score: ImageScore
@@ -55,7 +55,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Images that are shown together, under one title."""
+    """Images that are shown together under one title."""
 
     key: str
     title: str
@@ -66,9 +66,9 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
     """The report as the text of one HTML file.
 
     Args:
-        report: what to show.
-        read_layers: reads the image and the masks of one of the images to show; without it, and where it raises
-            ``BprError``, images are listed without pictures.
+        report: the report to show.
+        read_layers: reads the layers of one image. Without it, or if it raises ``BprError``, images are listed without
+            pictures.
     """
     style, script = (_text(name) for name in ("report.css", "report.js"))
     return (
@@ -91,7 +91,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
 
 
 def galleries_of(report: Report, read_layers: ReadLayers | None) -> tuple[Gallery, ...]:
-    """The images to show: those that gained and lost most, or without a baseline those with the lowest scores."""
+    """The images to show: those with the largest gains and losses, or, without a baseline, the lowest scores."""
     if report.has_baseline:
         chosen = [("gains", "Largest gains", report.gains), ("losses", "Largest losses", report.losses)]
     else:
@@ -106,7 +106,7 @@ def galleries_of(report: Report, read_layers: ReadLayers | None) -> tuple[Galler
 
 
 def _card(score: ImageScore, task: str, read_layers: ReadLayers | None) -> Card:
-    """An image with its pictures, if they can be drawn."""
+    """The card of an image, with its pictures if they can be drawn."""
     if read_layers is None:
         return Card(score, None)
     try:
@@ -116,20 +116,20 @@ def _card(score: ImageScore, task: str, read_layers: ReadLayers | None) -> Card:
 
 
 def _tally_of(report: Report) -> Tally | None:
-    """How many images gained and lost; None without a baseline."""
+    """Numbers of images that gained and lost; None without a baseline."""
     gains = [score.gain for score in report.scores]
     known = [gain for gain in gains if gain is not None and math.isfinite(gain)]
     return tally(known) if known else None
 
 
 def _headroom(report: Report) -> tuple[Row, ...]:
-    """The oracle as a table: a row for every metric of the summary, with its upper bound at each distance."""
+    """The oracle as a table: one row per metric of the summary, with its upper bound at each distance."""
     by_figure = zip(*(oracle.metrics for oracle in report.oracle), strict=True)
     return tuple(_at_distances(same[0].name, same, report) for same in by_figure)
 
 
 def _class_headroom(report: Report) -> tuple[Row, ...]:
-    """The same with a row for the first metric of every class; empty if there is one class at most."""
+    """The oracle as a table with one row per class, for the first metric; empty with fewer than two classes."""
     by_class = zip(*(oracle.classes for oracle in report.oracle), strict=True)
     rows = tuple(_at_distances(same[0].name, [row.metrics[0] for row in same], report) for same in by_class)
     return rows if len(rows) > 1 else ()
@@ -141,14 +141,14 @@ def _at_distances(name: str, metrics: Sequence[Metric], report: Report) -> Row:
 
 
 def columns_of(rows: Sequence[Row], has_baseline: bool) -> tuple[str, ...]:
-    """The columns of each metric; the one before is left out if there are many metrics."""
+    """The columns of each metric; ``before`` is left out if there are many metrics."""
     if not has_baseline:
         return ("value",)
     return ("before", "after", "diff.") if len(rows[0].metrics) <= WIDE else ("after", "diff.")
 
 
 def _environment() -> Environment:
-    """Templates that escape all they are given."""
+    """The template environment, which escapes all values."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -170,7 +170,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: object) -> object:
-    """Text from outside in one line, without control characters; text of the templates as it is."""
+    """Put text from outside on one line without control characters; leave markup of the templates unchanged."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -193,7 +193,7 @@ def _decimal(value: float) -> str:
 
 
 def setting(value: Any) -> str:  # noqa: ANN401
-    """The value of a setting in words."""
+    """The value of a setting as text."""
     if value is None or value == "":
         return DASH
     if isinstance(value, bool):
@@ -212,5 +212,5 @@ def _text(name: str) -> str:
 
 
 def _source_digest(script: str) -> str:
-    """What a content security policy calls the one script that may run."""
+    """The digest by which the content security policy allows the script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

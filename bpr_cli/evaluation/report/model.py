@@ -1,7 +1,7 @@
-"""The results of an evaluation, from the metrics to the report: plain data that becomes JSON, CSV, HTML and tables.
+"""The results of an evaluation as plain data, which becomes JSON, CSV, HTML and tables.
 
-All metrics are percentages from 0 to 100, ``None`` where there is nothing to measure. With a baseline, ``baseline`` is
-its metric ("before") and ``value`` that of the predictions ("after").
+All metrics are percentages from 0 to 100, or ``None`` if undefined. With a baseline, ``baseline`` is its metric
+("before") and ``value`` the metric of the predictions ("after").
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bpr_cli.typing import ByteArray, LabelArray
 PERCENT = "%"
 
 Shares = Mapping[str, float]
-"""Metrics by name as the official tools give them, from 0 to 1; NaN where there is nothing to measure."""
+"""Metrics by name, from 0 to 1 as in the official tools; NaN if undefined."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Metric:
 
     Attributes:
         name: AP, boundary AP, mIoU, PQ, AF ...
-        value: of the predictions.
-        baseline: of the baseline; None without one.
-        unit: of both.
+        value: metric of the predictions.
+        baseline: metric of the baseline; None without a baseline.
+        unit: unit of both.
     """
 
     name: str
@@ -48,7 +48,7 @@ def metrics_of(shares: Shares) -> tuple[Metric, ...]:
 
 
 def _against(metrics: Sequence[Metric], baseline: Sequence[Metric]) -> tuple[Metric, ...]:
-    """The metrics with those of a baseline, which are the same ones in the same order."""
+    """The metrics with their values for a baseline, which has the same metrics in the same order."""
     return tuple(replace(new, baseline=old.value) for new, old in zip(metrics, baseline, strict=True))
 
 
@@ -57,9 +57,9 @@ class Row:
     """A row of a table of metrics; all rows of a table have the same metrics in the same order.
 
     Attributes:
-        name: of the class, the size range, or the group of classes.
-        metrics: its metrics.
-        kind: ``thing`` or ``stuff`` where that matters, else empty.
+        name: name of the class, size range or group of classes.
+        metrics: metrics of the row.
+        kind: ``thing`` or ``stuff`` in panoptic tables, else empty.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Row:
 
     @classmethod
     def of(cls, name: str, shares: Shares, kind: str = "") -> Row:
-        """A row of shares from 0 to 1."""
+        """Create a row from shares from 0 to 1."""
         return cls(name, metrics_of(shares), kind)
 
 
@@ -82,10 +82,10 @@ class Curve:
     """Precision over recall, averaged over the categories with ground truth.
 
     Attributes:
-        name: the IoU threshold and the measure, such as ``IoU 0.50``.
-        recall: percent, rising.
-        precision: percent at every recall.
-        baseline: the same of the baseline, None without one.
+        name: IoU threshold and measure, such as ``IoU 0.50``.
+        recall: recall in percent, ascending.
+        precision: precision in percent at every recall.
+        baseline: precision of the baseline; None without a baseline.
     """
 
     name: str
@@ -99,13 +99,13 @@ class Tables:
     """All metrics of one set of predictions; the tables of all sets of an evaluation have the same rows.
 
     Attributes:
-        summary: over everything.
-        classes: by class, in the order of the label set.
-        groups: things and stuff; empty where there are none.
-        sizes: small, medium and large masks; empty where there are none.
-        class_sizes: by class, with a metric for each size range; empty where there are none.
+        summary: metrics over all classes.
+        classes: one row per class, in the order of the label set.
+        groups: rows of groups of classes, such as things and stuff; may be empty.
+        sizes: rows of small, medium and large masks; may be empty.
+        class_sizes: one row per class, with a metric for each size range; may be empty.
         curves: precision over recall; instances only.
-        notes: sentences that readers of the metrics should know.
+        notes: remarks for readers of the metrics.
     """
 
     summary: tuple[Metric, ...]
@@ -117,7 +117,7 @@ class Tables:
     notes: tuple[str, ...] = ()
 
     def against(self, baseline: Tables) -> Tables:
-        """These tables with the metrics of a baseline in them."""
+        """These tables, completed by the metrics of a baseline."""
         before = {curve.name: curve.precision for curve in baseline.curves}
         return Tables(
             _against(self.summary, baseline.summary),
@@ -132,14 +132,14 @@ class Tables:
 
 @dataclass(frozen=True)
 class OracleRow:
-    """What the metrics would be if all pixels within a distance of the predicted boundary were correct.
+    """The metrics if all pixels within a distance of the predicted boundary were correct.
 
     Attributes:
-        distance: in pixels.
-        metrics: the summary; ``value`` is the oracle's and ``baseline`` that of the predictions as they are.
-        groups: the same for the rows of ``Report.groups``.
-        sizes: the same for those of ``Report.sizes``.
-        classes: the same for those of ``Report.classes``.
+        distance: distance in pixels.
+        metrics: the summary; ``value`` belongs to the oracle and ``baseline`` to the predictions.
+        groups: likewise for the rows of ``Report.groups``.
+        sizes: likewise for the rows of ``Report.sizes``.
+        classes: likewise for the rows of ``Report.classes``.
     """
 
     distance: int
@@ -154,13 +154,13 @@ class ImageScore:
     """The score of one image, and its files.
 
     Attributes:
-        name: of the image, as messages call it.
-        image: path of the image, None if no images were given.
-        prediction: path of the file with the predictions; a JSON file holds those of many images.
-        baseline: the same of the baseline, None without one.
-        truth: path of the file with the ground truth.
-        score: percent, see ``Report.score_name``.
-        baseline_score: the same of the baseline.
+        name: name of the image in messages.
+        image: path of the image; None if no images were given.
+        prediction: path of the prediction file; a JSON file may hold many images.
+        baseline: path of the baseline file; None without a baseline.
+        truth: path of the ground-truth file.
+        score: score in percent; see ``Report.score_name``.
+        baseline_score: score of the baseline in percent.
     """
 
     name: str
@@ -182,14 +182,14 @@ class ImageScore:
 class SegmentPair:
     """IoU of one ground-truth segment before and after: a dot of the scatter plot (BPR paper, Fig. 9).
 
-    A segment is an instance, a panoptic segment, a class in one label map, or a binary mask. Its IoU is the highest
-    with any predicted segment of its category, 0 if there is none.
+    A segment is an instance, a panoptic segment, a class in one label map, or a binary mask. Its IoU is the highest IoU
+    with a predicted segment of its category, or 0 without one.
 
     Attributes:
         image: name of the image, as in ``ImageScore.name``.
         category: name of the category.
-        before: IoU of the baseline, percent.
-        after: IoU of the predictions, percent.
+        before: IoU of the baseline in percent.
+        after: IoU of the predictions in percent.
     """
 
     image: str
@@ -200,14 +200,14 @@ class SegmentPair:
 
 @dataclass(frozen=True)
 class InputRecord:
-    """One of the inputs.
+    """One input of the evaluation.
 
     Attributes:
         role: ``predictions``, ``baseline`` or ``ground truth``.
-        path: as the user gave it.
+        path: path as given by the user.
         format: name of the format.
-        images: number of its images.
-        digest: SHA-256 over the names and contents of the files that were read, hexadecimal.
+        images: number of images.
+        digest: SHA-256 over the names and contents of the files read, hexadecimal.
     """
 
     role: str
@@ -228,16 +228,16 @@ class Report:
         inputs: predictions, baseline if there is one, ground truth.
         images: number of measured images.
         elapsed: seconds from start to end.
-        summary: the metrics over everything.
+        summary: metrics over all classes.
         groups, sizes, classes, class_sizes, curves: see ``Tables``.
-        score_name: what ``ImageScore.score`` is.
-        scores: every image, in the order of the ground truth.
-        gains: the images that improved most over the baseline, the largest gain first; empty without a baseline.
-        losses: the images that got worse most, the largest loss first; empty without a baseline.
+        score_name: name of the metric in ``ImageScore.score``.
+        scores: scores of all images, in the order of the ground truth.
+        gains: images with the largest gains over the baseline, the largest first; empty without a baseline.
+        losses: images with the largest losses, the largest first; empty without a baseline.
         pairs: ground-truth segments before and after; empty without a baseline.
-        oracle: the oracle upper bound at each distance, in the order of the settings.
-        failures: what could not be measured, and why.
-        notes: sentences that readers of the metrics should know.
+        oracle: oracle upper bounds at each distance, in the order of the settings.
+        failures: images that could not be measured, with reasons.
+        notes: remarks for readers of the metrics.
     """
 
     task: str
@@ -272,21 +272,21 @@ class Report:
         return plain
 
     def summary_json(self) -> dict[str, Any]:
-        """The same without what grows with the number of images: scores, segments and curves."""
+        """``to_json`` without scores, segments and curves, which are long."""
         return {name: value for name, value in self.to_json().items() if name not in ("scores", "pairs", "curves")}
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """What the overlays of one image are drawn from; not part of the report, but read again to draw it.
+    """The image and the maps from which overlays are drawn; read again from the files when the report is written.
 
     In the maps, 0 is background or void; any other number is a class (of label maps) or a segment.
 
     Attributes:
         image: uint8, (H, W, 3), RGB; None if no images were given.
-        truth: int32, (H, W).
-        prediction: int32, (H, W).
-        baseline: int32, (H, W); None without a baseline.
+        truth: ground truth, int32, (H, W).
+        prediction: predictions, int32, (H, W).
+        baseline: baseline, int32, (H, W); None without a baseline.
     """
 
     image: ByteArray | None
@@ -296,7 +296,7 @@ class Layers:
 
 
 def _to_plain(value: Any) -> Any:  # noqa: ANN401
-    """Plain data with a ``difference`` in every metric; files of the report call metrics ``figures``."""
+    """Convert to plain data with a ``difference`` in every metric; the key of metrics in the files is ``figures``."""
     if isinstance(value, dict):
         plain = {"figures" if key == "metrics" else key: _to_plain(part) for key, part in value.items()}
         if {"value", "baseline", "unit"} <= set(plain):

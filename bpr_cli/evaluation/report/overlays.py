@@ -1,4 +1,4 @@
-"""Pictures of one image for the report: before, after and ground truth drawn over it, whole and magnified."""
+"""Overlays of one image for the report: before, after and ground truth, complete and magnified."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from bpr_cli.typing import BoolArray, Box
 Labels = NDArray[np.int32]
 
 TRUTH: Colour = (240, 228, 66)
-"""Yellow of Okabe and Ito's palette."""
+"""Yellow from the palette of Okabe and Ito."""
 LONGEST = 720
-"""Pixels of the longer side of a picture of the whole image."""
+"""Longer side of a picture of the entire image in pixels."""
 ENLARGED = 2.0
-"""Small images are enlarged by no more than this."""
+"""Largest magnification of small images."""
 PLACES, PLACE_SIDE, DETAIL = 3, 64, 224
-"""How many places are magnified, their side in image pixels, and the side of their pictures."""
+"""Number of magnified places, their side in image pixels, and the side of their pictures in pixels."""
 JPEG_QUALITY = 82
 PAPER = 232
-"""Grey that stands for an image that was not given."""
+"""Grey level that replaces a missing image."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class View:
 
     Attributes:
         name: ``before``, ``after``, ``prediction`` or ``ground truth``.
-        key: the same as an identifier: ``before``, ``after`` or ``truth``.
-        whole: data URI of the whole image.
+        key: identifier: ``before``, ``after`` or ``truth``.
+        whole: data URI of the entire image.
         details: data URIs of the magnified places.
     """
 
@@ -58,12 +58,12 @@ class View:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All segmentations of an image, drawn alike.
+    """All segmentations of an image, drawn in the same way.
 
     Attributes:
-        views: before (where there is a baseline), after, ground truth.
-        size: (width, height) of the whole pictures, in pixels.
-        detail: side of the magnified ones.
+        views: before (with a baseline), after, ground truth.
+        size: (width, height) of the complete pictures in pixels.
+        detail: side of the magnified pictures in pixels.
     """
 
     views: tuple[View, ...]
@@ -91,7 +91,7 @@ def compare_layers(layers: Layers, task: str) -> Comparison:
 
     Args:
         layers: the image and its segmentations.
-        task: of the report. Labels of semantic maps mean the same in all of them; segments are matched by overlap.
+        task: task of the report. Semantic labels mean the same in all maps; segments are matched by overlap.
     """
     sheets = list(_sheets(layers))
     if task in ("instance", "panoptic"):
@@ -106,7 +106,7 @@ def compare_layers(layers: Layers, task: str) -> Comparison:
 
 
 def _sheets(layers: Layers) -> Iterator[_Sheet]:
-    """Before, after, truth."""
+    """The segmentations before, after, and of the ground truth."""
     if layers.baseline is not None:
         yield _Sheet("before", "before", BEFORE, layers.baseline)
     yield _Sheet("prediction" if layers.baseline is None else "after", "after", AFTER, layers.prediction)
@@ -117,13 +117,13 @@ def _changed(sheets: list[_Sheet], task: str) -> BoolArray:
     """Where before and after differ; without a baseline, where the prediction is wrong: bool, (H, W)."""
     changed: BoolArray = sheets[0].labels != sheets[1].labels
     if sheets[1].key == "truth" and task in ("semantic", "panoptic"):
-        # There 0 is void: nothing is known to be wrong.
+        # There 0 is void, where no pixel counts as wrong.
         changed &= sheets[1].labels != 0
     return changed
 
 
 def _draw(image: Picture, sheet: _Sheet, size: tuple[int, int], places: list[Box], *, plain: bool) -> View:
-    """One segmentation as pictures; plain ones have the colour of their outline, others one colour a segment."""
+    """Draw one segmentation; ``plain`` fills segments in the colour of the outline, else each has its own colour."""
     segments: Segments = [sheet.labels != 0] if plain else sheet.labels
     whole = draw_segments(image, segments, sheet.colour, size, background=0)
     details = (magnify(image, segments, sheet.colour, place, (DETAIL, DETAIL), background=0) for place in places)
@@ -131,7 +131,7 @@ def _draw(image: Picture, sheet: _Sheet, size: tuple[int, int], places: list[Box
 
 
 def data_uri(picture: Picture) -> str:
-    """The picture as a JPEG inside a link; colours at full resolution, which keeps thin lines clean."""
+    """The picture as a data URI with a JPEG, without chroma subsampling to keep thin lines clean."""
     sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
     written, content = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling))
     if not written:
@@ -140,7 +140,7 @@ def data_uri(picture: Picture) -> str:
 
 
 def _painted(sheets: list[_Sheet]) -> list[_Sheet]:
-    """The segments as few labels: touching ones differ, and what overlaps most has one colour in all sheets."""
+    """Colour the segments with few labels: touching ones differ, and overlapping ones match across sheets."""
     first = _renamed(sheets[0].labels, np.zeros_like(sheets[0].labels))
     maps = [first, *(_renamed(sheet.labels, first) for sheet in sheets[1:])]
     paints = _paint(set().union(*(_touching(labels) for labels in maps)), max(int(labels.max()) for labels in maps))
@@ -148,7 +148,7 @@ def _painted(sheets: list[_Sheet]) -> list[_Sheet]:
 
 
 def _renamed(labels: Labels, reference: Labels) -> Labels:
-    """The labels under numbers of the reference: those of the segments they overlap most, each given once."""
+    """Number the labels like the segments of the reference that they overlap most; each number is used once."""
     both = np.stack([labels.ravel(), reference.ravel()])[:, (labels.ravel() != 0) & (reference.ravel() != 0)]
     pairs, areas = np.unique(both, axis=1, return_counts=True)
     names: dict[int, int] = {}
@@ -174,7 +174,7 @@ def _touching(labels: Labels) -> set[tuple[int, int]]:
 
 
 def _paint(touching: set[tuple[int, int]], largest: int) -> Labels:
-    """A number from 1 to the number of fills for every segment, and 0 for 0: int32, (largest + 1,)."""
+    """A fill number, from 1, for every segment, and 0 for background: int32, (largest + 1,)."""
     neighbours: dict[int, set[int]] = {}
     for a, b in touching:
         neighbours.setdefault(a, set()).add(b)
@@ -182,7 +182,7 @@ def _paint(touching: set[tuple[int, int]], largest: int) -> Labels:
     paints = np.zeros(largest + 1, dtype=np.int32)
     for turn, segment in enumerate(sorted(neighbours)):
         used = {int(paints[other]) for other in neighbours[segment]}
-        # Beginning at another colour each time spreads the colours where nothing touches.
+        # Starting at a different colour each time spreads the colours among segments that do not touch.
         free = [paint for paint in (1 + (turn + i) % len(FILLS) for i in range(len(FILLS))) if paint not in used]
         paints[segment] = free[0] if free else 1 + turn % len(FILLS)
     return paints

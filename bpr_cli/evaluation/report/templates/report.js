@@ -8,7 +8,7 @@
     return made;
   };
 
-  // Tables that can be sorted. What is missing stays at the end in either order.
+  // Sortable tables. Missing values come last in both orders.
   const MANY_ROWS = 20;
   const keyOf = (cell, kind) => {
     if (kind === "text") return cell.textContent.trim();
@@ -43,7 +43,7 @@
     table.parentElement.before(element("label", { className: "find" }, "Find", input));
   };
   for (const table of document.querySelectorAll("table.sortable")) {
-    // Headings that span two rows come first, in the order of the columns, as do their cells.
+    // Headings that span two rows come first, in the order of the columns, like their cells.
     [...table.tHead.querySelectorAll("th[data-sort]")].forEach((heading, column) => {
       const button = element("button", { type: "button" }, ...heading.childNodes);
       button.addEventListener("click", () => sortBy(table, heading, column));
@@ -52,7 +52,7 @@
     if (table.tBodies[0].rows.length > MANY_ROWS) addFinder(table);
   }
 
-  // Images: two of the segmentations on each other, divided by a slider.
+  // Images: two stacked segmentations, divided by a slider.
   const makeLive = (box, number) => {
     const views = [...box.querySelectorAll(".view")];
     if (views.length < 2) return;
