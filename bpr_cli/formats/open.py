@@ -1,4 +1,4 @@
-"""Opens predictions in the format that their files have. A new format is one file and one line in ``FORMATS``."""
+"""Opens predictions and detects their format. A new format needs one module and one line in ``FORMATS``."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ FORMATS: dict[str, type[PredictionSet]] = {
     "masks": MaskSet,
     "labels": LabelMapSet,
 }
-"""What ``--format`` takes and what opens it, in the order in which formats are tried."""
+"""Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
 
 
 def open_predictions(predictions: Path, images: Path, settings: ReadSettings | None = None) -> PredictionSet:
-    """Open a set of predictions, recognise its format, and find the image of every item.
+    """Open a set of predictions, detect its format, and find the image of every item.
 
     >>> opened = open_predictions(Path("results.json"), Path("images/"))  # doctest: +SKIP
     >>> [(item.name, item.image) for item in opened.items]  # doctest: +SKIP
     [('42', PosixPath('images/000000000042.jpg'))]
     >>> masks = opened.read(opened.items[0])  # doctest: +SKIP
 
-    The format is ``settings.format``, or else the first of these that fits:
+    The format is ``settings.format``, or else the first of these that matches:
 
     1. ``cityscapes``: a folder with result files (``…_pred.txt``, or text files of ``mask.png labelID score`` lines).
     2. ``coco``: a JSON file, or a folder with exactly one JSON file directly in it, whose records have a
        ``segmentation``.
-    3. ``panoptic``: such a file whose annotations have ``segments_info``; or PNG files with colours in a folder that
-       has a panoptic JSON file of its name next to it.
+    3. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
+       panoptic JSON file of the same name next to it.
     4. ``masks``: PNG files with only 0 and 255, or only 0 and 1, unless the task is semantic.
     5. ``labels``: other PNG files.
 
-    PNG files are judged by up to 16 of them, evenly spaced over the sorted list. JSON files of another kind are
-    ignored beside PNG files.
+    PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
+    of other kinds are ignored.
 
     Args:
-        predictions: a file or a folder.
-        images: a folder of images, or one image.
-        settings: what not to detect from the files.
+        predictions: file or folder.
+        images: folder of images, or one image.
+        settings: values that are given instead of detected.
 
     Raises:
-        BprError: a path is missing or empty, the content has none of the formats or another task than ``settings``
-            asks for, or no item can be used.
+        BprError: a path is missing or empty, no format matches, the task differs from that in ``settings``, or no item
+            can be used.
     """
     settings = settings or ReadSettings()
     opened = open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), settings)
@@ -64,10 +64,10 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
 
 
 def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> PredictionSet:
-    """Open a set as ``open_predictions`` does, with the images given as an index.
+    """Open a set like ``open_predictions``, with an index of images.
 
     Raises:
-        BprError: as ``open_predictions``.
+        BprError: see ``open_predictions``.
     """
     kind = FORMATS[settings.format] if settings.format else _recognise(source, settings.task)
     if settings.task is not None and settings.task is not kind.task:
@@ -82,7 +82,7 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
     """Open a set of a known format.
 
     Raises:
-        BprError: it does not have this format, or none of its items can be used.
+        BprError: the source does not have this format, or none of its items can be used.
     """
     opened = kind(source, index, settings)
     if opened.items:

@@ -1,4 +1,4 @@
-"""Where results may be written."""
+"""Checks that output can be written and does not overwrite input."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FILE_SUFFIXES = (".json", *IMAGE_SUFFIXES)
 
 
 def check_outputs(out: Path, read: Iterable[Path] = (), refined: PredictionSet | None = None) -> None:
-    """Refuse an output that cannot be written, or that would overwrite or mix with what is read; writes nothing.
+    """Refuse an output that cannot be written, or that would overwrite or mix with the input; writes nothing.
 
     Args:
-        out: a folder for new files; of refined predictions a folder or a file.
-        read: files and folders that are read.
-        refined: predictions that ``open_predictions`` opened and whose refined form is written; None for other output.
+        out: output folder; for refined predictions, a folder or a file.
+        read: input files and folders.
+        refined: predictions from ``open_predictions`` that will be written in refined form; None for other output.
 
     Raises:
-        BprError: ``out`` is or lies in a folder that is read, is a file where a folder is needed or the other way
-            round, would overwrite what is read, is in a place that cannot be written, or would hold two predictions
-            under names that its file system takes for one.
+        BprError: ``out`` is an input folder or lies in one, is a file where a folder is needed or vice versa, would
+            overwrite input, cannot be written, or would hold two predictions whose names its file system cannot tell
+            apart.
     """
     if refined is not None and refined.inputs is not None:
         _check_refined(Path(refined.inputs.predictions), Path(refined.inputs.images), out)
@@ -55,7 +55,7 @@ def _check_refined(predictions: Path, images: Path, out: Path) -> None:
 
 
 def _check_beside(predictions: Path, out: Path) -> None:
-    """The output of a folder is a folder that shares nothing with it."""
+    """Check that the output for a folder is a separate folder."""
     source, target = predictions.resolve(), out.resolve()
     if source in target.parents:
         raise BprError(f"the output {out} lies inside the predictions {predictions}; give an --out outside of them")
@@ -67,7 +67,7 @@ def _check_beside(predictions: Path, out: Path) -> None:
 
 
 def _check_ending(predictions: Path, out: Path) -> None:
-    """A name that looks like a file's must not become a folder."""
+    """Check that a folder is not given a name that looks like a file name."""
     if out.is_file() or (out.suffix.lower() in _FILE_SUFFIXES and not out.is_dir()):
         raise BprError(
             f"the output {out} is not a {predictions.suffix} file like {predictions}; give a name that ends in "
@@ -76,7 +76,7 @@ def _check_ending(predictions: Path, out: Path) -> None:
 
 
 def _check_writable(folder: Path, out: Path) -> None:
-    """The folder, or the nearest one above it that exists, can be written to."""
+    """Check that the folder, or its nearest existing parent, can be written to."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
@@ -86,17 +86,17 @@ def _check_writable(folder: Path, out: Path) -> None:
 
 
 def _check_image_names(predictions: PredictionSet, out: Path) -> None:
-    """No file that is written is the image of an item."""
+    """Check that no output file is the image of an item."""
     for item in predictions.items:
         if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
             raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
 
 
 def _check_case(predictions: PredictionSet, out: Path) -> None:
-    """No two predictions overwrite each other where they are written.
+    """Check that no two predictions overwrite each other in the output.
 
-    Linux keeps ``A.png`` and ``a.png`` apart. The file systems of macOS and Windows, and of most memory cards, do not,
-    nor do they keep apart different Unicode compositions of the same letters.
+    On Linux, ``A.png`` and ``a.png`` are different files. On macOS and Windows, and on most memory cards, they are the
+    same, and so are different Unicode compositions of the same letters.
     """
     names: dict[str, Path] = {}
     for path in (path for item in predictions.items for path in predictions.files(item)):
@@ -109,7 +109,7 @@ def _check_case(predictions: PredictionSet, out: Path) -> None:
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether the file system of a folder, which need not exist yet, takes names that differ in case for equal."""
+    """Whether the file system of a folder ignores the case of names; the folder need not exist yet."""
     for place in (folder.absolute(), *folder.absolute().parents):
         other = place.parent / place.name.swapcase()
         if place.exists() and other != place:

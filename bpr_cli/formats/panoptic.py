@@ -1,4 +1,4 @@
-"""COCO panoptic results: a JSON file, and for each image a PNG file whose colours are segment ids."""
+"""COCO panoptic results: a JSON file, and one PNG file per image whose colours encode segment ids."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _ID_LIMIT = 256**3
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where JSON and PNG files lie.
+    """The paths of the JSON file and the PNG files.
 
     Attributes:
         document: the JSON file.
         folder: folder of the PNG files.
-        folder_name: path of that folder relative to the JSON file's; empty if they are the same.
+        folder_name: path of ``folder`` relative to the folder of the JSON file; empty if they are the same.
     """
 
     document: Path
@@ -47,10 +47,11 @@ class _Layout:
 
 
 def _layout(source: Source) -> _Layout:
-    """Find the PNG folder that belongs to the JSON file.
+    """Find the JSON file and its folder of PNG files.
 
-    It is the folder given, if the JSON file lies next to it; else the folder next to the JSON file with its stem; else
-    the only folder next to the JSON file, if no PNG file is there; else the folder of the JSON file.
+    The PNG folder is the given folder, if the JSON file lies next to it; else the folder next to the JSON file with its
+    stem; else the only folder next to the JSON file, if there is no PNG file beside it; else the folder of the JSON
+    file.
     """
     document = source.document_path
     if document == source.sibling_document:
@@ -72,7 +73,7 @@ def _layout(source: Source) -> _Layout:
 
 
 class PanopticSet(PredictionSet):
-    """COCO panoptic results, also with the names of Cityscapes; an item is one PNG file, named by its file name."""
+    """COCO panoptic results, also with Cityscapes file names. An item is one PNG file, named by its file name."""
 
     format = "panoptic"
     noun = "panoptic results"
@@ -83,7 +84,7 @@ class PanopticSet(PredictionSet):
         """Check the annotations and find the PNG files and images.
 
         Raises:
-            BprError: the JSON file is not panoptic, or the folder of PNG files is missing.
+            BprError: the JSON file is not panoptic, or there is no folder of PNG files.
         """
         self.document = source.document
         if not is_panoptic(self.document):
@@ -99,7 +100,7 @@ class PanopticSet(PredictionSet):
 
     @classmethod
     def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
-        """A JSON file with ``segments_info``; or PNG files with colours next to a panoptic JSON file of their name."""
+        """Whether there is a JSON file with ``segments_info``, or a folder of colour PNG files with one next to it."""
         if is_panoptic(source.telling_document):
             return True
         sibling = source.sibling_document
@@ -126,7 +127,7 @@ class PanopticSet(PredictionSet):
         )
 
     def _check(self, annotation: Json) -> str:
-        """Check what an annotation states; returns the normal name of its PNG file."""
+        """Check an annotation; returns the normalised name of its PNG file."""
         if not isinstance(annotation, dict) or not is_id(annotation.get("image_id")):
             raise BprError("it has no image_id, expected a number or a text")
         name = annotation.get("file_name")
@@ -147,11 +148,11 @@ class PanopticSet(PredictionSet):
         return annotation
 
     def number(self, item: Item) -> int:
-        """Position of an item's record in the JSON file."""
+        """The position of an item's record in the JSON file."""
         return self._numbers[item.name]
 
     def read(self, item: Item) -> Prediction:
-        """The segment ids of one image.
+        """Read the segment ids of one image.
 
         Raises:
             BprError: the PNG file is broken, or its ids differ from those in the JSON file.
@@ -178,7 +179,7 @@ class PanopticSet(PredictionSet):
         return image_id
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """What the JSON file states of the segments of one image."""
+        """Metadata of the segments of one image, from the JSON file."""
         where = f"{self.layout.document}: image {self.image_id(item)!r}"
         return tuple(
             read_record(segment, f"{where}, segment {segment['id']}")
@@ -187,7 +188,7 @@ class PanopticSet(PredictionSet):
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
-        """The categories of the JSON file."""
+        """The category list of the JSON file."""
         return read_categories(self.document, self.layout.document)
 
     @property
@@ -196,7 +197,7 @@ class PanopticSet(PredictionSet):
         return self.layout.document.name
 
     def writer(self, out: Path) -> Writer:
-        """A writer of JSON and PNG files with the names and places of the input."""
+        """Make a writer of JSON and PNG files, under the names and in the layout of the input."""
         return _PanopticWriter(self, out)
 
 

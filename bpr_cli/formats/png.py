@@ -1,7 +1,7 @@
-"""PNG files that hold values instead of colours: masks and label maps of one channel, and ids of panoptic maps.
+"""PNG files that hold values instead of colours: single-channel masks and label maps, and panoptic ids.
 
-Values are never interpolated, scaled or mapped through a palette. How a file stores them is its ``PngStyle``; refined
-files are written in the style of their source.
+Values are never interpolated, scaled or mapped through a palette. ``PngStyle`` describes how a file stores them;
+refined files are written in the style of their source.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ Gray = NDArray[np.uint8] | NDArray[np.uint16]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, RGB, PALETTE, RGBA = 0, 2, 3, 6
-"""Colour types of the PNG specification."""
+"""Colour types in the PNG specification."""
 
 _KIND = "a PNG file"
 _DEEP_MODES = ("I", "I;16", "I;16B")
 _COLOUR_MODES = ("LA", "RGB", "RGBA")
 _DEPTH_OFFSET = 24
-"""Position of the bit depth in a file; the header chunk always comes first."""
+"""Byte offset of the bit depth in a file; the header chunk always comes first."""
 _PIXEL_BYTES = {(GRAY, 8): 1, (GRAY, 16): 2, (PALETTE, 8): 1, (RGB, 8): 3, (RGBA, 8): 4}
-"""By colour type and bit depth."""
+"""Bytes per pixel, by colour type and bit depth."""
 _LAST_FILTER = 4
 _HEADER = struct.Struct(">IIBBBBB")
 _MOST_PIXELS = 2**26
-"""Larger files are left to Pillow, which warns of them and refuses decompression bombs."""
+"""Largest image read here; larger files are left to Pillow, which warns and refuses decompression bombs."""
 
 
 class ColourError(BprError):
-    """A file holds colours where single values were expected."""
+    """Raised when a file holds colours where single values were expected."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class PngStyle:
     """How a PNG file stores its values.
 
     Attributes:
-        mode: "1", "L", "I;16", "P", "LA", "RGB" or "RGBA", as Pillow names them.
+        mode: Pillow's mode: "1", "L", "I;16", "P", "LA", "RGB" or "RGBA".
         palette: RGB triples of mode "P".
-        transparency: transparent entries of the palette, in the form that Pillow gives and takes.
+        transparency: transparent entries of the palette, in Pillow's form.
     """
 
     mode: str
@@ -64,14 +64,14 @@ class PngStyle:
 
 
 def read_gray(path: Path) -> Gray:
-    """Values of a single-channel PNG: uint8 or uint16, (H, W).
+    """Read the values of a single-channel PNG file: uint8 or uint16, (H, W).
 
-    Files of 1 bit give 0 and 1, palette files their indices, and files that store gray as colour (equal channels,
-    opaque) the gray value.
+    1-bit files give 0 and 1, palette files their indices, and colour files with equal, opaque channels their gray
+    values.
 
     Raises:
         ColourError: the channels differ, or the file is partly transparent.
-        BprError: the file is missing, truncated, damaged or no PNG file.
+        BprError: the file is missing, truncated, damaged or not a PNG file.
     """
     values = _decode_plain(path, (GRAY, PALETTE))
     if values is not None:
@@ -100,10 +100,10 @@ def _gray_of_colour(pixels: ByteArray, path: Path) -> ByteArray:
 
 
 def read_ids(path: Path) -> LabelArray:
-    """Segment ids of a panoptic PNG, ``R + 256 G + 256**2 B``: int32, (H, W).
+    """Read the segment ids of a panoptic PNG file, ``R + 256 G + 256**2 B``: int32, (H, W).
 
     Raises:
-        BprError: the file is missing, truncated, damaged, no PNG file or not RGB.
+        BprError: the file is missing, truncated, damaged, not a PNG file or not RGB.
     """
     bgr = _decode_plain(path, (RGB, RGBA))
     if bgr is not None:
@@ -115,17 +115,17 @@ def read_ids(path: Path) -> LabelArray:
 
 
 def _ids_of(rgba: NDArray[Any]) -> LabelArray:
-    """Ids of RGBA pixels, uint8 (H, W, 4), which are overwritten."""
-    # As a little-endian number, a pixel is its id with the alpha as highest byte.
+    """Convert RGBA pixels, uint8 (H, W, 4), to ids; overwrites the pixels."""
+    # Read as a little-endian number, a pixel is its id with alpha as the highest byte.
     ids = rgba.view("<i4")[:, :, 0]
     ids &= 0xFFFFFF
     return ids.astype(np.int32, copy=False)
 
 
 def _decode_plain(path: Path, colours: Collection[int]) -> NDArray[Any] | None:
-    """Pixels of an intact file of a plain kind and one of the colour types, as ``PngStream.decode`` gives them.
+    """Decode a simple, intact PNG file of one of the colour types; see ``PngStream.decode``.
 
-    None for other files, which are left to Pillow.
+    Returns None for other files, which are left to Pillow.
     """
     stream = open_stream(path)
     rows = stream.inflate() if stream and stream.colour in colours else None
@@ -133,10 +133,10 @@ def _decode_plain(path: Path, colours: Collection[int]) -> NDArray[Any] | None:
 
 
 def read_style(path: Path) -> PngStyle:
-    """How a PNG file stores its values, from its header.
+    """Read from the header how a PNG file stores its values.
 
     Raises:
-        BprError: the file cannot be read any more.
+        BprError: the file can no longer be read.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
@@ -150,7 +150,7 @@ def read_style(path: Path) -> PngStyle:
 
 
 def encode_gray(values: NDArray[np.generic], style: PngStyle) -> bytes:
-    """A PNG file with whole-number values, (H, W), in a style."""
+    """Encode whole-number values, (H, W), as a PNG file in the given style."""
     if style.mode == "I;16":
         return _encode_plain(values.astype(np.uint16))
     small = values.astype(np.uint8)
@@ -165,14 +165,14 @@ def encode_gray(values: NDArray[np.generic], style: PngStyle) -> bytes:
 
 
 def encode_ids(ids: LabelArray) -> bytes:
-    """A panoptic PNG file with segment ids, (H, W)."""
+    """Encode segment ids, (H, W), as a panoptic PNG file."""
     red_green_blue = np.ascontiguousarray(ids).astype("<i4", copy=False).view(np.uint8).reshape(*ids.shape, 4)[:, :, :3]
-    # OpenCV takes blue, green, red.
+    # OpenCV expects the channel order blue, green, red.
     return _encode_plain(np.ascontiguousarray(red_green_blue[:, :, ::-1]))
 
 
 def _encode_plain(pixels: NDArray[Any]) -> bytes:
-    # OpenCV writes PNG about four times faster than Pillow, but has no palettes.
+    # OpenCV writes PNG files about four times faster than Pillow, but does not support palettes.
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
@@ -193,21 +193,21 @@ def _encode_pillow(values: ByteArray, style: PngStyle) -> bytes:
 
 
 def _palette_for(values: ByteArray, palette: bytes) -> bytes:
-    # Pillow takes the bit depth from the palette's length: a short one would cut off indices beyond it.
+    # Pillow derives the bit depth from the length of the palette, so a short one would truncate larger indices.
     entries = int(values.max()) + 1
     return palette if len(palette) >= 3 * entries else palette.ljust(3 * 256, b"\0")
 
 
 @dataclass(frozen=True)
 class PngStream:
-    """The compressed pixels of a PNG file: not interlaced, 8 bits a channel or 16-bit gray.
+    """The compressed pixels of a PNG file that is not interlaced and has 8 bits per channel or 16-bit gray.
 
     Attributes:
-        width: in pixels.
-        height: in pixels.
+        width: width in pixels.
+        height: height in pixels.
         colour: ``GRAY``, ``RGB``, ``PALETTE`` or ``RGBA``.
-        data: the compressed rows.
-        depth: bits of a channel.
+        data: compressed rows.
+        depth: bits per channel.
     """
 
     width: int
@@ -218,7 +218,7 @@ class PngStream:
 
     @classmethod
     def of(cls, content: bytes) -> PngStream | None:
-        """The pixels of a file; None where it is of another kind, animated, truncated or damaged."""
+        """Find the pixels of a file; None if the file is of another kind, animated, truncated or damaged."""
         chunks = list(_chunks(content))
         kinds = [kind for kind, _ in chunks]
         if not chunks or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or b"acTL" in kinds:
@@ -232,14 +232,14 @@ class PngStream:
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of a pixel."""
+        """Bytes per pixel."""
         return _PIXEL_BYTES[self.colour, self.depth]
 
     def inflate(self) -> ByteArray | None:
-        """The filtered rows, each after the number of its filter: uint8, (H, 1 + W * pixel_bytes).
+        """Decompress the filtered rows, each after its filter number: uint8, (H, 1 + W * pixel_bytes).
 
-        ISA-L does this several times as fast as image libraries. None where there are more or fewer bytes than the
-        header says, or unknown filters.
+        ISA-L is several times faster than image libraries. Returns None if the number of bytes differs from the header
+        or a filter is unknown.
         """
         count = self.height * (1 + self.width * self.pixel_bytes)
         try:
@@ -252,35 +252,35 @@ class PngStream:
         return None if rows[:, 0].max() > _LAST_FILTER else rows
 
     def decode(self, rows: ByteArray) -> NDArray[Any] | None:
-        """Undo the filters of rows, all of the file or a part; None where OpenCV cannot.
+        """Undo the filters of all rows or a part of them; None if OpenCV fails.
 
         Args:
-            rows: uint8, (h, 1 + w * pixel_bytes), as ``inflate`` gives them.
+            rows: uint8, (h, 1 + w * pixel_bytes), as returned by ``inflate``.
 
         Returns:
-            uint8 or uint16, (h, w), of gray and of palette indices; uint8 BGR or BGRA, (h, w, 3 or 4), of colours.
+            For gray and palette files uint8 or uint16, (h, w); for colour files uint8 BGR or BGRA, (h, w, 3 or 4).
         """
         part = replace(
             self,
             width=(rows.shape[1] - 1) // self.pixel_bytes,
             height=len(rows),
-            colour=GRAY if self.colour == PALETTE else self.colour,  # OpenCV would map indices to colours
+            colour=GRAY if self.colour == PALETTE else self.colour,  # otherwise OpenCV would map indices to colours
             data=isal_zlib.compress(rows.tobytes(), 0),  # the lowest level is fast to write and to read
         )
         pixels: NDArray[Any] | None = cv2.imdecode(np.frombuffer(part.encode(), np.uint8), cv2.IMREAD_UNCHANGED)
         return pixels
 
     def encode(self) -> bytes:
-        """A file with these pixels and nothing else."""
+        """Encode a PNG file with these pixels and no further chunks."""
         header = _HEADER.pack(self.width, self.height, self.depth, self.colour, 0, 0, 0)
         return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", self.data) + _chunk(b"IEND", b"")
 
 
 def open_stream(path: Path) -> PngStream | None:
-    """``PngStream.of`` a file; None also where it cannot be read.
+    """Apply ``PngStream.of`` to a file; also None if the file cannot be read.
 
     Raises:
-        BprError: it is a pipe, socket or device.
+        BprError: the path is a pipe, socket or device.
     """
     check_regular(path)
     try:
@@ -290,7 +290,7 @@ def open_stream(path: Path) -> PngStream | None:
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and data of the chunks up to the first one that is damaged or cut short."""
+    """Type and data of the chunks, up to the first damaged or truncated one."""
     if not content.startswith(SIGNATURE):
         return
     place = len(SIGNATURE)

@@ -1,4 +1,4 @@
-"""How to open predictions. Free of NumPy and OpenCV, so that the command line can list the options at once."""
+"""Settings for opening predictions. Imports neither NumPy nor OpenCV, so that help texts appear at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bpr_cli.settings import Settings, option
 
 Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks"]
 FORMATS: tuple[str, ...] = get_args(Format)
-"""What ``--format`` takes."""
+"""Values of ``--format``."""
 
 PANEL = "Input"
 
 
 class Task(str, Enum):
-    """The kind of segmentation; decides whether masks are refined alone or compete for pixels."""
+    """The segmentation task; it decides whether masks are refined independently or compete for pixels."""
 
     INSTANCE = "instance"
     SEMANTIC = "semantic"
@@ -26,7 +26,7 @@ class Task(str, Enum):
 
 @dataclass(frozen=True)
 class ReadSettings(Settings):
-    """How to open a set of predictions; by default everything is detected from the files."""
+    """Settings for opening a set of predictions; by default, everything is detected from the files."""
 
     format: Annotated[Format | None, option("Input format (default: auto-detect)", panel=PANEL)] = None
     task: Annotated[Task | None, option("Segmentation task (default: auto-detect)", panel=PANEL)] = None

@@ -1,4 +1,4 @@
-"""A file or folder of predictions whose format is not known yet: listed, parsed and sampled at most once."""
+"""A file or folder of predictions whose format is not known yet; listed, parsed and sampled at most once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bpr_cli.formats.png import ColourError, read_gray
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 
 REPORT, REPORT_KIND = "run.json", "bpr refinement"
-"""Name of the report that a refinement leaves in its output, and the value of its first field, ``kind``."""
+"""File name of the report that ``bpr refine`` writes to its output, and the value of its first field, ``kind``."""
 
 _REPORT_HEAD = re.compile(rf'\s*{{\s*"kind"\s*:\s*"{REPORT_KIND}"'.encode())
 _COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
@@ -24,11 +24,11 @@ _SAMPLE = 16
 
 @dataclass(frozen=True)
 class PngSample:
-    """What some PNG files of a folder hold.
+    """The content of a sample of the PNG files in a folder.
 
     Attributes:
         values: all values of the files that could be read as gray.
-        errors: why others could not, in the order of their names.
+        errors: errors of the other files, in the order of their names.
     """
 
     values: frozenset[int]
@@ -44,18 +44,18 @@ class Source:
     """A file or folder of predictions.
 
     Attributes:
-        path: as the user gave it.
-        root: the folder, or the folder of the file.
+        path: path as given by the user.
+        root: the folder, or the parent folder of a file.
         is_file: whether it is a single file.
     """
 
     def __init__(self, path: Path, ending: str = "", kind: str = "predictions") -> None:
-        """Check that there is something.
+        """Check that the path exists and is not empty.
 
         Args:
-            path: a file or a folder.
-            ending: only PNG files whose stem ends so count, for folders that hold several kinds of them.
-            kind: what it should hold, for messages.
+            path: file or folder.
+            ending: ending of the stems of the PNG files to use, for folders that hold several kinds of them.
+            kind: noun for the expected content, for messages.
 
         Raises:
             BprError: the path does not exist, or is an empty folder.
@@ -71,7 +71,7 @@ class Source:
         self.root = path.parent if self.is_file else path
 
     def files(self, suffix: str) -> list[Path]:
-        """Files with the suffix, relative to ``root`` and sorted; just the given one for a file."""
+        """Files with the suffix, relative to ``root`` and sorted; for a single file, only that file."""
         if self.is_file:
             return [Path(self.path.name)] if self.path.suffix.lower() == suffix else []
         return list_files(self.path, (suffix,))
@@ -83,7 +83,7 @@ class Source:
 
     @cached_property
     def value_files(self) -> list[Path]:
-        """The PNG files without the pictures that tools put beside label maps.
+        """The PNG files, without pictures that tools save next to label maps.
 
         Files that end in ``_color`` or ``_instanceIds`` are left out, unless there are no others.
         """
@@ -91,7 +91,7 @@ class Source:
 
     @cached_property
     def sample(self) -> PngSample:
-        """What up to 16 of the PNG files hold, evenly spaced over the sorted list."""
+        """The content of up to 16 PNG files, evenly spaced over the sorted list."""
         count = len(self.value_files)
         values: set[int] = set()
         errors: list[BprError] = []
@@ -104,7 +104,7 @@ class Source:
 
     @cached_property
     def documents(self) -> list[Path]:
-        """The JSON files directly in the folder, without reports of refinements, or the given JSON file itself."""
+        """The JSON files directly in the folder, without reports of ``bpr refine``; or the given JSON file."""
         if self.is_file:
             return [self.path] if self.path.suffix.lower() == ".json" else []
         found = (file for file in list_folder(self.path) if file.suffix.lower() == ".json" and file.is_file())
@@ -112,7 +112,7 @@ class Source:
 
     @cached_property
     def sibling_document(self) -> Path | None:
-        """For a folder ``preds``, the file ``preds.json`` next to it."""
+        """For a folder ``preds``, the file ``preds.json`` next to it, if it exists."""
         path = self.path.resolve()
         sibling = path.with_name(f"{path.name}.json")
         return sibling if not self.is_file and sibling.is_file() else None
@@ -139,7 +139,7 @@ class Source:
 
     @cached_property
     def telling_document(self) -> Json:
-        """The parsed JSON file where it tells the format: None where there is none, or several beside PNG files.
+        """The parsed JSON file for detecting the format; None if there is none, or if there are several and PNG files.
 
         Raises:
             BprError: there are several JSON files and no PNG files, or the file is not JSON.
@@ -150,7 +150,7 @@ class Source:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is the report of a refinement, by its name and its beginning; predictions may have that name too.
+    """Whether a file is a report of ``bpr refine``: checks name and first bytes, as predictions may have that name too.
 
     Raises:
         BprError: the file cannot be read.
