@@ -1,1 +1,1 @@
-"""Ground truth: opened, paired with predictions, and its label sets."""
+"""Ground truth: opening it, pairing it with predictions, and label sets."""

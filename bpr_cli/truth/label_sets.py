@@ -1,4 +1,4 @@
-"""Which labels of label maps are classes, what they are called, and which are void."""
+"""Label sets: the classes of label maps, their names, and the void labels."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from bpr_cli.truth.open import LABEL_IDS, TRAIN_IDS
 LABEL_IDS_SET, TRAIN_IDS_SET = "labelIds", "trainIds"
 VOID = 255
 CITYSCAPES_VOID = frozenset(label.id for label in cityscapes_labels if label.ignoreInEval and label.id >= 0)
-"""The labelIds of Cityscapes that are no class."""
+"""The labelIds of Cityscapes that are not evaluated."""
 INSTANCE_TRAIN_IDS = frozenset(label.trainId for label in cityscapes_labels if label.hasInstances) - {VOID, -1}
-"""The trainIds of Cityscapes whose classes have instances; as labelIds they are classes that have none."""
+"""The trainIds of Cityscapes classes with instances. As labelIds, the same numbers are classes without instances."""
 
 _SAMPLE = 8
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels of label maps.
+    """The classes and void labels of label maps.
 
     Attributes:
         name: ``labelIds``, ``trainIds``, the path of a file of classes or categories, or ``as found``.
-        names: of the classes, by label.
-        ignore: labels that are void.
-        open: whether only those classes are reported that the ground truth holds.
+        names: names of the classes, by label.
+        ignore: void labels.
+        open: whether to report only classes that occur in the ground truth.
     """
 
     name: str
@@ -46,12 +46,12 @@ class LabelSet:
 
 
 def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, truth: PredictionSet) -> LabelSet:
-    """The label set that the user named, or else the one that the file names of the ground truth imply.
+    """Choose the label set that the user named, or else the one implied by the file names of the ground truth.
 
     Args:
-        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one name a line or of a JSON file
-            with categories as COCO has them, or None.
-        ignore_labels: labels that are void, beside those of the label set; None takes 255.
+        name: ``labelIds`` or ``trainIds`` of Cityscapes, the path of a file with one class name per line or of a JSON
+            file with COCO categories, or None.
+        ignore_labels: void labels in addition to those of the label set; None for 255.
         truth: the ground truth.
 
     Raises:
@@ -71,7 +71,7 @@ def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, tr
 
 
 def ending_of(label_set: str | None) -> str | None:
-    """Ending of the files in a ``gtFine`` folder that hold a label set."""
+    """Ending of the files in a ``gtFine`` folder that use a label set."""
     return {LABEL_IDS_SET: LABEL_IDS, TRAIN_IDS_SET: TRAIN_IDS}.get(label_set or "")
 
 
@@ -101,7 +101,7 @@ def _of_file(path: Path) -> LabelSet:
 
 
 def _of_categories(path: Path) -> LabelSet:
-    """The categories of a COCO-like JSON file: labels are their ids."""
+    """Read a label set from the categories of a COCO-like JSON file; labels are the category ids."""
     document = read_json(path)
     categories = read_categories(document, path)
     if not categories:
@@ -110,7 +110,7 @@ def _of_categories(path: Path) -> LabelSet:
 
 
 def _of_lines(path: Path) -> LabelSet:
-    """One class a line, with the labels 0, 1, …; empty lines at the end are ignored."""
+    """Read a label set with one class per line, for labels 0, 1, …; empty lines at the end are ignored."""
     try:
         lines = read_bytes(path).decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
@@ -124,7 +124,7 @@ def _of_lines(path: Path) -> LabelSet:
 
 
 def _without(labels: LabelSet, ignore: frozenset[int] | None) -> LabelSet:
-    """The label set with more void labels, which are no longer classes."""
+    """Make more labels of a label set void; they are no longer classes."""
     every = labels.ignore | (ignore or frozenset())
     kept = {label: name for label, name in labels.names.items() if label not in every}
     if not kept:
@@ -133,16 +133,16 @@ def _without(labels: LabelSet, ignore: frozenset[int] | None) -> LabelSet:
 
 
 def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, items: Sequence[ItemPair]) -> None:
-    """Read some images, and refuse predictions and ground truth with different label sets.
+    """Refuse predictions and ground truth with different label sets, judged by a sample of images.
 
     Args:
         labels: the label set.
         scored: predictions or baseline.
         truth: the ground truth.
-        items: of both, image by image.
+        items: items of ``scored`` and ``truth``, image by image.
 
     Raises:
-        BprError: there are labels that are neither classes nor void, or labelIds meet trainIds.
+        BprError: a label is neither a class nor void, or one side uses labelIds and the other trainIds.
     """
     samples = [_Sample(truth, true, scored, found) for found, true in items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]]
     if labels.name in (LABEL_IDS_SET, TRAIN_IDS_SET):
@@ -154,18 +154,18 @@ def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, 
 
 
 ItemPair = tuple[Item, Item]
-"""A prediction and its ground truth."""
+"""A prediction and its ground truth, as items."""
 
 
 class _Sample:
-    """The label maps of one image."""
+    """Predicted and ground-truth label map of one image."""
 
     def __init__(self, truth: PredictionSet, truth_item: Item, scored: PredictionSet, item: Item) -> None:
         self.truth_item, self.item = truth_item, item
         self.true, self.found = _labels(truth, truth_item), _labels(scored, item)
 
     def agreement(self, table: NDArray[np.int32] | None = None) -> float:
-        """Fraction of the pixels of true classes that are predicted correctly, after mapping the truth by a table."""
+        """Fraction of ground-truth pixels, without void, predicted correctly; ``table`` first maps the ground truth."""
         true = self.true if table is None else table[np.clip(self.true, 0, VOID)]
         known = (true != VOID) & (true >= 0)
         return float(np.mean(self.found[known] == true[known])) if known.any() else 0.0
@@ -179,7 +179,7 @@ def _labels(side: PredictionSet, item: Item) -> NDArray[np.int32]:
 
 
 def _labels_of(maps: Iterable[tuple[NDArray[np.int32], Item]]) -> dict[int, Item]:
-    """The labels that occur, each with the first item that has it."""
+    """The labels that occur, each with the first item that contains it."""
     found: dict[int, Item] = {}
     for labels, item in maps:
         for label in np.unique(labels).tolist():
@@ -192,7 +192,7 @@ def _check_cityscapes(labels: LabelSet, side: PredictionSet, values: dict[int, I
     unknown = sorted(set(values) - set(labels.names) - labels.ignore)
     if not unknown and found in (None, labels.name):
         return
-    # A label that the expected set does not have as a class tells more than one that both have.
+    # Name a label that is not a class of the expected set; a label of both sets would explain nothing.
     label = (
         unknown[0] if unknown else min((known for known in values if known not in labels.names), default=min(values))
     )
@@ -204,7 +204,7 @@ def _check_cityscapes(labels: LabelSet, side: PredictionSet, values: dict[int, I
 
 
 def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: PredictionSet, truth: PredictionSet) -> None:
-    """Refuse binary masks as ground truth of label maps: their foreground would be taken for void."""
+    """Refuse binary masks as ground truth for label maps, because their foreground 255 would be void."""
     true = _labels_of((sample.true, sample.truth_item) for sample in samples)
     found = _labels_of((sample.found, sample.item) for sample in samples)
     if VOID in labels.ignore and set(true) == {0, VOID} and not set(found) <= {0, VOID}:
@@ -216,7 +216,7 @@ def _check_no_masks(samples: Sequence[_Sample], labels: LabelSet, scored: Predic
 
 
 def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth: PredictionSet) -> None:
-    """Refuse predictions that agree far better with the ground truth once its Cityscapes labelIds become trainIds."""
+    """Refuse predictions that agree far better with the ground truth after its labelIds are mapped to trainIds."""
     to_train = np.full(VOID + 1, VOID, dtype=np.int32)
     for label in cityscapes_labels:
         if label.id >= 0:
@@ -232,9 +232,9 @@ def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth:
 
 
 def looks_like(values: Iterable[int]) -> str | None:
-    """The label set of Cityscapes that some labels look like; None if they could be either.
+    """Guess the Cityscapes label set of some labels; None if it is ambiguous.
 
-    Labels from 19 to 33 are labelIds. Labels up to 18 are trainIds where some are void as labelIds.
+    Labels 19 to 33 indicate labelIds. If no label exceeds 18, labels that would be void as labelIds indicate trainIds.
     """
     labels = set(values) - {VOID}
     if not labels or max(labels) > 33:

@@ -1,4 +1,4 @@
-"""Ground truth: the formats of predictions, COCO annotations, and the ``gtFine`` folders of Cityscapes."""
+"""Opens ground truth: formats of predictions, COCO annotations, and Cityscapes ``gtFine`` folders."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LABEL_IDS = "_labelIds"
 TRAIN_IDS = "_labelTrainIds"
 
 FIRST_INSTANCE = 1000
-"""Ids of instances are label id x 1000 + number; smaller ones are labels: of areas without instances, or of groups."""
+"""Smallest id of an instance, label id x 1000 + number. Smaller ids are labels of stuff or of groups of objects."""
 
 _WITH_INSTANCES = frozenset(label.id for label in labels if label.hasInstances)
 _KIND = "ground truth"
 
 
 class InstanceIdSet(PngFolder):
-    """Cityscapes ground truth of instances: ``…_gtFine_instanceIds.png``, label id x 1000 + number."""
+    """Cityscapes instance ground truth: ``…_gtFine_instanceIds.png`` with values label id x 1000 + number."""
 
     format = "instanceIds"
     noun = "Cityscapes instance ids"
@@ -41,11 +41,11 @@ class InstanceIdSet(PngFolder):
     family = "cityscapes"
 
     def read(self, item: Item) -> Prediction:
-        """The instance ids of one image, as a map without void."""
+        """Read the instance ids of one image, as a label map without void."""
         return LabelMap(read_gray(self.file(item)).astype(np.int32), frozenset())
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
-        """The instances and groups of a map; areas of classes without instances are left out."""
+        """Metadata of the instances and groups in a map; classes without instances are left out."""
         found = instance_records(labels)
         return {record.id or 0: record for record in found if record.crowd or record.id != record.category}
 
@@ -55,10 +55,10 @@ class InstanceIdSet(PngFolder):
 
 
 def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
-    """The segments of a map of Cityscapes instance ids, by ascending id.
+    """Metadata of the segments in a map of Cityscapes instance ids, by ascending id.
 
-    Ids from 1000 on are label x 1000 + number. Smaller ones are labels: of an area without instances, or, for a class
-    that has instances, of a group of objects.
+    Ids from 1000 are label x 1000 + number. Smaller ids are labels: of a group of objects if the class has instances,
+    else of stuff.
     """
     records = []
     for number in np.unique(ids).tolist():
@@ -69,12 +69,12 @@ def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
 
 
 def open_without_images(predictions: Path, settings: ReadSettings) -> PredictionSet:
-    """Open predictions as ``open_predictions`` does, but without their images.
+    """Open predictions like ``open_predictions``, but without their images.
 
-    The ``image`` of an item is only what its image may be called.
+    The ``image`` of an item is only a possible name of its image.
 
     Raises:
-        BprError: as ``open_predictions``.
+        BprError: see ``open_predictions``.
     """
     return open_source(Source(predictions), NoImages(), settings)
 
@@ -82,18 +82,18 @@ def open_without_images(predictions: Path, settings: ReadSettings) -> Prediction
 def open_truth(
     path: Path, predictions: PredictionSet, settings: ReadSettings, ending: str | None = None
 ) -> PredictionSet:
-    """Open the ground truth for a set of predictions, in the format that can be compared with them.
+    """Open the ground truth for a set of predictions, in a format that can be compared with them.
 
     Label maps are compared with label maps, masks with masks or with the unions of COCO annotations, COCO results with
     COCO annotations (or results), panoptic results with panoptic annotations, and Cityscapes results with
     ``…_instanceIds.png`` files.
 
     Args:
-        path: a file or a folder.
-        predictions: determine the format.
-        settings: how the predictions were opened.
-        ending: of the label maps to take from a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default the
-            first that there is.
+        path: file or folder.
+        predictions: the predictions, whose format determines that of the ground truth.
+        settings: settings that the predictions were opened with.
+        ending: ending of the label maps in a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default, the first
+            one found.
 
     Raises:
         BprError: the path does not exist, or holds no ground truth of that format.
@@ -121,15 +121,15 @@ def open_truth(
 
 
 def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = None) -> PredictionSet:
-    """Open ground truth without predictions; its format is recognised like that of predictions.
+    """Open ground truth without predictions; the format is detected as for predictions.
 
-    A ``gtFine`` folder gives its ``…_instanceIds.png`` files, or its label maps if the task is semantic, if an ending
-    is given, or if there is nothing else.
+    From a ``gtFine`` folder, the ``…_instanceIds.png`` files are opened; or its label maps if the task is semantic, an
+    ending is given, or there are no other files.
 
     Args:
-        path: a file or a folder.
-        settings: what not to detect from the files.
-        ending: of the label maps to take from a ``gtFine`` folder, see ``open_truth``.
+        path: file or folder.
+        settings: values that are given instead of detected.
+        ending: ending of the label maps in a ``gtFine`` folder; see ``open_truth``.
 
     Raises:
         BprError: the path does not exist, or holds no ground truth.
@@ -146,7 +146,7 @@ def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = No
 
 
 def _ending_in(source: Source, wanted: str | None) -> str | None:
-    """The ending of the label maps to take: the wanted one if there are any, or else that of a ``gtFine`` folder."""
+    """The ending of the label maps to open: the wanted one if such files exist, else that of a ``gtFine`` folder."""
     return next((known for known in (wanted, LABEL_IDS, TRAIN_IDS) if known and _has(source, known)), None)
 
 

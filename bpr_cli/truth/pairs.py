@@ -1,4 +1,4 @@
-"""Pairs predictions with their ground truth, image by image, before any mask is read."""
+"""Pairs predictions with ground truth, image by image, before any mask is read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Pair:
     """An image with its ground truth and its predictions.
 
     Attributes:
-        name: used in messages and in the report.
-        key: its image id where the ground truth has ids, else its name; keys of one set are all of one kind.
-        size: (H, W) where it is known without decoding, else None.
-        truth: None for an image without any segment.
-        prediction: None for an image without any detection.
-        baseline: None without a baseline, or for an image without any detection.
+        name: name in messages and in the report.
+        key: image id if the ground truth has ids, else the name; all keys of one set are of the same kind.
+        size: (H, W), or None if it is unknown before decoding.
+        truth: ground truth; None for an image without segments.
+        prediction: prediction; None for an image without detections.
+        baseline: baseline; None if there is none, or for an image without detections.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Sets:
-    """The opened inputs; ``baseline`` may be missing."""
+    """The opened inputs; ``baseline`` is optional."""
 
     predictions: PredictionSet
     truth: PredictionSet
@@ -46,18 +46,18 @@ class Sets:
 
     @property
     def scored(self) -> list[PredictionSet]:
-        """Predictions, and the baseline if there is one."""
+        """The predictions, and the baseline if there is one."""
         return [self.predictions, *([self.baseline] if self.baseline else [])]
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """The pairs, and what does not match.
+    """The pairs, and the items that do not match.
 
     Attributes:
-        pairs: in the order of the ground truth.
-        broken: what cannot be used: unreadable records, and predictions without ground truth or of another size.
-        missing: images of the ground truth without a prediction, where the format has one for every image.
+        pairs: pairs in the order of the ground truth.
+        broken: unusable items: broken records, and predictions without ground truth or of another size.
+        missing: ground-truth images without a prediction, for formats with a prediction for every image.
     """
 
     pairs: list[Pair]
@@ -67,7 +67,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class _Image:
-    """An image of the ground truth; ``called`` is a name that its files may have, ``name`` is for messages."""
+    """A ground-truth image; ``called`` is a possible name of its files, ``name`` is the name in messages."""
 
     name: str
     called: Path
@@ -80,10 +80,10 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
     """Pair predictions and baseline with the ground truth, image by image.
 
     Returns:
-        The pairs, in the order of the ground truth, and what was left out.
+        The pairs in the order of the ground truth, and the failures that were left out.
 
     Raises:
-        BprError: something does not match and ``allow_missing`` is False, or nothing matches.
+        BprError: an item does not match and ``allow_missing`` is False, or no item matches.
     """
     pairing = match_sets(sets)
     problems = [*pairing.broken, *pairing.missing]
@@ -97,10 +97,10 @@ def pair_sets(sets: Sets, allow_missing: bool) -> tuple[list[Pair], list[Failure
 
 
 def match_sets(sets: Sets) -> Pairing:
-    """Pair predictions and baseline with the ground truth as far as they match.
+    """Pair predictions and baseline with the ground truth, as far as they match.
 
     Raises:
-        BprError: the baseline has another format than the predictions.
+        BprError: the format of the baseline differs from that of the predictions.
     """
     _check_kinds(sets)
     for scored in sets.scored:
@@ -117,7 +117,7 @@ def match_sets(sets: Sets) -> Pairing:
 
 
 def _sentence(reasons: Sequence[str]) -> str:
-    """The first problems, and how to correct them."""
+    """A message with the first problems and advice."""
     shown = "; ".join(reasons[:_SHOWN])
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     count = f"{len(reasons)} records do not match: " if len(reasons) > 1 else ""
@@ -125,7 +125,7 @@ def _sentence(reasons: Sequence[str]) -> str:
 
 
 def _check_kinds(sets: Sets) -> None:
-    """Refuse a baseline of another format than the predictions."""
+    """Refuse a baseline whose format differs from that of the predictions."""
     predictions, baseline = sets.predictions, sets.baseline
     if baseline is not None and baseline.format != predictions.format:
         raise BprError(
@@ -135,7 +135,7 @@ def _check_kinds(sets: Sets) -> None:
 
 
 def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
-    """The images of the ground truth: all that it lists, with or without annotations, or else those with items."""
+    """The ground-truth images: all in its image list, or else those with items."""
     problems = list(truth.failures)
     by_id = {plain_id(found): item for item in truth.items if (found := truth.image_id(item)) is not None}
     if truth.image_records:
@@ -159,7 +159,7 @@ def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
 
 
 def _other_sizes(truth: PredictionSet) -> list[Failure]:
-    """The images whose masks have another size than the list of images states."""
+    """The images whose masks differ in size from the image list."""
     problems = []
     for item in truth.items:
         size, image_id = truth.size(item), truth.image_id(item)
@@ -172,12 +172,12 @@ def _other_sizes(truth: PredictionSet) -> list[Failure]:
 
 @dataclass(frozen=True)
 class _Side:
-    """One set, sorted by the images of the ground truth.
+    """One set, matched with the ground-truth images.
 
     Attributes:
-        items: by the key of their image.
-        broken: keys of the images whose predictions cannot be used; they are not missing, and not empty either.
-        problems: why.
+        items: items by the key of their image.
+        broken: keys of the images whose predictions cannot be used; these are neither missing nor empty.
+        problems: the reasons.
     """
 
     items: dict[int | str, Item]
@@ -186,9 +186,9 @@ class _Side:
 
 
 def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image], lost: set[str]) -> _Side:
-    """Items of one set by the key of their image; those that have none, or a wrong size, are problems.
+    """Match the items of one set with images; items without an image or with a wrong size become problems.
 
-    Those of images whose ground truth is broken are neither: ``lost`` has the names of these images.
+    ``lost`` holds the names of the images whose ground truth is broken; their items are ignored.
     """
     image_of = _finder(scored, truth, images)
     side = _Side({}, _broken(scored.failures, images), [])
@@ -210,21 +210,21 @@ def _match(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]
 
 
 def _names_of(given: Iterable[str]) -> set[str]:
-    """The names that images may have, by their ids and names: with and without endings."""
+    """Possible names of images from their ids and names, with and without endings."""
     names = {name for each in given for name in (each, Path(each).with_suffix("").as_posix())}
     return {plain_id(name) for name in names} | {image_stem(Path(name)) for name in names}
 
 
 def _broken(failures: Iterable[Failure], images: Sequence[_Image]) -> set[int | str]:
-    """Keys of the images that the failures are about, found by their ids and names."""
+    """Keys of the images that the failures refer to, found by their ids and names."""
     known = _names_of(failure.name for failure in failures)
     return {image.key for image in images if known & {plain_id(image.key), image_stem(image.called)}}
 
 
 def _finder(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image]) -> Callable[[Item], _Image]:
-    """A function that finds the image of the ground truth for an item of the set.
+    """Make a function that finds the ground-truth image of an item.
 
-    A single prediction belongs to a single ground truth, whatever their names.
+    If there is one prediction and one ground-truth image, they match whatever their names.
     """
     if len(images) == 1 and len(scored.items) == 1 and scored.image_id(scored.items[0]) is None:
         return lambda item: images[0]  # noqa: ARG005
@@ -247,7 +247,7 @@ def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: P
 
 
 class _Names:
-    """Images by the stem that all files of one image share, and by folder where the stem is not unique."""
+    """Index of images by their common stem, and by folder if the stem is not unique."""
 
     def __init__(self, names: Sequence[Path]) -> None:
         self._names = names
@@ -256,7 +256,7 @@ class _Names:
             self._stems.setdefault(image_stem(name), []).append(number)
 
     def find(self, item: Item, scored: PredictionSet, truth: PredictionSet) -> int:
-        """Position of the image of an item."""
+        """Find the position of an item's image."""
         path = item.image
         matches = self._stems.get(image_stem(path), [])
         if len(matches) > 1:
@@ -283,7 +283,7 @@ def _pixels(size: Size) -> str:
 
 
 def _name(scored: PredictionSet, item: Item) -> str:
-    """An item in messages: its file, and its image where the file holds many."""
+    """Name of an item in messages: its file, and its image if the file holds several."""
     return f"{scored.file(item)}" if scored.files(item) else f"{scored.file(item)}: image {scored.image_id(item)!r}"
 
 
@@ -293,7 +293,7 @@ def _place(truth: PredictionSet) -> str:
 
 
 def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Failure]]:
-    """One pair for each image; an image that its format may leave out has no detections."""
+    """Make one pair per image; images that the format may leave out have no detections."""
     pairs, missing = [], []
     text = len({type(image.key) for image in images}) > 1
     for image in images:
@@ -310,7 +310,7 @@ def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple
 
 
 def _label(image: _Image, items: Iterable[Item | None]) -> str:
-    """Name of a pair: the image's, or the prediction's file where the format names files."""
+    """Name of a pair: that of the image, or the file of the prediction if items are files."""
     return next((item.name for item in items if item and Path(item.name).suffix), image.name)
 
 
@@ -326,5 +326,5 @@ def _folder(scored: PredictionSet) -> Path:
 
 
 def task_name(predictions: PredictionSet) -> str:
-    """The task, but ``binary`` for binary masks."""
+    """The name of the task, or ``binary`` for binary masks."""
     return "binary" if predictions.family == "binary" else predictions.task.value
