@@ -1,1 +1,1 @@
-"""The networks that predict a patch, by name in ``registry``."""
+"""Networks that predict patches; ``registry`` lists them by name."""

@@ -1,4 +1,4 @@
-"""Building blocks that the networks in MMSegmentation layout share.
+"""Building blocks of the networks in MMSegmentation layout.
 
 Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
@@ -11,7 +11,7 @@ from torch.nn import functional
 CLASSES = 2
 
 HEAD_DROPOUT = 0.1
-"""Share of channels that heads drop in training before their last convolution."""
+"""Dropout rate of channels before the last convolution of a head."""
 
 
 class EncoderDecoder(nn.Module):
@@ -26,7 +26,7 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.decode_head = decode_head
-        # On the meta device there are no values; drawing some would import PyTorch's compiler.
+        # Tensors on the meta device have no values, and initialising them would import PyTorch's compiler.
         if not decode_head.conv_seg.weight.is_meta:
             self.apply(_initialise)
             nn.init.normal_(decode_head.conv_seg.weight, std=0.01)
@@ -45,7 +45,7 @@ class EncoderDecoder(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The end of every head: dropout of channels, then a logit per class for every pixel."""
+    """The last layers of every head: channel dropout, then one logit per class and pixel."""
 
     def __init__(self, channels: int, dropout: float = HEAD_DROPOUT) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class SeparableConv(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut (He et al., 2016); stride and dilation are the first one's."""
+    """Two 3x3 convolutions with a shortcut (He et al., 2016); the first one has the stride and the dilation."""
 
     growth = 1
 
@@ -109,7 +109,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and widening 1x1 convolution around a shortcut (He et al., 2016); stride and dilation are the 3x3's."""
+    """1x1, 3x3 and widening 1x1 convolution with a shortcut (He et al., 2016); the 3x3 has stride and dilation."""
 
     growth = 4
 
@@ -140,13 +140,13 @@ def conv(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """A convolution that keeps the size except for its stride; without bias, as a batch norm follows."""
+    """A convolution that by default keeps the size, except for its stride; no bias, because a batch norm follows."""
     kept = kernel // 2 * dilation if padding is None else padding
     return nn.Conv2d(entering, leaving, kernel, stride, kept, dilation, groups, bias=False)
 
 
 def conv_norm(entering: int, leaving: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution and batch norm as a ``Sequential``, whose parts have numbers instead of names."""
+    """Convolution and batch norm as a ``Sequential``, whose parts are numbered instead of named."""
     return nn.Sequential(conv(entering, leaving, kernel, stride), nn.BatchNorm2d(leaving))
 
 
@@ -156,7 +156,7 @@ def conv_norm_relu(entering: int, leaving: int, kernel: int = 3, stride: int = 1
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` (P, C, h, w) at the height and width of ``like``: bilinear, half-pixel centres."""
+    """Resize ``x``, (P, C, h, w), to the height and width of ``like``: bilinear, half-pixel centres."""
     if x.shape[2:] == like.shape[2:]:
         return x
     return functional.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)

@@ -1,7 +1,7 @@
 """DeepLabV3+ on a dilated ResNet with a second stem for the mask.
 
-A network of the comparison in the paper (Hu et al., IJCV 2022, Table 6), in the form that its authors took from
-MMSegmentation 0.7 (DeepLabV3+: Chen et al., ECCV 2018).
+One of the networks compared in the paper (Hu et al., IJCV 2022, Table 6), as implemented in MMSegmentation 0.7
+(DeepLabV3+: Chen et al., ECCV 2018).
 
 Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
@@ -22,7 +22,7 @@ DILATIONS = (12, 24, 36)
 class DeepLabV3Plus(EncoderDecoder):
     """ResNet, a pyramid of dilated convolutions on its last stage, and a skip connection from the first stage.
 
-    In training mode it needs two patches or more: its global mean of a single patch cannot be normalised.
+    In training mode it needs at least two patches, because batch norm cannot normalise the global mean of a single one.
     """
 
     def __init__(self, settings: ResNetSettings = RESNET50) -> None:
@@ -30,7 +30,7 @@ class DeepLabV3Plus(EncoderDecoder):
 
 
 class Head(Classifier):
-    """Looks at the last feature map at several scales, then sharpens the result with the first."""
+    """Applies several dilations to the last feature map, then refines the result with the first map."""
 
     def __init__(self, fine: int, coarse: int) -> None:
         super().__init__(CHANNELS)

@@ -1,7 +1,7 @@
 """Fast-SCNN on four input channels.
 
-A network of the comparison in the paper (Hu et al., IJCV 2022, Table 6), in the form that its authors took from
-MMSegmentation 0.7 (Fast-SCNN: Poudel et al., BMVC 2019). The mask patch is a fourth channel beside the image's three.
+One of the networks compared in the paper (Hu et al., IJCV 2022, Table 6), as implemented in MMSegmentation 0.7
+(Fast-SCNN: Poudel et al., BMVC 2019). The mask patch is a fourth input channel.
 
 Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
@@ -25,7 +25,7 @@ BATCH_NORM_MOMENTUM = 0.01
 class FastSCNN(EncoderDecoder):
     """A fast path down to 1/8 of the input, a deep branch at lower resolution, and the fusion of both.
 
-    In training mode it needs two patches or more: its global mean of a single patch cannot be normalised.
+    In training mode it needs at least two patches, because batch norm cannot normalise the global mean of a single one.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class LearningToDownsample(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # Without padding, as in MMSegmentation 0.7: checkpoints are trained for that.
+        # No padding, as in MMSegmentation 0.7, because checkpoints were trained this way.
         self.conv = ConvNorm(INPUT_CHANNELS, 32, 3, stride=2, padding=0)
         self.dsconv1 = SeparableConv(32, 48, stride=2)
         self.dsconv2 = SeparableConv(48, FINE_CHANNELS, stride=2)
@@ -67,7 +67,7 @@ class LearningToDownsample(nn.Module):
 
 
 class GlobalFeatureExtractor(nn.Module):
-    """Inverted residuals down to a quarter of the size, then a pyramid of means."""
+    """Inverted residuals down to a quarter of the size, then pyramid pooling."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class GlobalFeatureExtractor(nn.Module):
 
 
 class FeatureFusion(nn.Module):
-    """Adds the deep branch, enlarged, to the fine one."""
+    """Upsamples the deep branch and adds it to the fine one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class FeatureFusion(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise 3x3, 1x1 projection (Sandler et al., 2018), with a shortcut where shapes allow."""
+    """1x1 expansion, depthwise 3x3, 1x1 projection (Sandler et al., 2018), with a shortcut if shapes allow."""
 
     def __init__(self, entering: int, leaving: int, stride: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """HRNetV2 with a second stem for the mask, and a fully convolutional head.
 
-The network of Boundary Patch Refinement (Tang et al., CVPR 2021, Sect. 3.2; HRNetV2: Wang et al., TPAMI 2020): four
-branches at 1/4, 1/8, 1/16 and 1/32 of the input run side by side and exchange features after every module. The mask
-patch enters through a stem convolution of its own, whose output is added to the image's before the first batch norm.
+The network of Boundary Patch Refinement (Tang et al., CVPR 2021, Sect. 3.2; HRNetV2: Wang et al., TPAMI 2020). Four
+parallel branches at 1/4, 1/8, 1/16 and 1/32 of the input exchange features after every module. The mask patch has its
+own stem convolution, whose output is added to that of the image before the first batch norm.
 
 Attribute names follow the parameter names of MMSegmentation checkpoints, so the authors' released weights load
 strictly.
@@ -33,13 +33,13 @@ STEM_CHANNELS = 64
 
 @dataclass(frozen=True)
 class HRNetSettings:
-    """The numbers by which the members of the family differ.
+    """Sizes that distinguish the members of the family.
 
     Attributes:
-        width: channels of the finest branch; every coarser one has twice as many as the one before.
-        stem_blocks: bottleneck blocks before the branches split.
-        modules: exchange modules of the stages with two, three and four branches.
-        blocks: residual blocks of a branch between two exchanges.
+        width: channels of the finest branch; each coarser branch has twice as many as the one before.
+        stem_blocks: number of bottleneck blocks before the branches split.
+        modules: number of exchange modules in the stages with two, three and four branches.
+        blocks: number of residual blocks per branch between two exchanges.
     """
 
     width: int
@@ -48,7 +48,7 @@ class HRNetSettings:
     blocks: int
 
     def channels(self, branches: int) -> list[int]:
-        """Channels of each of the first ``branches`` branches, finest first."""
+        """Channels of the first ``branches`` branches, finest first."""
         return [self.width << index for index in range(branches)]
 
 
@@ -91,14 +91,14 @@ class Backbone(nn.Module):
         return refined
 
     def _stem(self, x: Tensor) -> Tensor:
-        """Image and mask joined and brought to a quarter of the size: (P, 64, T / 4, T / 4)."""
+        """Sum of the image and mask stems, at a quarter of the size: (P, 64, T / 4, T / 4)."""
         joined = self.conv1(x[:, :3]) + self.conv_mask(x[:, 3:])
         out = functional.relu(self.bn1(joined), inplace=True)
         return functional.relu(self.bn2(self.conv2(out)), inplace=True)
 
 
 class Head(Classifier):
-    """All branches at the finest one's size, stacked and mixed pixel by pixel."""
+    """Upsamples all branches to the size of the finest, stacks them and mixes them pixel by pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, dropout=0)
@@ -110,10 +110,10 @@ class Head(Classifier):
 
 
 class Transition(nn.ModuleList):
-    """Hands the branches of one stage to the next, which has one more.
+    """Passes the branches of one stage to the next, which has one more.
 
-    Branches that keep their channels pass unchanged; the new branch is made from the coarsest one by a convolution
-    of stride 2.
+    Branches that keep their channels pass unchanged. The new branch comes from the coarsest one by a convolution of
+    stride 2.
     """
 
     def __init__(self, before: list[int], after: list[int]) -> None:
@@ -131,7 +131,7 @@ class Transition(nn.ModuleList):
 
 
 class ExchangeModule(nn.Module):
-    """Residual blocks on every branch, then every branch receives the sum of all of them at its own size."""
+    """Residual blocks on every branch; then each branch receives the sum of all branches at its own size."""
 
     def __init__(self, channels: list[int], blocks: int) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class ExchangeModule(nn.Module):
     def _fused(bridges: nn.ModuleList, features: list[Tensor], like: Tensor) -> Tensor:
         """ReLU of the sum of all branches, each brought to the channels and size of ``like``.
 
-        Where 32 does not divide the input, an enlarged branch is a little too large, and is shrunk.
+        If the input size is not a multiple of 32, an upsampled branch is slightly too large and is shrunk.
         """
         total = resized(bridges[0](features[0]), like)
         for bridge, feature in zip(bridges[1:], features[1:], strict=True):
@@ -165,25 +165,25 @@ class ExchangeModule(nn.Module):
 
 
 def _stage(settings: HRNetSettings, branches: int) -> nn.Sequential:
-    """The exchange modules that run with so many branches."""
+    """The exchange modules of the stage with ``branches`` branches."""
     count = settings.modules[branches - 2]
     return nn.Sequential(*(ExchangeModule(settings.channels(branches), settings.blocks) for _ in range(count)))
 
 
 def _bottlenecks(channels: int, count: int) -> nn.Sequential:
-    """``count`` bottleneck blocks, the first of which widens to four times the channels."""
+    """``count`` bottleneck blocks; the first one widens to four times the channels."""
     widened = [Bottleneck(channels * Bottleneck.growth, channels) for _ in range(count - 1)]
     return nn.Sequential(Bottleneck(channels, channels), *widened)
 
 
 def _bridge(channels: list[int], source: int, target: int) -> nn.Module:
-    """The way from one branch to another."""
+    """The layers that convert the features of one branch to another."""
     if source == target:
         return nn.Identity()
     if source > target:
         enlarge = nn.Upsample(scale_factor=2 ** (source - target), mode="bilinear")
         return nn.Sequential(*conv_norm(channels[source], channels[target], kernel=1), enlarge)
-    # Every halving is a convolution; channels change in the last one only, which has no ReLU: the sum gets it.
+    # Each halving is a convolution. Only the last one changes the channels; it has no ReLU, which follows the sum.
     halvings: list[nn.Module] = [
         conv_norm_relu(channels[source], channels[source], stride=2) for _ in range(target - source - 1)
     ]

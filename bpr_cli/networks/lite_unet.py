@@ -1,9 +1,9 @@
 """An encoder-decoder with logits at full patch resolution, whose encoder can be initialised from ImageNet.
 
-The encoder is EfficientNet-Lite0 (Tan and Le, ICML 2019; its Lite variant, 2020: no squeeze-and-excitation, ReLU6) up
-to 1/16 of the patch's resolution. As in the paper, the mask has its own stem convolution, whose output is added to that
-of the image before the first batch norm. Two skip connections bring image and mask to the decoder, at half and at full
-resolution.
+The encoder is EfficientNet-Lite0 (Tan and Le, ICML 2019; Lite variant of 2020, without squeeze-and-excitation and with
+ReLU6) up to 1/16 of the patch's resolution. As in the paper, the mask has its own stem convolution, whose output is
+added to that of the image before the first batch norm. Two skip connections feed image and mask to the decoder, at half
+and at full resolution.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bpr_cli.networks.unet import CLASSES, INPUT_CHANNELS, ConvBlock, ResidualBl
 STEM_CHANNELS = 32
 
 HALF_REACH, FULL_REACH = 4, 3
-"""Pixels around the wanted ones that affect them, at half and at full resolution: through three 3 x 3 convolutions at
-each, and at half resolution also through those at full resolution."""
+"""Receptive-field margins of the decoder in pixels, at half and at full resolution. Each has three 3 x 3 convolutions;
+the margin at half resolution includes those at full resolution."""
 
 
 class Stage(NamedTuple):
-    """A run of inverted bottlenecks; the first one has the stride and changes the channels."""
+    """A sequence of inverted bottlenecks; the first one has the stride and changes the channels."""
 
     blocks: int
     kernel: int
@@ -45,7 +45,7 @@ STAGES = (
 """EfficientNet-Lite0 without its last two stages, at 1/2, 1/4, 1/8, 1/16 and 1/16 of the patch's resolution."""
 
 SKIPS = (0, 1, 2, 4)
-"""The stages whose features the decoder sees: the last one at each resolution."""
+"""Stages whose features go to the decoder: the last one at each resolution."""
 
 WIDTHS = (16, 32, 48, 64, 96, 128)
 """Channels of the decoder at 1, 1/2, 1/4, 1/8, 1/16 and 1/32 of the patch's resolution."""
@@ -80,8 +80,8 @@ class LiteUNet(nn.Module):
 
         Args:
             x: float, (P, 4, T, T): normalised RGB and the coarse mask as -1 / +1; T a multiple of 32.
-            margin: width in pixels of the edge whose logits are not needed. The last steps, which take most of the
-                time, skip what does not affect the other logits.
+            margin: width in pixels of the border whose logits are not needed. The last layers, which take most of the
+                time, skip pixels that affect no other logits.
 
         Returns:
             Logits of background and foreground, (P, 2, T - 2 * margin, T - 2 * margin).
@@ -93,7 +93,7 @@ class LiteUNet(nn.Module):
         for narrow, skip, block, index in steps:
             deep = block(F.relu(_doubled(narrow(deep)) + skip(features[index])))
         narrow, skip, block, index = last
-        # All pixels join the decoder again at half resolution.
+        # The decoder sees all pixels again at half resolution.
         view = self.half_view(_inside(F.pixel_unshuffle(x, 2), half))
         deep = block(F.relu(_inside(_doubled(narrow(deep)), half) + skip(_inside(features[index], half)) + view))
         whole = _inside(_doubled(self.last_narrow(deep)), full - 2 * half)
@@ -101,7 +101,7 @@ class LiteUNet(nn.Module):
         return _inside(logits, margin - full)
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """The parameters that ImageNet can initialise: those of the encoder, except the mask's stem."""
+        """The parameters that ImageNet weights can initialise: those of the encoder, except the mask's stem."""
         return chain.from_iterable(part.parameters() for part in (self.image_stem, self.stem_norm, self.encoder))
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -115,9 +115,9 @@ class LiteUNet(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution without bias that pads as TensorFlow's ``SAME`` does, for an even input.
+    """A convolution without bias, with the padding of TensorFlow's ``SAME``, for inputs of even size.
 
-    With a stride the padding is not symmetric, and weights trained with it depend on that.
+    With a stride this padding is asymmetric, and weights that were trained with it need it.
     """
 
     def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -132,7 +132,7 @@ class SameConv2d(nn.Conv2d):
 
 
 class InvertedBottleneck(nn.Module):
-    """1x1 expansion, depthwise filter, 1x1 projection (Sandler et al., CVPR 2018); a shortcut where shapes allow."""
+    """1x1 expansion, depthwise filter, 1x1 projection (Sandler et al., CVPR 2018), with a shortcut if shapes allow."""
 
     def __init__(self, entering: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ def _stage(entering: int, stage: Stage) -> nn.Sequential:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm of EfficientNet with a slower average, for fine-tuning with small batches."""
+    """Batch norm of EfficientNet with slower running averages, for fine-tuning with small batches."""
     return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.03)
 
 

@@ -1,4 +1,4 @@
-"""The networks by name."""
+"""Networks by name."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "lite-unet": LiteUNet,
     "unet-s": UNet,
 }
-"""Every network maps float (P, 4, T, T) to logits (P, 2, T, T); see ``EncoderDecoder.forward`` for the channels."""
+"""Constructors by name. Networks map float (P, 4, T, T) to logits (P, 2, T, T); see ``EncoderDecoder.forward``."""
 
 
 def build_network(name: str) -> nn.Module:
-    """A network with fresh random weights, in training mode.
+    """Build a network with random weights, in training mode.
 
     Raises:
         BprError: there is no network of that name.

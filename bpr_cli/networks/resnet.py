@@ -1,9 +1,9 @@
 """Dilated ResNets with a second stem for the mask, and a fully convolutional head.
 
-Networks of the comparison in the paper (Hu et al., IJCV 2022, Table 6), in the form that its authors took from
-MMSegmentation 0.7: ResNet-V1c (He et al., 2016; three 3x3 convolutions as stem: He et al., CVPR 2019), whose last two
-stages dilate instead of halving, so that features stay at 1/8 of the input. The mask patch enters through a stem
-convolution of its own, whose output is added to the image's before the first batch norm.
+Networks compared in the paper (Hu et al., IJCV 2022, Table 6), as implemented in MMSegmentation 0.7: ResNet-V1c (He et
+al., 2016; three 3x3 convolutions as stem: He et al., CVPR 2019). The last two stages dilate instead of downsampling, so
+that features stay at 1/8 of the input. The mask patch has its own stem convolution, whose output is added to that of
+the image before the first batch norm.
 
 Attribute names follow the parameter names of MMSegmentation checkpoints.
 """
@@ -19,7 +19,7 @@ from bpr_cli.networks.blocks import BasicBlock, Bottleneck, Classifier, ConvNorm
 
 STEM_CHANNELS = 64
 STAGE_CHANNELS = (64, 128, 256, 512)
-"""Of the inner convolutions of a stage's blocks."""
+"""Channels of the inner convolutions of the blocks, by stage."""
 
 STRIDES = (1, 2, 1, 1)
 DILATIONS = (1, 1, 2, 4)
@@ -27,11 +27,11 @@ DILATIONS = (1, 1, 2, 4)
 
 @dataclass(frozen=True)
 class ResNetSettings:
-    """The numbers by which the members of the family differ.
+    """Sizes that distinguish the members of the family.
 
     Attributes:
-        block: the kind of residual block.
-        blocks: how many of them each of the four stages has.
+        block: class of the residual blocks.
+        blocks: number of residual blocks in each of the four stages.
     """
 
     block: type[BasicBlock] | type[Bottleneck]
@@ -39,7 +39,7 @@ class ResNetSettings:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Channels that leave each stage."""
+        """Output channels of each stage."""
         return tuple(inner * self.block.growth for inner in STAGE_CHANNELS)
 
 
@@ -83,7 +83,7 @@ class Backbone(nn.Module):
         return features
 
     def _stem(self, x: Tensor) -> Tensor:
-        """Image and mask joined at half the size: (P, 64, T / 2, T / 2)."""
+        """Sum of the image and mask stems, at half the size: (P, 64, T / 2, T / 2)."""
         image_conv, *rest = self.stem
         out: Tensor = image_conv(x[:, :3]) + self.conv_mask(x[:, 3:])
         for layer in rest:
@@ -92,7 +92,7 @@ class Backbone(nn.Module):
 
 
 class Head(Classifier):
-    """Two convolutions on the last feature map, and a third on their result beside it."""
+    """Two convolutions on the last feature map, and a third on their output concatenated with that map."""
 
     def __init__(self, entering: int, channels: int) -> None:
         super().__init__(channels)
@@ -108,8 +108,8 @@ class Head(Classifier):
 def _stage(settings: ResNetSettings, index: int, entering: int) -> nn.Sequential:
     """The residual blocks of a stage.
 
-    The first block carries the stride, and dilates half as much as the others: its input is still that of the stage
-    before (``contract_dilation`` in MMSegmentation).
+    The first block has the stride, and half the dilation of the others, because its input comes from the previous stage
+    (``contract_dilation`` in MMSegmentation).
     """
     inner, stride, dilation = STAGE_CHANNELS[index], STRIDES[index], DILATIONS[index]
     block = settings.block
@@ -119,7 +119,7 @@ def _stage(settings: ResNetSettings, index: int, entering: int) -> nn.Sequential
 
 
 def _start_as_identities(backbone: nn.Module) -> None:
-    """Initialise every residual block as its shortcut, which helps to train deep networks (Goyal et al., 2017)."""
+    """Initialise every residual block as identity, which helps to train deep networks (Goyal et al., 2017)."""
     for module in backbone.modules():
         if isinstance(module, BasicBlock):
             nn.init.zeros_(module.bn2.weight)

@@ -1,8 +1,8 @@
 """A compact encoder-decoder with logits at full patch resolution.
 
-Its input is folded 2 x 2 into channels, so no pixel is lost and only the last two layers run at full resolution. It is
-about ten times cheaper than HRNetV2-W18s on a patch of the same extent, whose logits have a quarter of the input's
-resolution and therefore need an enlarged patch.
+Space-to-depth folds 2 x 2 pixels of the input into channels, so no pixel is lost and only the last two layers run at
+full resolution. The network is about ten times cheaper than HRNetV2-W18s for a patch of the same extent: logits of
+HRNet have a quarter of the input's resolution, so it needs an enlarged patch.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ConvBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut."""
+    """Two 3 x 3 convolutions with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class ResidualBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Encoder-decoder on space-to-depth input with a thin full-resolution finish."""
+    """Encoder-decoder on space-to-depth input, with thin last layers at full resolution."""
 
     def __init__(self, settings: UNetSettings = UNET_S) -> None:
         super().__init__()
