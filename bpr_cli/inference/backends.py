@@ -1,4 +1,4 @@
-"""Backends and devices: PyTorch on CPU and GPUs, OpenVINO on a CPU where it is installed."""
+"""Backends and devices: PyTorch on CPU and GPUs, and OpenVINO, if installed, on the CPU."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from bpr_cli.weights.files import LoadedWeights
 CPU = torch.device("cpu")
 
 OPENVINO_PACKAGES = ("openvino", "onnx")
-"""The packages of the extra ``openvino``. OpenVINO reads networks as ONNX. (Its own converter for PyTorch is seconds
-slower, and reports its use over the internet.)"""
+"""Packages of the extra ``openvino``. OpenVINO reads networks as ONNX, because its own converter for PyTorch is seconds
+slower and sends telemetry."""
 
 OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16"}
-"""Names of precisions in OpenVINO."""
+"""OpenVINO's names of precisions."""
 
 ONNX_OPSET = 17
 
 NOT_IN_ONNX = ("fast-scnn",)
-"""Networks that cannot be exported: this one pools to grids that do not divide its feature maps."""
+"""Networks that cannot be exported to ONNX: this one pools to grids that do not divide its feature maps."""
 
 
 class Backend(Protocol):
     """Runs a ``PatchModel``.
 
     Attributes:
-        name: its name in settings and reports.
-        packages: the packages that results depend on.
+        name: name in settings and reports.
+        packages: packages that results depend on.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Backend(Protocol):
 
 
 class PyTorchBackend:
-    """PyTorch on one or several devices; DataParallel splits passes over them."""
+    """PyTorch on one or several devices; DataParallel splits passes between them."""
 
     name = "pytorch"
     packages: tuple[str, ...] = ("torch",)
@@ -87,7 +87,7 @@ class OpenVINOBackend:
             "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
-            # Pinned threads would compete for their core with the worker threads that crop and paste.
+            # Pinned threads would compete for their cores with the worker threads that crop and paste.
             "ENABLE_CPU_PINNING": False,
         }
         core = import_openvino().Core()
@@ -105,7 +105,7 @@ def make_backend(
 ) -> Backend:
     """Make the backend of the settings.
 
-    ``auto`` is OpenVINO on a CPU where it is installed and can run the network, otherwise PyTorch.
+    ``auto`` chooses OpenVINO on a CPU if it is installed and can run the network, otherwise PyTorch.
 
     Args:
         weights: the network and its settings.
@@ -136,7 +136,7 @@ def make_backend(
 
 
 def openvino_precisions() -> list[str]:
-    """Precisions that OpenVINO computes in on this CPU without emulation; none where it is not installed."""
+    """Precisions that OpenVINO supports on this CPU without emulation; empty if OpenVINO is not installed."""
     if not all(find_spec(package) for package in OPENVINO_PACKAGES):
         return []
     capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -144,17 +144,17 @@ def openvino_precisions() -> list[str]:
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which sends data over the internet and writes into the home on import."""
-    # A module that is None cannot be imported, and OpenVINO works without this one.
+    """Import OpenVINO without its telemetry, which sends data and writes into the home directory on import."""
+    # A module set to None cannot be imported; OpenVINO works without its telemetry module.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_module("openvino")
 
 
 def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
-    """A model as ONNX, for inputs of the shapes of the example.
+    """Export a model as ONNX, for inputs with the shapes of the example.
 
-    The exporter is the one that needs no further package. Its warnings address authors of networks; tests compare the
-    result with PyTorch for every network.
+    This uses the exporter that needs no further package. Its warnings are for authors of networks and are silenced;
+    tests compare the result with PyTorch for every network.
     """
     out = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
@@ -171,7 +171,7 @@ def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
 
 
 def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
-    """Refuse OpenVINO where it would fail or silently use another precision.
+    """Refuse OpenVINO if it would fail or silently use another precision.
 
     Raises:
         BprError: the device is not the CPU, OpenVINO is not installed, or it lacks the precision on this CPU.
@@ -192,10 +192,10 @@ def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
 
 
 def parse_devices(text: str) -> list[torch.device]:
-    """The devices of ``auto``, ``cpu``, ``cuda`` (all GPUs), ``cuda:1`` or ``cuda:0,1``.
+    """Parse ``auto``, ``cpu``, ``cuda`` (all GPUs), ``cuda:1`` or ``cuda:0,1``.
 
     Returns:
-        The devices that passes are split over, at least one.
+        At least one device; passes are split between them.
 
     Raises:
         BprError: the text is none of these, or names a GPU that PyTorch does not see.

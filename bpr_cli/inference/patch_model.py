@@ -1,4 +1,4 @@
-"""The network with everything around it: patches in, foreground probabilities out."""
+"""The network with pre- and post-processing: patches in, foreground probabilities out."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bpr_cli.weights.card import WeightsCard
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 TRIAL_SIZE = 64
-"""Side of the patch that shows which convolution feeds which batch norm, in pixels."""
+"""Side in pixels of the test patch that shows which convolution feeds which batch norm."""
 
 
 class PatchModel(nn.Module):
     """Normalises patches, runs the network, and resizes and crops its output.
 
-    Input and output are uint8, so that little has to be copied to and from a GPU.
+    Input and output are uint8, to reduce the copying to and from a GPU.
     """
 
     mean: Tensor
@@ -33,13 +33,13 @@ class PatchModel(nn.Module):
     def __init__(
         self, network: nn.Module, card: WeightsCard, dtype: torch.dtype = torch.float32, flip: bool = False
     ) -> None:
-        """Put a network and its settings together.
+        """Combine a network with its settings.
 
         Args:
-            network: float (P, 4, T, T) to logits (P, 2, t, t).
-            card: sizes and normalisation.
+            network: network that maps float (P, 4, T, T) to logits (P, 2, t, t).
+            card: card with sizes and normalisation.
             dtype: floating-point type of the network's operations; its weights stay float32.
-            flip: average the predictions for each patch and its mirror image.
+            flip: whether to average the predictions for each patch and its mirror image.
         """
         super().__init__()
         self.network = network
@@ -73,9 +73,9 @@ class PatchModel(nn.Module):
     def foreground(self, x: Tensor) -> Tensor:
         """Foreground probability for network input (P, 4, T, T): float32, (P, s, s), at the resolution of the patch.
 
-        s is the side of patch and context, or less where the network may skip a margin.
+        s is the side of patch and context, or less if the network skips a margin.
         """
-        # Here and not around the call: the threads of DataParallel do not inherit the dtype.
+        # Set here and not by the caller, because the threads of DataParallel do not inherit the dtype.
         with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             logits: Tensor = self.network(x, self.margin) if self.margin else self.network(x)
         logits = logits.float()
@@ -85,7 +85,7 @@ class PatchModel(nn.Module):
         return logits.softmax(dim=1)[:, 1]
 
     def network_input(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Normalised RGB and the mask as -1 / +1, or 0 where it is hidden: float32, (P, 4, T, T), channels last."""
+        """Normalised RGB and the mask as -1 / +1, or 0 if the mask is hidden: float32, (P, 4, T, T), channels last."""
         rgb = (image.permute(0, 3, 1, 2).float() - self.mean) / self.std
         signed = mask.unsqueeze(1).float() * 2 - 1
         if not self.mask_patch:
@@ -94,10 +94,10 @@ class PatchModel(nn.Module):
 
 
 def network_margin(card: WeightsCard) -> int:
-    """Width in pixels of the margin of the network's input whose logits affect no pixel of the patch.
+    """Width in pixels of the border of the network's input whose logits affect no pixel of the patch.
 
-    The margin is a whole number of pixels before and after resizing, so that the rest is resized as before. One pixel
-    of context stays where logits are resized.
+    The border is a whole number of pixels before and after resizing, so that the inner part is resized as without it.
+    If logits are resized, one pixel of context is kept.
     """
     context_size = card.patch_size + 2 * card.padding
     resized = context_size != card.input_size
@@ -107,17 +107,17 @@ def network_margin(card: WeightsCard) -> int:
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy of a network whose batch norms are folded into the convolutions before them: fewer steps, same function.
+    """Copy a network and fold its batch norms into the convolutions before them: fewer operations, same function.
 
-    Which convolution feeds which batch norm is observed while a patch passes. Other batch norms stay, such as that of
-    the sum of two stems.
+    A forward pass on a test patch shows which convolution feeds which batch norm. Other batch norms stay, such as the
+    one after the sum of two stems.
 
     Args:
-        network: in eval mode, on the CPU; float (P, 4, T, T) to logits (P, 2, T, T). A convolution that feeds a batch
-            norm feeds nothing else. The network is not changed.
+        network: network in eval mode on the CPU; maps float (P, 4, T, T) to logits (P, 2, T, T). A convolution that
+            feeds a batch norm must feed nothing else. The network is not changed.
 
     Returns:
-        A network with the same logits except for rounding; the network itself if there is nothing to fold.
+        A network with the same logits except for rounding, or the network itself if there is nothing to fold.
     """
     pairs = _convs_with_norms(network)
     if not pairs:
@@ -131,7 +131,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _convs_with_norms(network: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """Every convolution whose output goes into a batch norm unchanged, with that batch norm."""
+    """Pairs of a convolution and the batch norm that its output feeds directly."""
     convs = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not norms:

@@ -1,4 +1,4 @@
-"""Runs patches through the network in passes of one size, on one or several devices."""
+"""Runs patches through the network in passes of constant size, on one or several devices."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bpr_cli.typing import ByteArray
 from bpr_cli.weights.files import LoadedWeights
 
 CPU_PASS = 8
-"""Patches per forward pass on a CPU, whatever the batch size. The last bits of a network's output depend on the number
-of patches in a pass, and results must not; larger passes are hardly faster there."""
+"""Patches per forward pass on a CPU, whatever the batch size. The last bits of a network's output depend on the size of
+the pass, but results must not depend on the batch size. Larger passes are hardly faster on a CPU."""
 
 MEMORY_ERRORS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 class Predictor:
-    """Predicts patches in forward passes of one size; the last pass is filled up with zeros.
+    """Predicts patches in forward passes of constant size; the last pass is padded with zeros.
 
-    So the prediction for a patch does not depend on the other patches; on a CPU, nor on the batch size.
+    Thus the prediction for a patch does not depend on the other patches and, on a CPU, not on the batch size.
 
     Attributes:
-        devices: the devices in use; passes are split over them.
-        backend: runs the network on them.
+        devices: devices in use; passes are split between them.
+        backend: backend that runs the network.
         pass_size: patches per forward pass: the batch size, or ``CPU_PASS``; halved when memory is short.
-        batch_size: the best number of patches per call: the setting, rounded up to complete passes.
+        batch_size: best number of patches per call: the setting, rounded up to complete passes.
     """
 
     def __init__(self, weights: LoadedWeights, settings: InferenceSettings, flip: bool | None = None) -> None:
@@ -39,7 +39,8 @@ class Predictor:
         Args:
             weights: the network and its settings.
             settings: device, precision, backend and batch size; ``weights`` is not used.
-            flip: average the predictions for each patch and its mirror image; None: as the weights say.
+            flip: whether to average the predictions for each patch and its mirror image; None for the setting of the
+                weights.
 
         Raises:
             BprError: a device or the backend is not available.
@@ -56,7 +57,7 @@ class Predictor:
         """Predict patches.
 
         Args:
-            patches: P patches of the input size of the weights.
+            patches: P patches with the input size of the weights.
 
         Returns:
             Foreground probabilities of the patches without their context, in units of 1/255: uint8, (P, S, S).
@@ -90,12 +91,12 @@ class Predictor:
 
 
 def filled_up(array: ByteArray, count: int) -> ByteArray:
-    """The array, (P, ...), followed by zeros up to (count, ...)."""
+    """Pad an array, (P, ...), with zeros to (count, ...)."""
     if len(array) == count:
         return array
     return np.concatenate([array, np.zeros((count - len(array), *array.shape[1:]), array.dtype)])
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch ran out of memory; not every allocator has its own exception for that."""
+    """Whether an error means that memory ran out; some allocators have no exception type for it."""
     return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in str(error) for words in MEMORY_ERRORS)

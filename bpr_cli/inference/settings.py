@@ -1,4 +1,4 @@
-"""Settings of the inference engine: which weights run on what. Free of NumPy and PyTorch."""
+"""Settings of inference: weights, device, precision and backend. Imports neither NumPy nor PyTorch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ BackendName = Literal["auto", "pytorch", "openvino"]
 
 @dataclass(frozen=True)
 class InferenceSettings(Settings):
-    """Which weights run, and on what.
+    """Weights, device, precision, backend and batch size.
 
-    On a CPU, results do not depend on the batch size. On a GPU, a pixel whose probability is close to 0.5 may differ.
+    On a CPU, results do not depend on the batch size. On a GPU, pixels with a probability close to 0.5 may differ.
     """
 
     weights: Annotated[

@@ -1,1 +1,1 @@
-"""Weights files: cards, checkpoints, conversion, and the shipped ones."""
+"""Weights files: cards, checkpoints, conversion, and the shipped weights."""

@@ -1,8 +1,8 @@
-"""The card of a weights file: how the network wants its patches, and where the weights come from; the shipped weights.
+"""The card of a weights file: settings of its patches and origin of the weights; and the list of shipped weights.
 
-Free of NumPy and PyTorch, so that help texts can name the shipped weights.
+This module imports neither NumPy nor PyTorch, so that help texts can name the shipped weights.
 
-A card travels as JSON inside the weights file. The file may come from anyone, so every value is checked.
+A card is stored as JSON inside the weights file. The file may come from anyone, so every value is checked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ DEFAULT_WEIGHTS = "fast"
 PACKAGE = Path(__file__).resolve().parents[1]
 
 CARD_VERSION = 1
-"""Raised when a reader of the version before would misunderstand a card."""
+"""Version of the format; increased when older readers would misunderstand a card."""
 
 REQUIRED = {"name", "network", "patch_size", "padding", "input_size", "mean", "std"}
-"""Keys that the JSON of every card has; the others came later and have defaults."""
+"""Keys that every card must have; the other keys are newer and have defaults."""
 
 PANEL = "Card"
 
@@ -32,7 +32,7 @@ IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 INPUT_STEP = 32
-"""The input size is a multiple of this: networks halve their input up to five times, to whole pixels."""
+"""The input size must be a multiple of this, because networks halve their input up to five times."""
 
 Mean = Annotated[float, Meta(ge=-1e4, le=1e4)]
 Deviation = Annotated[float, Meta(ge=1e-3, le=1e4)]
@@ -42,13 +42,13 @@ Metric = Annotated[int, Meta(ge=-(10**12), le=10**12)] | Annotated[float, Meta(g
 
 @dataclass(frozen=True)
 class WeightsCard(Settings):
-    """Settings and origin of trained weights. A card that exists is valid.
+    """Settings and origin of trained weights; validated on creation.
 
     Attributes:
-        mean: of R, G, B on the scale 0..255, subtracted before ``std`` divides. By default ImageNet's (paper).
-        std: see ``mean``.
+        mean: mean of R, G, B on the scale 0..255, subtracted from the image; by default that of ImageNet (paper).
+        std: standard deviation of R, G, B on the same scale, by which the difference is divided.
         metrics: scores on held-out data, by name.
-        recipe: how they were trained.
+        recipe: description of the training.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
@@ -57,20 +57,20 @@ class WeightsCard(Settings):
     name: Annotated[str, Meta(min_length=1, max_length=200), option("Name in messages and reports", panel=PANEL)]
     network: str
     patch_size: Annotated[
-        int, Meta(ge=4, le=2048), option("Side of the box that is written back, in image pixels", panel=PANEL)
+        int, Meta(ge=4, le=2048), option("Side of the box that is pasted back, in image pixels", panel=PANEL)
     ] = 64
     min_patch_size: Annotated[
         Annotated[int, Meta(ge=4, le=2048)] | None,
         option(
-            "Side down to which patches, and their context with them, shrink along small masks; patches of label maps "
-            "never shrink",
+            "Smallest side to which patches shrink along small masks, with their context; patches of label maps never "
+            "shrink",
             panel=PANEL,
         ),
     ] = None
     padding: Annotated[
         int,
         Meta(ge=0, le=1024),
-        option("Context around that box, in image pixels: seen by the network, not written back", panel=PANEL),
+        option("Context around that box, in image pixels: seen by the network, not pasted back", panel=PANEL),
     ] = 0
     input_size: Annotated[
         int,
@@ -80,7 +80,7 @@ class WeightsCard(Settings):
     mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
     std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
     mask_patch: Annotated[
-        bool, option("Show the network the coarse mask; without, it gets zeros (paper, Table 2)", panel=PANEL)
+        bool, option("Show the network the coarse mask; otherwise it gets zeros (paper, Table 2)", panel=PANEL)
     ] = True
     scales: Annotated[
         Scales,
@@ -120,7 +120,7 @@ class WeightsCard(Settings):
         """Read a card.
 
         Raises:
-            BprError: the text is not a card, or one that needs a newer version of this program.
+            BprError: the text is not a card, or the card needs a newer version of this program.
         """
         try:
             content = json.loads(text)

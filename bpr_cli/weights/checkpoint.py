@@ -1,7 +1,7 @@
-"""Checkpoints (``.pth`` and ``.pt``) in MMSegmentation layout, read without running code from the file.
+"""Reads checkpoints (``.pth`` and ``.pt``) in MMSegmentation layout without running code from the file.
 
-Such a file is a Python pickle, which can run code when it is opened. Here only PyTorch's restricted reader
-(``weights_only``) opens it. That reader is safe since PyTorch 2.6 (CVE-2025-32434), the oldest one bpr installs with.
+A checkpoint is a Python pickle, which can run code when it is loaded. Here it is only loaded by PyTorch's restricted
+reader (``weights_only``), which is safe since PyTorch 2.6 (CVE-2025-32434), the oldest version that bpr supports.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from bpr_cli.errors import BprError
 NESTS = ("state_dict", "model")
 META = "meta"
 MMSEGMENTATION_META = {"CLASSES": ("bg", "fg"), "PALETTE": [[0, 0, 0], [255, 255, 255]]}
-"""What MMSegmentation expects in a checkpoint besides the weights."""
+"""Metadata that MMSegmentation expects in a checkpoint besides the weights."""
 
 PARALLEL_PREFIX = "module."
 AUXILIARY_PREFIX = "auxiliary_head."
-"""A second head of MMSegmentation. It adds a loss in training and takes no part in predictions."""
+"""Prefix of MMSegmentation's auxiliary head, which is only used in training."""
 
 LARGEST_FILE = 4 << 30
-"""Bytes. Checkpoints of the largest networks here have less than a quarter of it, optimiser state included."""
+"""Size limit in bytes. The largest networks here, with optimiser state, need less than a quarter of it."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is in a checkpoint.
+    """The content of a checkpoint.
 
     Attributes:
         tensors: the state dict.
-        metadata: the strings in its ``meta`` entry, by name.
+        metadata: strings in its ``meta`` entry, by name.
     """
 
     tensors: dict[str, Tensor]
@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, without wrappers around its state dict and without heads that only training needs.
+    """Read the state dict of a checkpoint, without wrappers and without heads that are only used in training.
 
     Raises:
         BprError: the file is damaged, holds more than plain tensors, or has no state dict. The message does not name
@@ -70,7 +70,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def checkpoint_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """A checkpoint that MMSegmentation can read. Equal content gives equal bytes."""
+    """Encode a checkpoint that MMSegmentation can read. Equal content gives equal bytes."""
     buffer = io.BytesIO()
     torch.save({META: {**MMSEGMENTATION_META, **metadata}, "state_dict": OrderedDict(tensors)}, buffer)
     return buffer.getvalue()
@@ -85,7 +85,7 @@ def _texts(content: object) -> dict[str, str]:
 
 
 def _check_size(path: Path) -> None:
-    """Refuse files that would fill the memory: the current format is a zip file, which may be a zip bomb."""
+    """Refuse files that would fill the memory: the current format is a zip file, so it may be a zip bomb."""
     try:
         parts = _parts(path)
     # A damaged directory can make the zip reader fail in many ways.
@@ -109,12 +109,12 @@ def _parts(path: Path) -> list[zipfile.ZipInfo]:
 def _load(path: Path) -> object:
     """The content of a file that ``torch.save`` wrote, if it consists of tensors and plain values."""
     try:
-        # PyTorch's warnings address programmers; what matters to a user is raised as an error.
+        # PyTorch's warnings are for programmers; problems that concern users are raised as errors.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # Memory-mapped, so that a tensor that claims more bytes than the file holds cannot read other memory.
+            # Memory-mapped, so that a tensor that claims more bytes than the file has cannot read other memory.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    # A damaged pickle can make the reader fail in any way at all.
+    # A damaged pickle can make the reader raise any exception.
     except Exception as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error)) or re.search(r"[Uu]nsupported class ([\w.]+)", str(error))
         what = f"it holds the Python object {named[1][:80]}" if named else "it is damaged or holds Python objects"
@@ -125,7 +125,7 @@ def _load(path: Path) -> object:
 
 
 def _unwrapped(content: object) -> object:
-    """Follow ``state_dict`` and ``model`` down to the parameters."""
+    """Follow ``state_dict`` and ``model`` entries down to the parameters."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in NESTS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -135,14 +135,14 @@ def _unwrapped(content: object) -> object:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether it is a dense tensor with values: not sparse, nested, quantised or on the meta device."""
+    """Whether a value is a dense tensor with data: not sparse, nested, quantised or on the meta device."""
     if type(value) not in (Tensor, nn.Parameter) or not isinstance(value, Tensor):
         return False
     return value.layout is torch.strided and not (value.is_meta or value.is_nested or value.is_quantized)
 
 
 def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the ``module.`` that (Distributed)DataParallel puts before each."""
+    """Remove the prefix ``module.`` that (Distributed)DataParallel adds to names."""
     state = dict(state)
     while all(name.startswith(PARALLEL_PREFIX) for name in state):
         state = {name.removeprefix(PARALLEL_PREFIX): tensor for name, tensor in state.items()}

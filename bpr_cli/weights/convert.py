@@ -1,4 +1,4 @@
-"""What ``bpr weights`` does with weights: sum them up, try them, and write them anew."""
+"""Summarises, tests and converts weights, for ``bpr weights``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_weights
 
 TRIAL_SIZE = 64
-"""Side of the patch that weights are tried on, in pixels."""
+"""Side of the test patch in pixels."""
 
 CardValue = str | int | float | bool | tuple[float, ...]
-"""Values of a card that a conversion may change."""
+"""Types of card values that a conversion may change."""
 
 
 @dataclass(frozen=True)
 class WeightsSummary:
-    """Weights in short.
+    """A summary of weights.
 
     Attributes:
         path: the file.
         digest: SHA-256 of the file, hexadecimal.
-        bytes: size of the file.
+        bytes: size of the file in bytes.
         tensors: number of tensors, buffers included.
-        parameters: number of trainable values.
+        parameters: number of trainable parameters.
         card: settings and origin.
     """
 
@@ -40,7 +40,7 @@ class WeightsSummary:
 
 
 def summarise_weights(loaded: LoadedWeights) -> WeightsSummary:
-    """Sum up loaded weights."""
+    """Summarise loaded weights."""
     return WeightsSummary(
         path=str(loaded.path),
         digest=loaded.digest,
@@ -52,10 +52,10 @@ def summarise_weights(loaded: LoadedWeights) -> WeightsSummary:
 
 
 def try_weights(loaded: LoadedWeights) -> None:
-    """Run the network on a patch of noise; loading has already checked names, shapes and values.
+    """Run the network on a patch of noise; names, shapes and values were already checked on loading.
 
     Raises:
-        BprError: its output is not finite.
+        BprError: the output is not finite.
     """
     noise = torch.randn(1, 4, TRIAL_SIZE, TRIAL_SIZE, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -67,15 +67,15 @@ def try_weights(loaded: LoadedWeights) -> None:
 
 
 def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, **changes: CardValue) -> LoadedWeights:
-    """Write weights anew, in the format that the suffix of the new name stands for.
+    """Convert weights to the format of the new file's suffix.
 
-    A checkpoint carries the card where MMSegmentation does not look, so converting back gives an equal file.
+    A checkpoint stores the card in an entry that MMSegmentation ignores, so converting back gives an equal file.
 
     Args:
-        source: a shipped name or a file, as in ``load_weights``.
-        out: the new file, as in ``save_weights``.
-        overwrite: replace ``out`` where it exists.
-        changes: new values of the card, by the names of its attributes.
+        source: shipped name or file, as in ``load_weights``.
+        out: new file, as in ``save_weights``.
+        overwrite: whether to replace ``out`` if it exists.
+        changes: new values of the card, by attribute name.
 
     Returns:
         The new weights, loaded from their file.

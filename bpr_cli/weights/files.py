@@ -1,7 +1,7 @@
-"""Load and save weights: bpr's own files (safetensors with a card in the metadata) and the authors' checkpoints.
+"""Loads and saves weights: bpr's own files (safetensors with a card in the metadata) and the authors' checkpoints.
 
-Tensors of a file are checked against the network: names, shapes, types and values, in this order. Shapes are compared
-before any tensor is read, so that a forged file cannot make the program take memory.
+The tensors of a file are checked against the network: names, shapes, types and values, in this order. Shapes are
+compared before any tensor is read, so that a forged file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ METADATA_KEY = "bpr"
 LARGEST_CARD = 1 << 20
 
 PAPER_INPUT_SIZES = {"hrnet48": 256}
-"""Where the authors' configuration departs from the default input size."""
+"""Input sizes of the authors' configurations that differ from the default."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
 
     Args:
         name_or_path: a name in ``shipped_weights()``, a ``.safetensors`` file that ``save_weights`` wrote, or a
-            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. Their checkpoints have no settings:
-            the network is recognised from its tensors, and the rest is as in the paper (patches of 64 pixels without
-            padding, input size 128, or 256 for ``hrnet48``, ImageNet normalisation).
+            ``.pth`` or ``.pt`` checkpoint in the authors' MMSegmentation layout. Their checkpoints have no settings,
+            so the network is detected from its tensors, and the other settings are those of the paper (patches of
+            64 pixels without padding, input size 128, or 256 for ``hrnet48``, ImageNet normalisation).
 
     Raises:
-        BprError: there are no such weights, or the file cannot be used; the message names it and says why.
+        BprError: there are no such weights, or the file cannot be used; the message gives the file and the reason.
 
     Example:
         >>> weights = load_weights("fast")
@@ -82,16 +82,16 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
 
 
 def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
-    """Write a network and its card as one file. The file appears under its name only when it is complete.
+    """Write a network and its card to one file, atomically.
 
     Args:
-        path: ends in ``.safetensors``, or in ``.pth`` or ``.pt`` for a checkpoint in the authors' MMSegmentation
-            layout. A missing folder is created, an existing file replaced.
-        network: of the architecture that ``card.network`` names, on any device.
-        card: is stored in the file's metadata.
+        path: new file, ending in ``.safetensors``, or in ``.pth`` or ``.pt`` for a checkpoint in the authors'
+            MMSegmentation layout. A missing folder is created, and an existing file is replaced.
+        network: network of the architecture ``card.network``, on any device.
+        card: card to store in the file's metadata.
 
     Raises:
-        BprError: ``load_weights`` would refuse the file, or it cannot be written.
+        BprError: ``load_weights`` would refuse the file, or the file cannot be written.
     """
     check_suffix(path)
     tensors = {
@@ -111,10 +111,10 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a name for new weights whose suffix stands for no format of weights.
+    """Check that the suffix of a new weights file belongs to a known format.
 
     Raises:
-        BprError: the name has another suffix.
+        BprError: the suffix is unknown.
     """
     if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
         raise BprError(
@@ -124,10 +124,10 @@ def check_suffix(path: Path) -> None:
 
 
 def check_new(path: Path, overwrite: bool) -> None:
-    """Refuse a name for new weights that is taken, or whose suffix stands for no format.
+    """Check that a new weights file has a known suffix and does not exist.
 
     Raises:
-        BprError: see ``check_suffix``; or the file exists and ``overwrite`` is False.
+        BprError: the suffix is unknown, or the file exists and ``overwrite`` is False.
     """
     check_suffix(path)
     if path.exists() and not overwrite:
@@ -135,7 +135,7 @@ def check_new(path: Path, overwrite: bool) -> None:
 
 
 def _find(name_or_path: str | Path) -> Path:
-    """The file of a name or path."""
+    """Find the file of a name or path."""
     shipped = shipped_weights()
     if str(name_or_path) in shipped:
         return shipped[str(name_or_path)]
@@ -153,7 +153,7 @@ def _find(name_or_path: str | Path) -> Path:
 
 
 def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Network and card of a file that ``save_weights`` wrote. Card and shapes are checked before any tensor is read."""
+    """Read network and card from a file of ``save_weights``; checks card and shapes before reading any tensor."""
     try:
         with safe_open(path, framework="pt") as file:
             card = _card_from(file.metadata())
@@ -169,7 +169,7 @@ def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
 
 
 def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
-    """The card in the metadata of a file."""
+    """Read the card from the metadata of a file."""
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
         raise BprError("it has no card in its metadata, so bpr did not write it")
@@ -182,7 +182,7 @@ def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
 
 
 def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Network and card of a checkpoint. Without a card, the settings of the paper are assumed."""
+    """Read network and card from a checkpoint; without a card, the settings of the paper are assumed."""
     checkpoint = read_checkpoint(path)
     layout = layout_of(checkpoint.tensors)
     if METADATA_KEY in checkpoint.metadata:
@@ -223,12 +223,12 @@ def layout_of(tensors: Mapping[str, Tensor]) -> Layout:
 
 
 def recognise(found: Layout) -> str:
-    """Name of the network that shares the most tensors, by name and shape, with a file.
+    """Name of the network that shares most tensors, by name and shape, with a file.
 
     Raises:
-        BprError: no tensor has a name that any network has.
+        BprError: no network has a tensor with any of the names.
     """
-    with torch.device("meta"):  # no values: all networks together would fill a gigabyte
+    with torch.device("meta"):  # without values, because all networks together would fill a gigabyte
         layouts = {name: layout_of(build_network(name).state_dict()) for name in NETWORKS}
     if not any(layout.keys() & found.keys() for layout in layouts.values()):
         raise BprError(
@@ -239,15 +239,15 @@ def recognise(found: Layout) -> str:
 
 
 def check_layout(name: str, network: nn.Module, found: Layout) -> None:
-    """Compare names and shapes with those of a network.
+    """Compare names and shapes of a file with those of a network.
 
     Args:
-        name: what the message calls the network.
-        network: whose tensors are expected.
-        found: what a file holds.
+        name: name of the network in the message.
+        network: network with the expected tensors.
+        found: layout of the file.
 
     Raises:
-        BprError: a tensor is missing, unexpected or of another shape; the message names the first ones.
+        BprError: a tensor is missing, unexpected or has another shape; the message names the first ones.
     """
     expected = layout_of(network.state_dict())
     missing = [tensor for tensor in expected if tensor not in found]
@@ -267,11 +267,11 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Copy tensors into a network, converted to its dtypes.
 
     Args:
-        network: changed in place.
-        tensors: with names and shapes that ``check_layout`` accepted.
+        network: network to fill in place.
+        tensors: tensors whose names and shapes passed ``check_layout``.
 
     Raises:
-        BprError: a tensor has integers where floats belong or the other way round, or see ``check_values``.
+        BprError: a tensor has integers instead of floats or vice versa, or its values fail ``check_values``.
     """
     for name, expected in network.state_dict().items():
         if tensors[name].is_floating_point() != expected.is_floating_point() or tensors[name].is_complex():
@@ -281,10 +281,10 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_values(network: nn.Module) -> None:
-    """Refuse values that would turn every output into NaN.
+    """Refuse values that would make every output NaN.
 
     Raises:
-        BprError: a tensor holds NaN or infinity, or a batch norm a negative variance.
+        BprError: a tensor has NaN or infinity, or a batch norm has a negative variance.
     """
     for name, tensor in network.state_dict().items():
         if not torch.isfinite(tensor).all():

@@ -1,7 +1,7 @@
-"""Initialise ``lite-unet`` with the encoder of EfficientNet-Lite0, trained on ImageNet.
+"""Initialises ``lite-unet`` with the encoder of EfficientNet-Lite0, trained on ImageNet.
 
-The checkpoint has the parameter names that the EfficientNet ports to PyTorch share: ``_conv_stem``, ``_bn0``, and
-``_blocks.N`` with ``_expand_conv``, ``_depthwise_conv``, ``_project_conv`` and ``_bn0`` to ``_bn2``. Its later stages
+The checkpoint must use the parameter names of the common PyTorch ports of EfficientNet: ``_conv_stem``, ``_bn0``, and
+``_blocks.N`` with ``_expand_conv``, ``_depthwise_conv``, ``_project_conv`` and ``_bn0`` to ``_bn2``. Its last stages
 and its classifier are not used.
 """
 
@@ -19,7 +19,7 @@ from bpr_cli.weights.checkpoint import read_checkpoint
 from bpr_cli.weights.files import fill
 
 MEAN, STD = (127.0,) * 3, (128.0,) * 3
-"""Normalisation that EfficientNet-Lite is trained with, on the scale 0..255."""
+"""Normalisation that EfficientNet-Lite was trained with, on the scale 0..255."""
 
 CARD = WeightsCard(
     name="lite-unet-start",
@@ -36,14 +36,14 @@ CARD = WeightsCard(
 
 
 def start_from_imagenet(checkpoint: Path, seed: int = 0) -> LiteUNet:
-    """A network whose encoder comes from ImageNet and whose other weights are random.
+    """Make a network with an encoder pre-trained on ImageNet and other weights random.
 
     Args:
         checkpoint: EfficientNet-Lite0 as ``.pth``.
         seed: seed of the random weights.
 
     Raises:
-        BprError: the file cannot be read safely, or is not EfficientNet-Lite0.
+        BprError: the file cannot be read safely, or it is not EfficientNet-Lite0.
     """
     try:
         found = read_checkpoint(checkpoint).tensors
@@ -66,7 +66,7 @@ def start_from_imagenet(checkpoint: Path, seed: int = 0) -> LiteUNet:
 
 
 def _names() -> Iterator[tuple[str, str]]:
-    """Every tensor of the encoder: its name in the network and in the checkpoint."""
+    """Names of every tensor of the encoder, in the network and in the checkpoint."""
     yield "image_stem.weight", "_conv_stem.weight"
     yield from _norm_names("stem_norm", "_bn0")
     number = 0
