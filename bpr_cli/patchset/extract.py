@@ -1,7 +1,7 @@
 """Extraction of a patch set: images in threads, results in order, resumable after a kill at any moment.
 
-Finished images are kept in a journal until all are done; then the set is written from it. The set depends neither on
-the number of threads nor on how often the extraction was interrupted.
+A journal keeps the finished images until all are done; then the set is written from it. The set depends neither on the
+number of threads nor on interruptions.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class ExtractResult:
-    """What an extraction did.
+    """The outcome of an extraction.
 
     Attributes:
         patch_set: the finished set.
-        failures: images that could not be used, and why.
-        resumed: images that an earlier run had finished.
+        failures: images that could not be used, with reasons.
+        resumed: number of images that an earlier run had finished.
         elapsed: seconds from start to end.
     """
 
@@ -68,19 +68,19 @@ def extract(
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractResult:
-    """Extract a patch set to train on: crops of images, coarse masks and ground truth along predicted boundaries.
+    """Extract a patch set for training: crops of images, coarse masks and ground truth along predicted boundaries.
 
     Args:
         predictions: files or directories with the predictions of one or several models. None simulates coarse masks
-            from the ground truth; ``settings.simulate`` says how many of each mask.
+            from the ground truth, ``settings.simulate`` of each mask.
         images: directories of the images: one for all predictions, or one for each.
-        ground_truth: files or directories, as ``images``.
+        ground_truth: files or directories of the ground truth, likewise.
         out: directory of the patch set. The same call resumes an interrupted extraction.
         settings: how patches are chosen and stored.
         format: format of the predictions; None to detect it.
         task: the task that the predictions must have; None for any.
         workers: images processed at the same time; None for one per core, at most 4.
-        overwrite: replace a patch set that is there already.
+        overwrite: replace an existing patch set.
         progress: show a progress bar on standard error.
 
     Raises:
@@ -103,13 +103,13 @@ class Extraction:
     """Opened inputs, ready to be extracted.
 
     Args:
-        given: the sources. With ``settings.simulate``, coarse masks are simulated from all their ground truth too.
-        settings: of the set.
+        given: the sources. With ``settings.simulate``, coarse masks are also simulated from all their ground truth.
+        settings: settings of the set.
         form: format of the predictions; None to detect it.
-        task: the task that they must have; None for any.
+        task: task that the predictions must have; None for any.
 
     Attributes:
-        images: number of images to process; one with several predictions counts for each.
+        images: number of images to process; an image with several predictions counts once for each.
 
     Raises:
         BprError: the inputs cannot be used.
@@ -138,14 +138,13 @@ class Extraction:
         """Extract the set, or finish it.
 
         Args:
-            out: its directory. A set that is there already is verified if it is the one asked for.
+            out: directory of the set. If it holds this set already, the set is verified.
             workers: images processed at the same time; None for one per core, at most 4.
-            overwrite: remove a set, finished or not, that is there already.
+            overwrite: replace an existing set, finished or not.
             on_image: called in the calling thread after every image.
 
         Raises:
-            BprError: the directory holds another set or is in use by another process, or no patch could be extracted;
-                no set is written then.
+            BprError: the directory holds another set or is in use by another process, or no patch could be extracted.
         """
         began = time.monotonic()
         workers = default_workers() if workers is None else checked("workers", workers, Count)
@@ -158,7 +157,7 @@ class Extraction:
         return ExtractResult(patch_set, failures, resumed, time.monotonic() - began)
 
     def _verify(self, out: Path) -> PatchSet:
-        """The set that is there already, if it is the one asked for."""
+        """Verify the existing set and return it; it must have the same settings."""
         patch_set = PatchSet(out)
         found = _stated(patch_set.settings, patch_set.sources)
         for name, value in self._stated.items():
@@ -168,7 +167,7 @@ class Extraction:
                     "--out, or --overwrite"
                 )
         patch_set.verify()
-        if (out / JOURNAL).exists():  # an earlier run was killed at its very end
+        if (out / JOURNAL).exists():  # left by an earlier run that was killed at its very end
             with self._journal(out, overwrite=True):
                 pass
         return patch_set
@@ -176,7 +175,7 @@ class Extraction:
     def _extract(
         self, out: Path, workers: int, overwrite: bool, on_image: Callable[[], None]
     ) -> tuple[PatchSet, list[Failure], int]:
-        """The set, what failed, and the number of images that an earlier run had finished."""
+        """The set, the failures, and the number of images that an earlier run had finished."""
         with self._journal(out, overwrite) as journal:
             remove_leftovers(out)
             if overwrite:
@@ -207,7 +206,7 @@ class Extraction:
                 (out / JOURNAL).rmdir()
 
     def _resume(self, journal: Journal, sample: ReservoirSample) -> dict[int, ImageResult]:
-        """The results of an earlier run, without their patches, whose keys are offered to the sample."""
+        """The results of an earlier run without their patches; the keys of the patches are offered to the sample."""
         results = {}
         for number in range(self.images):
             stated = journal.done(f"{number}", ())
@@ -238,7 +237,7 @@ class Extraction:
         return writer.close(self._described(counts)), failures
 
     def _described(self, counts: Sequence[SourceCounts]) -> list[PatchSource]:
-        """What the set states of its sources."""
+        """Descriptions of the sources for ``set.json``."""
         return [
             PatchSource(
                 source.paths.name,
@@ -256,7 +255,7 @@ class Extraction:
 
 
 def _stated(settings: PatchSetSettings, sources: Iterable[PatchSource]) -> dict[str, Json]:
-    """Settings and sources as JSON: all that determines a set besides the content of the input files."""
+    """Settings and sources as JSON: everything that determines a set, except the content of the input files."""
     named = [f"{source.name} ({source.format}, {source.images}, {source.truth})" for source in sources]
     content: dict[str, Json] = json.loads(json.dumps({**asdict(settings), "sources": ", ".join(named)}))
     return content
@@ -269,7 +268,7 @@ def pack(patches: Sequence[EncodedPatch]) -> bytes:
 
 
 def unpack(content: bytes) -> Iterator[EncodedPatch]:
-    """The patches that ``pack`` was given."""
+    """The patches in a record made by ``pack``."""
     start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
     for key, length, origin in json.loads(content[_LENGTH_BYTES:start]):
         x0, y0, x1, y1 = origin.pop("box")
@@ -278,7 +277,7 @@ def unpack(content: bytes) -> Iterator[EncodedPatch]:
 
 
 def _nothing(found: SourceCounts, failures: Sequence[Failure]) -> str:
-    """Why there is no patch."""
+    """The message for an extraction without patches."""
     if failures:
         return f"no image could be used: {failures[0].reason}"
     if found.matched == 0:

@@ -1,4 +1,4 @@
-"""The patches of one image: masks are matched, boxes placed along them, and patches cropped and encoded."""
+"""Extraction of one image: match masks, place boxes along them, and crop and encode patches."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _ATTEMPTS = 5
 
 
 class ReservoirSample:
-    """The ``count`` smallest of the keys offered, or all of them if ``count`` is None.
+    """The ``count`` smallest of all offered keys, or all of them if ``count`` is None.
 
-    With random keys this is a uniform sample without replacement, in whatever order they come.
+    With random keys, this is a uniform sample without replacement that does not depend on their order.
     """
 
     def __init__(self, count: int | None) -> None:
@@ -43,12 +43,12 @@ class ReservoirSample:
 
     @property
     def limit(self) -> int:
-        """The largest key that can still be in the sample; it only falls."""
+        """The largest key that can still be in the sample; it never rises."""
         full = self._count is not None and len(self._smallest) == self._count
         return -self._smallest[0] if full else KEY_LIMIT
 
     def offer(self, key: int) -> bool:
-        """Add a key; whether it can be in the sample."""
+        """Add a key; returns whether it can be in the sample."""
         if self._count is None:
             return True
         if len(self._smallest) < self._count:
@@ -61,19 +61,19 @@ class ReservoirSample:
 
 
 def random_key(*parts: object) -> int:
-    """A number below ``KEY_LIMIT`` that looks random and depends on nothing but the parts, such as names."""
+    """A pseudo-random number below ``KEY_LIMIT`` that depends only on the parts, such as names."""
     text = "\0".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "big")
 
 
 @dataclass(frozen=True)
 class EncodedPatch:
-    """A patch as the set stores it.
+    """A patch in the form in which the set stores it.
 
     Attributes:
-        record: from ``encode_sample``.
-        origin: where it comes from.
-        key: a random number, for ``ReservoirSample``.
+        record: bytes from ``encode_sample`` or ``encode_whole``.
+        origin: origin of the patch.
+        key: random number for ``ReservoirSample``.
     """
 
     record: bytes
@@ -83,13 +83,13 @@ class EncodedPatch:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What one image gave.
+    """The result of one image.
 
     Attributes:
         source: number of its source.
-        counts: what was found in it.
+        counts: counts of its masks and patches.
         patches: its patches.
-        failure: why it could not be used; there are no patches then.
+        failure: the reason why it could not be used; then there are no patches.
     """
 
     source: int
@@ -104,13 +104,13 @@ def extract_image(
     """Read an image and its masks, match them, and crop and encode the patches.
 
     Args:
-        source: where the image belongs.
-        image: its files.
-        settings: of the set.
-        sample: patches that cannot be in it are not encoded.
+        source: source of the image.
+        image: files of the image.
+        settings: settings of the set.
+        sample: sample of the set; patches that cannot be in it are not encoded.
 
     Returns:
-        The result; one with a failure if a file cannot be used.
+        The result; it states a failure if a file cannot be used.
     """
     try:
         pixels = read_image(image.path)
@@ -146,7 +146,7 @@ def _origin(source: OpenSource, image: SourceImage, coarse: AnnotatedMask | None
 def _read_matches(
     source: OpenSource, image: SourceImage, pixels: ByteArray, settings: PatchSetSettings
 ) -> tuple[ImageMasks, int, list[MatchedMask]]:
-    """The ground truth, the number of coarse masks, and those of them that have ground truth."""
+    """The ground truth, the number of coarse masks, and the coarse masks that match."""
     truth = source.read_truth(image)
     _check_sizes(image, pixels, truth)
     if source.paths.predictions is None:
@@ -166,14 +166,15 @@ def _check_sizes(image: SourceImage, pixels: ByteArray, masks: ImageMasks) -> No
 
 
 def simulate_matches(truth: ImageMasks, name: str, settings: PatchSetSettings) -> Iterator[MatchedMask]:
-    """Coarse masks made from the ground truth, ``settings.simulate`` of each mask.
+    """Coarse masks simulated from the ground truth, ``settings.simulate`` of each mask.
 
-    Like predicted masks they must exceed the IoU ``settings.min_iou``. Where several attempts do not, there is none.
+    Like predicted masks, they must exceed the IoU ``settings.min_iou``; after several failed attempts, a mask is
+    skipped.
 
     Args:
         truth: ground truth of an image.
-        name: of the image. Random numbers depend on it, the seed, and the position of the mask alone.
-        settings: seed and numbers.
+        name: name of the image. Random numbers depend only on it, the seed, and the position of the mask.
+        settings: settings of the set.
     """
     for true in truth.masks:
         for copy in range(0 if true.crowd else settings.simulate):
@@ -186,7 +187,7 @@ def simulate_matches(truth: ImageMasks, name: str, settings: PatchSetSettings) -
 
 
 def boxes_of(mask: Mask, settings: PatchSetSettings) -> list[Box]:
-    """The boxes along a coarse mask, for all schemes but ``image``."""
+    """The boxes along a coarse mask, for all schemes except ``image``."""
     assert settings.scheme != "image"
     pixels = boundary_pixels(mask)
     boxes = boxes_along(mask, pixels, settings.scheme, settings.patch_size, settings.nms_threshold)
@@ -196,22 +197,22 @@ def boxes_of(mask: Mask, settings: PatchSetSettings) -> list[Box]:
 def crop_patch(image: ByteArray, matched: MatchedMask, box: Box, settings: PatchSetSettings) -> PatchSample:
     """Crop one box with its context from the image, the coarse mask and the ground truth.
 
-    Pixels outside of the image are filled by reflection. A box of another size than ``patch_size``, as the scheme
-    ``instance`` has them, is resized to it with its context in proportion: images bilinearly, masks by nearest
-    neighbor, both with half-pixel centers.
+    Pixels outside of the image are filled by reflection. Boxes of the scheme ``instance`` are resized to
+    ``patch_size`` with their context in proportion: images bilinearly, masks by nearest neighbor, both with half-pixel
+    centers.
 
     Args:
         image: uint8, (H, W, 3), RGB.
-        matched: masks of the same image.
-        box: a square.
-        settings: sizes.
+        matched: coarse and true mask of the same image.
+        box: square box without context.
+        settings: settings of the set.
     """
     x0, y0, x1, y1 = box
     padding = padding_around(x1 - x0, settings.patch_size, settings.padding)
     rows = reflected_range(y0 - padding, y1 + padding, image.shape[0])
     columns = reflected_range(x0 - padding, x1 + padding, image.shape[1])
     coarse, true, void = (
-        # INTER_NEAREST would take corners for centers.
+        # INTER_NEAREST would sample at corners instead of centers.
         resize(crop_mask(mask, rows, columns), settings.side, cv2.INTER_NEAREST_EXACT)
         for mask in (matched.coarse.mask, matched.truth, matched.void)
     )
@@ -224,17 +225,17 @@ def is_useful(patch: PatchSample, settings: PatchSetSettings, of_map: bool) -> b
 
     Args:
         patch: the patch.
-        settings: whether inferior patches are kept.
-        of_map: it is of a semantic or panoptic map; patches of instances are never inferior.
+        settings: settings of the set; ``keep_inferior`` is used.
+        of_map: whether the patch comes from a semantic or panoptic map; patches of instances are never inferior.
     """
     inferior = of_map and not settings.keep_inferior and is_inferior(patch, settings.padding)
     return not inferior and bool((patch.truth != VOID).any())
 
 
 def is_inferior(patch: PatchSample, padding: int) -> bool:
-    """Whether the coarse mask has a single class in the interior of its box: without context and outermost pixels.
+    """Whether the coarse mask has a single class inside the box, without its context and outermost pixels.
 
-    The boundary is then at the very edge of the patch, where the box could not be centered because the image ends.
+    The boundary then lies at the edge of the patch, because the box could not be centered at the border of the image.
     Such a patch teaches nothing about boundaries (paper, Sect. 3.3, Table 14).
     """
     inside = slice(padding + 1, -padding - 1)

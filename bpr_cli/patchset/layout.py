@@ -7,7 +7,7 @@
 ``patches-00000.bin``   the records, one after the other, see ``record.py`` and ``whole.py``; and so on
 ======================  =============================================================================================
 
-No file holds a time or a duration: equal patches make equal files.
+No file contains a time or a duration, so equal patches give equal files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bpr_cli.system.paths import write_bytes
 
 DOCUMENT, ITEMS, INDEX = "set.json", "items.json", "index.npy"
 KIND, VERSION = "bpr patch set", 1
-"""The version is raised when older readers would misunderstand a set."""
+"""Version of the layout, raised when older readers would misunderstand a set."""
 
 NO_CATEGORY = np.iinfo(np.int64).min
 
@@ -46,23 +46,23 @@ INDEX_TYPE = np.dtype(
         ("box", "<i4", (4,)),
     ]
 )
-"""One patch: its shard, first byte, number of bytes and CRC-32; its image as a position in ``items.json``; the rest as
-in ``PatchOrigin``, with ``NO_CATEGORY`` for None."""
+"""The index entry of a patch: shard, first byte, number of bytes, CRC-32, and position of its image in ``items.json``.
+The other fields are those of ``PatchOrigin``, with ``NO_CATEGORY`` for None."""
 
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True)
 class SourceCounts:
-    """What was found in one source of coarse masks, or in one of its images.
+    """Counts of one source of coarse masks, or of one of its images.
 
     Attributes:
-        images: images read.
-        failed: images that could not be used.
-        segments: coarse masks.
-        matched: coarse masks that match a ground-truth mask.
-        patches: useful patches along them, of which ``max_patches`` may have kept a part.
-        dropped: patches left out because all of their ground truth is void or they are inferior.
+        images: number of images read.
+        failed: number of images that could not be used.
+        segments: number of coarse masks.
+        matched: number of coarse masks that match a ground-truth mask.
+        patches: number of useful patches along them, before ``max_patches`` samples from them.
+        dropped: number of patches left out because they are inferior or their ground truth is void.
     """
 
     images: Natural = 0
@@ -78,14 +78,14 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class PatchSource:
-    """A source of coarse masks; paths are as the user gave them.
+    """A source of coarse masks, with paths as given by the user.
 
     Attributes:
-        name: the predictions, or ``simulated from`` the ground truth.
-        format: of the predictions.
-        images: the folder of the images.
-        truth: the ground truth.
-        counts: what was found in it.
+        name: path of the predictions, or ``simulated from`` and the path of the ground truth.
+        format: format of the predictions.
+        images: folder of the images.
+        truth: path of the ground truth.
+        counts: counts of its masks and patches.
     """
 
     name: str
@@ -97,14 +97,18 @@ class PatchSource:
 
 @dataclass(frozen=True)
 class SetFile:
-    """What ``set.json`` states of another file."""
+    """The entry of another file in ``set.json``."""
 
     name: str
     bytes: Natural
     sha256: str
 
     def check_size(self, folder: Path) -> None:
-        """Raise BprError if the file is missing or has another size."""
+        """Check that the file exists and has the stated size.
+
+        Raises:
+            BprError: the file is missing or has another size.
+        """
         path = folder / self.name
         if not path.is_file():
             raise BprError(f"{path} does not exist, but belongs to the patch set; copy or extract the set again")
@@ -113,7 +117,11 @@ class SetFile:
             raise BprError(f"{path} has {found} bytes, expected {self.bytes}; copy or extract the patch set again")
 
     def check(self, folder: Path) -> None:
-        """Raise BprError if the file is not, byte for byte, the one that was written."""
+        """Check the content of the file.
+
+        Raises:
+            BprError: the file is missing or was changed.
+        """
         self.check_size(folder)
         digest = hashlib.sha256()
         with open_for_reading(folder / self.name) as file:
@@ -128,7 +136,7 @@ class SetDocument:
     """The content of ``set.json``.
 
     Attributes:
-        digest: SHA-256 of all else, hexadecimal; it covers the digests of all files.
+        digest: SHA-256 of all other fields, hexadecimal; these include the digests of all files.
     """
 
     settings: PatchSetSettings
@@ -142,7 +150,7 @@ class SetDocument:
 
     @property
     def files(self) -> tuple[SetFile, ...]:
-        """All files of the set but ``set.json``."""
+        """All files of the set except ``set.json``."""
         return self.items, self.index, *self.shards
 
     def write(self, folder: Path) -> None:
@@ -154,10 +162,10 @@ class SetDocument:
 
     @classmethod
     def read(cls, folder: Path) -> SetDocument:
-        """Read ``set.json`` and check it and the sizes of the other files.
+        """Read and check ``set.json``, and check the sizes of the other files.
 
         Raises:
-            BprError: the set is missing, unfinished, damaged or of another version.
+            BprError: the set is missing, unfinished or damaged, or has another version.
         """
         path = folder / DOCUMENT
         if not path.is_file():
@@ -198,18 +206,18 @@ def write_file(folder: Path, name: str, content: bytes) -> SetFile:
 
 
 def read_index(folder: Path, document: SetDocument) -> NDArray[np.void]:
-    """The index, compared with its digest, and with every record inside a shard.
+    """Read the index; check its digest, and that every record lies inside a shard.
 
     Raises:
-        BprError: it is damaged.
+        BprError: the index is damaged.
     """
     path = folder / INDEX
     document.index.check(folder)
     try:
-        # Mapped, so that no more memory is allocated than the file has bytes.
+        # Memory mapping never allocates more memory than the file has bytes.
         index = np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except Exception as error:
-        # NumPy reads the header as Python source, so broken bytes raise almost anything.
+        # NumPy parses the header as Python source, so broken bytes can raise almost any exception.
         raise BprError(f"{path} is not a NumPy file ({error}); extract the patch set again") from error
     if index.dtype != INDEX_TYPE or index.shape != (document.patches,):
         raise BprError(f"{path} is not the index of {document.patches} patches; extract the patch set again")
@@ -225,12 +233,12 @@ def read_index(folder: Path, document: SetDocument) -> NDArray[np.void]:
 
 
 def shard_name(number: int) -> str:
-    """Name of the file of a shard."""
+    """File name of a shard."""
     return f"patches-{number:05d}.bin"
 
 
 def open_for_reading(path: Path) -> IO[bytes]:
-    """The file, opened for one read, so that threads and forked processes share no position in it."""
+    """Open a file for a single read, so that threads and forked processes share no file position."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -238,10 +246,10 @@ def open_for_reading(path: Path) -> IO[bytes]:
 
 
 def remove_set(folder: Path) -> None:
-    """Remove the files of a set from a folder, ``set.json`` first, so that no incomplete set looks finished.
+    """Remove the files of a set, ``set.json`` first, so that an incomplete set never looks finished.
 
     Raises:
-        BprError: they cannot be removed.
+        BprError: a file cannot be removed.
     """
     with writing(folder):
         for path in (folder / DOCUMENT, folder / ITEMS, folder / INDEX, *folder.glob("patches-*.bin")):

@@ -1,8 +1,8 @@
 """Matching of coarse masks with ground truth: pure functions on the masks of one image.
 
 - An instance, or a thing of a panoptic map, matches the ground-truth mask of its category with the highest IoU, if
-  that exceeds a threshold (paper, Sect. 3.3).
-- Binary masks are instances without category, one per image, so they match by file under the same condition.
+  this IoU exceeds a threshold (paper, Sect. 3.3).
+- Binary masks are instances without category, one per image. They match by file, under the same condition.
 - A class of a label map, or stuff of a panoptic map, is the only region of its category in the image. It matches the
   union of all ground truth of that category, whatever the IoU, because every pixel must get a label.
 """
@@ -22,14 +22,14 @@ from bpr_cli.typing import Size
 
 @dataclass(frozen=True)
 class AnnotatedMask:
-    """A mask with what its file states of it.
+    """A mask with its annotation.
 
     Attributes:
-        mask: its pixels.
+        mask: pixels of the mask.
         index: position of the mask in its image; for a label map, the label or id.
-        category: None for binary masks.
-        crowd: it stands for a group of objects; only in ground truth.
-        region: it is all that the image has of its category, not one of several objects.
+        category: category; None for binary masks.
+        crowd: whether the mask is a group of objects; only in ground truth.
+        region: whether the mask covers its entire category in the image, rather than one object.
     """
 
     mask: Mask
@@ -44,8 +44,8 @@ class ImageMasks:
     """All masks of one image.
 
     Attributes:
-        masks: in the order of the file, or by ascending label.
-        void: the unlabeled pixels.
+        masks: masks in the order of the file, or by ascending label.
+        void: unlabeled pixels.
     """
 
     masks: tuple[AnnotatedMask, ...]
@@ -64,7 +64,7 @@ class MatchedMask:
     Attributes:
         coarse: the predicted mask.
         truth: the ground-truth mask.
-        void: pixels outside of ``truth`` that may belong to it or not.
+        void: pixels outside ``truth`` whose true label is unknown.
     """
 
     coarse: AnnotatedMask
@@ -73,17 +73,17 @@ class MatchedMask:
 
 
 def match_masks(coarse: ImageMasks, truth: ImageMasks, min_iou: float) -> list[MatchedMask]:
-    """Find the ground truth of coarse masks, as this module's docstring describes.
+    """Find the ground truth of coarse masks by the rules in the docstring of this module.
 
-    Crowds match nothing. For a mask, what a crowd of its category covers is void.
+    Crowds match nothing. Pixels of a crowd are void for masks of its category.
 
     Args:
         coarse: predicted masks.
         truth: ground truth of the same image.
-        min_iou: a mask that is no region must exceed this IoU.
+        min_iou: IoU that all masks except regions must exceed.
 
     Returns:
-        The masks that have ground truth, in the order of ``coarse``.
+        The masks with ground truth, in the order of ``coarse``.
     """
     matches = []
     for mask in coarse.masks:
@@ -95,13 +95,13 @@ def match_masks(coarse: ImageMasks, truth: ImageMasks, min_iou: float) -> list[M
 
 
 def void_for(truth: ImageMasks, category: int | None) -> Mask:
-    """The pixels of an image that may belong to a category or not: void, and crowds of the category."""
+    """The pixels that are void for a category: unlabeled pixels, and crowds of the category."""
     crowds = [true.mask for true in truth.masks if true.crowd and true.category == category]
     return merge_masks([truth.void, *crowds], truth.size)
 
 
 def _best(mask: Mask, candidates: Sequence[Mask], min_iou: float) -> Mask | None:
-    """The candidate with the highest IoU, the first of equals, if that exceeds ``min_iou``."""
+    """The candidate with the highest IoU (the first of equals), if this IoU exceeds ``min_iou``."""
     best, highest = None, min_iou
     for candidate in candidates:
         iou = mask.iou(candidate)

@@ -19,11 +19,11 @@ from bpr_cli.errors import BprError
 from bpr_cli.typing import ByteArray, Size
 
 VOID = 255
-"""Value of unknown pixels in the ground truth; the loss leaves them out."""
+"""Value of unknown pixels in the ground truth; the loss ignores them."""
 
 _LENGTH = struct.Struct("<I")
 _PLANES = 3
-_444 = 0x111111  # no chroma subsampling: colours may change right at the boundary
+_444 = 0x111111  # no chroma subsampling, because colours often change at the boundary
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class PatchSample:
 
     Attributes:
         image: uint8, (E, E, 3), RGB.
-        coarse: uint8, (E, E), 0 and 1, the mask that a model predicted.
-        truth: uint8, (E, E), the ground truth: 0, 1 and ``VOID``.
+        coarse: coarse mask, uint8, (E, E), 0 and 1.
+        truth: ground truth, uint8, (E, E), 0, 1 and ``VOID``.
     """
 
     image: ByteArray
@@ -42,11 +42,11 @@ class PatchSample:
 
 
 def encode_sample(sample: PatchSample, jpeg: int | None) -> bytes:
-    """The record of a patch. Equal patches give equal bytes.
+    """Encode a patch as a record. Equal patches give equal bytes.
 
     Args:
         sample: the patch.
-        jpeg: quality, 1 to 100, or None for PNG, which is lossless.
+        jpeg: JPEG quality, 1 to 100, or None for lossless PNG.
     """
     image = encode_image(sample.image, jpeg)
     planes = np.stack([sample.coarse == 1, sample.truth == 1, sample.truth == VOID])
@@ -55,14 +55,14 @@ def encode_sample(sample: PatchSample, jpeg: int | None) -> bytes:
 
 
 def decode_sample(record: bytes, side: int) -> PatchSample:
-    """The patch of a record.
+    """Decode a record.
 
     Args:
         record: bytes from ``encode_sample``.
-        side: E of the set. Sizes that the record states are compared with it before memory is allocated for them.
+        side: E of the set. Stated sizes are compared with it before memory is allocated.
 
     Raises:
-        BprError: the bytes are no such record; the message does not name the file.
+        BprError: the bytes are not a valid record; the message does not name the file.
     """
     if len(record) < _LENGTH.size:
         raise BprError(f"it has {len(record)} bytes, too few for a patch")
@@ -76,23 +76,23 @@ def decode_sample(record: bytes, side: int) -> PatchSample:
 
 
 def encode_image(image: ByteArray, jpeg: int | None) -> bytes:
-    """An RGB image as JPEG of a quality, or as PNG if that is None."""
+    """Encode an RGB image as JPEG of quality ``jpeg``, or as PNG if it is None."""
     pixels = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     options = [] if jpeg is None else [cv2.IMWRITE_JPEG_QUALITY, jpeg, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _444]
     return cv2.imencode(".png" if jpeg is None else ".jpg", pixels, options)[1].tobytes()
 
 
 def decode_image(content: bytes, expected: Size) -> ByteArray:
-    """The RGB image of ``encode_image``, whose size (H, W) is checked before memory is allocated for it.
+    """Decode an RGB image from ``encode_image``; its size (H, W) is checked before memory is allocated.
 
     Raises:
-        BprError: the bytes are no such image.
+        BprError: the bytes are not such an image, or its size differs.
     """
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as header:
             size = header.size
     except Exception as error:
-        # Decoders raise almost anything on broken bytes.
+        # Decoders can raise almost any exception on broken bytes.
         raise BprError("its image is neither PNG nor JPEG") from error
     if size != expected[::-1]:
         raise BprError(f"its image is {size[0]} x {size[1]} pixels, expected {expected[1]} x {expected[0]}")

@@ -1,4 +1,4 @@
-"""Settings of a patch set, which every set remembers."""
+"""Settings of a patch set; every set stores them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _LARGEST = 2**63 - 1
 class PatchSetSettings(Settings):
     """How the patches of a set are chosen and stored.
 
-    The default size is twice that of the patches of the recipe ``modern``. More padding than a network needs, as by
-    default, leaves room for shifts and zooms while training.
+    By default, patches have more context than the recipe ``modern`` feeds to the network. The rest leaves room for
+    shifts and zooms in training.
     """
 
     patch_size: Annotated[

@@ -1,6 +1,6 @@
-"""Coarse masks simulated from ground truth, with the errors that segmentation models make.
+"""Coarse masks simulated from ground truth, with typical errors of segmentation models.
 
-A mask gets one main error, typical of a kind of model, and some of the smaller ones:
+A mask gets one main error, typical of a kind of model, and some of the smaller errors:
 
 - ``mask_head``: the 28 x 28 mask of a two-stage detector, pasted into a box that is slightly off (Mask R-CNN);
 - ``low_resolution``: logits at a stride of several pixels, smoothed and resized (fully convolutional networks);
@@ -9,7 +9,7 @@ A mask gets one main error, typical of a kind of model, and some of the smaller 
 - ``blobs``: missing or additional parts;
 - ``thickness``: a mask that is too thick or too thin.
 
-All are pure functions of a window and a random generator.
+All errors are pure functions of a window and a random generator.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from bpr_cli.patches.boundary import grow
 from bpr_cli.typing import Box, FloatArray, LabelArray
 
 SimulatedError = Callable[[FloatArray, np.random.Generator], FloatArray]
-"""Changes a window around a mask: float32, (h, w), foreground probability 0..1."""
+"""Function that distorts a window around a mask: float32, (h, w), foreground probability 0..1."""
 
 HEAD_SIDE = 28
 """Side of the masks of Mask R-CNN's mask head."""
 
-_MARGIN = 0.3  # of the longer side of the mask: as far as errors may reach
+_MARGIN = 0.3  # reach of the errors as a fraction of the longer side of the mask
 _MIN_MARGIN = 12
 
 
@@ -55,7 +55,7 @@ def simulate_labels(labels: LabelArray, rng: np.random.Generator, stride: float 
     """A coarse label map, as a fully convolutional network predicts it: arg-max of logits at a stride.
 
     Args:
-        labels: int32, (H, W). The result has no new label; small segments may vanish.
+        labels: true labels, int32, (H, W). The result has no new label; small segments may vanish.
         rng: source of all randomness.
         stride: pixels per cell of the grid, along each axis.
     """
@@ -65,7 +65,7 @@ def simulate_labels(labels: LabelArray, rng: np.random.Generator, stride: float 
 
 
 def _choose_errors(rng: np.random.Generator) -> list[SimulatedError]:
-    """One main error, and then some of the smaller ones."""
+    """One main error, followed by some of the smaller errors."""
     main: list[SimulatedError] = [mask_head, low_resolution, polygon, wobble]
     chosen = [main[rng.choice(len(main), p=(0.35, 0.35, 0.1, 0.2))]]
     for error, chance in ((wobble, 0.4), (blobs, 0.35), (thickness, 0.25)):
@@ -87,13 +87,13 @@ def mask_head(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def low_resolution(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Sample the mask at a stride of 2 to 18 pixels, smooth it, and apply another threshold than one half."""
+    """Sample the mask at a stride of 2 to 18 pixels, smooth it, and apply a random threshold."""
     stride = min(_log_uniform(2, 18, rng), max(1.0, _extent(soft) / 4))
     return _hardened(_resampled(soft, stride, rng), rng.uniform(0.3, 0.7))
 
 
 def _resampled(soft: FloatArray, stride: float, rng: np.random.Generator) -> FloatArray:
-    """The mask reduced by a stride, smoothed, with smooth noise on it, and enlarged again."""
+    """Reduce the mask by a stride, smooth it, add smooth noise, and enlarge it again."""
     height, width = soft.shape
     cells = max(2, round(width / stride)), max(2, round(height / stride))
     small = cv2.GaussianBlur(cv2.resize(soft, cells, interpolation=cv2.INTER_AREA), (0, 0), rng.uniform(0.3, 0.9))
@@ -102,7 +102,7 @@ def _resampled(soft: FloatArray, stride: float, rng: np.random.Generator) -> Flo
 
 
 def polygon(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Redraw every outline, holes too, with few points that are slightly off."""
+    """Redraw every outline, including holes, with few slightly displaced points."""
     mask = (soft > 0.5).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     share = rng.uniform(0.004, 0.02)
@@ -111,12 +111,12 @@ def polygon(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
         points = cv2.approxPolyDP(outline, share * cv2.arcLength(outline, True), True)
         jitter = rng.normal(0, min(2.0, 0.05 * _extent(soft)), points.shape)
         drawn.append(np.rint(points + jitter).astype(np.int32))
-    # Filled together, outlines inside others become holes.
+    # When all outlines are filled together, those inside others become holes.
     return cv2.fillPoly(np.zeros_like(mask), drawn, 1).astype(np.float32) if drawn else soft
 
 
 def wobble(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Shift every pixel by a smooth field of 0.5 to 9 pixels that turns every 8 to 60."""
+    """Shift every pixel by a smooth random field: 0.5 to 9 pixels far, varying over 8 to 60 pixels."""
     height, width = soft.shape
     spacing, reach = rng.uniform(8, 60), min(_log_uniform(0.5, 9, rng), max(1.0, 0.1 * _extent(soft)))
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
@@ -153,7 +153,7 @@ def _log_uniform(lowest: float, highest: float, rng: np.random.Generator) -> flo
 
 
 def _extent(soft: FloatArray) -> float:
-    """Size of the mask in pixels: the side of a square of its area."""
+    """Size of the mask in pixels: the side of a square of equal area."""
     return float(np.sqrt(np.count_nonzero(soft > 0.5)))
 
 
@@ -164,7 +164,7 @@ def _tight(soft: FloatArray) -> Box:
 
 
 def _jittered(box: Box, share: float, shape: tuple[int, ...], rng: np.random.Generator) -> Box:
-    """Move the sides of a box by normal noise of ``share`` times its size; at least one pixel remains."""
+    """Move the sides of a box by normal noise of ``share`` times its size; the box keeps at least one pixel."""
     x0, y0, x1, y1 = box
     noise = np.rint(rng.normal(0, share, 4) * [x1 - x0, y1 - y0, x1 - x0, y1 - y0]).astype(int)
     left, top, right, bottom = (np.array(box) + noise).tolist()
@@ -173,7 +173,7 @@ def _jittered(box: Box, share: float, shape: tuple[int, ...], rng: np.random.Gen
 
 
 def _smooth_noise(shape: tuple[int, ...], spacing: float, rng: np.random.Generator) -> FloatArray:
-    """Noise of standard deviation about 1 that is smooth over ``spacing`` pixels: float32, (h, w)."""
+    """Smooth noise with a standard deviation of about 1 that varies over ``spacing`` pixels: float32, (h, w)."""
     height, width = shape[:2]
     grid = rng.normal(0, 1, (max(2, round(height / spacing)), max(2, round(width / spacing)))).astype(np.float32)
     return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""Sources of patches: predictions with their ground truth and images, opened and paired."""
+"""Sources of patches: predictions, opened and paired with their ground truth and images."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _SAMPLE = 8
 
 @dataclass(frozen=True)
 class SourcePaths:
-    """One source as the user gave it.
+    """One source as given by the user.
 
     Attributes:
-        predictions: a file or a directory; None to simulate coarse masks from the ground truth.
+        predictions: a file or a directory; None simulates coarse masks from the ground truth.
         images: a directory, or one image.
         truth: the ground truth, a file or a directory.
     """
@@ -44,20 +44,20 @@ class SourcePaths:
 
     @property
     def paths(self) -> list[Path]:
-        """All that is read."""
+        """All given paths."""
         return [path for path in (self.predictions, self.images, self.truth) if path is not None]
 
 
 @dataclass(frozen=True)
 class SourceImage:
-    """One image of a source: its files, not yet read.
+    """One image of a source with its files, not yet read.
 
     Attributes:
-        name: how messages name it.
-        path: the image.
-        prediction: its coarse masks; for a simulated source, its ground truth.
-        truth: its ground truth; None where only a list of images names it.
-        size: (H, W) where that is known.
+        name: name of the image in messages.
+        path: path of the image.
+        prediction: item of its coarse masks; for a simulated source, of its ground truth.
+        truth: item of its ground truth; None if only a list of images names it.
+        size: (H, W) if known.
     """
 
     name: str
@@ -72,12 +72,12 @@ class OpenSource:
     """An opened source.
 
     Attributes:
-        number: its position among the sources.
-        paths: as the user gave them.
-        sets: predictions and ground truth; both are the ground truth where coarse masks are simulated.
-        images: those that have all that is needed, in the order of the ground truth.
-        failures: what cannot be used.
-        void: labels of maps that are void in addition to those that the format declares.
+        number: position among the sources.
+        paths: paths as given by the user.
+        sets: predictions and ground truth; both are the ground truth if coarse masks are simulated.
+        images: complete images in the order of the ground truth.
+        failures: images that cannot be used.
+        void: void labels of maps in addition to those of the format.
         stuff: categories that are one region per image; None for all.
     """
 
@@ -91,11 +91,11 @@ class OpenSource:
 
     @property
     def has_maps(self) -> bool:
-        """Whether the coarse masks are those of semantic or panoptic maps, which fill the image."""
+        """Whether the coarse masks come from semantic or panoptic maps, which fill the image."""
         return self.sets.predictions.task is not Task.INSTANCE
 
     def files(self) -> Iterator[Path]:
-        """All files that are read, in an order that depends on nothing else."""
+        """All files to read, in a reproducible order."""
         sides = (self.sets.predictions, self.sets.truth)
         for side in sides:
             yield from side.shared_files()
@@ -151,16 +151,16 @@ def _empty_mask(size: Size) -> Mask:
 def pair_paths(
     predictions: Sequence[Path], images: Sequence[Path], truths: Sequence[Path], settings: PatchSetSettings
 ) -> list[SourcePaths]:
-    """The sources: predictions, or else only ground truth, each with its images.
+    """Combine predictions, images and ground truth to sources; without predictions, each ground truth is a source.
 
     Args:
-        predictions: may be empty if coarse masks are simulated.
-        images: one for all predictions, or one for each.
-        truths: ground truth, likewise.
-        settings: whether coarse masks are simulated.
+        predictions: paths of the predictions; may be empty if coarse masks are simulated.
+        images: one path for all predictions, or one for each.
+        truths: paths of the ground truth, likewise.
+        settings: settings of the set; ``simulate`` is used.
 
     Raises:
-        BprError: the numbers of paths do not fit, or there are no coarse masks.
+        BprError: the numbers of paths differ, or there are neither predictions nor simulated masks.
     """
     if not predictions and not settings.simulate:
         raise BprError(
@@ -186,16 +186,16 @@ def with_simulated(given: Sequence[SourcePaths]) -> list[SourcePaths]:
 def open_sources(
     given: Sequence[SourcePaths], settings: PatchSetSettings, form: Format | None = None, task: Task | None = None
 ) -> list[OpenSource]:
-    """Open the sources and check all that can be checked before images are read.
+    """Open the sources, and check everything that can be checked before reading images.
 
     Args:
         given: the sources.
-        settings: which labels are void.
+        settings: settings of the set; the label set and void labels are used.
         form: format of the predictions; None to detect it.
-        task: the task they must have; None for any.
+        task: task that the predictions must have; None for any.
 
     Raises:
-        BprError: something is missing or of the wrong kind, or a source has no usable image.
+        BprError: a file is missing or of the wrong kind, or a source has no usable image.
     """
     reading = ReadSettings(form, task)
     if settings.ignore_labels is not None:
@@ -221,7 +221,7 @@ def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, reading: 
 
 
 def _find_images(pairs: Sequence[Pair], index: ImageIndex) -> tuple[list[SourceImage], list[Failure]]:
-    """The images of all pairs that have a prediction."""
+    """The images of all pairs with a prediction."""
     images, failures = [], []
     predicted = [(pair, pair.prediction) for pair in pairs if pair.prediction is not None]
     lone = index.lone if len(predicted) == 1 else None
@@ -235,7 +235,7 @@ def _find_images(pairs: Sequence[Pair], index: ImageIndex) -> tuple[list[SourceI
 
 
 def _void_labels(sets: Sets, images: Sequence[SourceImage], settings: PatchSetSettings) -> frozenset[int]:
-    """The labels of maps that are void in addition to those that the format declares."""
+    """The void labels of maps in addition to those of the format."""
     if sets.truth.family == "cityscapes":
         return CITYSCAPES_VOID
     if sets.truth.family != "semantic":
@@ -246,7 +246,7 @@ def _void_labels(sets: Sets, images: Sequence[SourceImage], settings: PatchSetSe
 
 
 def _readable(sets: Sets, images: Sequence[SourceImage]) -> list[tuple[Item, Item]]:
-    """Some images whose files can be read; broken ones are no reason to refuse the others."""
+    """Some images with readable files; broken files are skipped, because they do not affect other images."""
     found = []
     for image in images[:: max(1, len(images) // _SAMPLE)][:_SAMPLE]:
         if image.truth is None:
@@ -261,9 +261,9 @@ def _readable(sets: Sets, images: Sequence[SourceImage]) -> list[tuple[Item, Ite
 
 
 def _stuff(sets: Sets) -> frozenset[int] | None:
-    """The categories that are regions: all of label maps, and stuff of panoptic maps.
+    """The categories that are regions: all categories of label maps, and stuff of panoptic maps.
 
-    Without a list of categories, all are things.
+    Without a list of categories, all categories of a panoptic map are things.
     """
     if sets.truth.family == "semantic":
         return None

@@ -1,4 +1,4 @@
-"""A patch set: training patches in a few large files with random access, see ``layout.py``."""
+"""A patch set: training patches in a few large files with random access; see ``layout.py``."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from bpr_cli.typing import Box, IntArray
 Decoded = TypeVar("Decoded")
 
 SHARD_BYTES = 256 * 2**20
-"""A shard of this size is full."""
+"""Size in bytes at which a shard is full."""
 
 
 @dataclass(frozen=True)
 class PatchItem:
-    """An image of a set, as one source of coarse masks has it.
+    """An image of a set within one source of coarse masks.
 
     Attributes:
-        source: the predictions, as the user named them.
-        name: of the item within its source.
-        image_id: None where the format has only names.
+        source: path of the predictions as given by the user.
+        name: name of the item within its source.
+        image_id: id of the image; None if the format has only names.
     """
 
     source: str
@@ -60,14 +60,14 @@ class PatchItem:
 
 @dataclass(frozen=True)
 class PatchOrigin:
-    """Where a patch comes from.
+    """The origin of a patch.
 
     Attributes:
-        source: the predictions, as the user named them.
-        item: name of the image's item within the source.
-        image_id: None where the format has only names.
-        category: of the segment; None for binary masks.
-        box: the patch without context, in image pixels, half-open.
+        source: path of the predictions as given by the user.
+        item: name of the item within the source.
+        image_id: id of the image; None if the format has only names.
+        category: category of the segment; None for binary masks.
+        box: half-open box of the patch without context, in image pixels.
         segment: position of the mask in its image; for a label map, the label or id.
     """
 
@@ -82,20 +82,20 @@ class PatchOrigin:
 class PatchSet:
     """A finished patch set. It is cheap to open; threads and processes may read it at the same time.
 
-    It keeps no file open, and is pickled as its path.
+    It keeps no file open. Pickling stores only its path.
 
     Attributes:
-        path: the directory.
-        settings: how it was made.
-        sources: what it was extracted from.
-        digest: SHA-256 of all its content, hexadecimal.
+        path: directory of the set.
+        settings: settings of the set.
+        sources: sources of the patches.
+        digest: SHA-256 of the content of the set, hexadecimal.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a set and check the sizes of its files and the content of the index.
+        """Open a set; check the sizes of its files and the content of the index.
 
         Raises:
-            BprError: it is missing, unfinished, cut short, changed, of another version, or no patch set.
+            BprError: the set is missing, unfinished, damaged or of another version, or the directory is no patch set.
         """
         self.path = Path(path)
         self._document = SetDocument.read(self.path)
@@ -118,11 +118,11 @@ class PatchSet:
         """Read one record.
 
         Args:
-            index: its position in the set.
-            decode: makes a patch, or whatever the records of the set hold, of its bytes.
+            index: position of the record in the set.
+            decode: function that decodes the bytes of a record, such as ``decode_sample`` or ``decode_whole``.
 
         Raises:
-            BprError: the file was cut short or changed since the set was made.
+            BprError: the file was truncated or changed since the set was made.
             IndexError: there is no such record.
         """
         entry = self._index[index]
@@ -139,7 +139,7 @@ class PatchSet:
             raise BprError(f"{file}: patch {index} is broken: {error}; copy or extract the patch set again") from error
 
     def origin(self, index: int) -> PatchOrigin:
-        """Where a patch comes from.
+        """The origin of a patch.
 
         Raises:
             BprError: the list of images is broken.
@@ -163,19 +163,19 @@ class PatchSet:
 
     @property
     def item_numbers(self) -> IntArray:
-        """int64, (P,): position in ``items`` of the image of every patch, to split or balance a set by image."""
+        """Position in ``items`` of the image of every patch, to split or balance a set by image: int64, (P,)."""
         return self._index["item"].astype(np.int64)
 
     @property
     def bytes(self) -> int:
-        """Size of the set on the disk, without ``set.json``."""
+        """Size of the set on disk in bytes, without ``set.json``."""
         return sum(file.bytes for file in self._document.files)
 
     def verify(self) -> None:
         """Read all files and compare them with their digests.
 
         Raises:
-            BprError: a file is not as it was written.
+            BprError: a file is missing or was changed.
         """
         for file in self._document.files:
             file.check(self.path)
@@ -197,15 +197,15 @@ def _read_items(path: Path, count: int) -> tuple[PatchItem, ...]:
 
 
 class PatchSetWriter:
-    """Writes a patch set, which exists once ``close`` has returned."""
+    """Writes a patch set; the set exists once ``close`` has returned."""
 
     def __init__(self, path: Path, settings: PatchSetSettings, shard_bytes: int = SHARD_BYTES) -> None:
         """Begin a set.
 
         Args:
-            path: the directory, created if missing. Shards of a set that was never finished are removed from it.
-            settings: how the patches are made.
-            shard_bytes: size at which a shard is full.
+            path: directory of the set, created if missing. Shards of an unfinished set are removed from it.
+            settings: settings of the patches.
+            shard_bytes: size in bytes at which a shard is full.
 
         Raises:
             BprError: the directory holds a patch set, or cannot be written.
@@ -228,8 +228,8 @@ class PatchSetWriter:
         """Add one patch.
 
         Args:
-            record: the patch from ``encode_sample``, with the size and JPEG quality of the settings.
-            origin: where it comes from.
+            record: patch from ``encode_sample``, with the size and JPEG quality of the settings.
+            origin: origin of the patch.
 
         Raises:
             BprError: a number of the origin needs more than 64 bits, or the disk is full.
@@ -252,7 +252,7 @@ class PatchSetWriter:
         """Finish the set and open it.
 
         Args:
-            sources: what ``set.json`` states of the sources of the patches.
+            sources: descriptions of the sources for ``set.json``.
 
         Raises:
             BprError: the disk is full.
@@ -279,7 +279,7 @@ class PatchSetWriter:
 
 
 class _OpenShard:
-    """The shard that is being written; ``bytes`` is its size so far."""
+    """The shard that is being written; ``bytes`` is its current size."""
 
     def __init__(self, path: Path) -> None:
         self.bytes = 0
@@ -295,7 +295,7 @@ class _OpenShard:
         self.bytes += len(record)
 
     def finish(self) -> SetFile:
-        """Close the file once it is safely on the disk."""
+        """Flush the file to the disk and close it."""
         with writing(self._path), self._file as file:
             file.flush()
             os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Whole images with their masks, the records of the scheme ``image``: training crops patches from them at random.
+"""Records of the scheme ``image``: whole images with their masks, from which training crops random patches.
 
 A record is the length of its header (uint32, little endian), the header (JSON, deflated) and the image (PNG or JPEG).
 The header has ``size`` as [H, W], ``masks`` as COCO run lengths, and ``pairs`` as
@@ -32,10 +32,10 @@ class StoredMask:
     """A ground-truth mask of an image and, if a model predicted it, its coarse mask.
 
     Attributes:
-        category: None for binary masks.
-        truth: the true mask.
-        void: pixels of unknown truth outside of it.
-        coarse: the predicted mask, or None.
+        category: category; None for binary masks.
+        truth: true mask.
+        void: pixels outside the true mask whose true label is unknown.
+        coarse: predicted mask, or None.
     """
 
     category: int | None
@@ -45,7 +45,7 @@ class StoredMask:
 
     @property
     def truth_plane(self) -> ByteArray:
-        """uint8, (H, W): the ground truth of every pixel, 0, 1 and ``VOID``."""
+        """The ground truth of every pixel: uint8, (H, W), 0, 1 and ``VOID``."""
         plane = np.where(self.void.to_array(), VOID, 0).astype(np.uint8)
         plane[self.truth.to_array()] = 1
         return plane
@@ -57,7 +57,7 @@ class WholeImage:
 
     Attributes:
         pixels: uint8, (H, W, 3), RGB.
-        header: of its record.
+        header: header of its record.
     """
 
     pixels: ByteArray
@@ -96,9 +96,9 @@ def encode_whole(pixels: ByteArray, truth: ImageMasks, matches: Iterable[Matched
 
     Args:
         pixels: uint8, (H, W, 3), RGB.
-        truth: all masks of the ground truth; a pair without coarse mask is stored of each but crowds.
+        truth: all masks of the ground truth; each one except crowds is also stored as a pair without coarse mask.
         matches: coarse masks with their ground truth.
-        jpeg: quality, 1 to 100, or None for PNG, which is lossless.
+        jpeg: JPEG quality, 1 to 100, or None for lossless PNG.
     """
     masks: dict[str, int] = {}
 
@@ -120,10 +120,10 @@ def encode_whole(pixels: ByteArray, truth: ImageMasks, matches: Iterable[Matched
 
 
 def decode_whole(record: bytes) -> WholeImage:
-    """The image of a record.
+    """Decode a record.
 
     Raises:
-        BprError: it is not a record of ``encode_whole``; the message does not name the file.
+        BprError: the bytes are not a record of ``encode_whole``; the message does not name the file.
     """
     header = decode_header(record)
     end = _LENGTH.size + _LENGTH.unpack_from(record)[0]
