@@ -247,7 +247,7 @@ class PredictionSet(ABC):
         Raises:
             BprError: a record is broken, or the format has no metadata.
         """
-        raise BprError(f"{self.file(item)} states no categories; expected instances or panoptic segments")
+        raise BprError(f"{self.file(item)} has no categories; expected instances or panoptic segments")
 
     def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of the segments of an item that is read as a label map, by their value in the map.

@@ -127,7 +127,7 @@ class CityscapesSet(PredictionSet):
             raise BprError(f"the mask {self._root / mask} does not exist")
         owner = self._owners.setdefault(mask, file.as_posix())
         if owner != file.as_posix():
-            raise BprError(f"the mask {self._root / mask} belongs to {owner} already; give every image its own masks")
+            raise BprError(f"the mask {self._root / mask} already belongs to {owner}; give every image its own masks")
         return mask, SegmentRecord(result.label, result.score)
 
     def read(self, item: Item) -> Prediction:

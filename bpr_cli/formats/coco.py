@@ -161,7 +161,7 @@ class CocoSet(PredictionSet):
             if unpacked > MOST_UNPACKED:
                 raise BprError(
                     f"{self.path}: the masks of image {item.name} unpack to more than {MOST_UNPACKED >> 20} MiB, "
-                    "expected less; leave out those of little use"
+                    "expected less; remove the least useful ones"
                 )
         return tuple(masks)
 

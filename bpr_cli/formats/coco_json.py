@@ -64,7 +64,7 @@ class ImageTable:
                 if known != image:
                     raise BprError(
                         f"{path} has two images with the id {shorten(record['id'])}, {known.file_name} and {name}, "
-                        "expected an id of its own for each"
+                        "expected unique ids"
                     )
                 self._exact[str(record["id"])] = image
                 self._plain[plain_id(record["id"])] = image
@@ -162,7 +162,7 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
         if not is_category(category_id):
             raise BprError(f"{path}: category {number} has the id {shorten(category_id)}, expected a whole number")
         if category_id in found:
-            raise BprError(f"{path}: category {number} has the id {category_id}, which another category has already")
+            raise BprError(f"{path}: category {number} has the id {category_id}, which another category already has")
         name, thing, frequency = record.get("name"), record.get("isthing"), record.get("frequency")
         found[category_id] = CategoryRecord(
             category_id,

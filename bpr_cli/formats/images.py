@@ -44,7 +44,7 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
         raise BprError(_explain(path, kind, error)) from error
     if frames > 1:
         raise BprError(
-            f"{path} is animated ({frames} frames), expected {kind} with one picture; save the one that is meant"
+            f"{path} is animated ({frames} frames), expected {kind} with one picture; save one frame as an image"
         )
     return decoded
 

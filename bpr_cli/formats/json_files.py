@@ -30,7 +30,7 @@ def read_json(path: Path) -> Json:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise BprError(f"{path} is not valid JSON ({error}); it may have been cut short, write it again") from error
+        raise BprError(f"{path} is not valid JSON ({error}); it may be truncated; write it again") from error
     except MemoryError as error:
         raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
 

@@ -72,8 +72,8 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     kind = FORMATS[settings.format] if settings.format else _recognise(source, settings.task)
     if settings.task is not None and settings.task is not kind.task:
         raise BprError(
-            f"{source.path} holds {kind.task.value} predictions (format {kind.format}), but the task asked for is "
-            f"{settings.task.value}; leave the task out or check the path"
+            f"{source.path} holds {kind.task.value} predictions (format {kind.format}), but the requested task is "
+            f"{settings.task.value}; omit the task or check the path"
         )
     return open_as(kind, source, index, settings)
 

@@ -37,7 +37,7 @@ def check_outputs(out: Path, read: Iterable[Path] = (), refined: PredictionSet |
         raise BprError(f"the output {out} is a file, expected a folder; give another --out")
     for source in read:
         if source.is_dir() and source.resolve() in (out.resolve(), *out.resolve().parents):
-            raise BprError(f"the output {out} lies inside {source}, which is read; give another --out")
+            raise BprError(f"the output {out} lies inside {source}, which is an input; give another --out")
     _check_writable(out, out)
 
 
@@ -46,7 +46,7 @@ def _check_refined(predictions: Path, images: Path, out: Path) -> None:
     written = output_file(out, predictions.name) if predictions.is_file() else out
     for source in (predictions, images):
         if source.resolve() in (out.resolve(), written.resolve()):
-            raise BprError(f"the output {out} would overwrite {source}, which is read; give another --out")
+            raise BprError(f"the output {out} would overwrite {source}, which is an input; give another --out")
     if predictions.is_dir():
         _check_beside(predictions, out)
     if written != out:
@@ -61,7 +61,7 @@ def _check_beside(predictions: Path, out: Path) -> None:
         raise BprError(f"the output {out} lies inside the predictions {predictions}; give an --out outside of them")
     document = source.with_name(f"{source.name}.json")
     if target == source.parent and document.is_file():
-        raise BprError(f"the output {out} would overwrite {document.name}, which is read; give another --out")
+        raise BprError(f"the output {out} would overwrite {document.name}, which is an input; give another --out")
     if out.is_file():
         raise BprError(f"the output {out} is a file, but refining a directory needs a directory; give another --out")
 
@@ -89,7 +89,7 @@ def _check_image_names(predictions: PredictionSet, out: Path) -> None:
     """Check that no output file is the image of an item."""
     for item in predictions.items:
         if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
-            raise BprError(f"the output {out} would overwrite {item.image}, which is read; give another --out")
+            raise BprError(f"the output {out} would overwrite {item.image}, which is an input; give another --out")
 
 
 def _check_case(predictions: PredictionSet, out: Path) -> None:
@@ -103,7 +103,7 @@ def _check_case(predictions: PredictionSet, out: Path) -> None:
         known = names.setdefault(unicodedata.normalize("NFC", str(path)).casefold(), path)
         if known != path and ignores_case(out):
             raise BprError(
-                f"the output {out} is on a file system that takes {known.name} and {path.name} for one file; rename "
+                f"the output {out} is on a file system that cannot tell {known.name} and {path.name} apart; rename "
                 "one of the predictions"
             )
 

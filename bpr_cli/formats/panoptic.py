@@ -138,7 +138,7 @@ class PanopticSet(PredictionSet):
             raise BprError(f"its file {self.layout.folder / path} does not exist")
         known = self._numbers.get(path.as_posix())
         if known is not None:
-            raise BprError(f"the file {name} belongs to annotation {known} already")
+            raise BprError(f"the file {name} already belongs to annotation {known}")
         _segment_ids(annotation)
         return path.as_posix()
 

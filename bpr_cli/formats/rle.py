@@ -79,7 +79,7 @@ def check_pixels(height: int, width: int) -> None:
     """
     if height * width > MAX_PIXELS:
         size = shorten([height, width])
-        raise BprError(f"its size is {size}, more than the {MAX_PIXELS} pixels that are processed safely")
+        raise BprError(f"its size is {size}, more than the {MAX_PIXELS} pixels that bpr accepts")
 
 
 def _check_polygons(polygons: list[Json]) -> None:
@@ -89,7 +89,7 @@ def _check_polygons(polygons: list[Json]) -> None:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise BprError(f"its polygon {shorten(polygon)} is not a list of three or more x, y pairs")
         if not all(type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in polygon):
-            raise BprError(f"its polygon {shorten(polygon)} holds something that is not a pixel position")
+            raise BprError(f"its polygon {shorten(polygon)} has a value that is not a pixel position")
 
 
 def size_of(segmentation: Json) -> Size | None:
@@ -135,7 +135,7 @@ def _unpack_numbers(codes: IntArray) -> IntArray:
     """Unpack numbers of five bits per character, lowest first; bit 5 means continued, bit 4 of the last is the sign."""
     last = np.flatnonzero(codes & 32 == 0)
     if last.size == 0 or last[-1] != codes.size - 1:
-        raise BprError("its counts are cut short")
+        raise BprError("its counts are truncated")
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1
     if lengths.max() > _LONGEST_RUN_TEXT:

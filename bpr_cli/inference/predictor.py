@@ -84,7 +84,8 @@ class Predictor:
             raise error
         if self.pass_size == 1:
             raise BprError(
-                f"{self.devices[0]} has not enough memory for one patch; close other programs, or use --device cpu"
+                f"{self.devices[0]} does not have enough memory for one patch; close other programs, "
+                "or use --device cpu"
             ) from error
         self.pass_size //= 2
         self.backend = self._make_backend(self.pass_size)

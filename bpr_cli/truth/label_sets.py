@@ -94,8 +94,8 @@ def _train_ids() -> LabelSet:
 def _of_file(path: Path) -> LabelSet:
     if not path.is_file():
         raise BprError(
-            f"{path} is no label set, expected {LABEL_IDS_SET}, {TRAIN_IDS_SET}, a file with one class name a line or "
-            "a JSON file with categories"
+            f"{path} is not a label set, expected {LABEL_IDS_SET}, {TRAIN_IDS_SET}, a file with one class name per "
+            "line or a JSON file with categories"
         )
     return _of_categories(path) if path.suffix.lower() == ".json" else _of_lines(path)
 
@@ -114,12 +114,12 @@ def _of_lines(path: Path) -> LabelSet:
     try:
         lines = read_bytes(path).decode("utf-8-sig").rstrip().splitlines()
     except UnicodeDecodeError as error:
-        raise BprError(f"{path} is not a text file ({error}), expected one class name a line") from error
+        raise BprError(f"{path} is not a text file ({error}), expected one class name per line") from error
     names = {label: line.strip() for label, line in enumerate(lines)}
     empty = [label for label, name in names.items() if not name]
     if not names or empty:
         where = f"line {empty[0] + 1} is empty" if empty else "it is empty"
-        raise BprError(f"{path} is no list of classes: {where}, expected one class name a line")
+        raise BprError(f"{path} is not a list of classes: {where}, expected one class name per line")
     return LabelSet(str(path), names, frozenset())
 
 

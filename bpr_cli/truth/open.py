@@ -107,8 +107,8 @@ def open_truth(
     if family == "coco" and source.pngs and not source.documents:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
-            "predictions as Cityscapes results (a …_pred.txt an image and a PNG file a mask) to compare them with "
-            f"…{INSTANCE_IDS}.png files"
+            "predictions as Cityscapes results (one …_pred.txt per image and one PNG file per mask) to compare them "
+            f"with …{INSTANCE_IDS}.png files"
         )
     if family in ("semantic", "binary"):
         source = Source(path, _ending_in(source, ending) or "", _KIND)

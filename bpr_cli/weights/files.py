@@ -131,7 +131,7 @@ def check_new(path: Path, overwrite: bool) -> None:
     """
     check_suffix(path)
     if path.exists() and not overwrite:
-        raise BprError(f"the weights {path} exist already; give --overwrite to replace them, or another name")
+        raise BprError(f"the weights {path} already exist; pass --overwrite to replace them, or choose another name")
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -155,7 +155,7 @@ PREDICTIONS = [
     ),
     Bad(
         "invalid JSON",
-        "r.json is not valid JSON ([..]); it may have been cut short, write it again",
+        "r.json is not valid JSON ([..]); it may be truncated; write it again",
         "r.json",
         make=text("r.json", '[{"image_id": 1, '),
     ),
@@ -277,7 +277,7 @@ IMAGES = [
     ),
 ]
 
-OVERWRITE = "the output {} would overwrite {}, which is read; give another --out"
+OVERWRITE = "the output {} would overwrite {}, which is an input; give another --out"
 
 OUTPUTS = [
     Bad("the predictions", OVERWRITE.format("masks", "masks"), out="masks"),
@@ -375,8 +375,8 @@ SETTINGS = [
     ),
     Bad(
         "task of other files",
-        "masks holds instance predictions (format masks), but the task asked for is panoptic; "
-        "leave the task out or check the path",
+        "masks holds instance predictions (format masks), but the requested task is panoptic; "
+        "omit the task or check the path",
         more="--task panoptic",
     ),
     Bad(

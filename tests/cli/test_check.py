@@ -138,7 +138,7 @@ def test_a_check_looks_at_an_output_too(world, check, refine):
     arguments = ("masks", "--images", "images", "--out", "images")
     outcomes = [check(*arguments), refine(*arguments, "--dry-run")]
     for outcome in outcomes:
-        assert outcome.errors == ["the output images would overwrite images, which is read; give another --out"]
+        assert outcome.errors == ["the output images would overwrite images, which is an input; give another --out"]
         assert outcome.code == 2
 
 

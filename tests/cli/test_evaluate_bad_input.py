@@ -141,7 +141,7 @@ BAD = [
     Bad(
         "broken JSON",
         "coco",
-        "truth.json is not valid JSON ([..]); it may have been cut short, write it again",
+        "truth.json is not valid JSON ([..]); it may be truncated; write it again",
         half("truth.json"),
     ),
     Bad(
@@ -184,7 +184,7 @@ BAD = [
     Bad(
         "two images of one id",
         "coco",
-        "truth.json has two images with the id 1, a.png and z.png, expected an id of its own for each",
+        "truth.json has two images with the id 1, a.png and z.png, expected unique ids",
         change(
             "truth.json",
             lambda truth: truth | {"images": [*truth["images"], {**truth["images"][0], "file_name": "z.png"}]},
@@ -237,7 +237,7 @@ BAD = [
     Bad(
         "a category listed twice",
         "coco",
-        "truth.json: category 1 has the id 1, which another category has already",
+        "truth.json: category 1 has the id 1, which another category already has",
         change("truth.json", lambda truth: truth | {"categories": truth["categories"] * 2}),
     ),
     Bad(
@@ -313,14 +313,14 @@ BAD = [
     Bad(
         "an empty classes file",
         "labels",
-        "classes.txt is no list of classes: it is empty, expected one class name a line",
+        "classes.txt is not a list of classes: it is empty, expected one class name per line",
         text("classes.txt", "\n"),
         "--label-set classes.txt",
     ),
     Bad(
         "a classes file with a hole",
         "labels",
-        "classes.txt is no list of classes: line 2 is empty, expected one class name a line",
+        "classes.txt is not a list of classes: line 2 is empty, expected one class name per line",
         text("classes.txt", "ground\n\ndisc\n"),
         "--label-set classes.txt",
     ),
@@ -334,14 +334,14 @@ BAD = [
     Bad(
         "a classes file that is no text",
         "labels",
-        "classes.txt is not a text file ([..]), expected one class name a line",
+        "classes.txt is not a text file ([..]), expected one class name per line",
         text("classes.txt", b"\xff\xfe\xfd"),
         "--label-set classes.txt",
     ),
     Bad(
         "an unknown label set",
         "labels",
-        "ade is no label set, expected labelIds, trainIds, a file with one class name a line or a JSON file with "
+        "ade is not a label set, expected labelIds, trainIds, a file with one class name per line or a JSON file with "
         "categories",
         more="--label-set ade",
     ),
@@ -400,7 +400,7 @@ BAD = [
     Bad(
         "the report among the truth",
         "masks",
-        "the output truth lies inside truth, which is read; give another --out",
+        "the output truth lies inside truth, which is an input; give another --out",
         more="--out truth",
     ),
     Bad(

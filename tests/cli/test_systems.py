@@ -96,7 +96,7 @@ def test_names_that_differ_in_case_alone(world, refine, monkeypatch):
     outcome = refine("masks", "--images", "images", "--out", "other")
     assert outcome.code == 2
     assert outcome.errors == [
-        "the output other is on a file system that takes A.png and a.png for one file; rename one of the predictions"
+        "the output other is on a file system that cannot tell A.png and a.png apart; rename one of the predictions"
     ]
     assert not (world / "other").exists()
 

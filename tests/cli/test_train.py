@@ -142,7 +142,7 @@ def test_a_recipe_file_and_its_errors(train, world):
             "the recipe modern cannot be used: input_size is 33; expected a whole number from 0 to 1024, a multiple "
             "of 32",
         ),
-        (("--out", "patches"), "the output patches lies inside patches, which is read; give another --out"),
+        (("--out", "patches"), "the output patches lies inside patches, which is an input; give another --out"),
         (("--out", "images/a.png"), "the output images/a.png is a file, expected a folder"),
         (("--name", "a\nb"), "name is 'a\\nb'; expected printable characters"),
     ],

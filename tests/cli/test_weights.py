@@ -134,7 +134,7 @@ def test_a_file_is_replaced_only_when_told(world, mine, bpr):
     (world / "there.pth").write_text("precious")
     before = tree(world)
     outcome = bpr("weights", "convert", "mine.safetensors", "there.pth")
-    sentence = "the weights there.pth exist already; give --overwrite to replace them, or another name"
+    sentence = "the weights there.pth already exist; pass --overwrite to replace them, or choose another name"
     assert (outcome.code, outcome.out, outcome.errors) == (2, "", [sentence])
     assert tree(world) == before
     assert bpr("weights", "convert", "mine.safetensors", "there.pth", "--overwrite").code == 0

@@ -90,7 +90,7 @@ def test_text_files_need_not_be_called_pred(tmp_path):
         ("bad_0.png 24 nan", ["line 2: found the label 24 and the score nan, expected finite numbers"]),
         ("bad_0.png 24 -inf", ["expected finite numbers"]),
         (f"bad_0.png {10**30} 0.5", ["expected finite numbers"]),
-        ("good_0.png 24 0.5", ["good_0.png belongs to a_good_pred.txt already"]),
+        ("good_0.png 24 0.5", ["good_0.png already belongs to a_good_pred.txt"]),
     ],
 )
 def test_a_broken_line_fails_its_image_only(tmp_path, line, fragments):

@@ -130,7 +130,7 @@ def test_animations_are_refused(tmp_path, suffix):
     frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (0, 90, 200)]
     path = tmp_path / f"film.{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.raises(BprError, match=rf"film\.{suffix} is animated \(3 frames\).*save the one that is meant"):
+    with pytest.raises(BprError, match=rf"film\.{suffix} is animated \(3 frames\).*save one frame as an image"):
         read_image(path)
     frames[0].save(path, save_all=True)
     assert read_image(path).max() == 0

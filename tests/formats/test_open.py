@@ -122,7 +122,7 @@ def test_a_task_that_the_files_do_not_have(tmp_path, images):
     path = save(tmp_path / "r.json", [record])
     assert "holds instance predictions (format coco)" in refused(path, images, task=Task.PANOPTIC)
     png(tmp_path / "preds/a.png", values(0, 5))
-    assert "task asked for is instance" in refused(tmp_path / "preds", images, task=Task.INSTANCE)
+    assert "requested task is instance" in refused(tmp_path / "preds", images, task=Task.INSTANCE)
 
 
 def test_paths_may_be_text(tmp_path, images):

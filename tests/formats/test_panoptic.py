@@ -200,7 +200,7 @@ def test_png_and_json_that_disagree(tmp_path, ids, fragments):
         (annotation(ids=("3",)), "segment id '3'"),
         (annotation(ids=(3, 4, 3)), "segment id 3 occurs more than once"),
         ({"image_id": 1, "file_name": "x.png", "segments_info": [3]}, "segment id None"),
-        (annotation("good", "./good.png"), "belongs to annotation 0 already"),
+        (annotation("good", "./good.png"), "already belongs to annotation 0"),
         (annotation("x", "../images/x.png"), "leads out"),
         ("text", "no image_id"),
     ],

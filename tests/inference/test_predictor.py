@@ -190,7 +190,7 @@ def test_passes_are_halved_until_they_fit_into_memory(error):
 
 def test_memory_for_not_even_one_patch_is_an_error_with_advice():
     predictor = Predictor(loaded(Crowded(0, RuntimeError(CPU_ALLOCATOR))), settings())
-    with pytest.raises(BprError, match="cpu has not enough memory for one patch"):
+    with pytest.raises(BprError, match="cpu does not have enough memory for one patch"):
         predictor.predict(random_patches(2))
 
 

@@ -53,7 +53,7 @@ def test_paths_may_be_text_and_a_repeated_call_resumes(world, settings):
 
 
 def test_other_settings_and_outputs_among_the_inputs_are_refused(world, settings):
-    with pytest.raises(BprError, match=r"would overwrite .* which is read"):
+    with pytest.raises(BprError, match=r"would overwrite .* which is an input"):
         refine(world / "masks", world / "images", world / "images", settings)
     refine(world / "masks", world / "images", world / "out", settings)
     other = RefineSettings(weights=settings.weights, device="cpu", nms_threshold=0.5)

@@ -248,7 +248,7 @@ def test_bugs_come_through_and_leave_no_thread(run, stage, place):
 @pytest.mark.timeout(60)
 def test_errors_of_the_network_come_through_and_leave_no_thread(run, monkeypatch):
     def explode(self, patches):
-        raise BprError("cpu has not enough memory for one patch")
+        raise BprError("cpu does not have enough memory for one patch")
 
     monkeypatch.setattr(Predictor, "predict", explode)
     with pytest.raises(BprError, match="not enough memory"):

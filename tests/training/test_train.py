@@ -279,7 +279,7 @@ def test_sets_that_do_not_fit_together(patches, tmp_path):
     for second, said in ((other, "has patches of 32 px, but"), (empty, f"the patch set {empty} is empty")):
         with pytest.raises(BprError, match=said), open_training([patches, second], tmp_path / "run", settings_of()):
             pass
-    assert f"the output {patches} lies inside {patches}, which is read" in refusal(patches, patches, settings_of())
+    assert f"the output {patches} lies inside {patches}, which is an input" in refusal(patches, patches, settings_of())
 
 
 @pytest.mark.parametrize("changes", [{"accumulate": 0}, {"seed": -1}, {"validation_share": 1.0}, {"precision": "half"}])

@@ -56,7 +56,7 @@ def test_a_card_can_be_corrected_in_place(saved, tiny):
 def test_existing_files_are_replaced_only_with_overwrite(saved, tmp_path):
     out = tmp_path / "there.pth"
     out.write_text("precious")
-    with pytest.raises(BprError, match=r"there\.pth exist already; give --overwrite"):
+    with pytest.raises(BprError, match=r"there\.pth already exist; pass --overwrite"):
         convert_weights(saved, out)
     assert out.read_text() == "precious"
     convert_weights(saved, out, overwrite=True)

@@ -96,4 +96,4 @@ def test_the_command_writes_weights_that_training_can_begin_with(tmp_path, capsy
     with pytest.raises(SystemExit) as stopped:
         main(["weights", "start", str(path), str(out)])
     assert stopped.value.code == 2
-    assert "start.safetensors exist already; give --overwrite" in capsys.readouterr().err
+    assert "start.safetensors already exist; pass --overwrite" in capsys.readouterr().err
