@@ -1,1 +1,1 @@
-"""Training of networks on patch sets. ``settings`` and ``recipe`` import neither NumPy nor PyTorch."""
+"""Training of networks on patch sets. ``settings`` and ``recipe`` do not import NumPy or PyTorch."""

@@ -1,6 +1,6 @@
-"""Augmentation of training patches: crop, coarse mask, and compositions of two patches; see ``photometric`` for images.
+"""Augmentation of training patches: crops, coarse masks and composites; see ``photometric`` for changes of images.
 
-Every function depends on its arguments and on the random numbers alone, which it draws in a fixed order.
+Every function depends only on its arguments, and draws its random numbers in a fixed order.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ LARGEST_SHIFT = 3
 LARGEST_ELEMENT = 5
 WOBBLE_GRID = (8, 60)
 WOBBLE_REACH = (0.5, 5)
-"""In pixels: distance of the points that move independently, and the standard deviation of their movement; the latter
-is drawn on a logarithmic scale."""
+"""Distance between control points in pixels, and range of the standard deviation of their displacements in pixels,
+which is sampled on a logarithmic scale."""
 
 FEATHER_RANGE = (0.5, 1.1)
-"""Standard deviation in pixels of the Gaussian that blends the seam of a composite: about that of a lens."""
+"""Standard deviation in pixels of the Gaussian that blends the seam of a composite, similar to the blur of a lens."""
 
 COLOUR_TRANSFER_RANGE = (0.2, 0.7)
-"""How far the mean colour of a pasted foreground moves towards that of its new background."""
+"""Fraction by which the mean colour of a pasted foreground moves towards the mean colour of its new background."""
 
 
 @dataclass(frozen=True)
 class PatchSizes:
-    """Sides in pixels.
+    """Sizes of training patches in pixels.
 
     Attributes:
         patch_size: side S of the box that is pasted back.
-        padding: context around it that is fed.
+        padding: context around the box.
         input_size: side T of the network's input.
     """
 
@@ -59,13 +59,13 @@ class PatchSizes:
 
     @property
     def ring(self) -> int:
-        """Width of the context in pixels of the network's input."""
+        """Width of the context, in pixels of the network's input."""
         return round(self.padding * self.input_size / self.side)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The random changes of a recipe, which turn stored patches into network input."""
+    """The random changes of a recipe that turn stored patches into network input."""
 
     recipe: Recipe
     sizes: PatchSizes
@@ -74,31 +74,31 @@ class Augmentation:
         """Vary a stored patch.
 
         Args:
-            sample: as stored.
-            sample_patch: returns a second stored patch for a composite.
-            random: source of all chance.
+            sample: the stored patch.
+            sample_patch: function that returns another stored patch for a composite.
+            random: random generator.
 
         Returns:
-            A patch of ``sizes.input_size`` pixels a side.
+            A patch with a side of ``sizes.input_size`` pixels.
         """
         if random.random() < self.recipe.composite:
             sample = composite(sample, sample_patch(random), self.sizes, self.recipe.geometry, random)
         crop = vary_crop(sample, self.sizes.side, self.recipe.geometry, random)
         coarse = vary_coarse(crop.coarse, crop.truth, self.recipe.coarse, random)
         image = vary_image(crop.image, self.recipe.image, random)
-        # Last, as in refinement: an enlarged mask has the steps of the pixels in which it was predicted.
+        # Resizing comes last, as in refinement, so that enlarged masks show the same pixel steps.
         return resized(PatchSample(image, coarse, crop.truth), self.sizes.input_size)
 
 
 def centre(sample: PatchSample, side: int) -> PatchSample:
-    """The central ``side`` pixels of a patch, which must be as large or larger."""
+    """Crop the central ``side`` pixels of a patch, which must not be smaller."""
     start = (sample.coarse.shape[0] - side) // 2
     inner = slice(start, start + side)
     return PatchSample(sample.image[inner, inner], sample.coarse[inner, inner], sample.truth[inner, inner])
 
 
 def resized(sample: PatchSample, input_size: int) -> PatchSample:
-    """The patch at the size of the network's input, resized by the function that ``bpr refine`` uses too."""
+    """Resize a patch to the network's input, with the same function as ``bpr refine``."""
     return PatchSample(
         resize(sample.image, input_size, cv2.INTER_LINEAR),
         resize(sample.coarse, input_size, cv2.INTER_NEAREST_EXACT),
@@ -109,13 +109,13 @@ def resized(sample: PatchSample, input_size: int) -> PatchSample:
 def vary_crop(sample: PatchSample, side: int, settings: GeometrySettings, random: Random) -> PatchSample:
     """Crop ``side`` pixels of a stored patch with random shift, zoom and flips.
 
-    Zoom and shift are limited to the stored pixels, so that nothing has to be made up.
+    Zoom and shift stay within the stored pixels, so no pixels have to be invented.
 
     Args:
-        sample: as stored, ``side`` pixels a side or more.
-        side: of the result.
+        sample: the stored patch, with a side of ``side`` pixels or more.
+        side: side of the result in pixels.
         settings: chances and ranges.
-        random: source of all chance.
+        random: random generator.
     """
     stored = sample.coarse.shape[0]
     extent = float(side)
@@ -145,12 +145,12 @@ def _window(sample: PatchSample, rows: slice, columns: slice) -> PatchSample:
 
 
 def _contiguous(sample: PatchSample) -> PatchSample:
-    """The patch in memory of its own, for functions that cannot read views."""
+    """Copy a patch to contiguous memory, for functions that cannot read views."""
     return PatchSample(*(np.ascontiguousarray(plane) for plane in (sample.image, sample.coarse, sample.truth)))
 
 
 def _zoomed(sample: PatchSample, side: int, extent: float, shift: tuple[float, float]) -> PatchSample:
-    """``extent`` pixels of a stored patch, resampled to ``side`` pixels: the image bilinearly, masks by nearest."""
+    """Resample ``extent`` pixels of a stored patch to ``side`` pixels: image bilinearly, masks by nearest neighbour."""
     scale = extent / side
     # Centre of the first pixel, with half-pixel centres.
     x, y = ((sample.coarse.shape[0] - extent) / 2 + each + scale / 2 - 0.5 for each in shift)
@@ -172,10 +172,10 @@ def vary_coarse(coarse: ByteArray, truth: ByteArray, settings: CoarseSettings, r
     """Change a coarse mask at random, as if another model had predicted it.
 
     Args:
-        coarse: (E, E), 0 and 1.
-        truth: (E, E), 0, 1 and ``VOID``.
-        settings: the chances. A mask that is replaced by the ground truth is not changed any further.
-        random: source of all chance.
+        coarse: coarse mask, (E, E), 0 and 1.
+        truth: ground truth, (E, E), 0, 1 and ``VOID``.
+        settings: chances of the changes. A mask that is replaced by the ground truth gets no other changes.
+        random: random generator.
 
     Returns:
         uint8, (E, E), 0 and 1.
@@ -192,7 +192,7 @@ def vary_coarse(coarse: ByteArray, truth: ByteArray, settings: CoarseSettings, r
 
 
 def shifted(coarse: ByteArray, x: int, y: int) -> ByteArray:
-    """The mask moved to the right and down; its border is repeated."""
+    """Move a mask right by ``x`` and down by ``y`` pixels, repeating its border."""
     height, width = coarse.shape
     rows = np.clip(np.arange(height) - y, 0, height - 1)
     columns = np.clip(np.arange(width) - x, 0, width - 1)
@@ -200,7 +200,7 @@ def shifted(coarse: ByteArray, x: int, y: int) -> ByteArray:
 
 
 def morphed(coarse: ByteArray, random: Random) -> ByteArray:
-    """The mask eroded or dilated by one to two pixels; an element of even side also moves it by half a pixel."""
+    """Erode or dilate a mask by one to two pixels; an element of even side also moves it by half a pixel."""
     side = int(random.integers(2, LARGEST_ELEMENT + 1))
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
     change = cv2.erode if random.random() < 0.5 else cv2.dilate
@@ -208,7 +208,7 @@ def morphed(coarse: ByteArray, random: Random) -> ByteArray:
 
 
 def wobbled(coarse: ByteArray, random: Random) -> ByteArray:
-    """The mask bent by a smooth random field of displacements."""
+    """Distort a mask by a smooth random field of displacements."""
     height, width = coarse.shape
     points = 1 + max(1, round(max(height, width) / random.uniform(*WOBBLE_GRID)))
     reach = math.exp(random.uniform(*np.log(WOBBLE_REACH)))
@@ -224,18 +224,18 @@ def composite(
 ) -> PatchSample:
     """Compose two patches: an object in front of another background, or behind another object, with equal chance.
 
-    Only its outline then shows where an object ends, however often its surroundings were seen, and no surroundings
-    can be memorised. No model predicts such scenes, so their coarse masks are simulated.
+    In a composite, only the outline shows where an object ends, so the network cannot memorise surroundings. No model
+    has predicted such scenes, so their coarse masks are simulated.
 
     Args:
-        sample: its foreground stays the ground truth, less what the other patch occludes.
-        other: may have more or less context; it is flipped, shifted and zoomed first, as far as it reaches.
-        sizes: which part of the patch is refined.
-        geometry: how the other patch is varied.
-        random: source of all chance.
+        sample: the patch to refine. Its foreground stays the ground truth, except for occluded pixels.
+        other: the other patch, with more or less context. It is first flipped, shifted and zoomed within its pixels.
+        sizes: sizes of the patches, which determine the refined part.
+        geometry: chances and ranges for changes of the other patch.
+        random: random generator.
 
     Returns:
-        A patch as large as the smaller of both; ``sample`` if the composite has no boundary to refine.
+        A patch of the smaller of both sizes; ``sample`` if the composite has no boundary to refine.
     """
     side = min(len(sample.coarse), len(other.coarse))
     own, other = centre(sample, side), vary_crop(other, side, geometry, random)
@@ -250,16 +250,16 @@ def composite(
 def composed(
     own: tuple[ByteArray, ByteArray], other: tuple[ByteArray, ByteArray], random: Random
 ) -> tuple[ByteArray, ByteArray]:
-    """Image and ground truth of the first scene in front of the second one, or behind it, with equal chance.
+    """Compose two scenes: the first one in front of the second one or behind it, with equal chance.
 
     Args:
-        own: image, (E, E, 3), and ground truth, (E, E), of the object that is refined.
-        other: the same of another scene.
-        random: source of all chance.
+        own: image, (E, E, 3), and ground truth, (E, E), of the object to refine.
+        other: image and ground truth of another scene.
+        random: random generator.
     """
     (image, truth), (other_image, other_truth) = own, other
     if random.random() < 0.5:
-        # All that is known of the other scene's pixels is that they are background.
+        # Pixels of the other scene are background in any case, even where its own truth is void.
         return pasted(image, truth == 1, other_image, random), (truth == 1).astype(np.uint8)
     visible = np.where(other_truth == 1, 0, truth).astype(np.uint8)
     return pasted(other_image, other_truth == 1, image, random), visible
@@ -269,10 +269,11 @@ def pasted(front: ByteArray, shape: BoolArray, behind: ByteArray, random: Random
     """Paste pixels of one image over another one.
 
     Args:
-        front: uint8, (E, E, 3), the image whose pixels are pasted.
-        shape: bool, (E, E), which of its pixels.
-        behind: uint8, (E, E, 3); every second time the colours in front are moved towards its own.
-        random: of seam and colours.
+        front: image to paste from, uint8, (E, E, 3).
+        shape: pixels to paste, bool, (E, E).
+        behind: image to paste onto, uint8, (E, E, 3). With a chance of one half, the pasted colours move towards its
+            colours.
+        random: random generator.
     """
     share = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), random.uniform(*FEATHER_RANGE))[..., None]
     pixels = front.astype(np.float32)

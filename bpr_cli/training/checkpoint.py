@@ -1,6 +1,6 @@
-"""What a training writes: logs, weights with their cards, and a checkpoint to resume from.
+"""The files of a training: logs, weights with their cards, and a checkpoint to resume from.
 
-The checkpoint is one safetensors file of weights, average, optimiser and progress; no pickles.
+The checkpoint is one safetensors file with weights, moving average, optimiser and progress; it contains no pickles.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from bpr_cli.weights.files import save_weights
 
 STATE_VERSION = 1
 PROGRESS = "standing"
-"""Name of the tensor that holds the progress as JSON: unlike the metadata of a safetensors file, it can be read from
-bytes."""
+"""Name of the tensor that holds the progress as JSON. A tensor can be read from bytes, unlike the metadata of a
+safetensors file."""
 
 NETWORK, AVERAGE, OPTIMISER = "network.", "average.", "optimiser."
 
@@ -36,7 +36,7 @@ class ValidationResult:
     """The scores of a validation.
 
     Attributes:
-        step: number of steps before it.
+        step: number of steps before the validation.
         iou: mean IoU of the predicted patches with the ground truth, 0..1.
         boundary_f: mean boundary F-score at 1 px, 0..1.
     """
@@ -47,19 +47,19 @@ class ValidationResult:
 
     @property
     def score(self) -> float:
-        """By which the best weights are chosen: region and boundary count alike."""
+        """Score that selects the best weights: the mean of IoU and boundary F-score."""
         return (self.iou + self.boundary_f) / 2
 
 
 @dataclass(frozen=True)
 class TrainState:
-    """The progress of a training, beside its tensors.
+    """The progress of a training, except its tensors.
 
     Attributes:
-        step: number of steps that are done.
-        losses: of the steps since the last line of the log.
+        step: number of completed steps.
+        losses: losses of the steps since the last line of the log.
         best: the best validation so far.
-        last: the latest one.
+        last: the latest validation.
         scaler: state of the gradient scaler.
     """
 
@@ -86,11 +86,11 @@ def unpack(content: bytes, trainer: Trainer) -> TrainState:
     """Restore a trainer from a checkpoint.
 
     Args:
-        content: what ``pack`` made.
-        trainer: made with the same settings as the one that was packed; changed in place.
+        content: checkpoint from ``pack``.
+        trainer: trainer with the same settings as the packed one; changed in place.
 
     Raises:
-        BprError: the content is damaged, or of another network or version; the message does not name the file.
+        BprError: the content is damaged or of another network or version; the message does not name the file.
     """
     try:
         tensors = load(content)
@@ -116,7 +116,7 @@ def unpack(content: bytes, trainer: Trainer) -> TrainState:
 
 
 def _state(values: Mapping[str, object]) -> TrainState:
-    """The progress that was written as JSON."""
+    """Decode the progress from JSON."""
     named = {name: ValidationResult(**values[name]) if values[name] else None for name in ("best", "last")}  # type: ignore[arg-type]
     state = TrainState(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
     validations = [number for found in named.values() if found for number in (found.step, found.iou, found.boundary_f)]
@@ -127,7 +127,7 @@ def _state(values: Mapping[str, object]) -> TrainState:
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, contiguous, with a prefix before their names."""
+    """The tensors on the CPU, contiguous, with ``prefix`` before their names."""
     return {
         prefix + name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
@@ -135,7 +135,7 @@ def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _restore_network(network: nn.Module, tensors: Mapping[str, Tensor], prefix: str) -> None:
-    """Load the tensors under a prefix into a network, whose memory format they take."""
+    """Load the tensors with a prefix into a network, in its memory format."""
     own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     network.load_state_dict(own, strict=True)
 
@@ -152,7 +152,7 @@ def _restore_optimiser(trainer: Trainer, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _formatted_like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """The tensor in the memory format of the parameter, in which an uninterrupted training computes."""
+    """The tensor in the memory format of the parameter, as in an uninterrupted training."""
     if tensor.shape != parameter.shape:
         return tensor
     return torch.empty_like(parameter, dtype=tensor.dtype, device="cpu").copy_(tensor)
@@ -160,13 +160,13 @@ def _formatted_like(tensor: Tensor, parameter: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CheckpointWriter:
-    """Validates, and writes all files of a run. Only process 0 has one.
+    """Validates the weights and writes all files of a run. Only process 0 has one.
 
     Attributes:
-        folder: where the files are.
-        logs: one line per report.
-        validator: measures the weights.
-        card: of the weights, without metrics.
+        folder: directory of the run.
+        logs: logs, with one line per report.
+        validator: scores the weights.
+        card: card of the weights, without metrics.
     """
 
     folder: RunFolder
@@ -175,7 +175,7 @@ class CheckpointWriter:
     card: WeightsCard
 
     def validate(self, trainer: Trainer, step: int, best: ValidationResult | None) -> ValidationResult:
-        """Validate the weights after ``step`` steps, and save them if they are the best so far."""
+        """Validate the weights after ``step`` steps; save them if they are the best so far."""
         scores = self.validator.measure(trainer.result)
         found = ValidationResult(step, scores.iou, scores.boundary_f)
         self.logs.add(LogRow(step, validation_iou=found.iou, validation_boundary_f=found.boundary_f))
@@ -187,7 +187,7 @@ class CheckpointWriter:
         """Save the weights and the checkpoint to resume from.
 
         Raises:
-            BprError: the weights hold NaN or infinity, or the disk is full; the previous files are kept.
+            BprError: the weights contain NaN or infinity, or the disk is full; the previous files are kept.
         """
         self._save_weights(self.folder.last, trainer.result, state.step, state.last)
         with writing(self.folder.state):
@@ -200,7 +200,7 @@ class CheckpointWriter:
 
 
 def card_metrics(found: ValidationResult, coarse: PatchScores) -> dict[str, float | str]:
-    """A validation as metrics of a card."""
+    """The scores of a validation as metrics for a card."""
     return {
         "validation patches": coarse.patches,
         "patch IoU": round(found.iou, 5),

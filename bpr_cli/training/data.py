@@ -1,7 +1,6 @@
-"""Training data: which patches train and which validate, their order, and batches that other processes prepare.
+"""Training data: the split into training and validation patches, their order, and batches prepared by workers.
 
-A batch is a pure function of the seed and the step: it depends neither on the number of workers nor on where a
-training was interrupted.
+A batch is a pure function of the seed and the step. It depends neither on the number of workers nor on interruptions.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from bpr_cli.training.workers import begin_worker, starting_workers
 from bpr_cli.typing import IntArray
 
 HOLDING_OUT, CHOOSING, ORDERING, AUGMENTING = 0, 1, 2, 3
-"""What random numbers are drawn for: each purpose has a stream of its own."""
+"""Purposes of random numbers; each has a stream of its own."""
 
 PREFETCHED = 3
-"""Batches that every worker prepares in advance."""
+"""Number of batches that each worker prepares in advance."""
 
 
 class TrainBatch(NamedTuple):
-    """Patches as the network sees them.
+    """Patches at the size of the network's input.
 
     Attributes:
         image: uint8, (P, T, T, 3), RGB.
@@ -51,23 +50,23 @@ class TrainBatch(NamedTuple):
         return cls(*(torch.from_numpy(np.stack(plane)) for plane in planes))
 
     def to(self, device: torch.device) -> TrainBatch:
-        """The batch on a device."""
+        """Copy the batch to a device."""
         return TrainBatch(*(plane.to(device, non_blocking=True) for plane in self))
 
     def split(self, count: int) -> list[TrainBatch]:
-        """``count`` batches of equal size."""
+        """Split the batch into ``count`` batches of equal size."""
         size = len(self.image) // count
         return [TrainBatch(*planes) for planes in zip(*(torch.split(plane, size) for plane in self), strict=True)]
 
 
 @dataclass(frozen=True)
 class BatchSlice:
-    """The part of every batch that one of several processes trains on.
+    """The part of every batch that belongs to one process.
 
     Attributes:
-        first: its first patch within the batch of all processes.
+        first: index of its first patch within the batch of all processes.
         size: number of patches.
-        total: size of the batch of all processes.
+        total: number of patches of all processes.
     """
 
     first: int
@@ -80,8 +79,8 @@ class PatchSubset:
     """Some patches of a set.
 
     Attributes:
-        patches: the set.
-        places: int64, (P,), their positions in it.
+        patches: the patch set.
+        places: positions of the patches in the set, int64, (P,).
     """
 
     patches: PatchSet
@@ -100,21 +99,21 @@ class PatchSubset:
 
 
 def hold_out(sets: Sequence[PatchSet], share: float, seed: int) -> tuple[list[PatchSubset], list[PatchSubset]]:
-    """Split sets by image, so that no image both trains and validates.
+    """Split sets by image, so that no image serves both training and validation.
 
-    Images of one name (without folder and suffix) count as the same image in all sets, because the masks of several
-    models on one image may be spread over them.
+    Images with the same name (without folder and suffix) count as one image in all sets, because the sets may hold
+    masks of several models on one image.
 
     Args:
-        sets: one or more.
-        share: of the images that are held out, above 0 and below 1; at least one image.
-        seed: which ones.
+        sets: one or more patch sets.
+        share: fraction of the images to hold out, above 0 and below 1; at least one image is held out.
+        seed: seed of the choice.
 
     Returns:
-        The patches that train and those that validate, in the order of the sets; without empty subsets.
+        The training patches and the validation patches, in the order of the sets, without empty subsets.
 
     Raises:
-        BprError: all patches are of one image.
+        BprError: all patches come from one image.
     """
     names = [[PurePath(item.name).stem for item in patches.items] for patches in sets]
     held = held_out_names({name for each in names for name in each}, share, seed)
@@ -127,7 +126,7 @@ def hold_out(sets: Sequence[PatchSet], share: float, seed: int) -> tuple[list[Pa
 
 
 def held_out_names(names: set[str], share: float, seed: int) -> set[str]:
-    """The images that validate; see ``hold_out``."""
+    """The names of the held-out images; see ``hold_out``."""
     images = sorted(names)
     if len(images) < 2:
         raise BprError("all patches are of one image, so none can be held out; give patches of others as --validation")
@@ -137,7 +136,7 @@ def held_out_names(names: set[str], share: float, seed: int) -> set[str]:
 
 
 def some_of(subsets: Sequence[PatchSubset], count: int, seed: int) -> list[PatchSubset]:
-    """At most ``count`` patches, sampled uniformly from all subsets, in their order."""
+    """Sample at most ``count`` patches uniformly from all subsets, keeping their order."""
     total = sum(map(len, subsets))
     if total <= count:
         return list(subsets)
@@ -151,18 +150,18 @@ def some_of(subsets: Sequence[PatchSubset], count: int, seed: int) -> list[Patch
 
 
 class PatchOrder:
-    """An endless sequence of patches: each epoch has every patch once, in an order of its own.
+    """An endless sequence of patches: each epoch contains every patch once, in a new order.
 
-    The patch at a position depends on sizes and seed alone, so a training can resume anywhere.
+    The patch at a position depends only on the sizes and the seed, so a training can resume anywhere.
     """
 
     def __init__(self, sizes: Sequence[int], balance: Literal["patches", "sets"], seed: int) -> None:
         """Make the order.
 
         Args:
-            sizes: number of patches of each subset.
-            balance: ``patches`` shuffles all subsets together; with ``sets`` they take turns, each shuffled alone.
-            seed: of the shuffling.
+            sizes: number of patches in each subset.
+            balance: ``patches`` shuffles all subsets together; ``sets`` alternates between separately shuffled subsets.
+            seed: seed of the order.
         """
         self._ends = np.cumsum(sizes)
         self._streams = [int(self._ends[-1])] if balance == "patches" else list(sizes)
@@ -171,17 +170,17 @@ class PatchOrder:
         self._shuffled: dict[int, tuple[int, IntArray]] = {}
 
     def at(self, position: int) -> tuple[int, int]:
-        """The subset and the index in it of the patch at a position, counted from 0."""
+        """Subset of the patch at a position (from 0), and its index in the subset."""
         turn, stream = divmod(position, len(self._streams))
         return self._place(stream, self._number_of(stream, turn))
 
     def random_place(self, random: np.random.Generator) -> tuple[int, int]:
-        """The subset and the index in it of a random patch, with the same balance but independent of the sequence."""
+        """Subset of a random patch, and its index; it has the same balance but does not depend on the sequence."""
         stream = int(random.integers(len(self._streams)))
         return self._place(stream, int(random.integers(self._streams[stream])))
 
     def _place(self, stream: int, number: int) -> tuple[int, int]:
-        """The subset and the index in it of a patch by its number in a stream."""
+        """Subset and index of a patch by its number in a stream."""
         if self._balance == "sets":
             return stream, number
         subset = int(np.searchsorted(self._ends, number, side="right"))
@@ -200,11 +199,11 @@ class SampleStream(Protocol):
     """Training patches by their position in the training, counted from 0."""
 
     def __getitem__(self, position: int) -> PatchSample:
-        """A patch of the size of the network's input; the same whenever it is asked for."""
+        """A patch of the size of the network's input; a position always gives the same patch."""
 
 
 class PatchStream:
-    """The stored patches, augmented; a ``SampleStream``."""
+    """A ``SampleStream`` of augmented stored patches."""
 
     def __init__(
         self, subsets: Sequence[PatchSubset], balance: Literal["patches", "sets"], augmentation: Augmentation, seed: int
@@ -212,10 +211,10 @@ class PatchStream:
         """Make the stream.
 
         Args:
-            subsets: the patches that train.
-            balance: see ``PatchOrder``.
-            augmentation: applied to every patch.
-            seed: of order and augmentation.
+            subsets: training patches.
+            balance: balance of the subsets; see ``PatchOrder``.
+            augmentation: augmentation of every patch.
+            seed: seed of order and augmentation.
         """
         self._subsets, self._augmentation, self._seed = subsets, augmentation, seed
         self._order = PatchOrder([len(subset) for subset in subsets], balance, seed)
@@ -232,7 +231,7 @@ class PatchStream:
 
 
 class StepBatches(Dataset[TrainBatch]):
-    """The batch of every step, counted from 0: this process's slice of it."""
+    """This process's slice of the batch of every step, counted from 0."""
 
     def __init__(self, stream: SampleStream, slice_: BatchSlice) -> None:
         self._stream, self._slice = stream, slice_
@@ -243,7 +242,7 @@ class StepBatches(Dataset[TrainBatch]):
 
 
 class _BatchesOrErrors(Dataset[TrainBatch | BprError]):
-    """Batches, or why there is none: PyTorch would put a traceback into an error that comes from another process."""
+    """Batches or errors; an error that is raised in a worker would reach the user with a traceback by PyTorch."""
 
     def __init__(self, batches: StepBatches) -> None:
         self._batches = batches
@@ -256,18 +255,18 @@ class _BatchesOrErrors(Dataset[TrainBatch | BprError]):
 
 
 def load_batches(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iterator[TrainBatch]:
-    """The batches of some steps, in order.
+    """Iterate over the batches of some steps in order.
 
     Args:
-        batches: of all steps.
-        steps: which ones.
-        workers: processes that prepare them; with 0 they are prepared on demand.
-        pinned: in memory that a GPU can copy from asynchronously.
+        batches: batches of all steps.
+        steps: range of the steps.
+        workers: number of worker processes; 0 prepares batches on demand in this process.
+        pinned: whether to use pinned memory, from which a GPU can copy asynchronously.
 
     Raises:
-        BprError: by the iterator, if a patch cannot be read.
+        BprError: a patch cannot be read; raised during the iteration.
     """
-    # The user decides how many workers are too many, not a warning.
+    # PyTorch warns about many workers, but their number is the choice of the user.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         loader = DataLoader(

@@ -1,4 +1,4 @@
-"""The processes that train together: a single one, or those that ``torchrun`` started."""
+"""The processes that train together: a single process, or those started by ``torchrun``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Processes:
         rank: number of this process, from 0; only process 0 writes anything.
         count: number of processes on all machines.
         local_count: number of processes on this machine.
-        device: where this process trains.
+        device: device of this process.
     """
 
     rank: int
@@ -33,7 +33,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes."""
+        """Whether this is process 0, which writes all files."""
         return self.rank == 0
 
     def mean(self, values: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Processes:
         return int(shared)
 
     def from_leader(self, content: bytes) -> bytes:
-        """The content that process 0 gives; the others give nothing."""
+        """The content from process 0; other processes pass empty bytes."""
         if self.count == 1:
             return content
         size = self.greatest(len(content))
@@ -67,7 +67,7 @@ class Processes:
 
 @contextmanager
 def joined(device: str) -> Iterator[Processes]:
-    """Join the processes that ``torchrun`` started, which announces them by environment variables.
+    """Join the processes that ``torchrun`` started; it sets environment variables for them.
 
     Args:
         device: see ``TrainSettings``.
@@ -92,7 +92,7 @@ def single_device(text: str) -> torch.device:
     """The device of a process that trains alone.
 
     Raises:
-        BprError: the device does not exist, or several are listed.
+        BprError: the device does not exist, or several devices are given.
     """
     devices = parse_devices(text)
     if len(devices) > 1 and "," in text:
@@ -104,7 +104,7 @@ def single_device(text: str) -> torch.device:
 
 
 def _device_of_process(text: str, local: int) -> torch.device:
-    """The device of a process by its number on its machine."""
+    """The device of a process by its rank on its machine."""
     devices = parse_devices(text)
     if devices[0] == CPU:
         return CPU

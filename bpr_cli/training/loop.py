@@ -1,4 +1,4 @@
-"""The loop: step, report, validate, save, and stop when asked to."""
+"""The training loop: step, report, validate, save, and stop on a signal."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from bpr_cli.training.trainer import Trainer
 from bpr_cli.training.workers import reporting_deaths
 
 REPORT_EVERY = 10
-"""Steps between lines of the log. Only then the loop waits for the GPU, and processes agree to stop."""
+"""Steps between lines of the log. Only there, the loop waits for the GPU and the processes agree whether to stop."""
 
 OnStep = Callable[[float | None], None]
-"""Called after every step, with the mean loss of the last line of the log once there is one."""
+"""Function called after every step with the mean loss of the last log line; None before the first line."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pace:
     """Settings that do not change the result.
 
     Attributes:
-        workers: processes that prepare batches.
+        workers: number of processes that prepare batches.
         save_every: steps between checkpoints.
     """
 
@@ -43,13 +43,13 @@ class Pace:
 
 @dataclass(frozen=True)
 class LoopResult:
-    """How a loop ended.
+    """The outcome of a loop.
 
     Attributes:
         state: progress of the training.
-        signal: the signal that stopped it early, 0 for none.
-        loss: of the last line of the log, None if there was none.
-        seconds: elapsed time.
+        signal: number of the signal that stopped the loop, 0 for none.
+        loss: mean loss of the last log line; None without lines.
+        seconds: elapsed time in seconds.
     """
 
     state: TrainState
@@ -74,12 +74,12 @@ class Loop:
         """Prepare the loop.
 
         Args:
-            trainer: makes the steps.
-            recipe: number of steps, and how often to validate.
-            batches: the training data.
-            pace: workers and checkpoints.
+            trainer: trainer that makes the steps.
+            recipe: recipe with the number of steps and the validation interval.
+            batches: training data.
+            pace: number of workers, and steps between checkpoints.
             processes: the processes that train together.
-            writer: writes all files; None in all processes but the first.
+            writer: writer of all files; None in all processes except process 0.
             state: progress of the trainer.
         """
         self._trainer, self._recipe, self._batches, self._pace = trainer, recipe, batches, pace
@@ -91,8 +91,8 @@ class Loop:
         """Train.
 
         Raises:
-            BprError: the loss is no finite number, a patch cannot be read, or a worker has died; the last saved
-                weights are kept.
+            BprError: the loss is not finite, a patch cannot be read, or a worker has died; the last saved weights are
+                kept.
         """
         began = time.monotonic()
         steps = range(self._state.step, self._recipe.steps)
@@ -110,7 +110,7 @@ class Loop:
         return LoopResult(self._state, request.signal, self._loss, time.monotonic() - began)
 
     def _after(self, done: int, request: StopRequest) -> bool:
-        """Report, validate and save what is due after ``done`` steps; returns whether to stop."""
+        """Report, validate and save if due after ``done`` steps; returns whether to stop."""
         last = done == self._recipe.steps
         report = done % REPORT_EVERY == 0 or last
         validate = done % self._recipe.validate_every == 0 or last
@@ -131,14 +131,14 @@ class Loop:
         return stop
 
     def _must_stop(self, request: StopRequest, report: bool) -> bool:
-        """Whether any process was asked to stop. Several processes agree on it only where they synchronise anyway."""
+        """Whether a signal asked any process to stop; several processes agree on it only when they report."""
         if self._processes.count > 1:
             request.signal = self._processes.greatest(request.signal) if report else request.signal
             return report and request.signal > 0
         return request.signal > 0
 
     def _read_losses(self, done: int) -> None:
-        """Wait for the losses of the steps up to ``done``: means over processes."""
+        """Wait for the losses of the steps up to ``done``, averaged over processes."""
         if self._losses:
             found = self._processes.mean(torch.stack(self._losses)).tolist()
             wrong = next((index for index, loss in enumerate(found) if not math.isfinite(loss)), None)

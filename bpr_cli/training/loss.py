@@ -1,4 +1,4 @@
-"""The loss: a weighted cross-entropy of the pixels, and a soft Jaccard loss of the patches."""
+"""The loss: weighted cross-entropy over pixels plus a soft Jaccard loss over patches."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from bpr_cli.patchset.record import VOID
 from bpr_cli.training.settings import LossSettings
 
 SMOOTHING = 1.0
-"""Pixels added to intersection and union, so that a few foreground pixels do not weigh as much as a large object."""
+"""Pixels added to intersection and union, so that a few foreground pixels weigh less than a large object."""
 
 
 def patch_loss(logits: Tensor, truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
-    """The mean loss of some patches, so that a batch may be split over passes and processes in any way.
+    """Mean loss of some patches; as a mean over patches, it can be computed in several passes and processes.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
         truth: uint8, (P, T, T): 0, 1 or ``VOID``.
         ring: width of the context in pixels of the network's input.
-        settings: factors on pixels and on the Jaccard loss.
+        settings: factors of pixels and of the Jaccard loss.
     """
     loss = cross_entropy(logits, truth, pixel_weights(truth, ring, settings))
     return loss + settings.jaccard * jaccard_loss(logits, truth, ring) if settings.jaccard else loss
 
 
 def cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
-    """Mean weighted cross-entropy over all pixels; void pixels add zero but are counted (as in MMSegmentation).
+    """Mean weighted cross-entropy over all pixels; void pixels add zero but count, as in MMSegmentation.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
@@ -38,10 +38,10 @@ def cross_entropy(logits: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
 
 
 def jaccard_loss(logits: Tensor, truth: Tensor, ring: int) -> Tensor:
-    """Mean over all patches of 1 - soft IoU (Rahman and Wang, ISVC 2016), the metric of refinement.
+    """Mean of 1 - soft IoU over all patches (Rahman and Wang, ISVC 2016), which optimises the metric of refinement.
 
-    Cross-entropy alone loses thin structures, whose few pixels weigh little in the sum. Void and the context are left
-    out; patches without foreground in the ground truth count as zero.
+    Cross-entropy alone loses thin structures, whose few pixels weigh little in the sum. Void pixels and the context are
+    ignored. Patches without foreground in the ground truth have a loss of zero.
 
     Args:
         logits: float, (P, 2, T, T): background and foreground.
@@ -59,13 +59,13 @@ def jaccard_loss(logits: Tensor, truth: Tensor, ring: int) -> Tensor:
 
 
 def pixel_weights(truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
-    """Weight of each pixel: 0 if void, else the product of the factors that apply to it.
+    """Weight of each pixel: 0 for void, else the product of the factors that apply.
 
     Args:
         truth: uint8, (P, T, T): 0, 1 or ``VOID``.
         ring: width of the context in pixels of the network's input.
-        settings: the factors. A pixel is near the boundary if foreground and background of the ground truth both lie
-            within ``boundary_width`` of it (chessboard distance; it is itself one of them).
+        settings: the factors. A pixel is near the boundary if it has both foreground and background of the ground truth
+            within ``boundary_width`` pixels (chessboard distance), itself included.
 
     Returns:
         float, (P, T, T).
@@ -82,5 +82,5 @@ def pixel_weights(truth: Tensor, ring: int, settings: LossSettings) -> Tensor:
 
 
 def _near(pixels: Tensor, width: int) -> Tensor:
-    """Dilation of bool (P, T, T) by a square of 2 ``width`` + 1 pixels."""
+    """Dilate bool (P, T, T) by a square with a side of 2 x ``width`` + 1 pixels."""
     return F.max_pool2d(pixels.float().unsqueeze(1), 2 * width + 1, stride=1, padding=width).squeeze(1) > 0

@@ -15,11 +15,11 @@ Random = np.random.Generator
 
 BRIGHTNESS_DELTA, HUE_DELTA = 32, 18
 CONTRAST_RANGE = SATURATION_RANGE = (0.5, 1.5)
-"""Of MMSegmentation's PhotoMetricDistortion, which the authors' configuration uses with its defaults."""
+"""Ranges of MMSegmentation's PhotoMetricDistortion, which the authors' configuration uses with its defaults."""
 
 LOG_GAMMA_RANGE = (-0.8, 0.9)
 DARKNESS_RANGE = (0.15, 0.8)
-"""From the deepest shadow in which anything is visible above the noise, to a cloudy day."""
+"""Range of brightness factors, from a shadow just above the noise to a cloudy day."""
 
 SATURATION_FACTORS = (0.2, 1.6)
 CONTRAST_FACTORS, BRIGHTNESS_FACTORS = (0.65, 1.5), (0.7, 1.3)
@@ -28,18 +28,18 @@ WHITE_BALANCE_FACTORS = (0.85, 1.15)
 LIGHT_RADII, STRIPE_WIDTHS = (6, 90), (8, 200)
 PENUMBRAS = (0.6, 12)
 LOG_LIGHT_RANGE, LIGHT_TINTS = (-0.9, 0.6), (0.92, 1.08)
-"""Of shadows and lights: sizes in pixels on a logarithmic scale, brightness (logarithm) and colour."""
+"""Shadows and lights: sizes in pixels on a logarithmic scale, logarithm of the brightness, and colour."""
 
 HUES = 180
-"""OpenCV gives hues of 8-bit images in steps of two degrees."""
+"""Number of hues in OpenCV's 8-bit images, in steps of two degrees."""
 
 GREY = np.array([0.299, 0.587, 0.114])
-"""Share of R, G and B in luminance (ITU-R BT.601)."""
+"""Weights of R, G and B in luminance (ITU-R BT.601)."""
 
 
 def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
-    """Change an image, uint8, (E, E, 3), RGB, at random; values are clipped to 0..255."""
-    # Optional settings draw nothing where they are 0, so that recipes without them keep their random numbers.
+    """Change an image at random: uint8, (E, E, 3), RGB; values are clipped to 0..255."""
+    # Optional settings draw no random numbers if they are 0, so recipes without them give the same results as before.
     if settings.light and random.random() < settings.light:
         image = relit(image, random)
     if random.random() < settings.distort:
@@ -69,9 +69,9 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
 
 
 def distort(image: ByteArray, random: Random) -> ByteArray:
-    """Brightness, contrast, saturation and hue, each with a chance of one half, as in MMSegmentation.
+    """Change brightness, contrast, saturation and hue, each with a chance of one half, as in MMSegmentation.
 
-    Contrast comes before saturation and hue or after them, with equal chance.
+    Contrast changes before saturation and hue or after them, with equal chance.
     """
     contrast_first = random.random() < 0.5
     if random.random() < 0.5:
@@ -87,7 +87,7 @@ def distort(image: ByteArray, random: Random) -> ByteArray:
 
 
 def _distort_hue_and_saturation(image: ByteArray, random: Random) -> ByteArray:
-    """The changes in HSV."""
+    """Change hue and saturation in HSV."""
     saturate, turn = (random.random(2) < 0.5).tolist()
     if not (saturate or turn):
         return image
@@ -101,7 +101,7 @@ def _distort_hue_and_saturation(image: ByteArray, random: Random) -> ByteArray:
 
 
 def relit(image: ByteArray, random: Random) -> ByteArray:
-    """Ellipses and stripes in shadow or in another light, whose edges say nothing about objects."""
+    """Add ellipses and stripes of shadow or light, whose edges are not edges of objects."""
     side = len(image)
     lit = np.zeros((side, side), np.uint8)
     for _ in range(random.integers(1, 3)):
@@ -125,13 +125,13 @@ def _log_uniform(limits: tuple[float, float], random: Random) -> float:
 
 
 def saturated(image: ByteArray, factor: float) -> ByteArray:
-    """Colours farther from grey, or nearer to it for a factor below 1."""
+    """Move colours away from grey, or towards it for a factor below 1."""
     grey = image.mean(2, keepdims=True, dtype=np.float32)
     return _clipped(grey + np.float32(factor) * (image - grey))
 
 
 def recolour(image: ByteArray, random: Random) -> ByteArray:
-    """Saturation, contrast, brightness and white balance as one linear map of the colours."""
+    """Change saturation, contrast, brightness and white balance by one linear map of the colours."""
     saturation, contrast = random.uniform(0.4, 1.6), random.uniform(0.7, 1.4)
     gains = random.uniform(0.75, 1.3) * random.uniform(0.88, 1.12, 3)
     mix = saturation * np.eye(3) + (1 - saturation) * np.tile(GREY, (3, 1))
@@ -141,39 +141,39 @@ def recolour(image: ByteArray, random: Random) -> ByteArray:
 
 
 def curve(image: ByteArray, gamma: float) -> ByteArray:
-    """Every value, as a fraction of 255, raised to the power ``gamma``: above 1 shadows close, below they open."""
+    """Apply a gamma curve to values as fractions of 255: ``gamma`` above 1 darkens shadows, below 1 brightens them."""
     values = 255 * (np.arange(256) / 255) ** gamma
     return _pixels(cv2.LUT(image, values.astype(np.uint8)))
 
 
 def add_noise(image: ByteArray, random: Random) -> ByteArray:
-    """Gaussian noise, independent for every pixel and colour."""
+    """Add Gaussian noise, independent for every pixel and colour channel."""
     noise = random.standard_normal(image.shape, dtype=np.float32) * np.float32(random.uniform(2, 14))
     return _clipped(image + noise)
 
 
 def compress(image: ByteArray, quality: int) -> ByteArray:
-    """The image as JPEG of a ``quality``, 0 to 100, decoded again."""
+    """Compress an image as JPEG of ``quality``, 0 to 100, and decode it again."""
     encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     decoded = _pixels(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return _pixels(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB))
 
 
 def _scaled(image: ByteArray, factors: NDArray[np.floating]) -> ByteArray:
-    """Each value times a factor of its own."""
+    """Multiply values by factors, element by element."""
     return _clipped(image.astype(np.float32) * factors.astype(np.float32))
 
 
 def _linear(plane: ByteArray, factor: float, offset: float) -> ByteArray:
-    """Each value scaled, then offset."""
+    """Multiply values by a factor, then add an offset."""
     return _clipped(plane * np.float32(factor) + np.float32(offset))
 
 
 def _clipped(values: FloatArray) -> ByteArray:
-    """Numbers as pixels: clipped to 0..255 and truncated."""
+    """Convert numbers to pixels: clip them to 0..255 and truncate."""
     return np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
 
 
 def _pixels(array: object) -> ByteArray:
-    """What OpenCV returned, which is uint8 already, in its type."""
+    """Declare the type of an array from OpenCV, which is uint8 already."""
     return np.asarray(array, dtype=np.uint8)

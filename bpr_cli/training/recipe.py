@@ -1,4 +1,4 @@
-"""Recipe files: TOML, where dotted keys and tables mean the same. Free of NumPy and PyTorch."""
+"""Recipe files in TOML; dotted keys and tables are equivalent. Does not import NumPy or PyTorch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUFFIX = ".toml"
 DEFAULT_RECIPE = "modern"
 
 BASE = "base"
-"""The key that names a shipped recipe, from which a recipe takes everything that it leaves out."""
+"""Key that names a shipped recipe, which supplies all values that a recipe leaves out."""
 
 LARGEST_FILE = 1 << 20
 
@@ -31,7 +31,7 @@ Values = dict[str, Any]
 
 
 def shipped_recipes() -> dict[str, Path]:
-    """The recipes that come with the program, by name."""
+    """Paths of the shipped recipes by name."""
     return {path.stem: path for path in sorted(RECIPES.glob(f"*{SUFFIX}"), key=lambda path: path.stem)}
 
 
@@ -39,12 +39,12 @@ def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any]
     """Read a recipe.
 
     Args:
-        name_or_path: one of ``shipped_recipes()``, or a file. A file contains every key, or names a shipped recipe as
-            ``base = "modern"`` and contains what differs from it.
+        name_or_path: name of a shipped recipe, or a file. A file contains all keys, or names a shipped recipe, such as
+            ``base = "modern"``, and contains only the differences.
         overrides: values by dotted key that replace those of the recipe.
 
     Raises:
-        BprError: the recipe does not exist, or it or an override is not valid.
+        BprError: the recipe does not exist, or the recipe or an override is invalid.
     """
     shipped = shipped_recipes()
     path = shipped.get(name_or_path, Path(name_or_path))
@@ -57,10 +57,10 @@ def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any]
 
 
 def recipe_of(content: Mapping[str, Any]) -> Recipe:
-    """The recipe with these values, nested as in TOML.
+    """Create a recipe from values that are nested as in TOML.
 
     Raises:
-        BprError: a key is unknown or missing, or a value is not valid.
+        BprError: a key is unknown or missing, or a value is invalid.
     """
     try:
         return build(Recipe, content)
@@ -70,9 +70,9 @@ def recipe_of(content: Mapping[str, Any]) -> Recipe:
 
 
 def values_of(recipe: object, prefix: str = "") -> Values:
-    """The values of a recipe by dotted key, as JSON has them.
+    """The values of a recipe by dotted key, ready for JSON.
 
-    Optional ones are left out at their default, so that runs of older versions, which did not have them, can resume.
+    Optional values are left out at their default, so that runs of older versions, which lack them, can resume.
     """
     values: Values = {}
     for field in fields(recipe):  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def values_of(recipe: object, prefix: str = "") -> Values:
 
 
 def parse_overrides(texts: Sequence[str]) -> Values:
-    """The values of ``key=value`` texts by dotted key; only texts that could be something else need quotes.
+    """Parse ``key=value`` texts to values by dotted key; a text value needs quotes only if it is ambiguous.
 
     Raises:
         BprError: a text has no key, no ``=`` or no value.
@@ -106,7 +106,7 @@ def parse_overrides(texts: Sequence[str]) -> Values:
 
 
 def _read(path: Path) -> Values:
-    """The content of a recipe file, completed by that of its base."""
+    """Read a recipe file and complete it from its base."""
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -128,7 +128,7 @@ def _read(path: Path) -> Values:
 
 
 def _nested(values: Mapping[str, Any]) -> Values:
-    """Values by dotted key as tables within tables."""
+    """Convert values by dotted key to nested tables."""
     content: Values = {}
     for key, value in values.items():
         for part in reversed(key.split(".")):
@@ -138,7 +138,7 @@ def _nested(values: Mapping[str, Any]) -> Values:
 
 
 def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> Values:
-    """Both tables as one; where both have a value, the second one's."""
+    """Merge two nested tables; values of the second one take precedence."""
     both = {
         key: _merged(first[key], value) if isinstance(value, dict) and isinstance(first.get(key), dict) else value
         for key, value in second.items()

@@ -1,4 +1,4 @@
-"""The directory of a run: who uses it, its settings, and its logs."""
+"""The directory of a run: its lock, its settings and its logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RUN_VERSION = 1
 Json = Any
-"""What ``json`` reads."""
+"""Any value that ``json`` reads."""
 
 
 class RunFolder:
@@ -33,7 +33,7 @@ class RunFolder:
     ``last.safetensors``    weights of the last saved step
     ``state.safetensors``   what resuming needs: weights, average, optimiser, step
     ``log.csv``             loss, learning rate and validation by step
-    ``tensorboard``         the same for TensorBoard, on request
+    ``tensorboard``         the same log for TensorBoard, on request
     ``lock``                held by the running training
     ======================  ============================================================================
     """
@@ -50,7 +50,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other trainings out; the lock of a killed process does not count.
+        """Lock the directory against other trainings; a lock left by a killed process does not count.
 
         Raises:
             BprError: the directory is in use, or cannot be created.
@@ -64,10 +64,10 @@ class RunFolder:
                 yield
 
     def begin(self, settings: Mapping[str, Json], circumstances: Mapping[str, Json], overwrite: bool) -> None:
-        """Write the settings of a new run, or compare them with those of the run that is there.
+        """Write the settings of a new run, or compare them with those of the existing run.
 
         Args:
-            settings: plain values by dotted key: everything that the result depends on.
+            settings: everything that determines the result, as plain values by dotted key.
             circumstances: other facts, such as versions.
             overwrite: start afresh, whatever the directory holds.
 
@@ -86,7 +86,7 @@ class RunFolder:
         write_atomically(self.document, (json.dumps(content, indent=2) + "\n").encode())
 
     def _compare(self, settings: Mapping[str, Json]) -> None:
-        """Refuse to resume with other settings."""
+        """Check that the run to resume has the same settings."""
         try:
             content = json.loads(read_bytes(self.document))
             started = dict(content["settings"]) if content["version"] == RUN_VERSION else {}
@@ -105,7 +105,7 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        """Remove the files of a run, the document last, so that a kill leaves no run that looks complete."""
+        """Remove the files of a run, ``run.json`` last, so that an interrupted removal does not leave a valid run."""
         for path in (self.state, self.best, self.last, self.log, self.document):
             path.unlink(missing_ok=True)
         for path in self.tensorboard.glob("events.*"):
@@ -123,11 +123,11 @@ class LogRow:
     """A line of the log.
 
     Attributes:
-        step: number of steps made.
-        loss: mean of the steps since the previous line; None if the line is about a validation.
-        learning_rate: of the last of these steps.
-        validation_iou: of the validation after this step, 0..1.
-        validation_boundary_f: of the validation after this step, 0..1.
+        step: number of completed steps.
+        loss: mean loss of the steps since the previous line; None in lines of validations.
+        learning_rate: learning rate of the last of these steps.
+        validation_iou: mean IoU of the validation after this step, 0..1.
+        validation_boundary_f: mean boundary F-score of the validation after this step, 0..1.
     """
 
     step: int
@@ -141,14 +141,14 @@ COLUMNS = [entry.name for entry in fields(LogRow)]
 
 
 class CsvLog:
-    """The log as CSV; numbers are written so that they read back exactly."""
+    """The log as CSV; numbers are written with full precision."""
 
     def __init__(self, path: Path, step: int) -> None:
         """Open or begin a log.
 
         Args:
-            path: of the file.
-            step: later lines are dropped, as these steps will be repeated.
+            path: path of the file.
+            step: number of completed steps. Lines of later steps are dropped, because these steps are repeated.
         """
         kept = [row for row in _rows(path) if int(row[0]) <= step]
         content = io.StringIO()
@@ -158,7 +158,7 @@ class CsvLog:
         self._writer = csv.writer(self._file, lineterminator="\n")
 
     def add(self, row: LogRow) -> None:
-        """Write a line; it is in the file at once."""
+        """Write a line and flush it to the file."""
         self._writer.writerow(asdict(row).values())
         self._file.flush()
 
@@ -168,10 +168,10 @@ class CsvLog:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    """The complete lines of a log; a kill may have cut the last one short."""
+    """The complete lines of a log; a kill may have truncated the last line."""
     if not path.is_file():
         return []
-    # Lines of other content are dropped, so their encoding does not matter.
+    # Invalid lines are dropped, so their encoding does not matter.
     text = path.read_text(encoding="utf-8", errors="replace")
     lines = csv.reader(text[: text.rfind("\n") + 1].splitlines())
     return [row for row in list(lines)[1:] if len(row) == len(COLUMNS) and row[0].isascii() and row[0].isdigit()]
@@ -195,7 +195,7 @@ class TensorBoardLog:
         self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, row: LogRow) -> None:
-        """Write the numbers of a line."""
+        """Write the values of a line."""
         for name, value in asdict(row).items():
             if name != "step" and value is not None:
                 self._writer.add_scalar(name.replace("validation_", "validation/"), value, row.step)
@@ -212,11 +212,11 @@ class Logs:
         self._logs = logs
 
     def add(self, row: LogRow) -> None:
-        """Write a line to each."""
+        """Write a line to each log."""
         for log in self._logs:
             log.add(row)
 
     def close(self) -> None:
-        """Close each."""
+        """Close all logs."""
         for log in self._logs:
             log.close()

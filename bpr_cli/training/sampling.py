@@ -1,6 +1,6 @@
 """Training patches sampled from whole images: at any zoom, with simulated coarse masks and composites of two scenes.
 
-As for stored patches, the patch at a position of the training depends on the seed and the position alone.
+As for stored patches, the patch at a position of the training depends only on the seed and the position.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from bpr_cli.typing import BoolArray, ByteArray, FloatArray
 Each = TypeVar("Each")
 
 CACHE_BYTES = 2**30
-"""Images that a worker keeps decoded. They are sampled uniformly, so the first ones are as good as any."""
+"""Number of decoded images that a worker keeps. Sampling is uniform, so it keeps the first ones."""
 
 ATTEMPTS = 100
-"""Patches that are sampled until one shows both classes of a coarse mask and mostly known ground truth."""
+"""Largest number of attempts to sample a useful patch: both classes in the coarse mask, and little void."""
 
 ERROR_MARGIN = 32
-"""Pixels around a patch in which coarse masks are simulated, so that errors reach into the patch from outside."""
+"""Margin in pixels around a patch for the simulation of coarse masks, so that errors can enter from outside."""
 
 PASTED_ZOOMS, PASTED_SHIFT = (0.5, 1.6), 70
-"""Of the second scene of a composite."""
+"""Zoom range of the second scene in a composite, and its largest shift in pixels."""
 
 INTERIOR_MARGIN, MOST_VOID = 8, 0.6
-"""A patch is useful if its box, less this margin, has a coarse mask of both classes and no larger share of void."""
+"""Margin in pixels, and largest share of void. Inside the margin, a useful patch has both classes of the coarse mask
+and no larger share of void."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Scene:
     pair: StoredMask
 
     def random_place(self, random: Random) -> tuple[float, float] | None:
-        """X and y of a random boundary pixel of the coarse mask, or else of the true one; None if there is none."""
+        """X and y of a random boundary pixel: of the coarse mask, else of the true mask; None without a boundary."""
         found = boundary_pixels(self.pair.coarse or self.pair.truth)
         if not len(found):
             return None
@@ -62,7 +63,7 @@ class Scene:
         return float(found.x[number]), float(found.y[number])
 
     def window(self, place: tuple[float, float], zoom: float, side: int) -> tuple[ByteArray, ByteArray]:
-        """Image and ground truth of ``side`` pixels around a place."""
+        """Crop ``side`` pixels of image and ground truth around a place."""
         return (
             warped(self.pixels, place, zoom, side, cv2.INTER_LINEAR),
             warped(self.pair.truth_plane, place, zoom, side, cv2.INTER_NEAREST),
@@ -73,15 +74,15 @@ class MaskPool:
     """The masks of a set of whole images, in groups that are sampled with equal chance.
 
     Attributes:
-        settings: of the set.
+        settings: sampling settings of the set.
     """
 
     def __init__(self, subset: PatchSubset, settings: SetSampling) -> None:
-        """Read which masks there are.
+        """Read the list of masks.
 
         Args:
             subset: records of whole images.
-            settings: how they are grouped and sampled.
+            settings: groups and chances of the set.
 
         Raises:
             BprError: a record is broken.
@@ -101,7 +102,7 @@ class MaskPool:
         self.predicted, self.true = (list(each.values()) for each in groups)
 
     def scene(self, place: tuple[int, int]) -> Scene:
-        """A mask in its image, by the numbers of both."""
+        """The scene of a mask, given by the numbers of its image and mask."""
         record, number = place
         image = self._cache.get(record)
         if image is None:
@@ -113,19 +114,19 @@ class MaskPool:
 
 
 class ImageStream:
-    """Patches sampled from whole images; a ``SampleStream``."""
+    """A ``SampleStream`` of patches sampled from whole images."""
 
     def __init__(self, subsets: Sequence[PatchSubset], recipe: Recipe, sizes: PatchSizes, seed: int) -> None:
-        """Read which masks there are.
+        """Read the list of masks.
 
         Args:
-            subsets: records of whole images, one subset for each set.
-            recipe: sampling and augmentation.
-            sizes: of the patches.
-            seed: of everything random.
+            subsets: records of whole images, one subset per set.
+            recipe: recipe with the settings of sampling and augmentation.
+            sizes: sizes of the patches.
+            seed: random seed.
 
         Raises:
-            BprError: the recipe names a set that is not there, or a record is broken.
+            BprError: the recipe names a set that does not exist, or a record is broken.
         """
         if recipe.sampling is None:
             raise TypeError("the recipe does not sample from images")
@@ -153,7 +154,7 @@ class ImageStream:
         )
 
     def _sample(self, pool: MaskPool, simulated: bool, random: Random) -> PatchSample | None:
-        """A patch of a random mask, before augmentation; None if the mask has no boundary."""
+        """Sample a patch of a random mask, before augmentation; None if the mask has no boundary."""
         if not (groups := pool.true if simulated else pool.predicted):
             return None
         group = any_of(groups, random)
@@ -177,7 +178,7 @@ class ImageStream:
     def _composed(
         self, own: tuple[ByteArray, ByteArray], pool: MaskPool, group: Sequence[tuple[int, int]], random: Random
     ) -> tuple[ByteArray, ByteArray]:
-        """Image and ground truth, composed with another scene if that leaves anything of the object visible."""
+        """Compose image and ground truth with another scene, unless it hides the object completely."""
         source = choice(pool.settings.paste_from, random)
         if source == "own":
             other = pool.scene(any_of(group, random))
@@ -201,9 +202,9 @@ class ImageStream:
         return both and float((inner.truth == VOID).mean()) <= MOST_VOID
 
     def _varied(self, sample: PatchSample, simulated: bool, random: Random) -> PatchSample:
-        """The network's input: flipped, its coarse mask and its image varied, and resized."""
+        """Make the network's input: flip a patch, vary its coarse mask and image, and resize it."""
         changes = self._recipe.coarse
-        if simulated:  # it has errors enough
+        if simulated:  # a simulated mask already has errors
             changes = replace(changes, shift=0, morph=0, wobble=0)
         sample = flipped(sample, self._recipe.geometry, random)
         coarse = vary_coarse(sample.coarse, sample.truth, changes, random)
@@ -212,15 +213,15 @@ class ImageStream:
 
 
 def set_name(path: Path) -> str:
-    """The name of a set in recipes: that of its folder."""
+    """The name of a set in recipes, which is the name of its folder."""
     return path.resolve().name
 
 
 def check_names(names: Sequence[str], sampling: SamplingSettings) -> None:
-    """Compare the sets that train with those that a recipe names.
+    """Check the names of the training sets against the recipe.
 
     Raises:
-        BprError: two sets have one name, or the recipe names a set that is not there.
+        BprError: two sets have the same name, or the recipe names a set that does not exist.
     """
     if len(set(names)) < len(names):
         raise BprError("two patch sets have the same folder name, by which recipes tell them apart; rename one")
@@ -233,18 +234,18 @@ def check_names(names: Sequence[str], sampling: SamplingSettings) -> None:
 
 
 def choice(chances: Mapping[str, float], random: Random) -> str:
-    """One of the names, by their weights."""
+    """Choose a name at random, by the given weights."""
     weights = np.array(list(chances.values()))
     return str(random.choice(list(chances), p=weights / weights.sum()))
 
 
 def any_of(items: Sequence[Each], random: Random) -> Each:
-    """A random item; all have equal chance."""
+    """Choose an item at random, with equal chance."""
     return items[int(random.integers(len(items)))]
 
 
 def draw_zoom(settings: SetSampling, random: Random) -> float:
-    """A random magnification."""
+    """Sample a magnification."""
     left = random.random()
     for zoom, chance in settings.zooms:
         if left < chance:
@@ -254,7 +255,10 @@ def draw_zoom(settings: SetSampling, random: Random) -> float:
 
 
 def warped(plane: ByteArray, place: tuple[float, float], zoom: float, side: int, interpolation: int) -> ByteArray:
-    """``side`` pixels around a place, magnified, with half-pixel centres; reflected beyond the image."""
+    """Crop ``side`` pixels around a place, magnified by ``zoom``; the image is continued by reflection.
+
+    Coordinates have half-pixel centres.
+    """
     if zoom == 1:
         place = round(place[0]), round(place[1])
     x, y = (each - side / 2 / zoom + 0.5 / zoom - 0.5 for each in place)
@@ -272,11 +276,11 @@ ERRORS: dict[str, Callable[[FloatArray, Random], FloatArray]] = {
     "thickness": simulate.thickness,
     "polygon": simulate.polygon,
 }
-"""The errors of ``ErrorSettings``, in the order in which they are made."""
+"""The errors of ``ErrorSettings``, in the order of their application."""
 
 
 def simulated_mask(truth: BoolArray, chances: ErrorSettings, random: Random) -> ByteArray:
-    """A coarse mask, uint8, (E, E), 0 and 1, made from a true one, bool."""
+    """Simulate a coarse mask, uint8, (E, E), 0 and 1, from a true mask, bool."""
     soft = truth.astype(np.float32)
     for name, error in ERRORS.items():
         if random.random() < getattr(chances, name) and soft.any():
@@ -285,13 +289,13 @@ def simulated_mask(truth: BoolArray, chances: ErrorSettings, random: Random) -> 
 
 
 def validation_patches(subset: PatchSubset, sizes: PatchSizes, count: int, seed: int) -> list[PatchSample]:
-    """Patches along the coarse masks of whole images, at most ``count``, as ``bpr extract`` would crop them.
+    """Crop patches along the coarse masks of whole images, as ``bpr extract`` does.
 
     Args:
         subset: records of whole images.
-        sizes: of the patches.
-        count: more are sampled uniformly.
-        seed: of that sample.
+        sizes: sizes of the patches.
+        count: largest number of patches; if there are more, a uniform sample is taken.
+        seed: seed of the sample.
     """
     settings = PatchSetSettings(patch_size=sizes.patch_size, padding=sizes.padding)
     places = []

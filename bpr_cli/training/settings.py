@@ -1,4 +1,4 @@
-"""Settings of a training: the recipe, and what depends on the data and the machine. Free of NumPy and PyTorch."""
+"""Settings of a training: the recipe, and settings for the data and the machine. Does not import NumPy or PyTorch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ StepCount = Annotated[int, Meta(ge=1, le=10**9)]
 
 @dataclass(frozen=True)
 class OptimiserSettings(Settings):
-    """How gradients become steps."""
+    """The optimiser."""
 
     name: Annotated[Literal["sgd", "adamw"], option("Optimiser: SGD with momentum, or AdamW")]
     learning_rate: Annotated[Positive, option("Peak learning rate", panel=RECIPE, flags=("--learning-rate", "--lr"))]
@@ -39,7 +39,7 @@ class OptimiserSettings(Settings):
 
 @dataclass(frozen=True)
 class ScheduleSettings(Settings):
-    """How the learning rate changes over the steps; see ``rate_at``."""
+    """The learning-rate schedule; see ``rate_at``."""
 
     name: Annotated[Literal["poly", "cosine"], option("Shape of the decay")]
     power: Annotated[Positive, option("Exponent of poly; cosine does not use it")]
@@ -51,7 +51,7 @@ class ScheduleSettings(Settings):
 
 @dataclass(frozen=True)
 class LossSettings(Settings):
-    """What the loss weighs; see ``patch_loss``."""
+    """The weights of the loss; see ``patch_loss``."""
 
     boundary_weight: Annotated[Positive, option("Factor on pixels near the ground-truth boundary")]
     boundary_width: Annotated[int, Meta(ge=0, le=64), option("Width of that band, in pixels of the network's input")]
@@ -79,7 +79,7 @@ class ImageSettings(Settings):
 
 @dataclass(frozen=True)
 class GeometrySettings(Settings):
-    """Changes of the crop; see ``vary_crop``."""
+    """Chances and ranges of geometric changes; see ``vary_crop``."""
 
     flip: Annotated[Fraction, option("Chance of a horizontal flip")]
     flip_vertical: Annotated[Fraction, option("Chance of a vertical flip")]
@@ -98,7 +98,7 @@ class GeometrySettings(Settings):
 
 @dataclass(frozen=True)
 class CoarseSettings(Settings):
-    """Chances of changes of the coarse mask; see ``vary_coarse``."""
+    """Chances of changes to the coarse mask; see ``vary_coarse``."""
 
     shift: Annotated[Fraction, option("Moved by some pixels")]
     morph: Annotated[Fraction, option("Eroded or dilated")]
@@ -108,7 +108,7 @@ class CoarseSettings(Settings):
 
 @dataclass(frozen=True)
 class ErrorSettings(Settings):
-    """Chances of errors of simulated coarse masks, in this order; see ``patchset.simulate``."""
+    """Chances of errors in simulated coarse masks, in order of application; see ``patchset.simulate``."""
 
     blobs: Annotated[Fraction, option("Parts missing or added at the boundary")] = 0.45
     mask_head: Annotated[Fraction, option("Mask of 28 x 28 pixels in an inexact box")] = 0
@@ -164,7 +164,7 @@ class SamplingSettings(Settings):
 
 @dataclass(frozen=True)
 class Recipe(Settings):
-    """How a network is trained, whatever the data and the machine."""
+    """How a network is trained, independent of data and machine."""
 
     network: Annotated[str, option("Network by name, if neither --network nor --init says another")]
     input_size: Annotated[
@@ -202,8 +202,8 @@ class Recipe(Settings):
 class TrainSettings(Settings):
     """How a network is trained on given data and a given machine.
 
-    The same seed gives the same weights, on a CPU bit for bit. Less padding than the patch sets have leaves room for
-    shifts and for zooming out.
+    The same seed gives the same weights, on a CPU bit for bit. If the padding is smaller than that of the patch sets,
+    the rest leaves room for shifts and zooming out.
     """
 
     recipe: Recipe

@@ -1,4 +1,4 @@
-"""The plan of a training: settings, patch sets and initial weights, checked to fit together."""
+"""The plan of a training: settings, patch sets and initial weights, checked against each other."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Plan:
     """Data, sizes and card of a training.
 
     Attributes:
-        card: of the weights to come, without metrics.
-        sizes: of the network's input.
-        training: patches that train, or whole images to sample them from.
-        validation: patches that validate.
-        settings: plain values by dotted key: everything that the result depends on.
+        card: card of the new weights, without metrics.
+        sizes: sizes of the network's input.
+        training: training patches, or whole images to sample them from.
+        validation: validation patches.
+        settings: everything that determines the result, as plain values by dotted key.
     """
 
     card: WeightsCard
@@ -45,11 +45,11 @@ def has_images(patches: PatchSet) -> bool:
 
 
 def open_sets(patches: Sequence[Path], settings: TrainSettings) -> list[PatchSet]:
-    """The patch sets that train, then those that validate.
+    """Open the training sets, then the validation sets.
 
     Raises:
-        BprError: a set is damaged or empty, holds patches of another size than the first, or holds images where the
-            recipe needs patches, or patches where it needs images.
+        BprError: a set is damaged or empty, its patches differ in size from those of the first set, or it holds whole
+            images although the recipe needs patches, or vice versa.
     """
     sampled = settings.recipe.sampling is not None
     sets = [PatchSet(path) for path in [*patches, *settings.validation]]
@@ -86,13 +86,13 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
     """Combine settings, patch sets and initial weights.
 
     Args:
-        sets: the sets that train, see ``open_sets``, followed by as many as ``settings.validation`` names.
-        settings: of the training.
-        init: initial weights, if any.
-        name: of the weights where the settings have none.
+        sets: training sets followed by validation sets, from ``open_sets``.
+        settings: settings of the training.
+        init: initial weights, or None.
+        name: name of the weights if the settings have none.
 
     Raises:
-        BprError: they do not fit.
+        BprError: settings, sets and initial weights do not fit together.
     """
     count = len(sets) - len(settings.validation)
     own, foreign = sets[:count], sets[count:]
@@ -123,7 +123,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
 def _validation(
     subsets: Sequence[PatchSubset], sizes: PatchSizes, settings: TrainSettings
 ) -> list[PatchSubset | Sequence[PatchSample]]:
-    """The patches that validate: stored ones, and those along the coarse masks of whole images."""
+    """The validation patches: stored patches, and patches along the coarse masks of whole images."""
     count, seed = settings.validation_patches, settings.seed
     stored = some_of([subset for subset in subsets if not has_images(subset.patches)], count, seed)
     images = [subset for subset in subsets if has_images(subset.patches)]
@@ -138,7 +138,7 @@ def _validation(
 
 
 def described(part: PatchSubset) -> str:
-    """One line on the patches of a set: how many, of how many images, whose coarse masks."""
+    """Describe the patches of a set in one line: their number, their images and the sources of coarse masks."""
     items = [part.patches.items[number] for number in sorted(set(part.patches.item_numbers[part.places].tolist()))]
     sources = sorted({item.source for item in items})
     images = len({item.name for item in items})
@@ -147,12 +147,12 @@ def described(part: PatchSubset) -> str:
 
 
 def _before(init: LoadedWeights | None) -> list[str]:
-    """The training data of the initial weights, on which the new ones depend as well."""
+    """The training data of the initial weights, on which the new weights also depend."""
     return [f"begun with {init.card.name}: {init.card.training_data or 'unknown'}"] if init else []
 
 
 def _sizes(stored: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
-    """The sizes of the network's input: those of the stored patches, or of the recipe that samples from images."""
+    """The sizes of the network's input, from the stored patches or from a recipe that samples from images."""
     recipe = settings.recipe
     padding = recipe.padding if settings.padding is None else settings.padding
     patch_size = recipe.sampling.patch_size if recipe.sampling else stored[0].settings.patch_size
@@ -169,7 +169,7 @@ def _sizes(stored: Sequence[PatchSet], settings: TrainSettings) -> PatchSizes:
 
 
 def _stored_padding(sets: Sequence[PatchSet], settings: TrainSettings) -> int:
-    """The context to feed of stored patches."""
+    """The context of stored patches to feed to the network, in pixels."""
     least = min(sets, key=lambda patches: patches.settings.padding)
     padding = min(settings.recipe.padding, least.settings.padding) if settings.padding is None else settings.padding
     if padding > least.settings.padding:
@@ -199,7 +199,7 @@ def _identity(
     card: WeightsCard,
     init: LoadedWeights | None,
 ) -> dict[str, Any]:
-    """All that the result depends on, unlike speed and names."""
+    """Everything that determines the result, without settings of speed and names."""
     held_out = [patches.digest for patches in foreign] or settings.validation_share
     return {
         "network": card.network,

@@ -1,4 +1,4 @@
-"""Trainings: everything is checked before anything is written, and an interrupted run is resumed."""
+"""A training: checks everything before it writes anything, and resumes an interrupted run."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ MOST_WORKERS = 16
 
 @dataclass(frozen=True)
 class TrainSummary:
-    """A training that ended; every field is plain data, ready for JSON.
+    """A finished or stopped training; every field is plain data, ready for JSON.
 
     Attributes:
-        version: of bpr.
-        output: the run directory.
-        network: its name.
-        parameters: number of its weights.
-        device: where process 0 trained.
-        processes: how many trained together.
-        patches: number of patches to train on; of images if they are sampled from these.
-        steps: of the complete training.
-        started_at: number of steps that a resumed run had done before, else 0.
-        stopped_at: number of steps done now; fewer than ``steps`` if a signal stopped the training.
+        version: version of bpr.
+        output: path of the run directory.
+        network: name of the network.
+        parameters: number of its parameters.
+        device: device of process 0.
+        processes: number of processes that trained together.
+        patches: number of training patches, or of images if patches are sampled from images.
+        steps: number of steps of the complete training.
+        started_at: number of steps that earlier runs had completed, else 0.
+        stopped_at: number of completed steps; fewer than ``steps`` if a signal stopped the training.
         stopped_by: number of that signal, 0 for none.
-        loss: mean of the last steps; None if there were none.
+        loss: mean loss of the last steps; None without steps.
         coarse: scores of the coarse masks of the validation patches.
-        best: the best validation; None before the first one.
-        last: the latest validation.
-        seconds: elapsed time.
-        patches_per_second: over all processes, validation included.
-        weights: files of the weights, by name.
-        settings: everything that the result depends on.
+        best: the best validation; None before the first validation.
+        last: the latest validation; None before the first validation.
+        seconds: elapsed time in seconds.
+        patches_per_second: speed over all processes, including validation.
+        weights: weights files by name.
+        settings: everything that determines the result.
     """
 
     version: str
@@ -95,17 +95,17 @@ def train(
     """Train a network on patch sets, or resume the training in ``out``, as ``bpr train`` does.
 
     Args:
-        patches: patch sets to train on, made by ``extract``; one or more.
-        out: the run directory, see ``RunFolder``.
-        settings: of the training; None takes the recipe ``modern`` as it is.
+        patches: one or more patch sets from ``extract``.
+        out: the run directory; see ``RunFolder``.
+        settings: settings of the training; None takes the recipe ``modern``.
         progress: show progress on standard error.
 
     Returns:
-        What was done; None in all processes but the first, if ``torchrun`` started several.
+        The summary; None in all processes except process 0, if ``torchrun`` started several.
 
     Raises:
-        BprError: something does not fit, the directory is in use or holds another run, a file cannot be read or
-            written, or the loss is not a finite number.
+        BprError: settings, patch sets and initial weights do not fit together; the directory is in use or holds
+            another run; a file cannot be read or written; or the loss is not finite.
     """
     given = [patches] if isinstance(patches, Path | str) else patches
     settings = settings or TrainSettings(load_recipe())
@@ -119,17 +119,17 @@ def train(
 
 @dataclass(frozen=True)
 class Training:
-    """A training that is ready to begin, or to resume.
+    """A training that is ready to start or resume.
 
     Attributes:
         plan: data, sizes and card.
-        settings: as given.
+        settings: the given settings.
         processes: the processes that train together.
         folder: the run directory.
-        start: number of steps that were done before.
-        trainer: makes the steps.
-        loop: runs the trainer.
-        writer: writes all files; only in process 0.
+        start: number of steps completed by earlier runs.
+        trainer: trainer that makes the steps.
+        loop: loop over the steps.
+        writer: writer of all files; only in process 0.
     """
 
     plan: Plan
@@ -147,7 +147,7 @@ class Training:
         return self.settings.recipe.steps
 
     def run(self, on_step: OnStep = lambda _: None) -> TrainSummary | None:
-        """Train to the last step, or until a signal asks to stop; see ``train``."""
+        """Train until the last step or until a signal asks to stop; see ``train``."""
         result = self.loop.run(on_step)
         return self._summary(result, self.writer) if self.writer else None
 
@@ -178,15 +178,16 @@ class Training:
 
 @contextmanager
 def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -> Iterator[Training]:
-    """Prepare a training, and keep others out of its directory while it is open.
+    """Prepare a training, and lock its directory while it is open.
 
     Args:
-        patches: patch sets to train on, one or more.
-        out: the run directory, see ``RunFolder``. A run with the same settings is resumed.
-        settings: of the training.
+        patches: one or more patch sets.
+        out: the run directory; see ``RunFolder``. A run with the same settings is resumed.
+        settings: settings of the training.
 
     Raises:
-        BprError: something does not fit, or the directory is in use or holds another run; nothing was written then.
+        BprError: settings, patch sets and initial weights do not fit together, or the directory is in use or holds
+            another run; nothing is written.
     """
     with joined(settings.device) as processes:
         batch_slice = slice_of(settings.recipe.batch_size, settings.accumulate, processes)
@@ -211,7 +212,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
 
 
 def slice_of(batch_size: int, accumulate: int, processes: Processes) -> BatchSlice:
-    """The part of every batch that this process trains on.
+    """The slice of every batch for this process.
 
     Raises:
         BprError: the batch cannot be split evenly over processes and passes.
@@ -227,7 +228,7 @@ def slice_of(batch_size: int, accumulate: int, processes: Processes) -> BatchSli
 
 
 def _initial_network(plan: Plan, seed: int, init: LoadedWeights | None) -> nn.Module:
-    """The network before its first step: the given one, or one with random weights that depend on the seed alone."""
+    """The network before its first step: the given network, or one with random weights from the seed."""
     if init:
         return init.network
     torch.manual_seed(seed)
@@ -235,7 +236,7 @@ def _initial_network(plan: Plan, seed: int, init: LoadedWeights | None) -> nn.Mo
 
 
 def _circumstances(settings: TrainSettings, processes: Processes) -> dict[str, Any]:
-    """Facts about a run beside its settings."""
+    """Facts about a run that are not settings, such as versions."""
     return {
         "bpr": __version__,
         "python": platform.python_version(),
@@ -249,7 +250,7 @@ def _circumstances(settings: TrainSettings, processes: Processes) -> dict[str, A
 
 
 def _resume(folder: RunFolder, trainer: Trainer, processes: Processes) -> TrainState:
-    """Restore the trainer from the checkpoint; process 0 reads it for all, as others may not see its disk."""
+    """Restore the trainer from the checkpoint; process 0 reads it for all, because others may not share its disk."""
     found = read_bytes(folder.state) if processes.leads and folder.state.exists() else b""
     content = processes.from_leader(found)
     try:
@@ -290,10 +291,10 @@ def _loop(
 
 
 def loader_workers(on_gpu: bool, processes: int) -> int:
-    """Number of workers that keep the device busy: on a CPU, whose cores the network needs itself, one.
+    """Default number of workers: enough to keep a GPU busy, but one on a CPU, whose cores the network needs itself.
 
     Args:
         on_gpu: whether the network runs on a GPU.
-        processes: that train on this machine and share its cores.
+        processes: number of training processes that share the cores of this machine.
     """
     return max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // processes)) if on_gpu else 1

@@ -1,4 +1,4 @@
-"""The network with its optimiser, its schedule and its moving average, and one step of training."""
+"""The network with its optimiser, schedule and moving average, and a single training step."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from bpr_cli.training.settings import OptimiserSettings, Recipe, ScheduleSetting
 from bpr_cli.weights.card import WeightsCard
 
 SECOND_MOMENT_DECAY = 0.999
-"""Beta 2 of AdamW, PyTorch's default."""
+"""Beta 2 of AdamW; PyTorch's default."""
 
 RATE_FACTOR = "rate_factor"
-"""Key of a parameter group: factor on the learning rate of the schedule."""
+"""Key in a parameter group for the factor on the scheduled learning rate."""
 
 HEAD_START = 10
-"""Steps until the moving average has a memory: it must not remember the random initial weights."""
+"""Steps that keep the decay low at the start, so that the average forgets the random initial weights."""
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """How a step is computed.
+    """Numerical settings of a step.
 
     Attributes:
-        precision: of the network.
-        accumulate: forward passes that a step is split into.
-        seed: of random layers of the network.
+        precision: floating-point type of the network.
+        accumulate: number of forward passes that a step is split into.
+        seed: seed of random layers in the network.
     """
 
     precision: Precision
@@ -52,10 +52,10 @@ class Trainer:
     """A network, its moving average and its optimiser.
 
     Attributes:
-        network: the network that is trained, on the device, channels last.
-        average: its moving average, or None if the recipe has none. Only process 0 keeps it.
-        optimiser: updates the network.
-        scaler: keeps float16 gradients from vanishing; does nothing for other precisions.
+        network: the trained network, on the device, channels last.
+        average: moving average of the network; None without one in the recipe, and in all processes except process 0.
+        optimiser: optimiser of the network.
+        scaler: gradient scaler, which prevents float16 gradients from vanishing; inactive for other precisions.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class Trainer:
         """Prepare a training.
 
         Args:
-            network: with its initial weights, on the CPU; moved to the device.
-            card: sizes and normalisation of the network's input.
-            recipe: optimiser, schedule and loss.
-            arithmetic: precision and passes.
-            processes: the processes that train together; all must be given the same network.
+            network: network with its initial weights on the CPU; it is moved to the device.
+            card: card with the sizes and normalisation of the input.
+            recipe: recipe with optimiser, schedule and loss.
+            arithmetic: numerical settings.
+            processes: the processes that train together; all need the same initial network.
         """
         device = processes.device
         if device.type == "cuda" and processes.count > 1:
@@ -87,24 +87,24 @@ class Trainer:
 
     @property
     def result(self) -> nn.Module:
-        """The network that is validated and saved: the moving average if there is one."""
+        """The network to validate and save: the moving average, if there is one."""
         return self.average.network if self.average else self.network
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0, of all but pretrained weights."""
+        """The learning rate of a step, counted from 0, for all weights except pretrained ones."""
         return rate_at(step, self._recipe.steps, self._recipe.optimiser.learning_rate, self._recipe.schedule)
 
     def step(self, step: int, batch: TrainBatch) -> Tensor:
-        """Update the network by one batch.
+        """Update the network with one batch.
 
         Args:
-            step: counted from 0.
-            batch: the slice of this process.
+            step: number of the step, counted from 0.
+            batch: slice of the batch for this process.
 
         Returns:
-            The loss before the update, a number on the device; of this process's slice alone.
+            The loss of this slice before the update, a scalar on the device.
         """
-        # Networks may drop features at random. Seeded by step, a step does not depend on the steps before it.
+        # Networks may drop features at random. The seed depends on the step, so a resumed training drops the same ones.
         torch.manual_seed(self._arithmetic.seed * 1_000_003 + step * self._processes.count + self._processes.rank)
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -122,7 +122,7 @@ class Trainer:
         return loss
 
     def _backward(self, batch: TrainBatch, last: bool) -> Tensor:
-        """Add the gradient of a part of a step; returns its share of the loss. Processes synchronise at the last."""
+        """Add the gradient of one part of a step and return its share of the loss; the last part synchronises."""
         synchronised = last or self._processes.count == 1
         part = batch.to(self._processes.device)
         with nullcontext() if synchronised else self._parallel.no_sync():
@@ -135,17 +135,17 @@ class Trainer:
 
 @runtime_checkable
 class Pretrained(Protocol):
-    """A network, some weights of which usually come from another training."""
+    """A network with some weights that usually come from another training."""
 
     def pretrained_parameters(self) -> Iterator[nn.Parameter]:
-        """These weights."""
+        """The pretrained weights."""
 
 
 def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> Optimizer:
-    """An optimiser of all weights of a network.
+    """Create the optimiser of all weights of a network.
 
-    Biases and the scales of batch norms, which have one dimension, are decayed only if the settings say so. Weights
-    that the network declares as ``Pretrained`` have a learning rate of their own.
+    One-dimensional weights (biases and scales of batch norms) are decayed only with ``decay_all``. Weights that the
+    network declares as ``Pretrained`` have their own learning rate.
     """
     pretrained = {id(each) for each in network.pretrained_parameters()} if isinstance(network, Pretrained) else set()
     groups: dict[tuple[bool, bool], dict[str, Any]] = {}
@@ -163,17 +163,17 @@ def build_optimiser(network: nn.Module, settings: OptimiserSettings) -> Optimize
 
 
 def rate_at(step: int, steps: int, peak: float, settings: ScheduleSettings) -> float:
-    """The learning rate of a step, a function of the step alone, so that resuming needs no state.
+    """The learning rate of a step. It depends only on the step, so resuming needs no state.
 
     Args:
-        step: counted from 0.
-        steps: number of steps of the whole training.
-        peak: the rate from which the schedule decays.
-        settings: its shape.
+        step: number of the step, counted from 0.
+        steps: number of steps of the complete training.
+        peak: learning rate from which the schedule decays.
+        settings: shape of the schedule.
 
     Returns:
-        During the warm-up a line from 0 (never reached) to ``peak``, then the decay to ``min_rate`` (reached after the
-        last step), or the part of it between ``begin`` and ``end``.
+        During the warm-up, a linear rise from 0 (never reached) to ``peak``. Afterwards, the decay to ``min_rate``
+        (reached after the last step), or its part between ``begin`` and ``end``.
     """
     warm = round(settings.warmup * steps)
     if step < warm:
@@ -195,23 +195,23 @@ def cosine(progress: float, highest: float, lowest: float) -> float:
 
 
 def decay_at(step: int, decay: float) -> float:
-    """The decay of the moving average at a step, counted from 0: it grows to ``decay``, as early weights age fast."""
+    """Decay of the moving average at a step, counted from 0; it grows to ``decay``, as early weights change fast."""
     return min(decay, (1 + step) / (HEAD_START + step))
 
 
 class WeightAverage:
-    """Exponential moving average of a network's weights: less noisy than the last ones, and usually better.
+    """Exponential moving average of the weights, which is less noisy than the last weights and usually better.
 
     Attributes:
-        network: the average, in eval mode.
+        network: network with the averaged weights, in eval mode.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        """Begin with the network as it is.
+        """Start from the current weights of a network.
 
         Args:
-            network: the network to follow, on its final device; its tensors may be changed but not replaced.
-            decay: see ``decay_at``.
+            network: the network to average, on its final device; its tensors may change but must not be replaced.
+            decay: final decay; see ``decay_at``.
         """
         self.network = deepcopy(network).eval()
         self._decay = decay
@@ -221,8 +221,8 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Follow the network after a step, counted from 0: weights and statistics of batch norms alike."""
-        # All tensors in one call: a GPU would spend more time on starting hundreds of operations than on computing.
+        """Update the average after a step, counted from 0, including the statistics of batch norms."""
+        # One call for all tensors: on a GPU, starting hundreds of operations takes longer than computing them.
         kept, new = ([pair[side] for pair in self._mixed] for side in (0, 1))
         torch._foreach_lerp_(kept, new, 1 - decay_at(step, self._decay))
         for kept_tensor, new_tensor in self._copied:

@@ -1,4 +1,4 @@
-"""Scores of the network on patches that were held out."""
+"""Scores of the network on held-out patches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PatchScores:
     """Agreement of some patches with the ground truth, without their context.
 
     Attributes:
-        patches: how many.
+        patches: number of patches.
         iou: mean IoU, 0..1.
         boundary_f: mean boundary F-score at 1 px, 0..1.
     """
@@ -43,11 +43,11 @@ class PatchScores:
 def patch_scores(predicted: Sequence[ByteArray], truths: Sequence[ByteArray]) -> PatchScores:
     """Compare patches with the ground truth; see ``evaluation.boundary`` for the metrics.
 
-    Void pixels count as background of both.
+    Void pixels count as background in both.
 
     Args:
-        predicted: uint8, (S, S) each, 0 and 1.
-        truths: uint8, (S, S) each, 0, 1 and ``VOID``.
+        predicted: predicted masks, uint8, (S, S) each, 0 and 1.
+        truths: ground truth, uint8, (S, S) each, 0, 1 and ``VOID``.
     """
     ious, scores = [], []
     for mask, truth in zip(predicted, truths, strict=True):
@@ -75,10 +75,10 @@ class Validator:
         """Read the ground truth.
 
         Args:
-            subsets: the patches, one or more; read again for every validation.
-            card: sizes and normalisation, the same that refinement will use.
-            precision: arithmetic of the network.
-            device: where the network runs.
+            subsets: validation patches; they are read again for every validation.
+            card: card with the sizes and normalisation that refinement will use.
+            precision: floating-point type of the network.
+            device: device of the network.
         """
         self._subsets, self._card, self._device = subsets, card, device
         self._dtype = DTYPES[precision]
@@ -89,10 +89,10 @@ class Validator:
 
     @torch.inference_mode()
     def measure(self, network: nn.Module) -> PatchScores:
-        """Predict all patches as refinement would, and compare them with the ground truth.
+        """Predict all patches as refinement does, and compare them with the ground truth.
 
         Args:
-            network: on the device; in eval mode afterwards.
+            network: network on the device; it is put into eval mode.
         """
         model = PatchModel(network, self._card, self._dtype).eval().to(self._device)
         predicted: list[ByteArray] = []
@@ -107,7 +107,7 @@ class Validator:
                 yield subset[index]
 
     def _batches(self) -> Iterator[TrainBatch]:
-        """The network's input."""
+        """Batches of the network's input."""
         waiting: list[PatchSample] = []
         for sample in self._samples():
             waiting.append(resized(centre(sample, self._sizes.side), self._sizes.input_size))

@@ -1,4 +1,4 @@
-"""The processes that prepare batches: their start, and the error when one of them dies."""
+"""The worker processes that prepare batches: their start, and the error if one of them dies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import cv2
 from bpr_cli.errors import BprError
 
 DYING = 1.0
-"""Seconds to wait for the exit code of a worker after an error that its death may have caused."""
+"""Seconds to wait for the exit code of a worker after an error that may come from its death."""
 
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Start workers without what they must not inherit.
+    """Start workers without OpenCV threads and with Ctrl-C blocked.
 
-    OpenCV's threads: a worker that is forked inherits the record of them but not the threads, and would wait for them
-    forever. And Ctrl-C, which a terminal sends to all processes: the main process decides whether to stop,
-    and a worker that is only about to start has no other way to ignore it.
+    A forked worker inherits OpenCV's record of its threads but not the threads themselves, and would wait for them
+    forever. A terminal sends Ctrl-C to all processes, but only the main process decides whether to stop. While a worker
+    is starting, it can ignore the signal in no other way.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -37,7 +37,7 @@ def starting_workers() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Block SIGINT, so that processes started meanwhile never see it."""
+    """Block SIGINT, so that processes started meanwhile never receive it."""
     if sys.platform == "win32":
         yield
         return
@@ -49,7 +49,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def begin_worker(_number: int) -> None:
-    """Set up a worker: one thread, and Ctrl-C and error messages are left to the main process."""
+    """Set up a worker: it uses one thread and leaves Ctrl-C and error messages to the main process."""
     cv2.setNumThreads(1)
     sys.excepthook = _silent_when_deserted
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -57,9 +57,9 @@ def begin_worker(_number: int) -> None:
 
 
 def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Show no traceback of a broken connection: the main process has ended and reported why.
+    """Suppress the traceback of a broken connection, because the main process has ended and reported the reason.
 
-    It may break in the thread that hands batches over, whose errors multiprocessing shows by this hook.
+    The connection may break in the thread that sends batches, whose errors multiprocessing shows with this hook.
     """
     if not isinstance(error, ConnectionError | EOFError):
         sys.__excepthook__(kind, error, trace)
@@ -67,7 +67,7 @@ def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace
 
 @contextmanager
 def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
-    """Report the death of a worker in one line; PyTorch raises different errors, wherever the program is.
+    """Report the death of a worker in one line; PyTorch raises different errors, depending on the moment.
 
     Raises:
         BprError: a worker has died.
@@ -75,7 +75,7 @@ def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError, EOFError) as error:
-        # Connections of a worker break before the system reports its end: first the sentinel, then the exit code.
+        # The connections of a worker break before the system reports its end: wait for the sentinel and the exit code.
         broken = wait([worker.sentinel for worker in workers], DYING)
         for worker in workers:
             if worker.sentinel in broken:
