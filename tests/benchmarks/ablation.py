@@ -4,16 +4,15 @@
                                              [--steps N] [--batch-size N] [--patches N] [--images N]
                                              [--network-steps N] [--network-batch-size N] [--seed N]
 
-Every line of a table changes one thing of one base: ``unet-s`` on patches of 64 px, shown as they are, without
-context, along the boundary with overlap 0.25, trained by the recipe ``modern`` on the train part of ``objects`` (yolo
-and esp; Table 14: ``street``, the only semantic set). It is trained, refines images of the val part, and is measured as
-``quality.py`` does it: mean IoU and boundary F at 1 px over all masks, mIoU and AF of ``street``. Table 6 trains all
-networks on the smaller budget ``--network-steps``. With ``--weights``, lines that need no training are also answered
-by trained weights.
+Every line of a table changes one setting of the base: ``unet-s`` on patches of 64 px without resizing or context, along
+the boundary with overlap 0.25, trained by the recipe ``modern`` on the train part of ``objects`` (yolo and esp; Table
+14: ``street``, the only semantic set). Each line is trained, refines images of the val part, and is measured like in
+``quality.py``: mean IoU and boundary F at 1 px over all masks, mIoU and AF of ``street``. Table 6 trains all networks
+on the smaller budget ``--network-steps``. With ``--weights``, lines that need no training are also measured with these
+weights.
 
-Patch sets, trainings and figures are kept in DIR and made once for every budget: a run that was killed goes on where
-it was, and a table can be made again alone. The report is written anew after every line. Seconds are those of the CPU,
-which other programs beside hardly change.
+DIR keeps patch sets, trainings and metrics of every budget. An interrupted run resumes, and each table can be made
+alone. The report is updated after every line. Times are CPU seconds, which other programs hardly change.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from bpr_cli.training.train import open_training
 from bpr_cli.weights.files import load_weights
 
 STORED_PADDING = 16
-"""Context that patch sets have, so that one serves several paddings."""
+"""Context of the patch sets in pixels, so that one set serves several paddings."""
 
 PLAIN = {
     "geometry.zoom": 0,
@@ -88,16 +87,16 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is spent.
+    """The budget of the ablations.
 
     Attributes:
-        steps: of a training.
-        batch_size: patches a step.
-        network_steps: of a training of Table 6.
-        network_batch_size: patches a step there.
-        patches: most patches of a patch set.
-        images: of every val set, evenly spread.
-        seed: of the trainings; another one shows how much of a difference is chance.
+        steps: steps of a training.
+        batch_size: patches per step.
+        network_steps: steps of a training in Table 6.
+        network_batch_size: patches per step in Table 6.
+        patches: largest number of patches in a patch set.
+        images: number of evenly spread images of each val set.
+        seed: random seed of the trainings; another seed shows how much of a difference is chance.
     """
 
     steps: int = 300
@@ -114,7 +113,7 @@ class Config:
     """A line of a table; the defaults are the base.
 
     Attributes:
-        label: what the table calls it.
+        label: name in the table.
         data: ``objects`` or ``street``.
         patch_size: side of the patches in pixels.
         padding: context in pixels, at most ``STORED_PADDING``.
@@ -122,11 +121,11 @@ class Config:
         keep_inferior: train on patches of label maps without a boundary inside.
         input_size: side that patch and context are resized to.
         network: what is trained.
-        mask_patch: whether it is shown the coarse mask.
-        short: train on the budget of Table 6.
+        mask_patch: whether the network sees the coarse mask.
+        short: whether to train on the budget of Table 6.
         nms_threshold: overlap of patches in refinement.
-        weights: refine with these, and train nothing.
-        scales: in refinement, patches are so many times as large as in training.
+        weights: weights to refine with, instead of a training.
+        scales: sizes of the patches in refinement, relative to those in training.
     """
 
     label: str
@@ -160,7 +159,7 @@ class Table:
 
 
 def tables(weights: str | None) -> list[Table]:
-    """All tables; with ``weights``, lines that they answer too."""
+    """All tables; ``weights`` adds lines for these weights."""
     thresholds = (0, 0.15, 0.25, 0.35, 0.45, 0.55)
     overlaps = [Config(f"{threshold:g}", nms_threshold=threshold) for threshold in thresholds]
     sizes = [
@@ -188,7 +187,7 @@ def tables(weights: str | None) -> list[Table]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--work", type=Path, required=True, help="directory for all that is made")
+    parser.add_argument("--work", type=Path, required=True, help="directory for patch sets, weights and results")
     parser.add_argument("--only", type=int, nargs="*", choices=[each.number for each in tables(None)], metavar="TABLE")
     parser.add_argument("--weights", help="shipped name or file, for lines that need no training")
     parser.add_argument("--report", type=Path, help="the tables in Markdown (default: ablations.md in DIR)")
@@ -207,10 +206,10 @@ def main() -> None:
 
 
 class Bench:
-    """Makes patch sets, weights and figures, each once.
+    """Makes patch sets, weights and metrics, each once.
 
     Attributes:
-        budget: how much is spent.
+        budget: budget of the ablations.
         results: ``trainings`` and ``figures`` by name; kept in a file.
     """
 
@@ -223,18 +222,18 @@ class Bench:
             self.results = json.loads(self._file.read_text())
 
     def measure(self, line: Config) -> None:
-        """See that all figures of a line are there."""
+        """Measure a line, unless its metrics exist."""
         for source in dict.fromkeys(source for source, _ in FIGURES[line.data]):
             if self.found(line, source) is None:
                 self._keep("figures", self._name(line, source), self._refine(line, source))
 
     def found(self, line: Config, source: str) -> Results | None:
-        """What was measured of a line on a set, if it was."""
+        """The metrics of a line on a set; None if not measured."""
         found: Results | None = self.results["figures"].get(self._name(line, source))
         return found
 
     def training(self, line: Config) -> Results:
-        """What is known of the training of a line; empty where nothing was trained."""
+        """The results of the training of a line; empty without a training."""
         found: Results = self.results["trainings"].get(self._run_name(line), {})
         return found
 
@@ -258,7 +257,7 @@ class Bench:
         }
 
     def _trained(self, line: Config) -> Path:
-        """The weights of a line, trained unless they are there."""
+        """The weights of a line, trained unless they exist."""
         run = self._work / "runs" / self._run_name(line)
         weights = run / "last.safetensors"
         if not self.training(line):
@@ -284,7 +283,7 @@ class Bench:
         return weights
 
     def _patch_set(self, line: Config) -> Path:
-        """The patch set of a line, extracted unless it is there."""
+        """The patch set of a line, extracted unless it exists."""
         out = self._work / "sets" / self._set_name(line)
         settings = PatchSetSettings(
             patch_size=line.patch_size,
@@ -314,19 +313,19 @@ class Bench:
         )
 
     def _steps(self, line: Config) -> tuple[int, int]:
-        """Steps, and patches a step."""
+        """Steps, and patches per step."""
         budget = self.budget
         if line.short:
             return budget.network_steps, budget.network_batch_size
         return budget.steps, budget.batch_size
 
     def _set_name(self, line: Config) -> str:
-        """Tells apart what is extracted."""
+        """Name of the patch set of a line."""
         kept = "-inferior" if line.keep_inferior else ""
         return f"{line.data}-{line.scheme}-{line.patch_size}{kept}-{self.budget.patches}"
 
     def _run_name(self, line: Config) -> str:
-        """Tells apart what is trained."""
+        """Name of the training of a line."""
         if line.weights:
             return digest_of(line.weights)
         hidden = "" if line.mask_patch else "-hidden"
@@ -335,7 +334,7 @@ class Bench:
         return f"{self._set_name(line)}-{shown}-{line.network}{hidden}-{steps}x{batch_size}-{self.budget.seed}"
 
     def _name(self, line: Config, source: str) -> str:
-        """Tells apart what is measured."""
+        """Name of the measurement of a line."""
         scales = ",".join(map(str, line.scales or ()))
         return f"{self._run_name(line)} {line.scheme} {line.nms_threshold:g} {scales} {source} {self.budget.images}"
 
@@ -346,7 +345,7 @@ class Bench:
 
 @cache
 def digest_of(weights: str) -> str:
-    """Tells apart weights of one name, as shipped ones change."""
+    """Digest of weights, because shipped weights may change under the same name."""
     return load_weights(weights).digest
 
 
@@ -368,14 +367,14 @@ def milliseconds_a_patch(refiner: Refiner) -> float:
 
 
 def report_of(chosen: Sequence[Table], bench: Bench) -> str:
-    """The tables in Markdown; what has not run is empty."""
+    """The tables in Markdown; missing results are empty."""
     spent = ", ".join(f"{name} {value}".replace("_", " ") for name, value in vars(bench.budget).items())
     head = f"{date.today()}, PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s); {spent}"
     return "\n\n".join([head, *("\n".join(table_lines(table, bench)) for table in chosen)]) + "\n"
 
 
 def table_lines(table: Table, bench: Bench) -> Iterator[str]:
-    """A table: figures, patches that were refined, and what a step and a patch cost."""
+    """The lines of a table: metrics, refined patches, and the cost of a step and of a patch."""
     columns = FIGURES[table.lines[0].data]
     names = [f"{source} {figure}" for source, figure in columns]
     yield f"### Table {table.number}: {table.title}\n"
@@ -392,7 +391,7 @@ def row(cells: Sequence[str]) -> str:
 
 
 def figure_of(bench: Bench, lines: Sequence[Config], column: tuple[str, str], refined: bool = True) -> str:
-    """A figure, of the first of the lines that has it."""
+    """A metric from the first line that has it."""
     source, name = column
     for line in lines:
         if found := bench.found(line, source):
@@ -402,7 +401,7 @@ def figure_of(bench: Bench, lines: Sequence[Config], column: tuple[str, str], re
 
 
 def costs(bench: Bench, line: Config) -> list[str]:
-    """Patches refined, patches trained on, seconds of a step, and milliseconds of a patch."""
+    """Refined patches, training patches, seconds per step, and milliseconds per patch."""
     measured = [found for source in dict(FIGURES[line.data]) if (found := bench.found(line, source))]
     training = bench.training(line)
     return [

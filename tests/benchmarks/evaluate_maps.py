@@ -1,22 +1,22 @@
-"""Speed of panoptic and semantic figures against the official scripts, on the same maps and one core.
+"""Speed of panoptic and semantic metrics against the official scripts, on the same maps and one core.
 
     python tests/benchmarks/evaluate_maps.py DATA
 
 DATA holds ``street/panoptic`` (maps of 480 x 360) and ``speed`` (label maps of 2048 x 1024, whose connected components
-are made segments here). The official scripts are those of cityscapesscripts, whose panoptic one is panopticapi's. For
-boundary PQ they are given the work of boundary-iou-api on top: an erosion of the whole frame for every segment.
+are made segments here). The official scripts come from cityscapesscripts, whose panoptic script is that of panopticapi.
+For boundary PQ, the work of boundary-iou-api is added: an erosion of the entire frame for every segment.
 
-Each figure is timed from files, and from maps already in memory, as both sides decode with the same library. Times are
-of the processor, the best of a few rounds in turn.
+Each metric is timed from files and from maps in memory, because both sides decode with the same library. Times are CPU
+times, the best of a few alternating rounds.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
 import operator
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +49,9 @@ Row = tuple[str, float, float, float, float]
 
 def main() -> None:
     cv2.setNumThreads(1)
-    data = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    data = parser.parse_args().data
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         street = PanopticFiles(data / "street/panoptic/gt_val.json", data / "street/panoptic/esp_val.json")

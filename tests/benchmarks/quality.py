@@ -1,4 +1,4 @@
-"""Quality of refinement on real predictions of held-out images, beside the gains that are asked for.
+"""Quality of refinement on real predictions for held-out images, compared with target gains.
 
     python tests/benchmarks/quality.py DATA [--weights NAME] [--nms-threshold T] [--set FIELD=VALUE ...]
                                             [--only SET ...] [--limit N] [--json FILE]
@@ -11,8 +11,8 @@ card describes them. Every set is refined once as ``bpr refine`` does it, to fil
 - matched IoU, matched boundary F: over the coarse masks whose IoU with a true mask is above 0.5.
 - videos of ``objects``: over the coarse masks that touch the true one; classes of ``street``: as in the evaluation.
 
-Seconds are wall time, those of the network are its part of them. CPU seconds are those of all threads of the program:
-they compare the cost of two networks also where other programs run beside.
+Seconds are wall time; network seconds are the network's part of it. CPU seconds sum over all threads of the program, so
+they compare the cost of two networks even if other programs are running.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Source:
     """A prediction set: where it is and how it is read; paths are those inside DATA.
 
     Attributes:
-        parts: what may not lose either: ``videos``, ``classes`` or nothing.
+        parts: parts that must not lose IoU: ``videos``, ``classes`` or none.
     """
 
     name: str
@@ -210,7 +210,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def refine_settings(arguments: argparse.Namespace) -> RefineSettings:
-    """The settings that were given; all others stay at their defaults."""
+    """The given settings; all others keep their defaults."""
     given = {name: getattr(arguments, name, None) for name in ("weights", "nms_threshold")}
     fields = {name: value for name, value in given.items() if value is not None}
     for pair in arguments.set:
@@ -242,7 +242,7 @@ def refine_and_measure(source: Source, data: Path, refiner: Refiner, limit: int 
 
 
 def spread(items: list[Any], limit: int | None) -> list[Any]:
-    """At most so many of the items, evenly spread."""
+    """At most ``limit`` items, evenly spread."""
     if limit is None or limit >= len(items):
         return items
     return [items[position] for position in np.linspace(0, len(items) - 1, limit).astype(int)]

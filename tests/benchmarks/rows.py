@@ -17,13 +17,13 @@ class Row:
     """Two things measured in one run.
 
     Attributes:
-        what: was measured of bpr.
-        ours: how much of it.
-        beside: what it is compared with.
-        theirs: how much that takes.
-        unit: of both, or empty.
-        asked: the aim, in words.
-        met: whether it is reached; None where there is no aim.
+        what: name of the measurement of bpr.
+        ours: result of bpr.
+        beside: name of the comparison.
+        theirs: result of the comparison.
+        unit: unit of both results, or empty.
+        asked: target in words.
+        met: whether the target is met; None without a target.
     """
 
     what: str

@@ -1,4 +1,4 @@
-"""The prediction sets of ``DATA/speed`` that the benchmarks of speed refine, whole, in part or many times over."""
+"""The prediction sets in ``DATA/speed`` for speed benchmarks: complete, in part, or repeated."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class SpeedSet:
         return open_predictions(self.predictions, self.images, ReadSettings(image_info=self.image_info))
 
     def arguments(self, out: Path) -> list[str]:
-        """Of ``bpr refine``."""
+        """Command-line arguments of ``bpr refine``."""
         given = [str(self.predictions), "--images", str(self.images), "--out", str(out)]
         return [*given, "--image-info", str(self.image_info)] if self.image_info else given
 
 
 def instances(data: Path, folder: Path, count: int) -> SpeedSet:
-    """``count`` images with their instances; the 8 of the data come round again, as links in ``folder``."""
+    """``count`` images with instances; links in ``folder`` repeat the 8 images of the data."""
     records = json.loads((data / "speed/coarse.segm.json").read_text())
     images = sorted(json.loads((data / "speed/instances.json").read_text())["images"], key=lambda each: each["id"])
     files = _links([data / "speed/images" / each["file_name"] for each in images], folder / "images", count)
@@ -44,7 +44,7 @@ def instances(data: Path, folder: Path, count: int) -> SpeedSet:
 
 
 def label_maps(data: Path, folder: Path, count: int) -> SpeedSet:
-    """``count`` images with their label maps; the 8 of the data come round again, as links in ``folder``."""
+    """``count`` images with label maps; links in ``folder`` repeat the 8 images of the data."""
     for side in ("predictions", "images"):
         _links(sorted((data / "speed" / side).iterdir()), folder / side, count)
     return SpeedSet(folder / "predictions", folder / "images")

@@ -1,11 +1,12 @@
-"""Processor time of help texts and completion, beside that of importing what they are made with.
+"""CPU time of help texts and completion, compared with the import of their libraries.
 
     python tests/benchmarks/startup.py [RUNS]
 
-Every command runs RUNS times (default 20), in turns with ``import typer, rich``. The table shows the least user and
-system time of each, which other programs on the machine disturb least, and its ratio to that of the import.
+Every command runs RUNS times (default 20), alternating with ``import typer, rich``. The table shows the least user and
+system time of each, which other programs disturb least, and its ratio to the time of the import.
 """
 
+import argparse
 import os
 import resource
 import subprocess
@@ -45,7 +46,9 @@ def processor_time(name: str) -> float:
 
 
 def main() -> None:
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=int, nargs="?", default=20)
+    runs = parser.parse_args().runs
     times = {name: [] for name in COMMANDS}
     for _ in range(runs):
         for name, found in times.items():
