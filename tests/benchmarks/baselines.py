@@ -1,4 +1,4 @@
-"""Refinement without learning on the files of ``quality.py``: GrabCut, guided filter and dense CRF, beside BPR.
+"""Refinement without learning on the files of ``quality.py``: GrabCut, guided filter and dense CRF, compared with BPR.
 
     python tests/benchmarks/baselines.py DATA [--weights NAME] [--only SET ...] [--methods NAME ...] [--limit N]
                                               [--tune-images N] [--json FILE]

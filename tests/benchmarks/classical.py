@@ -26,7 +26,7 @@ CONTEXT = 48
 
 
 class Method(Protocol):
-    """A way to decide again which label the pixels of a band have.
+    """A method that predicts the labels of the pixels in a band again.
 
     Attributes:
         band: pixels on each side of the coarse boundaries that may change.
@@ -48,7 +48,7 @@ class Method(Protocol):
 
 
 def refine(method: Method, image: Image, prediction: Prediction) -> Prediction:
-    """Refine masks, each for itself, or a label map."""
+    """Refine masks independently, or a label map."""
     if isinstance(prediction, LabelMap):
         refined = relabel(method, image, prediction.labels)
         kept = np.isin(prediction.labels, list(prediction.void)) | np.isin(refined, list(prediction.void))
@@ -57,7 +57,7 @@ def refine(method: Method, image: Image, prediction: Prediction) -> Prediction:
 
 
 def refine_mask(method: Method, image: Image, mask: Mask) -> Mask:
-    """Refine one mask in a window around it; it stays as it is when nothing of it would be left."""
+    """Refine one mask in a window around it; it stays unchanged if its refined mask would be empty."""
     if mask.box == EMPTY_BOX:
         return mask
     window = grow(mask.box, CONTEXT, mask.size)
@@ -159,7 +159,7 @@ def apply(slope: Floats, colours: Floats) -> Floats:
 RINGS = (1, 2, 4, 8, 16, 32)
 DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1))
 SURE = 0.9
-"""Probability of the coarse label before the neighbours are heard."""
+"""Unary probability of the coarse label."""
 NEAR = 3.0
 """Standard deviation of the smoothing kernel in pixels."""
 SMOOTHING = 0.3
@@ -206,7 +206,7 @@ class DenseCrf:
         return beliefs[:, edge:-edge, edge:-edge]
 
     def weights(self, padded: Image, places: NDArray[np.int64], steps: list[int]) -> Floats:
-        """How much a pixel of the band listens to each of its samples: float32, (samples, N)."""
+        """Weight of each sample for every pixel of the band: float32, (samples, N)."""
         colours = padded.reshape(-1, 3).astype(np.float32)
         square = np.array([ring * ring * (dy * dy + dx * dx) for ring in RINGS for dy, dx in DIRECTIONS], np.float32)
         area = np.repeat(np.square(RINGS), len(DIRECTIONS)).astype(np.float32)

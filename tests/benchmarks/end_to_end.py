@@ -1,13 +1,13 @@
-"""How much longer refinement takes than its network alone, and how soon it starts.
+"""Overhead of refinement over its network alone, and start-up time.
 
     python tests/benchmarks/end_to_end.py DATA [--rounds N] [--maps N]
 
 DATA holds ``speed``: 8 images of 2048 x 1024 with 96 instances and as many label maps, of which the first N are taken.
-Beside the refinement, from files to files, stand bare forward passes over the same patches in the same batches, on the
-CPU. Both are run in turn, and the best of a few rounds counts. CPU seconds are those of all threads.
+The refinement from files to files is compared with bare forward passes over the same patches in the same batches on the
+CPU. Both run alternately, and the best of a few rounds counts. CPU seconds sum over all threads.
 
-Start-up is that of ``bpr refine`` in a new process: all that it takes, by the clock, to refine and write one image with
-12 instances, but for the seconds in which the network was at work. Beside it, a process imports PyTorch and ends.
+Start-up is the wall time of ``bpr refine`` in a new process for one image with 12 instances, without the seconds of the
+network. It is compared with a process that only imports PyTorch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CPU time of extraction and reassembly, beside the work that the authors' scripts do for it.
+"""CPU time of extraction and reassembly, compared with the work of the authors' scripts.
 
     python tests/benchmarks/extraction.py DATA [--rounds N]
 
@@ -92,7 +92,7 @@ def extraction_rows(data: Path, rounds: int = 3) -> list[Row]:
 
 
 def pass_of_weights() -> PassSettings:
-    """How the default weights have patches cropped."""
+    """The first pass of the default weights."""
     settings = RefineSettings()
     return passes_of(load_weights(settings.weights).card, settings)[-1]
 

@@ -1,4 +1,4 @@
-"""Speed of `bpr evaluate` on instances beside the tools it agrees with, on the same files, from files to figures.
+"""Speed of `bpr evaluate` on instances, compared with the official tools on the same files, from files to metrics.
 
     python tests/benchmarks/instance_metrics.py DATA [--frames N] [--workers W]
 

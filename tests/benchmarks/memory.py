@@ -2,9 +2,8 @@
 
     python tests/benchmarks/memory.py DATA [--few N] [--many N] [--many-maps N]
 
-DATA holds ``speed``: 8 images of 2048 x 1024, which come round again as links. Few and many images are refined by a
-network that answers at once, in a new process each, so that what is measured is what the pipeline holds. Then the
-instances of the 8 images are refined by the default weights.
+DATA holds ``speed``: 8 images of 2048 x 1024, which links repeat. Few and many images are refined in new processes by a
+dummy network, which measures the memory of the pipeline. Then the default weights refine the instances of the 8 images.
 """
 
 from __future__ import annotations

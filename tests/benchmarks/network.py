@@ -1,10 +1,10 @@
-"""How fast each backend and precision runs the network on this CPU, beside PyTorch as it comes.
+"""Speed of the network on this CPU for each backend and precision, compared with plain PyTorch.
 
     python tests/benchmarks/network.py [DATA] [--weights NAME] [--rounds N]
 
-Beside everything stands the whole network in eager float32, channels first, batch norms as they are, on the same
-patches in passes of the same size. All are run in turn, and the best of some rounds counts. DATA is not needed: patches
-are made. What is said of results is the largest difference of a probability, in units of 1/255.
+The reference is the network in eager float32, channels first, with separate batch norms, on the same patches in passes
+of the same size. All run alternately, and the best of some rounds counts. DATA is not needed, because patches are
+generated. Results are compared by the largest difference of a probability, in units of 1/255.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/speed.py DATA
 
-DATA holds ``speed``; see the benchmarks that are run here one after the other, each of which can be run alone. Run it
-while nothing else does: it takes some minutes.
+DATA holds ``speed``. The script runs the speed benchmarks one after the other; each of them can also be run alone. Run
+it on an idle machine; it takes some minutes.
 """
 
 from __future__ import annotations
