@@ -210,7 +210,7 @@ def test_an_absurd_learning_rate(patches, tmp_path):
 
 
 def test_initial_weights(patches, tmp_path):
-    train(patches, tmp_path / "first", settings_of())
+    train(patches, tmp_path / "first", settings_of(licence="CC BY-NC 4.0"))
     start = tmp_path / "first/last.safetensors"
     settings = settings_of(
         {"steps": 1, "ema_decay": 0, "optimiser.learning_rate": 1e-12}, network=None, init=str(start)
@@ -219,6 +219,7 @@ def test_initial_weights(patches, tmp_path):
     assert summary.network == "tiny-norm"
     card = load_weights(tmp_path / "second/last.safetensors").card
     assert card.training_data.endswith("; begun with first: 36 patches of 9 images, coarse masks of preds")
+    assert card.licence == "CC BY-NC 4.0", "the terms of the weights it starts from hold for it too"
     begun, ended = load_weights(start).network, load_weights(tmp_path / "second/last.safetensors").network
     torch.testing.assert_close(list(begun.parameters()), list(ended.parameters()), atol=1e-6, rtol=0)
     said = refusal(patches, tmp_path / "third", settings_of(init=str(start), network="unet-s"))
