@@ -10,11 +10,14 @@ generates the JSON schema. This module imports neither NumPy nor PyTorch, so tha
 
 from __future__ import annotations
 
+import os
+import sys
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 import msgspec
@@ -23,7 +26,7 @@ from msgspec import Meta
 from bpr_cli.errors import BprError, shorten
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
-NonNegative = Annotated[float, Meta(ge=0, le=1e12)]
+NonNegative = Annotated[float, Meta(ge=0, le=sys.float_info.max)]
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 
@@ -73,18 +76,45 @@ def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any t
     Raises:
         BprError: the value has the wrong type or is out of bounds.
     """
-    if is_dataclass(value):
+    if is_dataclass(value) and isinstance(value, _classes_of(hint)):
         return value
-    plain = value.item() if hasattr(value, "item") and not isinstance(value, str) else value  # NumPy's numbers
     try:
-        converted = msgspec.convert(plain, hint)
+        converted = msgspec.convert(_plain_value(value), hint, dec_hook=_converted)
     except (msgspec.ValidationError, OverflowError):
+        if isinstance(value, os.PathLike):  # for a name or a path as text
+            return checked(name, os.fspath(value), hint)
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}") from None
     parts = converted.values() if isinstance(converted, dict) else converted
     # NaN passes all bounds, because no comparison with it holds.
     if any(each != each for each in (parts if isinstance(converted, tuple | dict) else (converted,))):  # noqa: PLR0124
         raise BprError(f"{name} is {shorten(value)}; expected {expected(hint)}")
     return converted
+
+
+def _plain_value(value: Any) -> Any:  # noqa: ANN401 - as checked
+    """The value without NumPy: its numbers and arrays are what people compute settings with."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, tuple | list | set | frozenset):
+        return type(value)(_plain_value(each) for each in value)
+    return value
+
+
+def _converted(kind: type, value: Any) -> Any:  # noqa: ANN401 - as checked
+    """A path, which may be given as text.
+
+    Raises:
+        TypeError: it is something else; msgspec makes a refusal of that.
+    """
+    if kind is Path and isinstance(value, str | Path):
+        return Path(value)
+    raise TypeError(f"expected {kind.__name__}")
+
+
+def _classes_of(hint: Any) -> tuple[type, ...]:  # noqa: ANN401 - as checked
+    """The classes among a type and its alternatives."""
+    parts = [hint, *typing.get_args(hint)]
+    return tuple(part for part in parts if isinstance(part, type) and is_dataclass(part))
 
 
 def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:

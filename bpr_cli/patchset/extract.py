@@ -71,8 +71,8 @@ def extract(
     """Extract a patch set for training: crops of images, coarse masks and ground truth along predicted boundaries.
 
     Args:
-        predictions: files or directories with the predictions of one or several models. None simulates coarse masks
-            from the ground truth, ``settings.simulate`` of each mask.
+        predictions: files or directories with the predictions of one or several models. None if coarse masks are
+            only simulated from the ground truth, which needs a ``settings.simulate`` of 1 or more.
         images: directories of the images: one for all predictions, or one for each.
         ground_truth: files or directories of the ground truth, likewise.
         out: directory of the patch set. The same call resumes an interrupted extraction.

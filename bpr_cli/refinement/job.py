@@ -104,7 +104,7 @@ def refine_opened(
     check_report(report)
     settings = settings_of(refiner, predictions)
     with Journal(work_folder(predictions, out), out, settings, predictions.shared_files(), overwrite) as journal:
-        if journal.resumed and not one_file:
+        if (journal.resumed or overwrite) and not one_file:
             with writing(out):
                 remove_leftovers(out)
         if report:

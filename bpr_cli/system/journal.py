@@ -20,6 +20,8 @@ from bpr_cli.system.paths import fingerprint, read_bytes
 
 VERSION = 3
 LINES, RECORDS = "journal.jsonl", "records.bin"
+EARLIER = ("manifest.jsonl", "records.json")
+"""Files in which versions before 0.3 kept what they had done."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class Journal:
             opened.enter_context(sole_writer(self._folder, in_use))
             if self._overwrite:
                 self._remove()
+            _check_earlier(self._folder, self._out)
             self._lines, self._records = (opened.enter_context(_open(self._folder / name)) for name in (LINES, RECORDS))
             self._resume()
             self._closing = opened.pop_all()
@@ -236,7 +239,7 @@ class Journal:
 
     def _remove(self) -> None:
         with writing(self._folder):
-            for name in (LINES, RECORDS):
+            for name in (LINES, RECORDS, *EARLIER):
                 (self._folder / name).unlink(missing_ok=True)
 
 
@@ -246,10 +249,20 @@ def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any]) -> Non
     Raises:
         BprError: the job was started with other settings or by another version, or the journal cannot be read.
     """
+    _check_earlier(folder, out)
     path = folder / LINES
     header, end, _ = (read_bytes(path) if path.exists() else b"").partition(b"\n")
     if end:
         _check_header(folder, header, out, settings)
+
+
+def _check_earlier(folder: Path, out: Path) -> None:
+    """Refuse an output that an earlier version wrote to: nobody would know which of its files came from which run."""
+    if (folder / EARLIER[0]).exists():
+        raise BprError(
+            f"{out} was written by an earlier version of bpr, whose runs cannot be resumed; choose another --out, or "
+            "pass --overwrite to start over"
+        )
 
 
 def _check_header(folder: Path, header: bytes, out: Path, settings: Mapping[str, Any]) -> None:

@@ -175,3 +175,15 @@ def test_a_full_disk_is_named_and_leaves_no_part_of_a_line(folder: Path, monkeyp
         assert (folder / LINES).read_bytes() == before
         journal.add("d", [], {}, records={9: b"d"})
         assert list(journal.records()) == [b"d"]
+
+
+def test_an_output_of_an_earlier_version_is_refused_until_it_is_overwritten(folder: Path):
+    folder.mkdir(parents=True)
+    for name in ("manifest.jsonl", "records.json"):
+        (folder / name).write_text("{}\n")
+    with pytest.raises(BprError, match=r"out was written by an earlier version .* pass --overwrite"), opened(folder):
+        pass
+    with pytest.raises(BprError, match="earlier version"):
+        check_resumable(folder, folder.parent, SETTINGS)
+    with opened(folder, overwrite=True):
+        assert sorted(path.name for path in folder.glob("*.json*")) == [LINES]
