@@ -42,7 +42,7 @@ def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weigh
     [
         (["--weights", "nix"], "there are no weights 'nix': there is no such file"),
         (["--device", "gpu"], "device is 'gpu'; expected auto, cpu"),
-        (["--out", "masks/a.png"], "masks/a.png cannot be made, because masks/a.png is not a directory"),
+        (["--out", "masks/a.png"], "masks/a.png is a file, expected a folder; give another --out"),
         (["--out", "masks/a.png/deep"], "masks/a.png/deep cannot be made, because masks/a.png is not a directory"),
     ],
     ids=["weights", "device", "out is a file", "out is below a file"],

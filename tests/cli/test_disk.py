@@ -81,7 +81,7 @@ def test_an_extraction(world, bpr):
         shutil.rmtree(world / "out", ignore_errors=True)
         with files_of_at_most(limit):
             check_refused(bpr(*given, "--out", "out"), world / "out/nothing", world / "whole")
-        assert os.listdir(world / "out") == ["unfinished"]  # noqa: PTH208
+        assert os.listdir(world / "out") == [".bpr"]  # noqa: PTH208
         assert bpr(*given, "--out", "out").code == 0
         assert tree(world / "out") == tree(world / "whole")
 
