@@ -15,7 +15,7 @@ from bpr_cli.settings import Count, Fraction, NonNegative, option
 from bpr_cli.system.threads import default_workers
 from bpr_cli.weights.card import Scales, WeightsCard
 
-LIMITS = "Bounds"
+LIMITS = "Limits"
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,11 @@ def test_an_ignored_signal_stays_ignored(world, start, random_weights):
 def test_an_extraction(number, many, world, bpr, start):
     arguments = ("extract", "many", "--images", "photos", "--ground-truth", "many", "--patch-size", "16")
     with start(*arguments, "--out", "set") as process:
-        wait_for(world / "set/unfinished/part-000000.bin", process)
+        wait_for(world / "set/.bpr/journal.jsonl", process)
         process.send_signal(number)
         err = process.communicate(timeout=60)[1]
     check_stopped(process, number, err)
-    assert os.listdir(world / "set") == ["unfinished"]  # noqa: PTH208
+    assert os.listdir(world / "set") == [".bpr"]  # noqa: PTH208
     assert bpr(*arguments, "--out", "set").code == 0
     assert bpr(*arguments, "--out", "whole").code == 0
     assert tree(world / "set") == tree(world / "whole")
@@ -215,7 +215,7 @@ def test_a_stop_is_an_exit_with_the_code_of_shells(world, bpr, monkeypatch):
     def stop(*_):
         raise Stopped(signal.SIGTERM)
 
-    monkeypatch.setattr("bpr_cli.cli.refine.open_predictions", stop)
+    monkeypatch.setattr("bpr_cli.refinement.job.open_predictions", stop)
     outcome = bpr("refine", "masks", "--images", "images", "--out", "out")
     assert (outcome.code, outcome.out) == (143, "")
     assert outcome.err == "stopped by SIGTERM; repeat the same command to resume\n"

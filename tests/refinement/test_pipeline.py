@@ -251,7 +251,7 @@ def test_errors_of_the_network_come_through_and_leave_no_thread(run, monkeypatch
         raise BprError("cpu does not have enough memory for one patch")
 
     monkeypatch.setattr(Predictor, "predict", explode)
-    with pytest.raises(BprError, match="not enough memory"):
+    with pytest.raises(BprError, match="enough memory for one patch"):
         run(outlines(20), workers=3)
 
 
