@@ -74,7 +74,7 @@ def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, OSError, EOFError) as error:
+    except Exception as error:  # also what a message raises that was cut short, such as UnpicklingError
         # The connections of a worker break before the system reports its end: wait for the sentinel and the exit code.
         broken = wait([worker.sentinel for worker in workers], DYING)
         for worker in workers:

@@ -166,6 +166,7 @@ def workers_of(process) -> list[int]:
 def test_a_worker_that_dies_is_told_of(training, world):
     os.kill(workers_of(training)[0], signal.SIGKILL)
     err = training.communicate(timeout=120)[1]
+    assert err.count("error: ") == 1, err
     (error,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert error == (
         "error: a worker that prepares batches was killed by SIGKILL, as systems do when memory runs out; give the "
