@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from pickle import UnpicklingError
 from types import TracebackType
 
 import cv2
@@ -74,7 +75,7 @@ def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # also what a message raises that was cut short, such as UnpicklingError
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
         # The connections of a worker break before the system reports its end: wait for the sentinel and the exit code.
         broken = wait([worker.sentinel for worker in workers], DYING)
         for worker in workers:
