@@ -18,6 +18,7 @@ from bpr_cli.evaluation.semantic import SemanticEvaluator
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.open import FORMATS
 from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.truth.label_sets import ending_of
 from bpr_cli.truth.open import open_truth, open_without_images
@@ -32,13 +33,7 @@ EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {
 }
 """The evaluator of each family of predictions."""
 
-_NOUNS: dict[Family, str] = {
-    "semantic": "label maps",
-    "binary": "binary masks",
-    "coco": "COCO results",
-    "cityscapes": "Cityscapes results",
-    "panoptic": "panoptic results",
-}
+_NOUNS: dict[Family, str] = {kind.family: kind.noun for kind in FORMATS.values()}
 """The name of each family of predictions in messages."""
 
 
