@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import PurePath
 from typing import Literal, NamedTuple, Protocol
 
@@ -254,7 +255,9 @@ class _BatchesOrErrors(Dataset[TrainBatch | BprError]):
             return error
 
 
-def load_batches(batches: StepBatches, steps: range, workers: int, pinned: bool) -> Iterator[TrainBatch]:
+def load_batches(
+    batches: StepBatches, steps: range, workers: int, pinned: bool, started: list[BaseProcess] | None = None
+) -> Iterator[TrainBatch]:
     """Iterate over the batches of some steps in order.
 
     Args:
@@ -262,6 +265,7 @@ def load_batches(batches: StepBatches, steps: range, workers: int, pinned: bool)
         steps: range of the steps.
         workers: number of worker processes; 0 prepares batches on demand in this process.
         pinned: whether to use pinned memory, from which a GPU can copy asynchronously.
+        started: receives the worker processes, before the death of one can raise an error.
 
     Raises:
         BprError: a patch cannot be read; raised during the iteration.
@@ -279,7 +283,10 @@ def load_batches(batches: StepBatches, steps: range, workers: int, pinned: bool)
             worker_init_fn=begin_worker if workers else None,
         )
         with starting_workers():
-            return map(_checked, iter(loader))
+            iterator = iter(loader)
+            if started is not None:
+                started += getattr(iterator, "_workers", ())  # those that have died are in no public list
+        return map(_checked, iterator)
 
 
 def _checked(answer: TrainBatch | BprError) -> TrainBatch:

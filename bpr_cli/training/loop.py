@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
 import torch
 from torch import Tensor
@@ -98,9 +98,10 @@ class Loop:
         steps = range(self._state.step, self._recipe.steps)
         pinned = self._processes.device.type == "cuda"
         with noting_signals() as request:
-            # Workers start here, after the signal handlers are set.
-            batches = load_batches(self._batches, steps, self._pace.workers, pinned)
-            with reporting_deaths(active_children()):
+            workers: list[BaseProcess] = []
+            with reporting_deaths(workers):
+                # Workers start here, after the signal handlers are set.
+                batches = load_batches(self._batches, steps, self._pace.workers, pinned, workers)
                 for step, batch in zip(steps, batches, strict=True):
                     self._losses.append(self._trainer.step(step, batch))
                     stopped = self._after(step + 1, request)

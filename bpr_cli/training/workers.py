@@ -21,7 +21,7 @@ DYING = 1.0
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Start workers without OpenCV threads and with Ctrl-C blocked.
+    """Start workers without OpenCV threads and with Ctrl-C blocked; a death is reported once all have started.
 
     A forked worker inherits OpenCV's record of its threads but not the threads themselves, and would wait for them
     forever. A terminal sends Ctrl-C to all processes, but only the main process decides whether to stop. While a worker
@@ -30,19 +30,19 @@ def starting_workers() -> Iterator[None]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with _interrupts_held():
+        with _signals_held():
             yield
     finally:
         cv2.setNumThreads(threads)
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Block SIGINT, so that processes started meanwhile never receive it."""
+def _signals_held() -> Iterator[None]:
+    """Block SIGINT, so that processes started meanwhile never receive it, and the report of their deaths."""
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGCHLD])
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from bpr_cli.errors import BprError
+from bpr_cli.training import data
 from bpr_cli.training.workers import begin_worker, reporting_deaths
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
@@ -53,3 +54,15 @@ def test_workers_are_silent_only_about_broken_connections(error, tmp_path):
     worker.start()
     worker.join()
     assert ("a mistake" in path.read_text(), "gone" in path.read_text()) == (isinstance(error, ValueError), False)
+
+
+def test_a_death_while_workers_start_is_reported(monkeypatch, start_method):
+    """PyTorch raises it wherever the program is: also before the first batch is asked for."""
+    if start_method != "fork":
+        pytest.skip("what is patched here is inherited by forked processes only")
+    monkeypatch.setattr(data, "begin_worker", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+    workers: list = []
+    told = pytest.raises(BprError, match="a worker that prepares batches was killed by SIGKILL")
+    with told, reporting_deaths(workers):
+        list(data.load_batches([], range(7), 2, False, workers))
+    assert len(workers) == 2
