@@ -17,6 +17,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
@@ -66,8 +67,14 @@ class Settings:
 
 def hints_of(kind: type) -> dict[str, Any]:
     """Types of the fields of a data class, with their bounds and descriptions."""
-    known = typing.get_type_hints(kind, include_extras=True)
+    known = _type_hints(kind)
     return {field.name: known[field.name] for field in fields(kind)}
+
+
+@cache
+def _type_hints(kind: type) -> dict[str, Any]:
+    """Evaluate the annotations of a class, once for all its objects."""
+    return typing.get_type_hints(kind, include_extras=True)
 
 
 def checked(name: str, value: object, hint: Any) -> Any:  # noqa: ANN401 - any type that a field may have
