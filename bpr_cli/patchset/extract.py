@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -26,12 +26,9 @@ from bpr_cli.patchset.sources import SourcePaths, open_sources, pair_paths, with
 from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 from bpr_cli.settings import Count, build, checked
 from bpr_cli.system.atomic import remove_leftovers
-from bpr_cli.system.journal import Journal
+from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import default_workers, in_order
-
-JOURNAL = ".bpr"
-"""Folder of the journal in that of the set."""
 
 DEFAULTS = PatchSetSettings()
 _LENGTH_BYTES = 8
@@ -167,7 +164,7 @@ class Extraction:
                     "--out, or --overwrite"
                 )
         patch_set.verify()
-        if (out / JOURNAL).exists():  # left by an earlier run that was killed at its very end
+        if (out / FOLDER).exists():  # left by an earlier run that was killed at its very end
             with self._journal(out, overwrite=True):
                 pass
         return patch_set
@@ -197,13 +194,9 @@ class Extraction:
     def _journal(self, out: Path, overwrite: bool) -> Iterator[Journal]:
         """The journal of the extraction; it is removed unless there is an error."""
         files = (file for source in self._sources for file in source.files())
-        try:
-            with Journal(out / JOURNAL, out, self._stated, files, overwrite) as journal:
-                yield journal
-                journal.discard()
-        finally:
-            with suppress(OSError):  # it is not empty
-                (out / JOURNAL).rmdir()
+        with Journal(out / FOLDER, out, self._stated, files, overwrite) as journal:
+            yield journal
+            journal.discard()
 
     def _resume(self, journal: Journal, sample: ReservoirSample) -> dict[int, ImageResult]:
         """The results of an earlier run without their patches; the keys of the patches are offered to the sample."""

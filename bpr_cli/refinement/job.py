@@ -18,15 +18,13 @@ from bpr_cli.refinement.pipeline import OnItem, refine_predictions
 from bpr_cli.refinement.report import RefineSummary, summarise
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.atomic import remove_leftovers, writing
-from bpr_cli.system.journal import Journal, check_resumable
+from bpr_cli.system.journal import FOLDER, Journal, check_resumable
 from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
-
-FOLDER = ".bpr"
 
 NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
 """Settings that do not decide whether a run may resume. Instead, the journal compares the digest of the weights, the

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,9 @@ from bpr_cli.system.lock import sole_writer
 from bpr_cli.system.paths import fingerprint, read_bytes
 
 VERSION = 3
+FOLDER = ".bpr"
+"""Usual name of the folder of a journal, inside the output of the job."""
+
 LINES, RECORDS = "journal.jsonl", "records.bin"
 EARLIER = ("manifest.jsonl", "records.json")
 """Files in which versions before 0.3 kept what they had done."""
@@ -46,7 +49,7 @@ class JournalEntry:
 class Journal:
     """The finished items of one job, stored in a folder that is locked against other processes.
 
-        with Journal(out / ".bpr", out, settings) as journal:
+        with Journal(out / FOLDER, out, settings) as journal:
             for item in items:
                 result = journal.done(item.name, item.paths)
                 if result is None:
@@ -113,6 +116,8 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
+        with suppress(OSError):  # it is not empty: the job goes on in a later process
+            self._folder.rmdir()
 
     def done(self, name: str, inputs: Iterable[Path]) -> dict[str, Any] | None:
         """The stored result of an item; None if the item is new or must be processed again.

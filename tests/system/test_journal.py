@@ -187,3 +187,12 @@ def test_an_output_of_an_earlier_version_is_refused_until_it_is_overwritten(fold
         check_resumable(folder, folder.parent, SETTINGS)
     with opened(folder, overwrite=True):
         assert sorted(path.name for path in folder.glob("*.json*")) == [LINES]
+
+
+def test_a_job_that_is_resumed_and_completed_leaves_no_folder(folder: Path):
+    work(folder)
+    assert folder.is_dir()
+    with opened(folder) as journal:
+        journal.discard()
+    assert not folder.exists()
+    assert folder.parent.is_dir()
