@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
+from threading import Thread
 from types import TracebackType
 
 import cv2
@@ -50,11 +53,23 @@ def _signals_held() -> Iterator[None]:
 
 
 def begin_worker(_number: int) -> None:
-    """Set up a worker: it uses one thread and leaves Ctrl-C and error messages to the main process."""
+    """Set up a worker: it uses one thread, ends with the main process, and leaves Ctrl-C and error messages to it."""
     cv2.setNumThreads(1)
+    Thread(target=_end_with_main_process, daemon=True).start()
     sys.excepthook = _silent_when_deserted
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end_with_main_process() -> None:
+    """Wait for the end of the main process, then end this one.
+
+    PyTorch's worker asks every few seconds whether its parent is still the one it started with. It does not notice a
+    main process that was killed before it first asked, and waits for the next batch forever.
+    """
+    if main := parent_process():
+        main.join()
+        os._exit(1)
 
 
 def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -29,6 +29,35 @@ def speak_and_lose(error: BaseException, path: str) -> None:
         sys.excepthook(type(error), error, None)
 
 
+def begin_late_and_wait(ready, ended) -> None:
+    """A worker that is set up only after the process that started it has ended."""
+    ready.set()
+    multiprocessing.parent_process().join()
+    begin_worker(0)
+    ended.poll(60)
+
+
+def start_worker_and_die(ended) -> None:
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    context.Process(target=begin_late_and_wait, args=(ready, ended)).start()
+    ready.wait()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the system does not fork")
+def test_a_worker_ends_with_a_main_process_that_was_killed_before_it_began():
+    """The worker holds the only open end of a pipe, which breaks when it ends."""
+    ours, theirs = multiprocessing.Pipe()
+    main = multiprocessing.get_context("spawn").Process(target=start_worker_and_die, args=(theirs,))
+    main.start()
+    theirs.close()
+    main.join()
+    assert ours.poll(30)
+    with pytest.raises(EOFError):
+        ours.recv()
+
+
 @pytest.mark.parametrize("lingering", [False, True])
 def test_a_death_that_the_system_has_not_reported_yet_is_reported(lingering):
     """Connections of a process break before its exit code is known."""
