@@ -6,8 +6,10 @@ import io
 import re
 import sys
 import warnings
+from copy import deepcopy
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Lock
 from types import ModuleType
 from typing import Protocol
 
@@ -36,15 +38,17 @@ NOT_IN_ONNX = ("fast-scnn",)
 
 
 class Backend(Protocol):
-    """Runs a ``PatchModel``.
+    """Runs a ``PatchModel``; several threads may call it at the same time.
 
     Attributes:
         name: name in settings and reports.
         packages: packages that results depend on.
+        pass_size: number of patches in every call.
     """
 
     name: str
     packages: tuple[str, ...]
+    pass_size: int
 
     def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
         """Predict the patches of one pass: ``PatchModel.forward`` with arrays."""
@@ -56,10 +60,11 @@ class PyTorchBackend:
     name = "pytorch"
     packages: tuple[str, ...] = ("torch",)
 
-    def __init__(self, model: PatchModel, devices: list[torch.device]) -> None:
+    def __init__(self, model: PatchModel, devices: list[torch.device], pass_size: int) -> None:
+        self.pass_size = pass_size
         self._device = devices[0]
-        if self._device == CPU:
-            model.network = folded(model.network)
+        # On a GPU a copy, because the weights stay on the CPU, where they can be pickled for any machine.
+        model.network = folded(model.network) if self._device == CPU else deepcopy(model.network)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = model.eval().to(self._device)
         self._model = nn.DataParallel(model, devices) if len(devices) > 1 else model
@@ -92,11 +97,15 @@ class OpenVINOBackend:
         }
         core = import_openvino().Core()
         graph = core.read_model(onnx_bytes(model, example), b"")
+        self.pass_size = len(example[0])
         self._request = core.compile_model(graph, "CPU", options).create_infer_request()
+        # A request serves one thread at a time. More requests would not be faster: the one stream has all cores.
+        self._lock = Lock()
 
     def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
         """See ``Backend``."""
-        predicted: ByteArray = self._request.infer({"image": image, "mask": mask})[0]
+        with self._lock:
+            predicted: ByteArray = self._request.infer({"image": image, "mask": mask})[0]
         return predicted
 
 
@@ -124,7 +133,8 @@ def make_backend(
     elif wanted == "openvino":
         check_openvino(settings.precision, devices)
     if wanted == "pytorch":
-        return PyTorchBackend(PatchModel(weights.network, weights.card, DTYPES[settings.precision], flip), devices)
+        model = PatchModel(weights.network, weights.card, DTYPES[settings.precision], flip)
+        return PyTorchBackend(model, devices, pass_size)
     side = weights.card.input_size
     example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.backends import CPU, make_backend, parse_devices
+from bpr_cli.inference.backends import CPU, Backend, make_backend, parse_devices
 from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches.crop import Patches
 from bpr_cli.typing import ByteArray
@@ -25,11 +27,11 @@ class Predictor:
     """Predicts patches in forward passes of constant size; the last pass is padded with zeros.
 
     Thus the prediction for a patch does not depend on the other patches and, on a CPU, not on the batch size.
+    Several threads may predict at the same time. A pickled or copied predictor loads its network onto devices anew.
 
     Attributes:
         devices: devices in use; passes are split between them.
-        backend: backend that runs the network.
-        pass_size: patches per forward pass: the batch size, or ``CPU_PASS``; halved when memory is short.
+        backend: backend that runs the network, in passes of the batch size or ``CPU_PASS``; smaller if memory is short.
         batch_size: best number of patches per call: the setting, rounded up to complete passes.
     """
 
@@ -45,13 +47,19 @@ class Predictor:
         Raises:
             BprError: a device or the backend is not available.
         """
+        self._made_of = weights, settings, flip
         self.devices = parse_devices(settings.device)
-        self.pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
-        self.batch_size = -(-settings.batch_size // self.pass_size) * self.pass_size
+        pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
+        self.batch_size = -(-settings.batch_size // pass_size) * pass_size
         flip = weights.card.flip if flip is None else flip
         self._make_backend = partial(make_backend, weights, settings, flip, self.devices)
-        self.backend = self._make_backend(self.pass_size)
+        self.backend = self._make_backend(pass_size)
         self._patch_size = weights.card.patch_size
+        self._halving = Lock()
+
+    def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
+        """Pickle and copy what the predictor was made of; compiled networks and locks can be neither."""
+        return Predictor, self._made_of
 
     def predict(self, patches: Patches) -> ByteArray:
         """Predict patches.
@@ -68,27 +76,29 @@ class Predictor:
         out = np.empty((len(patches), self._patch_size, self._patch_size), dtype=np.uint8)
         start = 0
         while start < len(patches):
-            stop = min(start + self.pass_size, len(patches))
+            backend = self.backend  # another thread may replace it
+            stop = min(start + backend.pass_size, len(patches))
             try:
-                parts = (filled_up(part[start:stop], self.pass_size) for part in (patches.image, patches.mask))
-                out[start:stop] = self.backend(*parts)[: stop - start]
+                parts = (filled_up(part[start:stop], backend.pass_size) for part in (patches.image, patches.mask))
+                out[start:stop] = backend(*parts)[: stop - start]
             except RuntimeError as error:
-                self._step_down(error)
+                self._step_down(backend, error)
             else:
                 start = stop
         return out
 
-    def _step_down(self, error: RuntimeError) -> None:
-        """Halve the passes after an out-of-memory error; raise any other error again."""
+    def _step_down(self, failed: Backend, error: RuntimeError) -> None:
+        """Halve the passes after an out-of-memory error, unless another thread has; raise any other error again."""
         if not is_out_of_memory(error):
             raise error
-        if self.pass_size == 1:
+        if failed.pass_size == 1:
             raise BprError(
                 f"{self.devices[0]} does not have enough memory for one patch; close other programs, "
                 "or use --device cpu"
             ) from error
-        self.pass_size //= 2
-        self.backend = self._make_backend(self.pass_size)
+        with self._halving:
+            if self.backend is failed:
+                self.backend = self._make_backend(failed.pass_size // 2)
 
 
 def filled_up(array: ByteArray, count: int) -> ByteArray:

@@ -228,5 +228,5 @@ def seconds_per_patch(refiner: Refiner) -> float:
 
 def blank_patches(refiner: Refiner) -> Patches:
     """Blank patches for one full forward pass."""
-    count, side = refiner.predictor.pass_size, refiner.weights.card.input_size
+    count, side = refiner.predictor.backend.pass_size, refiner.weights.card.input_size
     return Patches(np.zeros((count, side, side, 3), np.uint8), np.zeros((count, side, side), np.uint8))

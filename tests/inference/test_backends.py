@@ -1,8 +1,11 @@
 """Backends and devices: equal results, choice by settings, and refusals."""
 
 import os
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +35,29 @@ def test_openvino_predicts_as_pytorch_does(name, flip):
     ours = predictor(network, "openvino", flip=flip).predict(patches)
     theirs = predictor(network, "pytorch", flip=flip).predict(patches)
     assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "openvino"])
+def test_threads_predict_as_one_after_the_other(backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+        pytest.importorskip("onnx")
+    shared = predictor(untrained_network("unet-s"), backend)
+    patches = [random_patches(11, seed=seed) for seed in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(shared.predict, patches))
+    for each, predicted in zip(patches, together, strict=True):
+        np.testing.assert_array_equal(predicted, shared.predict(each))
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "openvino"])
+def test_copies_and_pickles_predict_alike(backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+        pytest.importorskip("onnx")
+    original, patches = predictor(untrained_network("unet-s"), backend, flip=True), random_patches(11)
+    for other in (copy(original), deepcopy(original), pickle.loads(pickle.dumps(original))):
+        np.testing.assert_array_equal(other.predict(patches), original.predict(patches))
 
 
 @pytest.mark.parametrize("name", backends.NOT_IN_ONNX)

@@ -1,5 +1,8 @@
+import pickle
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -166,7 +169,7 @@ def test_a_gpu_takes_whole_batches(monkeypatch):
     monkeypatch.setattr(predictor_module, "CPU", torch.device("meta"))
     network = Echo()
     predictor = Predictor(loaded(network), settings(batch_size=5))
-    assert (predictor.pass_size, predictor.batch_size) == (5, 5)
+    assert (predictor.backend.pass_size, predictor.batch_size) == (5, 5)
 
 
 def test_no_patches_need_no_pass():
@@ -182,10 +185,27 @@ def test_passes_are_halved_until_they_fit_into_memory(error):
     network = Crowded(3, error)
     predictor = Predictor(loaded(network), settings())
     np.testing.assert_array_equal(predictor.predict(patches), patches.mask[:, 14:18, 14:18] * 255)
-    assert predictor.pass_size == 2
+    assert predictor.backend.pass_size == 2
     assert {shape[0] for shape in network.shapes} == {2}
     assert predictor.predict(patches).shape == (11, 4, 4)
     assert len(network.shapes) == 12
+
+
+def test_threads_that_run_out_of_memory_together_halve_the_passes_once():
+    both_fail = threading.Barrier(2, timeout=30)
+
+    class CrowdedInPairs(Crowded):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > self.most:
+                both_fail.wait()
+            return super().forward(x)
+
+    patches = random_patches(3)
+    predictor = Predictor(loaded(CrowdedInPairs(4, RuntimeError(CPU_ALLOCATOR))), settings())
+    with ThreadPoolExecutor(2) as threads:
+        for predicted in threads.map(predictor.predict, [patches, patches]):
+            np.testing.assert_array_equal(predicted, patches.mask[:, 14:18, 14:18] * 255)
+    assert predictor.backend.pass_size == 4
 
 
 def test_memory_for_not_even_one_patch_is_an_error_with_advice():
@@ -273,14 +293,16 @@ def test_several_devices_share_the_passes(monkeypatch):
     devices = [torch.device("cpu", 0), torch.device("cpu", 1)]
     monkeypatch.setattr(predictor_module, "parse_devices", lambda text: devices if text == "cuda:0,1" else [])
     monkeypatch.setattr(nn, "DataParallel", Split)
-    network = Echo()
     patches = random_patches(7)
-    predictor = Predictor(loaded(network), settings(device="cuda:0,1", batch_size=4))
+    predictor = Predictor(loaded(Echo()), settings(device="cuda:0,1", batch_size=4))
     assert predictor.devices == devices
     assert isinstance(built[0].model, PatchModel)
     assert not built[0].model.training
     np.testing.assert_array_equal(predictor.predict(patches), patches.mask[:, 14:18, 14:18] * 255)
-    assert {shape[0] for shape in network.shapes} == {2}
+    assert {shape[0] for shape in built[0].model.network.shapes} == {2}
+    for copied in (deepcopy(predictor), pickle.loads(pickle.dumps(predictor))):
+        assert copied.devices == devices
+        np.testing.assert_array_equal(copied.predict(patches), predictor.predict(patches))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
