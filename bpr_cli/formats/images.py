@@ -78,19 +78,30 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
 
 
 def read_image(path: Path) -> ByteArray:
-    """Decode an image to RGB: uint8, (H, W, 3).
-
-    Gray, palette and CMYK images are converted to RGB; transparency is dropped. Images with more than 8 bits are scaled
-    down from the smallest of 8, 10, 12, 14, 16 or 32 bits that holds their brightest pixel, because cameras and
-    microscopes often store 12 bits in 16.
+    """Decode an image to RGB: uint8, (H, W, 3); see ``rgb_of_picture``.
 
     Raises:
         BprError: the file is missing, unreadable, truncated, animated or not an image, or its pixels cannot be
             converted to 8 bits.
     """
-    image = load_pillow(path, _PILLOW_FORMATS, _IMAGE)
+    return rgb_of_picture(load_pillow(path, _PILLOW_FORMATS, _IMAGE), str(path))
+
+
+def rgb_of_picture(image: Image.Image, name: str) -> ByteArray:
+    """Convert a Pillow image of any mode to RGB: uint8, (H, W, 3).
+
+    Gray, palette and CMYK images are converted to RGB; transparency is dropped. Images with more than 8 bits are scaled
+    down; see ``to_eight_bits``.
+
+    Args:
+        image: the image.
+        name: name of the image in messages.
+
+    Raises:
+        BprError: the pixels cannot be converted to 8 bits.
+    """
     if image.mode == "F" or image.mode.startswith("I"):
-        gray = _to_eight_bits(np.asarray(image), path)
+        gray = to_eight_bits(np.asarray(image), name)
         return np.repeat(gray[:, :, None], 3, axis=2)
     try:
         if image.mode == "P" and "transparency" in image.info:
@@ -98,20 +109,33 @@ def read_image(path: Path) -> ByteArray:
         # Skip RGB images, which Pillow would copy.
         return np.array(image if image.mode == "RGB" else image.convert("RGB"))
     except ValueError as error:
-        raise BprError(f"{path} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
+        raise BprError(f"{name} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
 
 
-def _to_eight_bits(gray: NDArray[np.generic], path: Path) -> ByteArray:
-    values = gray.astype(np.float64)
+def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
+    """Scale pixels to uint8, of the same shape.
+
+    Whole numbers are scaled from the smallest of 8, 10, 12, 14, 16 or 32 bits that holds the brightest pixel, because
+    cameras and microscopes often store 12 bits in 16. Floats are scaled from 0..1 if none is above 1, else from 0..255.
+
+    Args:
+        pixels: integers or floats of any shape, at least one.
+        name: name of the image in messages.
+
+    Raises:
+        BprError: the pixels are outside of these ranges, or not finite.
+    """
+    values = pixels.astype(np.float64)
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
-        raise BprError(f"{path} has pixel values from {low:g} to {high:g}, expected 0 or more; convert it to 8 bits")
-    if gray.dtype.kind == "f":
+        raise BprError(f"{name} has pixel values from {low:g} to {high:g}, expected 0 or more; convert it to 8 bits")
+    if pixels.dtype.kind == "f":
         full = 1.0 if high <= 1 else 255.0
     else:
-        full = next(2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32) if high < 2**bits)
+        full = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32) if high < 2**bits), 0.0)
     if high > full:
-        raise BprError(f"{path} has float pixels up to {high:g}, expected 0..1 or 0..255; convert it to 8 bits")
+        expected = "0..1 or 0..255" if pixels.dtype.kind == "f" else "at most 32 bits"
+        raise BprError(f"{name} has pixel values up to {high:g}, expected {expected}; convert it to 8 bits")
     return np.rint(values * (255 / full)).astype(np.uint8)
 
 
