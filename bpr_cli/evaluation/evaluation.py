@@ -250,7 +250,8 @@ class _Collected:
 
     def report(self, elapsed: float) -> Report:
         """The report of all images."""
-        after, *others = (self._inputs.evaluator.tables(total) for total in self.sums)
+        evaluator = self._inputs.evaluator
+        after, *others = map(evaluator.tables, evaluator.align(self.sums))
         before = others.pop(0) if self._has_baseline else None
         tables = after.against(before) if before else after
         oracle = zip(self._inputs.settings.oracle, (table.against(after) for table in others), strict=True)

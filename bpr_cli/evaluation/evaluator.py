@@ -83,6 +83,10 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
     def oracle(self, comparison: Comparison, distance: int) -> Comparison:
         """The comparison with predictions corrected within ``distance`` pixels of their boundaries."""
 
+    def align(self, totals: Sequence[Sums]) -> Sequence[Sums]:
+        """The sums of all sets of an evaluation with the same classes, which most families know beforehand."""
+        return totals
+
     @abstractmethod
     def tables(self, total: Sums) -> Tables:
         """The metrics of all images."""

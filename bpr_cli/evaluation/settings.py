@@ -61,6 +61,13 @@ class EvaluateSettings(Settings):
             repeated=True,
         ),
     ] = None
+    reduce_zero_label: Annotated[
+        bool,
+        option(
+            "Take 0 in ground-truth label maps as void and lower all other labels by one, as mmsegmentation does",
+            panel=_INPUT,
+        ),
+    ] = False
     max_detections: Annotated[
         Count | None,
         option(

@@ -17,6 +17,7 @@ from bpr_cli.formats.json_files import describe, read_json
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.truth.open import LABEL_IDS, TRAIN_IDS
+from bpr_cli.typing import LabelArray
 
 LABEL_IDS_SET, TRAIN_IDS_SET = "labelIds", "trainIds"
 VOID = 255
@@ -34,15 +35,19 @@ class LabelSet:
 
     Attributes:
         name: ``labelIds``, ``trainIds``, the path of a file of classes or categories, or ``as found``.
-        names: names of the classes, by label.
+        names: names of the classes, by label; empty for an open set.
         ignore: void labels.
-        open: whether to report only classes that occur in the ground truth.
+        open: whether every label that occurs and is not void is a class, named by its number.
     """
 
     name: str
     names: dict[int, str]
     ignore: frozenset[int]
     open: bool = False
+
+    def of_labels(self, labels: Iterable[int]) -> LabelSet:
+        """The set whose classes are the given labels that are not void, in ascending order; for an open set."""
+        return replace(self, names={label: str(label) for label in sorted(set(labels) - self.ignore)})
 
 
 def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, truth: PredictionSet) -> LabelSet:
@@ -66,8 +71,7 @@ def choose_label_set(name: str | None, ignore_labels: tuple[int, ...] | None, tr
     ignore = frozenset({VOID}) if given is None else given
     if wanted is not None:
         return _without(_of_file(Path(wanted)), ignore)
-    names = {label: str(label) for label in range(VOID + 1) if label not in ignore}
-    return LabelSet("as found", names, ignore, open=True)
+    return LabelSet("as found", {}, ignore, open=True)
 
 
 def ending_of(label_set: str | None) -> str | None:
@@ -142,15 +146,18 @@ def check_labels(labels: LabelSet, scored: PredictionSet, truth: PredictionSet, 
         items: items of ``scored`` and ``truth``, image by image.
 
     Raises:
-        BprError: a label is neither a class nor void, or one side uses labelIds and the other trainIds.
+        BprError: a label is neither a class nor void, one side uses labelIds and the other trainIds, or the labels of
+            one side are those of the other plus one.
     """
     samples = [_Sample(truth, true, scored, found) for found, true in items[:: max(1, len(items) // _SAMPLE)][:_SAMPLE]]
     if labels.name in (LABEL_IDS_SET, TRAIN_IDS_SET):
         _check_cityscapes(labels, truth, _labels_of((sample.true, sample.truth_item) for sample in samples))
         _check_cityscapes(labels, scored, _labels_of((sample.found, sample.item) for sample in samples))
-    elif labels.open:
+        return
+    if labels.open:
         _check_no_masks(samples, labels, scored, truth)
         _check_translation(samples, scored, truth)
+    _check_shift(samples, labels, scored, truth)
 
 
 ItemPair = tuple[Item, Item]
@@ -229,6 +236,46 @@ def _check_translation(samples: Sequence[_Sample], scored: PredictionSet, truth:
                 f"{truth.file(sample.truth_item)} looks like {LABEL_IDS_SET} of Cityscapes, but "
                 f"{scored.file(sample.item)} looks like {TRAIN_IDS_SET}, expected one label set; convert one of them"
             )
+
+
+def _check_shift(samples: Sequence[_Sample], labels: LabelSet, scored: PredictionSet, truth: PredictionSet) -> None:
+    """Refuse predictions that agree far better with the ground truth once 1 is added to them, or taken from them."""
+    for sample in samples:
+        known = ~np.isin(sample.true, list(labels.ignore))
+        for step in (1, -1):
+            agrees = known & (sample.found + step == sample.true)
+            # Two classes must agree, because one class alone does so in maps of two labels that are swapped.
+            several = len(np.unique(sample.true[agrees])) > 1
+            if several and np.mean(agrees[known]) > max(0.3, 3 * np.mean((sample.found == sample.true)[known])):
+                raise BprError(_shifted(scored.file(sample.item), truth.file(sample.truth_item), step))
+
+
+def _shifted(found: Path, true: Path, step: int) -> str:
+    side = "less" if step == 1 else "more"
+    advice = (
+        "mmsegmentation's reduce_zero_label makes such predictions; measure them with bpr evaluate --reduce-zero-label "
+        "(0 in the ground truth is void, all other labels are lowered by one), or add 1 to the predictions"
+        if step == 1
+        else "subtract 1 from the predictions, or add 1 to the ground truth"
+    )
+    return f"{found} is shifted by one: its labels are one {side} than those of {true}; {advice}"
+
+
+def reduce_zero_label(labels: LabelArray, ignore: frozenset[int]) -> LabelArray:
+    """Number the labels of ground truth as mmsegmentation's ``reduce_zero_label`` does.
+
+    >>> reduce_zero_label(np.array([[0, 1, 150, 255]], np.int32), frozenset({255})).tolist()
+    [[255, 0, 149, 255]]
+
+    Args:
+        labels: label map, int32, (H, W).
+        ignore: void labels, which stay as they are.
+
+    Returns:
+        int32, (H, W): ``VOID`` where the label was 0, all other labels one less.
+    """
+    lowered = np.where(labels == 0, VOID, labels - 1)
+    return np.where(np.isin(labels, list(ignore)), labels, lowered).astype(np.int32)
 
 
 def looks_like(values: Iterable[int]) -> str | None:

@@ -234,13 +234,52 @@ def test_classes_of_a_json_file(here: Path, bpr: Bpr) -> None:
     }
 
 
-def test_labels_as_found_are_those_of_the_truth(here: Path, bpr: Bpr) -> None:
+def test_labels_as_found_are_those_of_both_sides(here: Path, bpr: Bpr) -> None:
     paths = make("labels", here)
     labels = labels_of(AFTER)
     labels[-1] = 9
     png(here / "after/a.png", labels)
+    (here / "classes.txt").write_text("\n".join(map(str, range(10))))
     report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
-    assert [row["name"] for row in report["classes"]] == ["0", "1"]
+    named = json.loads(bpr("evaluate", *arguments(paths), "--label-set", "classes.txt", "--json").out)
+    assert [row["name"] for row in report["classes"]] == ["0", "1", "9"]
+    assert report["summary"][0] == named["summary"][0]
+    assert "only the predictions hold the class 9" in report["notes"][0]
+
+
+def shifted(here: Path, truth: list[int], found: list[int]) -> list[str]:
+    """Maps of three stripes on either side."""
+    for name in "ab":
+        for side, labels in (("truth", truth), ("preds", found)):
+            png(here / side / f"{name}.png", np.repeat(np.array(labels, np.uint8), 8)[None].repeat(20, axis=0))
+    return ["evaluate", "preds", "-g", "truth"]
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "message"),
+    [
+        ([0, 1, 3], [7, 0, 2], "preds/a.png is shifted by one: its labels are one less than those of truth/a.png"),
+        ([0, 1, 3], [1, 2, 4], "preds/a.png is shifted by one: its labels are one more than those of truth/a.png"),
+    ],
+)
+def test_labels_shifted_by_one_are_told(here: Path, bpr: Bpr, truth: list[int], found: list[int], message: str) -> None:
+    done = bpr(*shifted(here, truth, found))
+    assert done.code == 2
+    assert message in done.err
+    (here / "classes.txt").write_text("a\nb\nc\nd\ne\nf\ng\nh\n")
+    assert message in bpr(*shifted(here, truth, found), "--label-set", "classes.txt").err
+
+
+def test_reduce_zero_label_measures_them(here: Path, bpr: Bpr) -> None:
+    done = bpr(*shifted(here, [0, 1, 3], [7, 0, 1]), "--reduce-zero-label", "--json")
+    report = json.loads(done.out)
+    assert done.code == 0
+    assert {row["name"]: row["figures"][0]["value"] for row in report["classes"]} == {"0": 100, "1": 0, "2": 0}
+
+
+@pytest.mark.parametrize(("truth", "found"), [([0, 1, 1], [1, 0, 0]), ([0, 1, 2], [0, 2, 1]), ([0, 1, 2], [2, 2, 2])])
+def test_wrong_labels_are_not_taken_for_shifted_ones(here: Path, bpr: Bpr, truth: list[int], found: list[int]) -> None:
+    assert bpr(*shifted(here, truth, found)).code == 0
 
 
 def test_gt_fine_knows_its_labels(here: Path, bpr: Bpr) -> None:

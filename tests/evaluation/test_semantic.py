@@ -115,6 +115,69 @@ def test_more_classes_than_a_byte_holds():
     assert means(add([(labels, labels)], classes), classes) == [1, 1, 1]
 
 
+OPEN = LabelSet("as found", {}, frozenset({VOID}), open=True)
+
+
+@settings(max_examples=80)
+@given(pairs=st.lists(label_pairs([0, 3, 300, 65535, VOID], largest=6), min_size=1, max_size=3))
+def test_without_a_label_set_every_label_that_occurs_counts(pairs):
+    """As NumPy, mmsegmentation (``intersect_and_union``) and torchmetrics count: labels of both sides, without void."""
+    evaluator = SemanticEvaluator(SETTINGS, OPEN)
+    (sums,) = evaluator.align([add(pairs, OPEN)])
+    known = [truth.ravel() != VOID for _, truth in pairs]
+    prediction, truth = (
+        np.concatenate([pair[side].ravel()[keep] for pair, keep in zip(pairs, known, strict=True)]) for side in (0, 1)
+    )
+    classes = sorted({*prediction.tolist(), *truth.tolist()} - {VOID})
+    expected = [brute_iou(prediction == label, truth == label) for label in classes]
+    tables = evaluator.tables(sums)
+    assert [row.name for row in tables.classes] == [str(label) for label in classes]
+    assert sums.iou == pytest.approx(expected)
+    assert tables.summary[0].value == (pytest.approx(100 * np.mean(expected)) if expected else None)
+    named, place = add(pairs, label_set([0, 3, 300, 65535], {VOID})), np.searchsorted([0, 3, 300, 65535], classes)
+    for field in ("boundary_f", "band_shared", "band_union"):
+        assert getattr(sums, field) == pytest.approx(getattr(named, field)[place])
+
+
+def test_classes_that_only_one_side_has_are_named():
+    prediction, truth = np.array([[1, 1, 9, 5]]), np.array([[1, 2, 1, VOID]])
+    evaluator = SemanticEvaluator(SETTINGS, OPEN)
+    tables = evaluator.tables(*evaluator.align([add([(prediction, truth)], OPEN)]))
+    assert [row.metrics[0].value for row in tables.classes] == [pytest.approx(100 / 3), 0, 0]
+    ours, theirs = tables.notes
+    assert ours.startswith("only the predictions hold the class 9: IoU 0, which counts in mIoU")
+    assert theirs == "only the ground truth holds the class 2: IoU 0"
+
+
+def test_labels_above_255_are_said_to_be_classes():
+    labels = np.array([[0, 300]])
+    assert SemanticEvaluator(SETTINGS, OPEN).tables(add([(labels, labels)], OPEN)).notes == (
+        "labels up to 300 are classes; void: 255 (others: --ignore-label, --label-set)",
+    )
+
+
+def test_sets_of_one_evaluation_have_the_same_classes():
+    truth, after, before = np.array([[1, 2, 2]]), np.array([[1, 2, 2]]), np.array([[1, 7, 2]])
+    evaluator = SemanticEvaluator(SETTINGS, OPEN)
+    sums = evaluator.align([add([(side, truth)], OPEN) for side in (after, before)])
+    tables = [evaluator.tables(each) for each in sums]
+    rows = tables[0].against(tables[1]).classes
+    assert [(row.name, row.metrics[0].value, row.metrics[0].baseline) for row in rows] == [
+        ("1", 100, 100),
+        ("2", 100, 50),
+        ("7", None, 0),
+    ]
+    assert [table.summary[0].value for table in tables] == [100, 50]
+
+
+def test_maps_of_ids_are_no_label_maps():
+    ids = np.arange(4200).reshape(60, 70)
+    with pytest.raises(BprError, match="more than 4096 labels, so these are ids of objects"):
+        add([(ids, ids)], OPEN)
+    with pytest.raises(BprError, match="more than 4096 labels"):
+        add([(ids[:30], ids[:30]), (ids[30:], ids[30:])], OPEN)
+
+
 def test_nothing_but_void():
     miou, af, _ = means(add([(np.full((3, 3), 4), np.full((3, 3), VOID))]))
     assert math.isnan(miou)
