@@ -7,7 +7,8 @@ A mask gets one main error, typical of a kind of model, and some of the smaller 
 - ``polygon``: an outline of few points (annotation tools);
 - ``wobble``: a boundary that wanders off and back;
 - ``blobs``: missing or additional parts;
-- ``thickness``: a mask that is too thick or too thin.
+- ``thickness``: a mask that is too thick or too thin;
+- ``near``: a mask that is right to about two pixels, as good models predict it (used for training only).
 
 All errors are pure functions of a window and a random generator.
 """
@@ -117,12 +118,8 @@ def polygon(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 def wobble(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Shift every pixel by a smooth random field: 0.5 to 9 pixels far, varying over 8 to 60 pixels."""
-    height, width = soft.shape
     spacing, reach = rng.uniform(8, 60), min(_log_uniform(0.5, 9, rng), max(1.0, 0.1 * _extent(soft)))
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    shift = [reach * _smooth_noise(soft.shape, spacing, rng) for _ in range(2)]
-    moved = cv2.remap(soft, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return _hardened(moved, 0.5)
+    return _bent(soft, spacing, reach, rng)
 
 
 def blobs(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
@@ -145,6 +142,30 @@ def thickness(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     change = cv2.dilate if rng.random() < 0.5 else cv2.erode
     return change(soft, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+
+
+def near(soft: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Bend, move, thicken, thin or smooth the mask, by about two pixels at most."""
+    change = rng.random()
+    if change < 0.45:
+        return _bent(soft, rng.uniform(6, 50), _log_uniform(0.3, 1.3, rng), rng)
+    if change < 0.6:
+        return np.roll(soft, rng.integers(-2, 3, 2), (0, 1))
+    if change < 0.8:
+        kernel = np.ones((int(rng.integers(2, 4)),) * 2, np.uint8)
+        morph = cv2.erode if rng.random() < 0.5 else cv2.dilate
+        return morph(soft, kernel, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+    return _hardened(cv2.GaussianBlur(soft, (0, 0), rng.uniform(0.6, 2.2)), rng.uniform(0.35, 0.65))
+
+
+def _bent(soft: FloatArray, spacing: float, reach: float, rng: np.random.Generator) -> FloatArray:
+    """Shift every pixel by a smooth random field of standard deviation ``reach``, varying over ``spacing`` pixels."""
+    height, width = soft.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    shift = [reach * _smooth_noise(soft.shape, spacing, rng) for _ in range(2)]
+    return _hardened(
+        cv2.remap(soft, x + shift[0], y + shift[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), 0.5
+    )
 
 
 def _log_uniform(lowest: float, highest: float, rng: np.random.Generator) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.patches.boundary import boundary_pixels
+from bpr_cli.patches.crop import reflected_range, resize
 from bpr_cli.patchset import simulate
 from bpr_cli.patchset.image import boxes_of, crop_patch
 from bpr_cli.patchset.matching import AnnotatedMask, MatchedMask
@@ -42,6 +43,13 @@ ERROR_MARGIN = 32
 PASTED_ZOOMS, PASTED_SHIFT = (0.5, 1.6), 70
 """Zoom range of the second scene in a composite, and its largest shift in pixels."""
 
+SHRINKING = 0.4
+"""Below this zoom, patches are averaged as they shrink, because bilinear interpolation would leave pixels out."""
+
+WHOLE_SURROUNDINGS, WHOLE_SHIFT, LARGEST_WHOLE_ZOOM = (1.15, 2.2), 0.06, 3.0
+"""A patch of a whole mask: its side and the standard deviation of its shift, in longer sides of the mask, and its
+largest zoom."""
+
 INTERIOR_MARGIN, MOST_VOID = 8, 0.6
 """Margin in pixels, and largest share of void. Inside the margin, a useful patch has both classes of the coarse mask
 and no larger share of void."""
@@ -61,6 +69,15 @@ class Scene:
             return None
         number = random.integers(len(found))
         return float(found.x[number]), float(found.y[number])
+
+    def whole_view(self, side: int, random: Random) -> tuple[tuple[float, float], float] | None:
+        """Place and magnification of a patch that shows the whole mask with some of its surroundings; None if empty."""
+        x0, y0, x1, y1 = (self.pair.coarse or self.pair.truth).box
+        longer = max(x1 - x0, y1 - y0)
+        if not longer:
+            return None
+        x, y = (np.array([x0 + x1, y0 + y1]) / 2 + random.normal(0, WHOLE_SHIFT, 2) * longer).tolist()
+        return (x, y), min(LARGEST_WHOLE_ZOOM, side / longer / random.uniform(*WHOLE_SURROUNDINGS))
 
     def window(self, place: tuple[float, float], zoom: float, side: int) -> tuple[ByteArray, ByteArray]:
         """Crop ``side`` pixels of image and ground truth around a place."""
@@ -159,12 +176,10 @@ class ImageStream:
             return None
         group = any_of(groups, random)
         scene = pool.scene(any_of(group, random))
-        zoom = draw_zoom(pool.settings, random)
-        if (found := scene.random_place(random)) is None:
+        side = self._sizes.side
+        if (view := self._view(scene, pool.settings, random)) is None:
             return None
-        reach = self._sampling.shift
-        x, y = (random.integers(-reach, reach + 1, 2) / max(zoom, 0.5)).tolist()
-        place, side = (found[0] + x, found[1] + y), self._sizes.side
+        place, zoom = view
         if scene.pair.coarse is not None:
             image, truth = scene.window(place, zoom, side)
             plane = scene.pair.coarse.to_array().view(np.uint8)
@@ -172,8 +187,32 @@ class ImageStream:
         image, truth = scene.window(place, zoom, side + 2 * ERROR_MARGIN)
         if random.random() < pool.settings.composite:
             image, truth = self._composed((image, truth), pool, group, random)
-        coarse = simulated_mask(truth == 1, self._sampling.errors, random)
+        coarse = self._simulated(truth == 1, pool.settings, random)
         return centre(PatchSample(image, coarse, truth), side)
+
+    def _simulated(self, truth: BoolArray, settings: SetSampling, random: Random) -> ByteArray:
+        """Simulate a coarse mask: that of a coarse model, or one that is right or nearly right."""
+        right = settings.exact + settings.near + settings.parts
+        kind = random.random() if right else 1
+        if kind >= right:
+            return simulated_mask(truth, self._sampling.errors, random)
+        soft = truth.astype(np.float32)
+        if kind >= settings.exact and (kind < settings.exact + settings.near or random.random() < 0.5):
+            soft = simulate.near(soft, random)
+        if kind >= settings.exact + settings.near:
+            soft = simulate.blobs(soft, random)
+        return (soft > 0.5).astype(np.uint8)
+
+    def _view(self, scene: Scene, settings: SetSampling, random: Random) -> tuple[tuple[float, float], float] | None:
+        """Place and magnification of a patch: near the boundary, or of the whole mask; None without a boundary."""
+        if settings.whole and random.random() < settings.whole:
+            return scene.whole_view(self._sizes.side, random)
+        zoom = draw_zoom(settings, random)
+        if (found := scene.random_place(random)) is None:
+            return None
+        reach = self._sampling.shift
+        x, y = (random.integers(-reach, reach + 1, 2) / max(zoom, 0.5)).tolist()
+        return (found[0] + x, found[1] + y), zoom
 
     def _composed(
         self, own: tuple[ByteArray, ByteArray], pool: MaskPool, group: Sequence[tuple[int, int]], random: Random
@@ -259,6 +298,8 @@ def warped(plane: ByteArray, place: tuple[float, float], zoom: float, side: int,
 
     Coordinates have half-pixel centres.
     """
+    if zoom < SHRINKING:
+        return shrunk(plane, place, side / zoom, side, interpolation)
     if zoom == 1:
         place = round(place[0]), round(place[1])
     x, y = (each - side / 2 / zoom + 0.5 / zoom - 0.5 for each in place)
@@ -277,6 +318,17 @@ ERRORS: dict[str, Callable[[FloatArray, Random], FloatArray]] = {
     "polygon": simulate.polygon,
 }
 """The errors of ``ErrorSettings``, in the order of their application."""
+
+
+def shrunk(plane: ByteArray, place: tuple[float, float], extent: float, side: int, interpolation: int) -> ByteArray:
+    """Crop ``extent`` pixels around a place and shrink them to ``side`` pixels; averages the pixels of images."""
+    size = max(side, round(extent))
+    x0, y0 = (round(each - size / 2) for each in place)
+    rows, columns = (
+        reflected_range(start, start + size, length) for start, length in zip((y0, x0), plane.shape, strict=False)
+    )
+    averaging = cv2.INTER_AREA if interpolation == cv2.INTER_LINEAR else cv2.INTER_NEAREST_EXACT
+    return resize(plane[rows][:, columns], side, averaging)
 
 
 def simulated_mask(truth: BoolArray, chances: ErrorSettings, random: Random) -> ByteArray:

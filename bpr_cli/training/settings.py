@@ -128,6 +128,10 @@ class SetSampling(Settings):
         option("What is sampled with equal chance: images, categories, or videos (names up to the last _)"),
     ] = "image"
     simulated: Annotated[Fraction, option("Chance of a simulated coarse mask")] = 0.45
+    exact: Annotated[Fraction, option("Part of the simulated masks that are the ground truth itself")] = 0
+    near: Annotated[Fraction, option("Part that is the ground truth, about two pixels off at most")] = 0
+    parts: Annotated[Fraction, option("Part that is exact or near, but has missing or additional parts")] = 0
+    whole: Annotated[Fraction, option("Chance that a patch shows the whole mask, at any size")] = 0
     composite: Annotated[Fraction, option("Chance that such a patch is composed of two")] = 0
     paste_from: Annotated[
         dict[str, Factor], option("Sets that the second scene comes from, with weights; own is the same group")
@@ -141,6 +145,8 @@ class SetSampling(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.exact + self.near + self.parts > 1 + 1e-9:
+            raise BprError("sampling: exact, near and parts sum to more than 1; expected parts of the simulated masks")
         if sum(chance for _, chance in self.zooms) > 1 + 1e-9:
             raise BprError(f"sampling: the chances of zooms {list(self.zooms)} sum to more than 1; expected less")
         if self.composite and not sum(self.paste_from.values()):

@@ -143,6 +143,58 @@ def test_simulated_masks_have_the_errors_that_are_asked_for():
         assert np.median(overlaps) > 0.6, name
 
 
+def sampled(subsets, count=12, sizes=SIZES, **changes):
+    """Samples of simulated masks of a set, without further changes of the masks."""
+    changes = {f"sampling__sets__a__{name}": value for name, value in {"simulated": 1, **changes}.items()}
+    stream = ImageStream(subsets[:1], recipe_of(coarse__truth=0, **changes), sizes, 0)
+    return [stream[position] for position in range(count)]
+
+
+def test_exact_masks_are_the_ground_truth(subsets):
+    for sample in sampled(subsets, exact=1):
+        np.testing.assert_array_equal(sample.coarse, sample.truth == 1)
+
+
+def test_near_masks_are_about_two_pixels_off_at_most(subsets):
+    """At a zoom of 1, no wrong pixel lies deep on its side of the true boundary."""
+    wrong = []
+    for sample in sampled(subsets, 30, near=1, zooms=[[1, 1]]):
+        truth = (sample.truth == 1).astype(np.uint8)
+        depth = cv2.distanceTransform(truth, cv2.DIST_L2, 3) + cv2.distanceTransform(1 - truth, cv2.DIST_L2, 3)
+        wrong += depth[sample.coarse != truth].tolist()
+    assert len(wrong) > 100
+    assert np.mean(np.array(wrong) <= 2.5) > 0.95
+    assert max(wrong) < 6
+
+
+def test_masks_with_wrong_parts_are_right_elsewhere(subsets):
+    agree = [np.mean(sample.coarse == (sample.truth == 1)) for sample in sampled(subsets, 30, parts=1)]
+    assert min(agree) < 1
+    assert np.median(agree) > 0.8
+
+
+def test_whole_masks_are_shown_with_their_surroundings(subsets):
+    """The discs are 23 pixels wide; a patch is 1.15 to 2.2 times as wide as its disc, at another zoom each."""
+    areas = []
+    for sample in sampled(subsets, 20, PatchSizes(48, 8, 64), exact=1, whole=1):
+        assert (sample.truth == 1).sum() > 0
+        areas.append(np.mean(sample.truth == 1))
+    # the area of a disc in a square that is 1.15 to 2.2 times as wide
+    assert min(areas) > 0.13
+    assert max(areas) < 0.6
+    assert max(areas) > 1.8 * min(areas)
+
+
+def test_patches_shrink_by_averaging():
+    """Of a fine chequerboard, an image becomes grey, and a mask stays a mask."""
+    plane = (np.indices((400, 400)).sum(0) % 2).astype(np.uint8)
+    grey = warped(plane * 255, (200.3, 200.2), 0.125, 32, cv2.INTER_LINEAR)
+    assert grey.shape == (32, 32)
+    assert abs(int(grey.mean()) - 127) < 2
+    assert grey.std() < 3
+    assert set(np.unique(warped(plane, (200.3, 200.2), 0.125, 32, cv2.INTER_NEAREST))) <= {0, 1}
+
+
 def test_composites_show_other_images(subsets):
     """Behind or before the object are pixels of the other set, whose images are brighter here."""
     plain = recipe_of(sampling__sets__a__simulated=1, sampling__sets__a__chance=1, sampling__sets__b__chance=0)
@@ -209,6 +261,7 @@ def test_the_recipe_of_the_shipped_weights_trains_their_network(tmp_path):
     [
         ("modern", ["a"], "a holds whole images, but the recipe does not sample patches from images; "),
         ("images", ["patches"], "patches holds patches, but the recipe samples them from whole images; "),
+        ("fast-4", ["a", "b"], "the recipe samples from a set blood, but the patch sets are a, b; "),
         ("fast", ["a", "b"], "the recipe samples from a set cells, but the patch sets are a, b; "),
         ("images", ["a", "other/a"], "two patch sets have the same folder name, by which recipes tell them apart; "),
     ],
