@@ -17,6 +17,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from bpr_cli.cli.usage import check_command, check_no_more, check_once, explained
+
 NAME_WIDTH = 26
 """Width of the name column in help texts; the description of a longer name starts on the next line."""
 
@@ -44,12 +46,16 @@ Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Sho
 
 
 class Command(TyperCommand):
-    """A command with a two-column help text under headings."""
+    """A command with a two-column help text under headings; wrong usage is a ``BprError``."""
+
+    allow_extra_args = True  # refused here, with advice
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - of Click or, by version, of Typer's copy
         """Parse the arguments."""
-        convert_on_demand(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+        rest = parse(super(), ctx, args)
+        if not ctx.resilient_parsing:
+            check_no_more(ctx, rest, [argument_name(each) for each in self.get_params(ctx) if is_argument(each)])
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - as above
         """``[OPTIONS]`` and the names of the arguments."""
@@ -68,12 +74,33 @@ class Group(TyperGroup):
         if not args and not ctx.resilient_parsing:
             typer.echo(ctx.get_help(), color=ctx.color)
             ctx.exit(2)
-        convert_on_demand(self.get_params(ctx))
-        return super().parse_args(ctx, args)
+        return parse(super(), ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - as above
+        """Find the subcommand named first in ``args``; returns its name, the command and the remaining arguments."""
+        if not ctx.resilient_parsing:
+            check_command(ctx, args[0], self.commands)
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - as above
         """Write usage, description, options and commands."""
         write_help(self, ctx, formatter)
+
+
+def parse(command: Any, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - as above
+    """Parse arguments by the base class of a command; returns those that are left.
+
+    Raises:
+        BprError: wrong usage.
+    """
+    parameters = ctx.command.get_params(ctx)
+    convert_on_demand(parameters)
+    if ctx.resilient_parsing:
+        return list(command.parse_args(ctx, args))
+    with explained(ctx):
+        _, _, given = ctx.command.make_parser(ctx).parse_args(list(args))
+        check_once(ctx, given)
+        return list(command.parse_args(ctx, args))
 
 
 def app_of(function: Callable[..., None], examples: str, summary: str | None = None) -> typer.Typer:

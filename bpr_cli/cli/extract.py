@@ -13,6 +13,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.patchset.settings import SIMULATION, PatchSetSettings
+from bpr_cli.settings import Count, option
 
 if TYPE_CHECKING:
     from bpr_cli.patchset.extract import ExtractResult
@@ -51,7 +52,7 @@ def extract(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="PATH", help="Directory of the patch set (created if missing)")
+        Path, typer.Option("--out", "-o", metavar="PATH", help="Directory of the patch set, created if missing")
     ],
     reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task"))],
     values: Annotated[dict[str, Any], OptionsOf(PatchSetSettings)],
@@ -63,10 +64,7 @@ def extract(
         bool,
         typer.Option("--simulate", help="Make coarse masks from the ground truth too", rich_help_panel=SIMULATION),
     ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="NUMBER", help="Images processed in parallel (default: the cores, at most 4)"),
-    ] = None,
+    workers: Annotated[Count | None, option("Images processed in parallel (default: the cores, at most 4)")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh; an existing patch set is removed")
     ] = False,

@@ -13,6 +13,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
@@ -23,15 +24,13 @@ from msgspec import Meta
 
 from bpr_cli.cli.command import Debug
 from bpr_cli.errors import BprError
-from bpr_cli.settings import Settings, hints_of
+from bpr_cli.settings import Settings, checked, hints_of
 
-Predictions = Annotated[
-    Path, typer.Argument(metavar="PREDICTIONS", help="Predictions: a directory, a JSON file or a single mask")
-]
+Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="A directory, a JSON file or a single mask")]
 Images = Annotated[
     Path, typer.Option("--images", "-i", metavar="PATH", help="Directory of the images, or a single image")
 ]
-OUT = typer.Option("--out", "-o", metavar="PATH", help="Output file or directory (created if missing)")
+OUT = typer.Option("--out", "-o", metavar="PATH", help="Output file or directory, created if missing")
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output")]
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
@@ -78,16 +77,20 @@ def command_of(
 
     Args:
         function: a command. A parameter whose type is a settings class, or that is marked by ``OptionsOf``, becomes
-            one option per field.
+            one option per field. A parameter that is described like a field, by ``option``, becomes one option.
         fixed: values of parameters that are not options of this command.
         defaults: defaults of parameters that are required otherwise.
     """
     asked = inspect.signature(function, eval_str=True).parameters
     hints = {name: parameter.annotation for name, parameter in asked.items()}
     parameters: list[inspect.Parameter] = []
+    single: dict[str, FieldOption] = {}
     for name, parameter in asked.items():
         if expanded := expansion(hints[name]):
             parameters += [each.parameter for each in expanded.options]
+        elif described := option_of(name, hints[name], parameter.default):
+            single[name] = described
+            parameters.append(described.parameter)
         elif name not in fixed:
             default = defaults.get(name, parameter.default)
             parameters.append(inspect.Parameter(name, KEYWORD_ONLY, default=default, annotation=hints[name]))
@@ -99,6 +102,9 @@ def command_of(
             if expanded := expansion(hint):
                 given = expanded.take(values)
                 values[name] = hint(**given) if isinstance(hint, type) else given
+            elif name in single:
+                value = single[name].read(values[name])
+                values[name] = single[name].default if value is None else value
         function(**values, **fixed)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -120,15 +126,20 @@ class FieldOption:
 
     Attributes:
         name: name of the field.
-        type: type of its value, without bounds and None, such as ``tuple[int]``.
+        hint: type of its value, with its bounds.
         default: default of the field.
         about: description of the field, as made by ``option``.
     """
 
     name: str
-    type: Any
+    hint: Any
     default: object
     about: Meta
+
+    @property
+    def type(self) -> Any:  # noqa: ANN401
+        """Type of its value, without bounds and None, such as ``tuple[int]``."""
+        return plain_type(self.hint)
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -168,8 +179,8 @@ class FieldOption:
 
     @property
     def annotation(self) -> Any:  # noqa: ANN401
-        """Annotation for Typer; choices and lists of numbers are read as text."""
-        value = str if self.choices or self._is_joined else self._item
+        """Annotation for Typer, which reads values as text; ``read`` converts them."""
+        value = bool if self.type is bool else list[str] if self._is_repeated else str
         option = typer.Option(
             *self.flags,
             help=self.help,
@@ -177,22 +188,34 @@ class FieldOption:
             rich_help_panel=self._extra["panel"] or None,
             autocompletion=self._complete if self.choices else None,
         )
-        return Annotated[list[value] | None if self._is_repeated else value | None, option]  # type: ignore[valid-type]
+        return Annotated[value | None, option]
 
     @property
     def parameter(self) -> inspect.Parameter:
         """Function parameter from which Typer makes the option."""
         return inspect.Parameter(self.name, KEYWORD_ONLY, default=self.unset, annotation=self.annotation)
 
-    def read(self, value: Any) -> Any:  # noqa: ANN401
-        """Convert a value that Typer parsed to the value of the field; None if the user did not give it.
+    def read(self, given: Any) -> Any:  # noqa: ANN401
+        """Convert what Typer read to the value of the field; None if the user did not give it.
 
         Raises:
-            BprError: the value is not a comma-separated list of numbers, where the field needs one.
+            BprError: the value has the wrong type or is out of bounds; the message names the option.
         """
-        if self._is_joined and value is not None:
-            return numbers(self.flags[0], value, self._item)
-        return None if value == [] else value
+        if given is None or given == []:
+            return None
+        flag = self.flags[0].partition("/")[0]
+        if self._is_joined:
+            return checked(flag, numbers(flag, given, self._item), self.hint)
+        value = [self._number(each) for each in given] if self._is_repeated else self._number(given)
+        return checked(flag, value, self.hint)
+
+    def _number(self, text: Any) -> Any:  # noqa: ANN401
+        """A text as a number, if the field needs one and the text is one."""
+        if self._item not in (int, float):
+            return text
+        with suppress(ValueError):
+            return self._item(text)
+        return checked(self.flags[0], text, self._item) if self._is_repeated else text
 
     def _complete(self, incomplete: str) -> list[str]:
         return [each for each in self.choices if each.startswith(incomplete)]
@@ -221,13 +244,14 @@ class FieldOption:
 def options_of(kind: type[Settings]) -> list[FieldOption]:
     """The options of a settings class, in the order of its fields."""
     hints = hints_of(kind)
-    found = []
-    for field in fields(kind):
-        hint = hints[field.name]
-        about = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Meta) and each.description]
-        if about:
-            found.append(FieldOption(field.name, plain_type(hint), field.default, about[-1]))
-    return found
+    found = (option_of(field.name, hints[field.name], field.default) for field in fields(kind))
+    return [each for each in found if each]
+
+
+def option_of(name: str, hint: Any, default: object) -> FieldOption | None:  # noqa: ANN401
+    """The option of a field or parameter; None if it has no description."""
+    about = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Meta) and each.description]
+    return FieldOption(name, hint, default, about[-1]) if about else None
 
 
 def plain_type(hint: Any) -> Any:  # noqa: ANN401

@@ -11,6 +11,7 @@ import typer
 from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
+from bpr_cli.settings import Natural, option
 from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def start(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
     overwrite: Overwrite = False,
-    seed: Annotated[int, typer.Option(metavar="NUMBER", help="Random seed of the decoder's weights (default: 0)")] = 0,
+    seed: Annotated[Natural, option("Random seed of the decoder's weights")] = 0,
 ) -> None:
     """Make a lite-unet to train, with an encoder pre-trained on ImageNet."""
     from bpr_cli.weights.files import check_new, save_weights  # noqa: PLC0415

@@ -392,24 +392,24 @@ SETTINGS = [
     ),
     Bad(
         "format",
-        "format is 'voc'; expected one of coco, cityscapes, labels, panoptic, masks",
+        "--format is 'voc'; expected one of coco, cityscapes, labels, panoptic, masks",
         more="--format voc",
     ),
-    Bad("task", "task is 'depth'; expected one of instance, semantic, panoptic", more="--task depth"),
-    Bad("precision", "precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
-    Bad("batch size", "batch_size is 0; expected a whole number of 1 or more", more="--batch-size 0"),
-    Bad("workers", "workers is -1; expected a whole number of 1 or more", more="--workers -1"),
-    Bad("scheme", "scheme is 'all'; expected one of dense, grid, instance", more="--scheme all"),
+    Bad("task", "--task is 'depth'; expected one of instance, semantic, panoptic", more="--task depth"),
+    Bad("precision", "--precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
+    Bad("batch size", "--batch-size is 0; expected a whole number of 1 or more", more="--batch-size 0"),
+    Bad("workers", "--workers is -1; expected a whole number of 1 or more", more="--workers -1"),
+    Bad("scheme", "--scheme is 'all'; expected one of dense, grid, instance", more="--scheme all"),
     Bad("words for scales", "--scales is 'a,b'; expected numbers such as 2,1", more="--scales a,b"),
     Bad(
         "tiny scale",
-        "scales is (0.1,); expected a list of 1 to 8 values, each a number from 0.25 to 8",
+        "--scales is (0.1,); expected a list of 1 to 8 values, each a number from 0.25 to 8",
         more="--scales 0.1",
     ),
     *(
         Bad(
             f"overlap {value}",
-            f"nms_threshold is {value}; expected a number from 0 to below 1",
+            f"--nms-threshold is {value}; expected a number from 0 to below 1",
             more=f"--nms-threshold {value}",
         )
         for value in ("1.0", "-0.1", "nan")
@@ -477,26 +477,6 @@ def test_an_output_that_may_not_be_written(world, refine, monkeypatch):
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).resolve() != world)
     sentence = "the output new/out cannot be written: no permission to write to .; give another --out"
     check(Bad("", sentence, out="new/out"), world, refine)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["refine"], "Missing argument 'PREDICTIONS'."),
-        (["refine", "masks", "--images", "images"], "Missing option '--out' / '-o'."),
-        (["refine", "masks", "--batch-size", "many"], "Invalid value for '--batch-size'"),
-        (["refine", "masks", "--bach-size", "1"], "No such option: --bach-size"),
-        (["sharpen"], "No such command 'sharpen'."),
-    ],
-)
-def test_a_command_line_that_is_wrong_is_answered_with_the_usage(arguments, sentence, world, bpr):
-    before = tree(world)
-    outcome = bpr(*arguments)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.flat.startswith("Usage: bpr")
-    assert "Try 'bpr" in outcome.flat
-    assert sentence in outcome.flat
-    assert tree(world) == before
 
 
 @pytest.mark.parametrize("name", ["[red]x[/red]", "[/]", "a:bomb:b", "x" * 200, "ärger ネコ"])

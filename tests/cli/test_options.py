@@ -83,8 +83,8 @@ def test_every_kind_of_field(blur):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--radius", "0"), "radius is 0; expected a whole number of 1 or more"),
-        (("--kernel", "cone"), "kernel is 'cone'; expected one of box, gauss"),
+        (("--radius", "0"), "--radius is 0; expected a whole number of 1 or more"),
+        (("--kernel", "cone"), "--kernel is 'cone'; expected one of box, gauss"),
         (("--scales", "1,a"), "--scales is '1,a'; expected numbers such as 2,1"),
         (("--sizes", "1.5"), "--sizes is '1.5'; expected whole numbers such as 1,2,3"),
     ],

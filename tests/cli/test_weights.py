@@ -180,12 +180,12 @@ def test_bad_weights_are_one_sentence(command, name, content, sentence, world, s
     ("arguments", "sentence"),
     [
         (["out.onnx"], "the weights out.onnx cannot be written: the name must end in .safetensors, or in .pth or .pt"),
-        (["out.pth", "--patch-size", "0"], "patch_size is 0; expected a whole number from 4 to 2048"),
+        (["out.pth", "--patch-size", "0"], "--patch-size is 0; expected a whole number from 4 to 2048"),
         (
             ["out.pth", "--input-size", "100"],
-            "input_size is 100; expected a whole number from 32 to 1024, a multiple of 32",
+            "--input-size is 100; expected a whole number from 32 to 1024, a multiple of 32",
         ),
-        (["out.pth", "--name", ""], "name is ''; expected text of 1 to 200 characters"),
+        (["out.pth", "--name", ""], "--name is ''; expected text of 1 to 200 characters"),
         (["masks/a.png/out.pth"], "the weights masks/a.png/out.pth cannot be written: "),
     ],
     ids=["format", "patch size", "input size", "name", "folder"],

@@ -36,11 +36,6 @@ class Outcome:
         """The sentences that say what went wrong."""
         return [line.removeprefix("error: ") for line in self.err.splitlines() if line.startswith("error: ")]
 
-    @property
-    def flat(self) -> str:
-        """All of standard error as one line, without the boxes that are drawn around usage errors."""
-        return " ".join(re.sub("[╭╮╰╯│─]", " ", self.err).split())
-
 
 Bpr = Callable[..., Outcome]
 """Runs ``bpr`` with some arguments."""
