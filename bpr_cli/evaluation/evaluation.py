@@ -28,6 +28,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, Task
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import read_bytes
@@ -52,6 +53,7 @@ def evaluate(
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 - immutable
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    max_pixels: int = MAX_PIXELS,
     progress: bool = False,
 ) -> Report:
     """Measure predictions against ground truth, as ``bpr evaluate`` does.
@@ -65,6 +67,7 @@ def evaluate(
         settings: what to measure and how.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        max_pixels: the largest image or map that is read, in pixels.
         progress: show progress on standard error.
 
     Returns:
@@ -80,6 +83,7 @@ def evaluate(
         **{name: Path(path) for name, path in optional.items() if path is not None},
         format=format,
         task=task,
+        max_pixels=max_pixels,
     )
     if out is not None:
         check_outputs(Path(out), paths.all)
@@ -125,7 +129,8 @@ class Evaluation:
         predicted = [
             evaluator.layer(evaluator.compare(scored, item, pair, truth)) for scored, item in _scored_items(sets, pair)
         ]
-        return Layers(read_image(path) if path else None, evaluator.truth_layer(truth), *predicted)
+        picture = read_image(path, self._inputs.paths.max_pixels) if path else None
+        return Layers(picture, evaluator.truth_layer(truth), *predicted)
 
 
 def _scored_items(sets: Sets, pair: Pair) -> list[tuple[PredictionSet, Item | None]]:

@@ -19,6 +19,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.open import FORMATS
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.truth.label_sets import ending_of
 from bpr_cli.truth.open import open_truth, open_without_images
@@ -48,6 +49,7 @@ class EvaluationPaths:
         images: a directory of images, or None; only pictures use it.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        max_pixels: largest image or map that is read, in pixels.
     """
 
     predictions: Path
@@ -56,6 +58,7 @@ class EvaluationPaths:
     images: Path | None = None
     format: Format | None = None
     task: Task | None = None
+    max_pixels: int = MAX_PIXELS
 
     @property
     def all(self) -> list[Path]:
@@ -98,7 +101,8 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
     Raises:
         BprError: an input is missing, of the wrong kind, or does not match the others.
     """
-    options = ReadSettings(paths.format, paths.task, ignore_labels=frozenset(settings.ignore_labels or ()))
+    void = frozenset(settings.ignore_labels or ())
+    options = ReadSettings(paths.format, paths.task, ignore_labels=void, max_pixels=paths.max_pixels)
     predictions = open_without_images(paths.predictions, options)
     _check_settings(settings, predictions, paths.predictions)
     baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.typing import Size
@@ -177,6 +178,7 @@ class PredictionSet(ABC):
         task: segmentation task.
         family: family of metrics for this format.
         omits_empty_images: whether predictions may leave out images without masks.
+        max_pixels: largest image or mask that is read, in pixels.
         items: readable items, in the order of the input.
         failures: broken items (without image, or with a bad record), in the order of the input.
         inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
@@ -187,6 +189,7 @@ class PredictionSet(ABC):
     task: Task
     family: Family
     omits_empty_images: bool = False
+    max_pixels: int = MAX_PIXELS
     items: list[Item]
     failures: list[Failure]
     inputs: SetInputs | None = None
@@ -235,7 +238,7 @@ class PredictionSet(ABC):
         Raises:
             BprError: the file is broken.
         """
-        return image_size(self.file(item))
+        return image_size(self.file(item), self.max_pixels)
 
     def image_id(self, item: Item) -> int | str | None:  # noqa: ARG002
         """The id of an item's image; None if the format has only names."""

@@ -68,13 +68,14 @@ class CityscapesSet(PredictionSet):
     task = Task.INSTANCE
     family = "cityscapes"
 
-    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:  # noqa: ARG002
+    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """Parse the result files, check that the masks exist, and find the images.
 
         Raises:
             BprError: there is no result file.
         """
         self._root = source.root
+        self.max_pixels = settings.max_pixels
         files = result_files(source)
         if not files:
             raise BprError(
@@ -140,7 +141,7 @@ class CityscapesSet(PredictionSet):
         return masks
 
     def _read_mask(self, mask: Path) -> Mask:
-        read, self._foregrounds[mask] = read_mask(self._root / mask, _ANY_VALUE)
+        read, self._foregrounds[mask] = read_mask(self._root / mask, _ANY_VALUE, self.max_pixels)
         return read
 
     def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:
@@ -169,7 +170,7 @@ class CityscapesSet(PredictionSet):
 
     def size(self, item: Item) -> Size | None:
         """(H, W) of the first mask."""
-        return next((image_size(self._root / mask) for mask in self._masks[item.name]), None)
+        return next((image_size(self._root / mask, self.max_pixels) for mask in self._masks[item.name]), None)
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
         """Labels and scores, in the order of the result file."""

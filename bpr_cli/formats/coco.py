@@ -80,6 +80,7 @@ class CocoSet(PredictionSet):
         """
         self.path = source.document_path
         self.document = source.document
+        self.max_pixels = settings.max_pixels
         self._records = records_of(self.document)
         if not is_coco(self.document):
             raise BprError(
@@ -119,7 +120,7 @@ class CocoSet(PredictionSet):
         try:
             if "segmentation" not in record:
                 raise BprError("it has no segmentation, expected run lengths or polygons")
-            rle.form_of(record["segmentation"])
+            rle.form_of(record["segmentation"], self.max_pixels)
             if isinstance(record.get("score"), float) and not is_finite(record["score"]):
                 raise BprError(f"its score is {record['score']}, expected a finite number")
         except BprError as error:
@@ -172,11 +173,11 @@ class CocoSet(PredictionSet):
             if stated:
                 return stated
         known = self.image_record(group.image_id)
-        return known.size if known and known.size else self._index.size(item.image)
+        return known.size if known and known.size else self._index.size(item.image, self.max_pixels)
 
     def _mask(self, index: int, record: Record, size: Size) -> Mask:
         try:
-            return rle.decode(record["segmentation"], size)
+            return rle.decode(record["segmentation"], size, self.max_pixels)
         except BprError as error:
             raise BprError(self._sentence(index, record, error)) from error
 
@@ -282,15 +283,16 @@ class _CocoWriter(Writer):
         records = self._source.records_of(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
-        updated = (_update(record, mask) for record, mask in zip(records.values(), refined, strict=True))
+        limit = self._source.max_pixels
+        updated = (_update(record, mask, limit) for record, mask in zip(records.values(), refined, strict=True))
         return Written(records=dict(zip(records, map(encode_json, updated), strict=True)))
 
     def close(self, records: Iterable[bytes]) -> None:
         write_document(self._path, self._source.document, records)
 
 
-def _update(record: Record, mask: Mask) -> Record:
+def _update(record: Record, mask: Mask, max_pixels: int) -> Record:
     """Put a refined mask into a record; updates area and bbox if the record has them, and keeps all other fields."""
-    updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"]))}
+    updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"], max_pixels))}
     Measures.of_mask(mask).update(updated)
     return updated

@@ -97,13 +97,13 @@ class ImageIndex:
         where = self.lone or self.root
         raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
 
-    def size(self, image: Path) -> Size:
+    def size(self, image: Path, max_pixels: int) -> Size:
         """(H, W) of an image that ``find`` returned.
 
         Raises:
-            BprError: the file is broken.
+            BprError: the file is broken or too large.
         """
-        return image_size(image)
+        return image_size(image, max_pixels)
 
     def _matches(self, name: str) -> list[Path]:
         stems = stems_of(name)
@@ -137,7 +137,7 @@ class NoImages(ImageIndex):
         """The first name, as a path that need not exist."""
         return Path(names[0])
 
-    def size(self, image: Path) -> Size:
+    def size(self, image: Path, max_pixels: int) -> Size:  # noqa: ARG002
         """Always fails, because the name comes from a prediction and no such file may be opened.
 
         Raises:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, Size
 
@@ -21,24 +26,48 @@ _ANIMATED = ("PNG", "WEBP")
 _IMAGE = "a PNG, JPEG, TIFF or WebP image"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
+_PILLOW_LIMIT = threading.Lock()
+"""Held while Pillow's own limit is lifted."""
 
-def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
+
+@contextmanager
+def open_image(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """Open an image with Pillow, of any size; the caller checks the size (``check_pixels``) before it decodes pixels.
+
+    Pillow has a limit of its own, one for the entire process, which only warns up to twice its value. It is lifted
+    while the header is read, and no longer, because the program that uses this library may rely on it.
+    """
+    with _PILLOW_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(file, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    with image:
+        yield image
+
+
+def load_pillow(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Open and fully decode an image file, without applying EXIF rotation.
 
     Args:
         path: the file.
         formats: accepted formats, by Pillow's names.
         kind: noun for the file in messages.
+        max_pixels: largest number of pixels.
 
     Raises:
-        BprError: the file is missing, unreadable, truncated, animated or of another format.
+        BprError: the file is missing, unreadable, truncated, animated, of another format or too large.
     """
     check_regular(path)
     try:
-        with Image.open(path, formats=formats) as image:
+        with open_image(path, formats) as image:
+            check_pixels(f"{path} claims to have", (image.height, image.width), max_pixels)
             frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
             image.load()
             decoded: Image.Image = image
+    except BprError:
+        raise
     except Exception as error:
         # Decoders raise almost any exception on broken bytes, such as SyntaxError, IndexError and zlib.error.
         raise BprError(_explain(path, kind, error)) from error
@@ -49,25 +78,25 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str) -> Image.Image:
     return decoded
 
 
-def image_size(path: Path) -> Size:
+def image_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     """(H, W) of an image file, from its header.
 
     Raises:
-        BprError: the file is missing, unreadable or not an image.
+        BprError: the file is missing, unreadable, not an image or too large.
     """
     check_regular(path)
     try:
-        with Image.open(path, formats=_PILLOW_FORMATS) as image:
-            return image.height, image.width
+        with open_image(path, _PILLOW_FORMATS) as image:
+            size = image.height, image.width
     except Exception as error:
         raise BprError(_explain(path, _IMAGE, error)) from error
+    check_pixels(f"{path} claims to have", size, max_pixels)
+    return size
 
 
 def _explain(path: Path, kind: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path} does not exist, expected {kind}"
-    if isinstance(error, Image.DecompressionBombError):
-        return f"{path} claims to have more pixels than can be processed safely; cut it into tiles"
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} is empty (0 bytes), expected {kind}"
     if isinstance(error, UnidentifiedImageError):
@@ -77,14 +106,14 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
     return f"{path} cannot be read as {kind}: {error or type(error).__name__}"
 
 
-def read_image(path: Path) -> ByteArray:
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> ByteArray:
     """Decode an image to RGB: uint8, (H, W, 3); see ``rgb_of_picture``.
 
     Raises:
-        BprError: the file is missing, unreadable, truncated, animated or not an image, or its pixels cannot be
-            converted to 8 bits.
+        BprError: the file is missing, unreadable, truncated, animated, not an image or too large, or its pixels
+            cannot be converted to 8 bits.
     """
-    return rgb_of_picture(load_pillow(path, _PILLOW_FORMATS, _IMAGE), str(path))
+    return rgb_of_picture(load_pillow(path, _PILLOW_FORMATS, _IMAGE, max_pixels), str(path))
 
 
 def rgb_of_picture(image: Image.Image, name: str) -> ByteArray:
@@ -139,7 +168,7 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     return np.rint(values * (255 / full)).astype(np.uint8)
 
 
-def check_image_file(path: Path) -> Size:
+def check_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     """Check that an image file is intact, and return its (H, W).
 
     A PNG file is intact if all its checksums are right, a JPEG file if it ends with an end marker. Other files are
@@ -148,10 +177,10 @@ def check_image_file(path: Path) -> Size:
     Raises:
         BprError: as ``read_image``.
     """
-    size = image_size(path)
+    size = image_size(path, max_pixels)
     content = read_bytes(path)
     if not (_is_intact_jpeg(content) or _is_intact_png(content)):
-        read_image(path)
+        read_image(path, max_pixels)
     return size
 
 
@@ -162,7 +191,7 @@ def _is_intact_jpeg(content: bytes) -> bool:
 def _is_intact_png(content: bytes) -> bool:
     """Whether the content is a PNG file of a single frame with correct checksums."""
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        with open_image(io.BytesIO(content), ("PNG",)) as image:
             image.verify()
             return getattr(image, "n_frames", 1) == 1
     except Exception:  # as in ``load_pillow``; decoding will raise a clear error

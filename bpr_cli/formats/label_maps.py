@@ -12,6 +12,7 @@ import numpy as np
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
 from bpr_cli.formats.png_window import Window, read_window
 from bpr_cli.formats.settings import ReadSettings, Task
@@ -36,6 +37,7 @@ class PngFolder(PredictionSet):
         self._root = source.root
         self._is_file = source.is_file
         self._void = settings.ignore_labels
+        self.max_pixels = settings.max_pixels
         if not source.value_files:
             raise BprError(f"{source.path} holds no PNG file, expected one for every image")
         # Remove the suffix, because only names from an image list may be exact file names.
@@ -99,7 +101,7 @@ class LabelMapSet(PngFolder):
 
     def read(self, item: Item) -> Prediction:
         """Read the label map of one image."""
-        return LabelMap(read_gray(self.file(item)).astype(np.int32), self._void)
+        return LabelMap(read_gray(self.file(item), self.max_pixels).astype(np.int32), self._void)
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of each label, which is its own category."""
@@ -135,7 +137,7 @@ class MaskSet(PngFolder):
 
     def read(self, item: Item) -> Prediction:
         """Read the mask of one image."""
-        mask, self._foregrounds[item.name] = read_mask(self.file(item), FOREGROUNDS)
+        mask, self._foregrounds[item.name] = read_mask(self.file(item), FOREGROUNDS, self.max_pixels)
         return (mask,)
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
@@ -147,17 +149,18 @@ class MaskSet(PngFolder):
         return encode_mask(refined[0], self.file(item), self._foregrounds.pop(item.name))
 
 
-def read_mask(path: Path, allowed: Collection[int]) -> tuple[Mask, int | None]:
+def read_mask(path: Path, allowed: Collection[int], max_pixels: int = MAX_PIXELS) -> tuple[Mask, int | None]:
     """Read a binary mask and its foreground value; None for a mask without foreground.
 
     Args:
         path: the PNG file.
         allowed: allowed foreground values.
+        max_pixels: largest number of pixels.
 
     Raises:
-        BprError: the file cannot be read, holds colours, or has values other than 0 and one allowed value.
+        BprError: the file cannot be read, is too large, holds colours, or has values besides 0 and one allowed value.
     """
-    window = read_window(path)
+    window = read_window(path, max_pixels)
     return Mask.from_array(window.values, window.offset, window.size), _foreground_of(window, path, allowed)
 
 

@@ -69,6 +69,7 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     Raises:
         BprError: see ``open_predictions``.
     """
+    source.max_pixels = settings.max_pixels
     kind = FORMATS[settings.format] if settings.format else _recognise(source, settings.task)
     if settings.task is not None and settings.task is not kind.task:
         raise BprError(

@@ -87,6 +87,7 @@ class PanopticSet(PredictionSet):
             BprError: the JSON file is not panoptic, or there is no folder of PNG files.
         """
         self.document = source.document
+        self.max_pixels = settings.max_pixels
         if not is_panoptic(self.document):
             raise BprError(
                 f"{source.document_path} holds {describe(self.document)}, expected COCO panoptic results: an object "
@@ -158,7 +159,7 @@ class PanopticSet(PredictionSet):
             BprError: the PNG file is broken, or its ids differ from those in the JSON file.
         """
         path = self.layout.folder / item.name
-        ids = read_ids(path)
+        ids = read_ids(path, self.max_pixels)
         in_file = set(values_of(ids).tolist()) - {VOID}
         in_json = set(_segment_ids(self.annotation(item)))
         if in_file != in_json:

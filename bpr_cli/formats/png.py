@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.images import load_pillow
+from bpr_cli.formats.images import load_pillow, open_image
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, LabelArray
 
@@ -41,7 +42,7 @@ _PIXEL_BYTES = {(GRAY, 8): 1, (GRAY, 16): 2, (PALETTE, 8): 1, (RGB, 8): 3, (RGBA
 _LAST_FILTER = 4
 _HEADER = struct.Struct(">IIBBBBB")
 _MOST_PIXELS = 2**26
-"""Largest image read here; larger files are left to Pillow, which warns and refuses decompression bombs."""
+"""Largest image read here; larger files are left to Pillow, which needs less memory for them."""
 
 
 class ColourError(BprError):
@@ -63,7 +64,7 @@ class PngStyle:
     transparency: bytes | int | None = None
 
 
-def read_gray(path: Path) -> Gray:
+def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     """Read the values of a single-channel PNG file: uint8 or uint16, (H, W).
 
     1-bit files give 0 and 1, palette files their indices, and colour files with equal, opaque channels their gray
@@ -71,12 +72,12 @@ def read_gray(path: Path) -> Gray:
 
     Raises:
         ColourError: the channels differ, or the file is partly transparent.
-        BprError: the file is missing, truncated, damaged or not a PNG file.
+        BprError: the file is missing, truncated, damaged, not a PNG file or too large.
     """
-    values = _decode_plain(path, (GRAY, PALETTE))
+    values = _decode_plain(path, (GRAY, PALETTE), max_pixels)
     if values is not None:
         return values
-    image = load_pillow(path, ("PNG",), _KIND)
+    image = load_pillow(path, ("PNG",), _KIND, max_pixels)
     if image.mode in _DEEP_MODES:
         return np.array(image).astype(np.uint16)
     if image.mode in _COLOUR_MODES:
@@ -99,16 +100,16 @@ def _gray_of_colour(pixels: ByteArray, path: Path) -> ByteArray:
     return gray
 
 
-def read_ids(path: Path) -> LabelArray:
+def read_ids(path: Path, max_pixels: int = MAX_PIXELS) -> LabelArray:
     """Read the segment ids of a panoptic PNG file, ``R + 256 G + 256**2 B``: int32, (H, W).
 
     Raises:
-        BprError: the file is missing, truncated, damaged, not a PNG file or not RGB.
+        BprError: the file is missing, truncated, damaged, not a PNG file, not RGB or too large.
     """
-    bgr = _decode_plain(path, (RGB, RGBA))
+    bgr = _decode_plain(path, (RGB, RGBA), max_pixels)
     if bgr is not None:
         return _ids_of(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA if bgr.shape[2] == 3 else cv2.COLOR_BGRA2RGBA))
-    image = load_pillow(path, ("PNG",), _KIND)
+    image = load_pillow(path, ("PNG",), _KIND, max_pixels)
     if image.mode not in ("RGB", "RGBA"):
         raise BprError(f"{path} has mode {image.mode}, expected RGB: a panoptic PNG stores ids as R + 256 G + 65536 B")
     return _ids_of(np.array(image.convert("RGBA")))
@@ -122,12 +123,12 @@ def _ids_of(rgba: NDArray[Any]) -> LabelArray:
     return ids.astype(np.int32, copy=False)
 
 
-def _decode_plain(path: Path, colours: Collection[int]) -> NDArray[Any] | None:
+def _decode_plain(path: Path, colours: Collection[int], max_pixels: int) -> NDArray[Any] | None:
     """Decode a simple, intact PNG file of one of the colour types; see ``PngStream.decode``.
 
     Returns None for other files, which are left to Pillow.
     """
-    stream = open_stream(path)
+    stream = open_stream(path, max_pixels)
     rows = stream.inflate() if stream and stream.colour in colours else None
     return None if stream is None or rows is None else stream.decode(rows)
 
@@ -139,7 +140,7 @@ def read_style(path: Path) -> PngStyle:
         BprError: the file can no longer be read.
     """
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with open_image(path, ("PNG",)) as image:
             if image.mode in _DEEP_MODES:
                 return PngStyle("I;16")
             if image.mode != "P":
@@ -217,8 +218,8 @@ class PngStream:
     depth: int = 8
 
     @classmethod
-    def of(cls, content: bytes) -> PngStream | None:
-        """Find the pixels of a file; None if the file is of another kind, animated, truncated or damaged."""
+    def of(cls, content: bytes, max_pixels: int = MAX_PIXELS) -> PngStream | None:
+        """Find the pixels of a file; None if the file is of another kind, animated, truncated, damaged or large."""
         chunks = list(_chunks(content))
         kinds = [kind for kind, _ in chunks]
         if not chunks or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or b"acTL" in kinds:
@@ -226,7 +227,9 @@ class PngStream:
         if len(chunks[0][1]) != _HEADER.size:
             return None
         width, height, depth, colour, *methods = _HEADER.unpack(chunks[0][1])
-        if (colour, depth) not in _PIXEL_BYTES or any(methods) or not 0 < width * height <= _MOST_PIXELS:
+        if (colour, depth) not in _PIXEL_BYTES or any(methods):
+            return None
+        if not 0 < width * height <= min(_MOST_PIXELS, max_pixels):
             return None
         return cls(width, height, colour, b"".join(data for kind, data in chunks if kind == b"IDAT"), depth)
 
@@ -276,7 +279,7 @@ class PngStream:
         return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", self.data) + _chunk(b"IEND", b"")
 
 
-def open_stream(path: Path) -> PngStream | None:
+def open_stream(path: Path, max_pixels: int = MAX_PIXELS) -> PngStream | None:
     """Apply ``PngStream.of`` to a file; also None if the file cannot be read.
 
     Raises:
@@ -284,7 +287,7 @@ def open_stream(path: Path) -> PngStream | None:
     """
     check_regular(path)
     try:
-        return PngStream.of(path.read_bytes())
+        return PngStream.of(path.read_bytes(), max_pixels)
     except OSError:
         return None
 

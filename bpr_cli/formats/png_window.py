@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import Gray, PngStream, open_stream, read_gray
 from bpr_cli.typing import ByteArray, Size
 
@@ -34,18 +35,18 @@ class Window:
     size: Size
 
 
-def read_window(path: Path) -> Window:
+def read_window(path: Path, max_pixels: int = MAX_PIXELS) -> Window:
     """Read a single-channel PNG file like ``read_gray``, without the zeros around the foreground.
 
     Raises:
         ColourError: the file holds colours.
-        BprError: the file is missing, truncated, damaged or not a PNG file.
+        BprError: the file is missing, truncated, damaged, not a PNG file or too large.
     """
-    stream = open_stream(path)
+    stream = open_stream(path, max_pixels)
     window = _decode(stream) if stream and stream.pixel_bytes == 1 else None
     if window is not None:
         return window
-    values = read_gray(path)  # raises a clear error if the file is broken
+    values = read_gray(path, max_pixels)  # raises a clear error if the file is broken
     return Window(values, (0, 0), (values.shape[0], values.shape[1]))
 
 

@@ -16,11 +16,9 @@ from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.json_files import Json, Record
+from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.typing import IntArray, Size
-
-MAX_PIXELS = 2**28
-"""Largest image that is unpacked; larger sizes are considered broken."""
 
 LONGEST_OUTLINE = 2**22
 """Longest outline of a mask's polygons in pixels; rasterising takes about a hundred bytes per pixel of outline."""
@@ -38,17 +36,17 @@ class Form(Enum):
     POLYGONS = "polygons"
 
 
-def form_of(segmentation: Json) -> Form:
+def form_of(segmentation: Json, max_pixels: int = MAX_PIXELS) -> Form:
     """Find how ``segmentation`` stores the mask; checks the structure, not the runs.
 
     Raises:
-        BprError: the segmentation has none of the known forms. The message does not name the record.
+        BprError: the segmentation has none of the known forms, or is too large. The message does not name the record.
     """
     if isinstance(segmentation, dict):
-        _check_size(segmentation.get("size"))
+        _check_size(segmentation.get("size"), max_pixels)
         return _form_of_counts(segmentation.get("counts"))
     if isinstance(segmentation, list):
-        _check_polygons(segmentation)
+        _check_polygons(segmentation, max_pixels)
         return Form.POLYGONS
     raise BprError(
         f"its segmentation is {type(segmentation).__name__}, expected run lengths (size and counts) or polygons"
@@ -65,30 +63,19 @@ def _form_of_counts(counts: Json) -> Form:
     raise BprError(f"its counts are {type(counts).__name__}, expected text or a list of whole numbers")
 
 
-def _check_size(size: Json) -> None:
+def _check_size(size: Json, max_pixels: int) -> None:
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         raise BprError(f"its size is {shorten(size)}, expected [height, width] in whole pixels")
-    check_pixels(size[0], size[1])
+    check_pixels("its size is", (size[0], size[1]), max_pixels)
 
 
-def check_pixels(height: int, width: int) -> None:
-    """Refuse an absurdly large size, which would fill the memory.
-
-    Raises:
-        BprError: the size has more than ``MAX_PIXELS`` pixels. The message does not name the record.
-    """
-    if height * width > MAX_PIXELS:
-        size = shorten([height, width])
-        raise BprError(f"its size is {size}, more than the {MAX_PIXELS} pixels that bpr accepts")
-
-
-def _check_polygons(polygons: list[Json]) -> None:
+def _check_polygons(polygons: list[Json], max_pixels: int) -> None:
     if not polygons:
         raise BprError("its segmentation is an empty list, expected polygons or run lengths")
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise BprError(f"its polygon {shorten(polygon)} is not a list of three or more x, y pairs")
-        if not all(type(value) in (int, float) and abs(value) <= MAX_PIXELS for value in polygon):
+        if not all(type(value) in (int, float) and abs(value) <= max_pixels for value in polygon):
             raise BprError(f"its polygon {shorten(polygon)} has a value that is not a pixel position")
 
 
@@ -97,19 +84,20 @@ def size_of(segmentation: Json) -> Size | None:
     return (segmentation["size"][0], segmentation["size"][1]) if isinstance(segmentation, dict) else None
 
 
-def decode(segmentation: Json, polygon_size: Size) -> Mask:
+def decode(segmentation: Json, polygon_size: Size, max_pixels: int = MAX_PIXELS) -> Mask:
     """Decode a segmentation of any form.
 
     Args:
         segmentation: segmentation from a record.
         polygon_size: (H, W) of the image, only used for polygons.
+        max_pixels: largest number of pixels of the image.
 
     Raises:
-        BprError: the segmentation is broken. The message does not name the record.
+        BprError: the segmentation is broken or too large. The message does not name the record.
     """
-    form = form_of(segmentation)
+    form = form_of(segmentation, max_pixels)
     if form is Form.POLYGONS:
-        return _decode_polygons(segmentation, polygon_size)
+        return _decode_polygons(segmentation, polygon_size, max_pixels)
     size = size_of(segmentation) or polygon_size
     counts = segmentation["counts"]
     return _mask_of_runs(size, _runs_of_list(counts, size) if form is Form.COUNTS else _runs_of_text(counts, form))
@@ -174,9 +162,9 @@ def _mask_of_runs(size: Size, runs: IntArray) -> Mask:
     return Mask(size, (left, top, right, bottom), np.asarray(crop).view(np.bool_))
 
 
-def _decode_polygons(polygons: list[list[float]], size: Size) -> Mask:
+def _decode_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -> Mask:
+    check_pixels("its image has", size, max_pixels)
     height, width = size
-    check_pixels(height, width)
     # The memory for rasterising depends on the length of the outline, not on the size of the image.
     length = sum(_outline_length(polygon) for polygon in polygons)
     if length > min(4 * (height + 1) * (width + 1), LONGEST_OUTLINE):

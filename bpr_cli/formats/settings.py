@@ -7,6 +7,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
+from msgspec import Meta
+
+from bpr_cli.formats.pixel_limit import HIGHEST_LIMIT, MAX_PIXELS
 from bpr_cli.settings import Settings, option
 
 Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks"]
@@ -42,3 +45,8 @@ class ReadSettings(Settings):
         frozenset[int],
         option("Label that is never refined; may be repeated", panel=PANEL, flags=("--ignore-label",), metavar="LABEL"),
     ] = frozenset({255})
+    max_pixels: Annotated[
+        int,
+        Meta(ge=1, le=HIGHEST_LIMIT),
+        option("Largest image or mask that is read, in pixels; protects from files that claim huge sizes", panel=PANEL),
+    ] = MAX_PIXELS

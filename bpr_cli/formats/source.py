@@ -11,7 +11,9 @@ import numpy as np
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.json_files import Json, read_json
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import ColourError, read_gray
+from bpr_cli.masks.runs import values_of
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 
 REPORT, REPORT_KIND = "run.json", "bpr refinement"
@@ -47,6 +49,7 @@ class Source:
         path: path as given by the user.
         root: the folder, or the parent folder of a file.
         is_file: whether it is a single file.
+        max_pixels: largest PNG file that is read, in pixels.
     """
 
     def __init__(self, path: Path, ending: str = "", kind: str = "predictions") -> None:
@@ -68,6 +71,7 @@ class Source:
         self._ending = ending
         self._kind = kind
         self.is_file = not path.is_dir()
+        self.max_pixels = MAX_PIXELS
         self.root = path.parent if self.is_file else path
 
     def files(self, suffix: str) -> list[Path]:
@@ -97,7 +101,7 @@ class Source:
         errors: list[BprError] = []
         for position in np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int):
             try:
-                values.update(np.unique(read_gray(self.root / self.value_files[position])).tolist())
+                values.update(values_of(read_gray(self.root / self.value_files[position], self.max_pixels)).tolist())
             except BprError as error:
                 errors.append(error)
         return PngSample(frozenset(values), errors)

@@ -18,7 +18,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.settings import Format, Task
+from bpr_cli.formats.pixel_limit import MAX_PIXELS
+from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
 from bpr_cli.patchset.settings import PatchSetSettings
@@ -61,6 +62,7 @@ def extract(
     *,
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -76,6 +78,7 @@ def extract(
         settings: how patches are chosen and stored.
         format: format of the predictions; None to detect it.
         task: the task that the predictions must have; None for any.
+        max_pixels: the largest image or mask that is read, in pixels.
         workers: images processed at the same time; None for one per core, at most 4.
         overwrite: replace an existing patch set.
         progress: show a progress bar on standard error.
@@ -83,9 +86,8 @@ def extract(
     Raises:
         BprError: the inputs cannot be used, or the directory holds another patch set.
     """
-    extraction = Extraction(
-        pair_paths(_paths(predictions), _paths(images), _paths(ground_truth), settings), settings, format, task
-    )
+    given = pair_paths(_paths(predictions), _paths(images), _paths(ground_truth), settings)
+    extraction = Extraction(given, settings, format, task, max_pixels)
     with show_progress(progress, "extracting", extraction.images) as advance:
         return extraction.run(Path(out), workers, overwrite, advance)
 
@@ -104,6 +106,7 @@ class Extraction:
         settings: settings of the set.
         form: format of the predictions; None to detect it.
         task: task that the predictions must have; None for any.
+        max_pixels: largest image or mask that is read, in pixels.
 
     Attributes:
         images: number of images to process; an image with several predictions counts once for each.
@@ -118,10 +121,12 @@ class Extraction:
         settings: PatchSetSettings,
         form: Format | None = None,
         task: Task | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._given = given
         self._settings = settings
-        self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, form, task)
+        sources = with_simulated(given) if settings.simulate else given
+        self._sources = open_sources(sources, settings, ReadSettings(form, task, max_pixels=max_pixels))
         self._queue = [(source, image) for source in self._sources for image in source.images]
         self.images = len(self._queue)
 

@@ -11,7 +11,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
-from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks
 from bpr_cli.patchset.settings import PatchSetSettings
@@ -183,21 +183,17 @@ def with_simulated(given: Sequence[SourcePaths]) -> list[SourcePaths]:
     return list(dict.fromkeys([*given, *simulated]))
 
 
-def open_sources(
-    given: Sequence[SourcePaths], settings: PatchSetSettings, form: Format | None = None, task: Task | None = None
-) -> list[OpenSource]:
+def open_sources(given: Sequence[SourcePaths], settings: PatchSetSettings, reading: ReadSettings) -> list[OpenSource]:
     """Open the sources, and check everything that can be checked before reading images.
 
     Args:
         given: the sources.
         settings: settings of the set; the label set and void labels are used.
-        form: format of the predictions; None to detect it.
-        task: task that the predictions must have; None for any.
+        reading: how the predictions are read, except for their void labels.
 
     Raises:
         BprError: a file is missing or of the wrong kind, or a source has no usable image.
     """
-    reading = ReadSettings(form, task)
     if settings.ignore_labels is not None:
         reading = replace(reading, ignore_labels=frozenset(settings.ignore_labels))
     return [_open(number, paths, settings, reading) for number, paths in enumerate(given)]

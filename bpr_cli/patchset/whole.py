@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.rle import Form, check_pixels, decode, encode
+from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
+from bpr_cli.formats.rle import Form, decode, encode
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.matching import ImageMasks, MatchedMask, void_for
 from bpr_cli.patchset.record import VOID, decode_image, encode_image
@@ -142,7 +143,7 @@ def decode_header(record: bytes) -> ImageHeader:
         header = ImageHeader((height, width), tuple(map(str, content["masks"])), tuple(map(_pair, content["pairs"])))
     except (struct.error, zlib.error, ValueError, LookupError, TypeError, RecursionError) as error:
         raise BprError(f"its masks are damaged ({error})") from error
-    check_pixels(*header.size)
+    check_pixels("its size is", header.size, MAX_PIXELS)
     if any(not 0 <= place < len(header.masks) for pair in header.pairs for place in pair[1:] if place is not None):
         raise BprError("it names masks that it does not hold")
     return header

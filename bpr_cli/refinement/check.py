@@ -176,7 +176,7 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
     """The workload of an item, or the reason why it cannot be refined."""
     try:
         prediction = predictions.read(item)
-        size = check_image_file(item.image)
+        size = check_image_file(item.image, predictions.max_pixels)
         try:
             segments = segments_of(prediction, size)
         except BprError as error:

@@ -155,7 +155,7 @@ class Pipeline:
         """Read an image and its prediction, and place the patches of the first pass."""
         with self.stopwatch("read"):
             prediction = self.predictions.read(item)
-            image = read_image(item.image)
+            image = read_image(item.image, self.predictions.max_pixels)
         with self.stopwatch("cut"):
             try:
                 return ImagePass.begin(image, prediction, self.refiner.passes[0])

@@ -42,7 +42,7 @@ class InstanceIdSet(PngFolder):
 
     def read(self, item: Item) -> Prediction:
         """Read the instance ids of one image, as a label map without void."""
-        return LabelMap(read_gray(self.file(item)).astype(np.int32), frozenset())
+        return LabelMap(read_gray(self.file(item), self.max_pixels).astype(np.int32), frozenset())
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of the instances and groups in a map; classes without instances are left out."""
@@ -101,7 +101,7 @@ def open_truth(
     source = Source(path, kind=_KIND)
     family = predictions.family
     if family == "cityscapes":
-        return _open_instance_ids(source)
+        return _open_instance_ids(source, settings)
     if family == "binary" and source.documents and not source.pngs:
         return CocoUnion(source, NoImages(), settings)
     if family == "coco" and source.pngs and not source.documents:
@@ -138,7 +138,7 @@ def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = No
     family = FORMATS[settings.format].family if settings.format else None
     wants_maps = settings.task is Task.SEMANTIC or family == "semantic" or ending is not None
     if family == "cityscapes" or (not wants_maps and _has(source, INSTANCE_IDS)):
-        return _open_instance_ids(source)
+        return _open_instance_ids(source, settings)
     chosen = _ending_in(source, ending)
     if chosen:
         source, settings = Source(path, chosen, _KIND), replace(settings, format="labels")
@@ -154,11 +154,11 @@ def _has(source: Source, ending: str) -> bool:
     return any(file.stem.endswith(ending) for file in source.pngs)
 
 
-def _open_instance_ids(source: Source) -> PredictionSet:
+def _open_instance_ids(source: Source, settings: ReadSettings) -> PredictionSet:
     narrowed = Source(source.path, INSTANCE_IDS, _KIND)
     if not narrowed.pngs:
         raise BprError(
             f"{source.path} holds no file called …{INSTANCE_IDS}.png, expected the gtFine folder for Cityscapes "
             "results; check --ground-truth"
         )
-    return InstanceIdSet(narrowed, NoImages(), ReadSettings())
+    return InstanceIdSet(narrowed, NoImages(), settings)

@@ -118,13 +118,6 @@ def test_what_is_no_image(tmp_path):
         image_size(text)
 
 
-def test_an_image_of_too_many_pixels_is_refused(tmp_path):
-    path = tmp_path / "bomb.png"
-    Image.new("1", (14000, 14000)).save(path)
-    with pytest.raises(BprError, match=r"bomb\.png claims to have more pixels"):
-        read_image(path)
-
-
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_animations_are_refused(tmp_path, suffix):
     frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (0, 90, 200)]
@@ -197,7 +190,7 @@ def test_images_cut_short_are_refused_in_the_words_of_the_reader(tmp_path):
 
 def test_only_what_cannot_be_told_otherwise_is_decoded(tmp_path, monkeypatch):
     decoded = []
-    monkeypatch.setattr(images_module, "read_image", lambda path: decoded.append(path.name))
+    monkeypatch.setattr(images_module, "read_image", lambda path, _: decoded.append(path.name))
     for path in many_kinds(tmp_path):
         check_image_file(path)
     assert decoded == ["a.tif", "a.webp", "trailer.jpg"]

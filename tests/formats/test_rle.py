@@ -98,7 +98,7 @@ BROKEN = {
     "negative side": ({"size": [-24, -32], "counts": GOOD["counts"]}, "expected [height, width]"),
     "truth as side": ({"size": [True, 768], "counts": GOOD["counts"]}, "expected [height, width]"),
     "float side": ({"size": [24.0, 32], "counts": GOOD["counts"]}, "expected [height, width]"),
-    "huge size": ({"size": [10**9, 10**9], "counts": GOOD["counts"]}, "that bpr accepts"),
+    "huge size": ({"size": [10**9, 10**9], "counts": GOOD["counts"]}, "more than the limit of 268,435,456"),
     "other size": ({"size": [24, 33], "counts": GOOD["counts"]}, "do not add up to its size 24 x 33"),
     "no counts": ({"size": [24, 32]}, "counts are NoneType"),
     "empty counts": ({"size": [24, 32], "counts": ""}, "not compressed run lengths"),
