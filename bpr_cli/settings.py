@@ -65,6 +65,16 @@ class Settings:
             object.__setattr__(self, name, checked(name, getattr(self, name), hint))
 
 
+def check_settings(value: object, kind: type[Settings], name: str = "settings") -> None:
+    """Check that an argument of the Python API holds settings of the expected class.
+
+    Raises:
+        BprError: it holds something else.
+    """
+    if not isinstance(value, kind):
+        raise BprError(f"{name} is {shorten(value)}; expected {kind.__name__}(...)")
+
+
 def hints_of(kind: type) -> dict[str, Any]:
     """Types of the fields of a data class, with their bounds and descriptions."""
     known = _type_hints(kind)

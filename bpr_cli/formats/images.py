@@ -145,7 +145,8 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     """Scale pixels to uint8, of the same shape.
 
     Whole numbers are scaled from the smallest of 8, 10, 12, 14, 16 or 32 bits that holds the brightest pixel, because
-    cameras and microscopes often store 12 bits in 16. Floats are scaled from 0..1 if none is above 1, else from 0..255.
+    cameras and microscopes often store 12 bits in 16. Floats are scaled from 0..1 if none is above 1, and from 0..255
+    if the brightest is 2 or more; between, they may be a little too large for 0..1, so that they are refused.
 
     Args:
         pixels: integers or floats of any shape, at least one.
@@ -159,7 +160,7 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise BprError(f"{name} has pixel values from {low:g} to {high:g}, expected 0 or more; convert it to 8 bits")
     if pixels.dtype.kind == "f":
-        full = 1.0 if high <= 1 else 255.0
+        full = 1.0 if high < 2 else 255.0
     else:
         full = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16, 32) if high < 2**bits), 0.0)
     if high > full:

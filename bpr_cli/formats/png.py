@@ -81,22 +81,32 @@ def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     if image.mode in _DEEP_MODES:
         return np.array(image).astype(np.uint16)
     if image.mode in _COLOUR_MODES:
-        return _gray_of_colour(np.asarray(image), path)
+        gray = gray_of_colour(np.asarray(image), str(path))
+        if read_bytes(path)[_DEPTH_OFFSET] == 16:
+            raise BprError(f"{path} stores 16-bit values in colour channels; save it as a single-channel PNG file")
+        return gray
     return np.array(image).astype(np.uint8)
 
 
-def _gray_of_colour(pixels: ByteArray, path: Path) -> ByteArray:
+def gray_of_colour(pixels: ByteArray, name: str) -> ByteArray:
+    """The gray values of colour pixels with equal, opaque channels: uint8, (H, W).
+
+    Args:
+        pixels: uint8, (H, W, C): C is 3, or with alpha 2 or 4.
+        name: name of the image in messages.
+
+    Raises:
+        ColourError: the channels differ, or the pixels are partly transparent.
+    """
     gray: ByteArray = pixels[:, :, 0].copy()
     colours = pixels[:, :, : 3 if pixels.shape[2] > 2 else 1]
     if not np.array_equal(colours, np.broadcast_to(gray[:, :, None], colours.shape)):
         raise ColourError(
-            f"{path} holds colours, expected one channel: masks and label maps must be single-channel PNG files "
+            f"{name} holds colours, expected one channel: masks and label maps must be single-channel PNG files "
             "with a value, not a colour, for every label"
         )
     if pixels.shape[2] in (2, 4) and pixels[:, :, -1].min() < 255:
-        raise ColourError(f"{path} is partly transparent, expected an opaque single-channel PNG file; remove its alpha")
-    if read_bytes(path)[_DEPTH_OFFSET] == 16:
-        raise BprError(f"{path} stores 16-bit values in colour channels; save it as a single-channel PNG file")
+        raise ColourError(f"{name} is partly transparent, expected an opaque single-channel PNG file; remove its alpha")
     return gray
 
 

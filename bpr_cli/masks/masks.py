@@ -126,8 +126,13 @@ Prediction = tuple[Mask, ...] | LabelMap
 """The prediction for one image: independent masks that may overlap, or one label per pixel."""
 
 
-def check_size(size: Size, image: Size) -> None:
+def check_size(size: Size, image: Size, name: str = "the mask") -> None:
     """Check that a mask or label map of ``size`` (H, W) fits an image of size ``image`` (H, W).
+
+    Args:
+        size: size of the mask.
+        image: size of the image.
+        name: name of the mask in messages.
 
     Raises:
         BprError: the sizes differ.
@@ -135,6 +140,6 @@ def check_size(size: Size, image: Size) -> None:
     height, width = image
     if size != image:
         raise BprError(
-            f"the image is {width} x {height} pixels but the mask {size[1]} x {size[0]}; "
+            f"the image is {width} x {height} pixels but {name} {size[1]} x {size[0]}; "
             "give the image the prediction was made for, at its full resolution"
         )

@@ -1,10 +1,25 @@
+import doctest
+import pickle
+import re
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from copy import copy, deepcopy
+from multiprocessing import get_context
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
+import bpr_cli
 from bpr_cli.errors import BprError
+from bpr_cli.refinement import refiner as refiner_module
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from tests.inference.engines import blob, picture
+from tests.refinement.given_cases import IMAGES, MASKS, SHAPES, WRAPPED_IMAGES
 
 SIZE = (40, 52)
 
@@ -40,7 +55,7 @@ def test_a_negative_foreground_value_is_kept(refiner, refined):
 
 def test_pixels_that_stay_foreground_keep_their_value(refiner, refined):
     values = np.where(blob(SIZE), np.arange(SIZE[1], dtype=np.int32) + 1, 0)
-    out = refiner.refine(picture(SIZE), values)
+    out = refiner.refine(picture(SIZE), values, kind="mask")
     np.testing.assert_array_equal(out != 0, refined)
     stayed = refined & blob(SIZE)
     np.testing.assert_array_equal(out[stayed], values[stayed])
@@ -116,36 +131,86 @@ def test_results_do_not_depend_on_batch_size_or_neighbours(make_refiner):
         np.testing.assert_array_equal(refiner.refine_labels(picture(SIZE), label_map()), labels)
 
 
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros(SIZE, np.uint8),
-        np.zeros((*SIZE, 4), np.uint8),
-        np.zeros((*SIZE, 3), np.float32),
-        np.zeros((1, *SIZE, 3)),
-    ],
+@given(
+    image=st.sampled_from(sorted(IMAGES)),
+    wrapped=st.sampled_from(sorted(WRAPPED_IMAGES)),
+    mask=st.sampled_from(sorted(MASKS)),
+    shape=st.sampled_from(sorted(SHAPES)),
+    tensor=st.booleans(),
 )
-def test_what_is_not_an_rgb_image_is_refused(refiner, image):
-    with pytest.raises(BprError, match=r"the image has shape .* expected \(H, W, 3\) and uint8, RGB"):
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_kind_of_one_image_and_one_mask_gives_one_result(refiner, refined, image, wrapped, mask, shape, tensor):
+    given_mask = SHAPES[shape](MASKS[mask](blob(SIZE)))
+    given_mask = torch.from_numpy(given_mask) if tensor else given_mask
+    out = refiner.refine(WRAPPED_IMAGES[wrapped](IMAGES[image](picture(SIZE))), given_mask)
+    assert (type(out), out.shape, out.dtype) == (type(given_mask), given_mask.shape, given_mask.dtype)
+    np.testing.assert_array_equal(np.asarray(out).reshape(SIZE) != 0, refined)
+
+
+def test_pillow_images_paths_and_lists_give_the_same_result(refiner, refined, tmp_path):
+    image, mask = Image.fromarray(picture(SIZE)), Image.fromarray(blob(SIZE))
+    image.save(tmp_path / "image.png")
+    mask.convert("L").save(tmp_path / "mask.png")
+    by_pillow = refiner.refine(image, mask)
+    assert by_pillow.mode == "1"
+    np.testing.assert_array_equal(np.asarray(by_pillow), refined)
+    by_path = refiner.refine(str(tmp_path / "image.png"), tmp_path / "mask.png")
+    np.testing.assert_array_equal(by_path, refined * np.uint8(255))
+    assert refiner.refine(picture(SIZE).tolist(), blob(SIZE).tolist()) == refined.tolist()
+
+
+def test_probabilities_and_logits_give_the_result_of_their_mask(refiner, refined):
+    logits = np.where(blob(SIZE), 3.0, -2.0)
+    assert np.unique(refiner.refine(picture(SIZE), logits, kind="logits")).tolist() == [0, 1]
+    np.testing.assert_array_equal(refiner.refine(picture(SIZE), logits, kind="logits") == 1, refined)
+    probabilities = 1 / (1 + np.exp(-logits))
+    np.testing.assert_array_equal(refiner.refine(picture(SIZE), probabilities, kind="probabilities") == 1, refined)
+    stack = refiner.refine_masks(picture(SIZE), torch.from_numpy(probabilities)[None, None], kind="probabilities")
+    np.testing.assert_array_equal(stack[0, 0] == 1, refined)
+    nothing = refiner.refine(picture(SIZE), probabilities, kind="probabilities", threshold=0.99)
+    assert not nothing.any()
+
+
+def test_generators_and_stacks_of_masks(refiner, refined):
+    stack = np.stack([blob(SIZE), blob(SIZE, 4)])
+    expected = np.stack([refined, refiner.refine(picture(SIZE), blob(SIZE, 4))])
+    np.testing.assert_array_equal(refiner.refine_masks(picture(SIZE), stack), expected)
+    np.testing.assert_array_equal(refiner.refine_masks(picture(SIZE), (mask for mask in stack)), expected)
+
+
+def test_label_maps_of_every_kind(refiner):
+    expected = refiner.refine_labels(picture(SIZE), label_map())
+    tensor = refiner.refine_labels(picture(SIZE), torch.from_numpy(label_map()).long()[None], ignore=255)
+    assert tensor.dtype == torch.int64
+    np.testing.assert_array_equal(tensor[0], expected)
+    picture_of_labels = refiner.refine_labels(picture(SIZE), Image.fromarray(label_map()))
+    np.testing.assert_array_equal(np.asarray(picture_of_labels), expected)
+    assert refiner.refine_labels(picture(SIZE), label_map().tolist()) == expected.tolist()
+
+
+@pytest.mark.parametrize("image", [None, np.zeros((1, *SIZE, 3)), np.zeros((*SIZE, 2)), "none.png"])
+def test_what_is_no_image_is_refused(refiner, image):
+    with pytest.raises(BprError, match=r"^image is |none\.png does not exist"):
         refiner.refine(image, blob(SIZE))
-    with pytest.raises(BprError, match="the image has shape"):
+    with pytest.raises(BprError, match=r"^image is |none\.png does not exist"):
         refiner.refine_labels(image, label_map())
 
 
 @pytest.mark.parametrize(
-    "mask",
-    [np.zeros((*SIZE, 1)), np.zeros(SIZE[0]), np.zeros((0, 4)), np.full(SIZE, "yes"), np.zeros(SIZE, object)],
+    "mask", [None, np.zeros(SIZE[0]), np.zeros((0, 4)), np.full(SIZE, "yes"), np.zeros(SIZE, object)]
 )
-def test_what_is_not_a_mask_is_refused(refiner, mask):
-    with pytest.raises(BprError, match=r"the mask has shape .* expected \(H, W\) and numbers"):
+def test_what_is_no_mask_is_refused(refiner, mask):
+    with pytest.raises(BprError, match=r"^mask is "):
         refiner.refine(picture(SIZE), mask)
 
 
 @pytest.mark.parametrize("mask", [blob((SIZE[0], SIZE[1] + 1)), blob((SIZE[1], SIZE[0]))])
 def test_a_mask_of_another_size_is_refused(refiner, mask):
-    with pytest.raises(BprError, match="the image is 52 x 40 pixels but the mask"):
+    with pytest.raises(BprError, match="the image is 52 x 40 pixels but mask"):
         refiner.refine(picture(SIZE), mask)
-    with pytest.raises(BprError, match="the image is 52 x 40 pixels but the mask"):
+    with pytest.raises(BprError, match=r"the image is 52 x 40 pixels but masks\[1\]"):
+        refiner.refine_masks(picture(SIZE), [blob(SIZE), mask])
+    with pytest.raises(BprError, match="the image is 52 x 40 pixels but labels"):
         refiner.refine_labels(picture(SIZE), mask.astype(int), ignore=(0, 1))
 
 
@@ -159,7 +224,7 @@ def test_labels_are_integers(refiner, labels):
 def test_labels_beyond_32_bits_are_refused(refiner, label):
     labels = np.zeros(SIZE, np.int64)
     labels[0, 0] = label
-    with pytest.raises(BprError, match=f"{label}.*expected 32-bit integers"):
+    with pytest.raises(BprError, match=f"labels.*{label}.*expected 32-bit integers"):
         refiner.refine_labels(picture(SIZE), labels)
 
 
@@ -174,3 +239,59 @@ def test_the_refiner_states_what_it_uses(make_refiner, weights_of):
 def test_weights_that_are_not_there(tmp_path):
     with pytest.raises(BprError, match=r"none\.safetensors"):
         Refiner(RefineSettings(weights=str(tmp_path / "none.safetensors")))
+
+
+@pytest.mark.parametrize("wrong", [None, "fast", {"weights": "fast"}])
+def test_settings_are_settings(wrong):
+    with pytest.raises(BprError, match=r"settings is .*; expected RefineSettings"):
+        Refiner(wrong)
+
+
+@pytest.mark.parametrize("backend", ["pytorch", "openvino"])
+def test_threads_refine_as_one_after_the_other(make_refiner, backend):
+    if backend == "openvino":
+        pytest.importorskip("openvino")
+        pytest.importorskip("onnx")
+    refiner = make_refiner(backend=backend)
+    cases = [(picture(SIZE, seed), blob(SIZE, seed)) for seed in range(8)]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda case: refiner.refine(*case), cases * 2))
+    for case, out in zip(cases * 2, together, strict=True):
+        np.testing.assert_array_equal(out, refiner.refine(*case))
+
+
+def test_copies_and_pickles_refine_alike(refiner, refined):
+    for other in (copy(refiner), deepcopy(refiner), pickle.loads(pickle.dumps(refiner))):
+        np.testing.assert_array_equal(other.refine(picture(SIZE), blob(SIZE)), refined)
+        assert other.settings == refiner.settings
+        assert other.weights.digest == refiner.weights.digest
+
+
+def test_a_refiner_works_in_a_spawned_process(refiner, refined):
+    with ProcessPoolExecutor(1, get_context("spawn")) as processes:
+        out = processes.submit(refiner.refine, picture(SIZE), blob(SIZE)).result()
+    np.testing.assert_array_equal(out, refined)
+
+
+def test_the_examples_of_its_docstrings_hold():
+    names = {"np": np, "torch": torch, "Image": Image, "bpr_cli": bpr_cli}
+    assert doctest.testmod(refiner_module, extraglobs=names).failed == 0
+
+
+def test_the_page_for_one_image_holds(tmp_path, monkeypatch):
+    """Its Python runs from top to bottom, with the inputs that it only names."""
+    page = Path(bpr_cli.__file__).parents[1] / "docs/how-to/one-image.md"
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 5
+    Image.fromarray(picture(SIZE)).save(tmp_path / "photo.jpg")
+    Image.fromarray(blob(SIZE)).convert("L").save(tmp_path / "mask.png")
+    logits = torch.from_numpy(blob(SIZE)).float() * 8 - 4
+    names = {"logits": logits, "output": {"masks": logits.sigmoid()[None, None]}}
+    names |= {"other_mask": blob(SIZE, 4), "labels": label_map()}
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(block, names)
+    assert isinstance(names["refined"], torch.Tensor)
+    assert names["refined"].shape == (1, 1, *SIZE)
+    assert len(names["refined_masks"]) == 2
+    assert names["refined_labels"].shape == SIZE
