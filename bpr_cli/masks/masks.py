@@ -6,6 +6,7 @@ A box is ``(x0, y0, x1, y1)`` in pixels, half-open: it covers columns ``x0 .. x1
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,53 @@ class LabelMap:
     def size(self) -> Size:
         """(H, W) in pixels."""
         return self.labels.shape[0], self.labels.shape[1]
+
+
+class AnyMask(Protocol):
+    """What finding and cropping the boundary of a mask needs of it; see ``Mask``."""
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the image."""
+
+    @property
+    def box(self) -> Box:
+        """Tight bounding box of the foreground."""
+
+    @property
+    def area(self) -> int:
+        """Number of foreground pixels."""
+
+    def window(self, box: Box) -> BoolArray:
+        """The mask inside ``box``, which must lie inside the image: bool, (y1 - y0, x1 - x0)."""
+
+
+@dataclass(frozen=True)
+class LabelMask:
+    """The mask of one label of a map. It is looked up in the map, so that many labels take no memory.
+
+    Attributes:
+        labels: the map, int32, (H, W).
+        label: the label.
+        box: tight bounding box of its pixels.
+        area: number of its pixels.
+    """
+
+    labels: LabelArray
+    label: int
+    box: Box
+    area: int
+
+    @property
+    def size(self) -> Size:
+        """(H, W) of the map."""
+        return self.labels.shape[0], self.labels.shape[1]
+
+    def window(self, box: Box) -> BoolArray:
+        """The mask inside ``box``, which must lie inside the map: bool, (y1 - y0, x1 - x0)."""
+        x0, y0, x1, y1 = box
+        mask: BoolArray = self.labels[y0:y1, x0:x1] == self.label
+        return mask
 
 
 Prediction = tuple[Mask, ...] | LabelMap

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bpr_cli.masks.strips import STRIP_PIXELS
 from bpr_cli.typing import BoolArray, IntArray, Size
 
 _LARGEST_TABLE = 1 << 22
@@ -72,6 +73,11 @@ class Runs:
 def values_of(array: NDArray[np.generic]) -> NDArray[np.generic]:
     """Distinct values of an array, ascending, like ``np.unique`` but faster if neighbours are often equal."""
     flat = array.ravel()
+    parts = [flat[start : start + STRIP_PIXELS] for start in range(0, max(flat.size, 1), STRIP_PIXELS)]
+    return np.unique(np.concatenate([_values_of_part(part) for part in parts]))
+
+
+def _values_of_part(flat: NDArray[np.generic]) -> NDArray[np.generic]:
     last = np.append(flat[1:] != flat[:-1], True)[: flat.size]
     return np.unique(flat[last])
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bpr_cli.masks.masks import Mask
-from bpr_cli.typing import BoolArray, Box, ByteArray, IntArray, Size
+from bpr_cli.masks.masks import AnyMask
+from bpr_cli.masks.strips import strips_of
+from bpr_cli.typing import BoolArray, Box, ByteArray, LabelArray, Size
+
+SCORES = (4, 3, 2, 1)
+"""The scores of boundary pixels, best first."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +20,13 @@ class BoundaryPixels:
     """The boundary pixels of one mask, best score first, in raster order among equals.
 
     Attributes:
-        x: int64, (N,), columns in the image.
-        y: int64, (N,), rows in the image.
+        x: int32, (N,), columns in the image.
+        y: int32, (N,), rows in the image.
         score: uint8, (N,), 1..4; see ``boundary_score``. The paper's score is this divided by 4.5.
     """
 
-    x: IntArray
-    y: IntArray
+    x: LabelArray
+    y: LabelArray
     score: ByteArray
 
     def __len__(self) -> int:
@@ -47,7 +51,7 @@ def boundary_score(mask: BoolArray) -> ByteArray:
     return np.minimum(count, 9 - count).astype(np.uint8, copy=False)
 
 
-def boundary_pixels(mask: Mask) -> BoundaryPixels:
+def boundary_pixels(mask: AnyMask) -> BoundaryPixels:
     """Find the boundary pixels of a mask: those whose 3 x 3 neighbourhood contains both mask and background.
 
     Only the surroundings of the bounding box are searched.
@@ -61,14 +65,20 @@ def boundary_pixels(mask: Mask) -> BoundaryPixels:
         >>> len(boundary_pixels(Mask.from_array(square)))  # 12 inside the square, 20 outside
         32
     """
-    window = grow(mask.box, 2, mask.size)
-    score = boundary_score(mask.window(window))
-    # NumPy searches a flat bool array much faster than a numeric or two-dimensional one.
-    places = np.flatnonzero(score != 0)
-    found = score.ravel()[places]
-    order = np.argsort(4 - found, kind="stable")
-    y, x = np.divmod(places[order], score.shape[1])
-    return BoundaryPixels(x + window[0], y + window[1], found[order])
+    x0, y0, x1, y1 = grow(mask.box, 2, mask.size)
+    found: dict[int, list[LabelArray]] = {score: [] for score in SCORES}
+    for top, bottom in strips_of((y1 - y0, x1 - x0)):
+        # The score needs a row above and below.
+        first, last = max(top - 1, 0), min(bottom + 1, y1 - y0)
+        score = boundary_score(mask.window((x0, y0 + first, x1, y0 + last)))[top - first : bottom - first]
+        # NumPy searches a flat bool array much faster than a numeric or two-dimensional one.
+        places = np.flatnonzero(score != 0)
+        scores = score.ravel()[places]
+        for each, parts in found.items():
+            parts.append((places[scores == each] + top * (x1 - x0)).astype(np.int32))
+    counts = [sum(map(len, parts)) for parts in found.values()]
+    y, x = np.divmod(np.concatenate([part for parts in found.values() for part in parts]), np.int32(max(x1 - x0, 1)))
+    return BoundaryPixels(x + np.int32(x0), y + np.int32(y0), np.repeat(np.array(SCORES, dtype=np.uint8), counts))
 
 
 def grow(box: Box, margin: int, size: Size) -> Box:

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.masks import AnyMask
 from bpr_cli.patches import Scheme
 from bpr_cli.patches.boundary import BoundaryPixels
 from bpr_cli.typing import Box, ByteArray, IntArray, Size
@@ -17,11 +17,14 @@ Boxes = IntArray
 
 NO_BOXES: Boxes = np.zeros((0, 4), dtype=np.int64)
 
+_AT_A_TIME = 2**18
+"""Candidates that suppression turns into Python numbers at a time, which take many times the memory of arrays."""
+
 ENLARGEMENT = 0.25
 """Growth of the box of the scheme ``instance``, as a share of the longer side of the mask's bounding box."""
 
 
-def boxes_along(mask: Mask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
+def boxes_along(mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
     """Place boxes along the boundary of a mask: squares of one size, each with at least one boundary pixel.
 
     Args:
@@ -88,7 +91,7 @@ def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:
         int64, (P, 4), in raster order.
     """
     cells = np.unique(np.stack([pixels.y // patch_size, pixels.x // patch_size], axis=1), axis=0)
-    start = cells[:, ::-1] * patch_size
+    start = cells[:, ::-1].astype(np.int64) * patch_size
     return move_inside(np.concatenate([start, start + patch_size], axis=1), size)
 
 
@@ -129,14 +132,16 @@ def suppress(pixels: BoundaryPixels, patch_size: int, nms_threshold: float) -> B
     # Single look-ups are much faster in a bytearray than in an array. The array is a view of it, to apply the stamp.
     dead = bytearray(width * height)
     bitmap = np.frombuffer(dead, dtype=np.uint8).reshape(height, width)
-    column, row = pixels.x - left, pixels.y - top
     kept = []
-    for index, centre in enumerate(((row + reach) * width + column + reach).tolist()):
-        if not dead[centre]:
-            kept.append(index)
-            y, x = int(row[index]), int(column[index])
-            bitmap[y : y + side, x : x + side] |= stamp
-    x0, y0 = pixels.x[kept] - patch_size // 2, pixels.y[kept] - patch_size // 2
+    for start in range(0, len(pixels), _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        column, row = pixels.x[part].astype(np.int64) - left, pixels.y[part].astype(np.int64) - top
+        for index, centre in enumerate(((row + reach) * width + column + reach).tolist()):
+            if not dead[centre]:
+                kept.append(start + index)
+                y, x = int(row[index]), int(column[index])
+                bitmap[y : y + side, x : x + side] |= stamp
+    x0, y0 = (axis[kept].astype(np.int64) - patch_size // 2 for axis in (pixels.x, pixels.y))
     return np.stack([x0, y0, x0 + patch_size, y0 + patch_size], axis=1)
 
 

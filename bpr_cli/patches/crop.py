@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.masks import AnyMask
 from bpr_cli.patches.boxes import Boxes
 from bpr_cli.typing import ByteArray, IntArray
 
@@ -41,7 +41,7 @@ class Patches:
         return Patches(self.image[part], self.mask[part])
 
 
-def crop(image: ByteArray, mask: Mask, boxes: Boxes, padding: int, out: Patches) -> None:
+def crop(image: ByteArray, mask: AnyMask, boxes: Boxes, padding: int, out: Patches) -> None:
     """Crop boxes with ``padding`` pixels of context around them and resize them to the network's input.
 
     Pixels outside the image are filled by reflection. Images are resized bilinearly and masks by nearest neighbour,
@@ -81,7 +81,7 @@ def reflected_range(start: int, stop: int, length: int) -> Range:
     return np.minimum(position, 2 * length - 2 - position)
 
 
-def crop_mask(mask: Mask, rows: Range, columns: Range) -> ByteArray:
+def crop_mask(mask: AnyMask, rows: Range, columns: Range) -> ByteArray:
     """Crop rows and columns of a mask without decoding all of it: uint8, 0 and 1."""
     (y0, y1), (x0, x1) = _span(rows), _span(columns)
     window = mask.window((x0, y0, x1, y1)).view(np.uint8)

@@ -14,9 +14,10 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import values_of
+from bpr_cli.masks.strips import strips_of
 from bpr_cli.patches.boxes import Boxes
 from bpr_cli.patches.crop import resize
-from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray, Size
+from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray
 
 CERTAIN = 255
 """Probability 1."""
@@ -41,26 +42,28 @@ class ProbabilityField:
         return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
 
 
-def average(boxes: Boxes, probabilities: ByteArray, size: Size) -> ProbabilityField:
+def average(boxes: Boxes, probabilities: ByteArray, frame: Box) -> ProbabilityField:
     """Average the probabilities of overlapping patches per pixel.
 
     Args:
-        boxes: int64, (P, 4), squares of one size; parts outside the image are cut off.
+        boxes: int64, (P, 4), squares of one size that touch the frame; parts outside it are cut off.
         probabilities: uint8, (P, S, S), foreground probability in units of 1/255. If S is not the side of the boxes,
             patches are resized bilinearly with half-pixel centres.
-        size: (H, W) of the image.
+        frame: the image, or a part of it.
     """
     if len(boxes) == 0:
         nothing = np.zeros((0, 0), dtype=np.int32)
         return ProbabilityField(EMPTY_BOX, nothing, nothing)
-    x0, y0 = boxes[:, :2].min(axis=0).tolist()
-    x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), [size[1], size[0]]).tolist()
+    x0, y0 = np.maximum(boxes[:, :2].min(axis=0), frame[:2]).tolist()
+    x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), frame[2:]).tolist()
     # np.zeros, unlike zeros_like, takes no memory for pixels that no patch touches.
     total, count = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
     for box, patch in zip(boxes.tolist(), probabilities, strict=True):
-        rows, columns = slice(box[1] - y0, box[3] - y0), slice(box[0] - x0, box[2] - x0)
+        left, top = max(x0 - box[0], 0), max(y0 - box[1], 0)
+        rows, columns = slice(box[1] + top - y0, box[3] - y0), slice(box[0] + left - x0, box[2] - x0)
         height, width = total[rows, columns].shape
-        total[rows, columns] += resize(patch, box[2] - box[0], cv2.INTER_LINEAR)[:height, :width]
+        resized = resize(patch, box[2] - box[0], cv2.INTER_LINEAR)
+        total[rows, columns] += resized[top : top + height, left : left + width]
         count[rows, columns] += 1
     return ProbabilityField((x0, y0, x1, y1), total, count)
 
@@ -83,7 +86,7 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     """
     if len(boxes) == 0:
         return coarse
-    field = average(boxes, probabilities, coarse.size)
+    field = average(boxes, probabilities, (0, 0, coarse.size[1], coarse.size[0]))
     frame = union(field.box, coarse.box)
     refined = coarse.window(frame)
     x0, y0, x1, y1 = field.box
@@ -108,63 +111,83 @@ class RefinedLabel:
     field: ProbabilityField
 
 
-def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
-    """Fuse the labels by arg-max, so that every pixel gets the most probable label (Sect. 3.3).
+class Fusion:
+    """The fusion of the labels of a map by arg-max, so that every pixel gets the most probable label (Sect. 3.3).
 
     The probability of a label is the average of its patches. Where it has none, it is 1 on the label's coarse pixels
     and 0 elsewhere. Ties keep the coarse label, or else go to the earlier entry. Void pixels stay void. A label that
     would lose its last pixel keeps its coarse pixels.
 
+    Rows are fused from top to bottom, any number at a time; the result does not depend on how many.
+
     Args:
         coarse: label map that the patches were cropped from.
-        refined: at most one entry per label; labels without an entry stay unrefined.
-    """
-    labels = coarse.labels.copy()
-    before, after = coarse.labels.ravel(), labels.ravel()
-    contested = ~np.isin(before, list(coarse.void))
-    claims = [_claim(entry, coarse.size[1], contested) for entry in refined]
-    best = np.ones(before.size, dtype=np.float32)
-    for claim in claims:
-        own = before[claim.pixels] == claim.label
-        best[claim.pixels[own]] = claim.probability[own]
-    for claim in claims:
-        wins = claim.probability > best[claim.pixels]
-        after[claim.pixels[wins]] = claim.label
-        best[claim.pixels[wins]] = claim.probability[wins]
-    _restore_vanished(after, before)
-    return LabelMap(labels, coarse.void)
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """The probability of one label on the pixels that its patches cover, except void pixels.
 
     Attributes:
-        label: the label.
-        pixels: int64, (N,), indices into the flattened map.
-        probability: float32, (N,), average over patches, 0..1.
+        row: the first row that is not yet fused.
     """
 
-    label: int
-    pixels: IntArray
-    probability: FloatArray
+    def __init__(self, coarse: LabelMap) -> None:
+        self._coarse = coarse
+        self._labels = coarse.labels.copy()
+        self.row = 0
+
+    def advance(self, row: int, refined: Iterable[RefinedLabel]) -> None:
+        """Fuse the rows from ``self.row`` up to ``row`` (exclusive).
+
+        Args:
+            row: up to the height of the map.
+            refined: at most one entry per label, with a field inside of these rows; labels without an entry stay
+                unrefined.
+        """
+        before, after = (labels[self.row : row].reshape(-1) for labels in (self._coarse.labels, self._labels))
+        contested = ~np.isin(before, list(self._coarse.void))
+        own, best = np.ones(before.size, dtype=np.float32), np.zeros(before.size, dtype=np.float32)
+        challenger = np.zeros(before.size, dtype=np.int32)
+        for entry in refined:
+            pixels, probability = _claim(entry.field, self.row, self._coarse.size[1], contested)
+            mine = before[pixels] == entry.label
+            own[pixels[mine]] = probability[mine]
+            better = ~mine & (probability > best[pixels])
+            best[pixels[better]] = probability[better]
+            challenger[pixels[better]] = entry.label
+        np.copyto(after, challenger, where=best > own)
+        self.row = row
+
+    def finish(self) -> LabelMap:
+        """The refined map, once all rows are fused."""
+        _restore_vanished(self._labels, self._coarse.labels)
+        return LabelMap(self._labels, self._coarse.void)
 
 
-def _claim(entry: RefinedLabel, width: int, contested: BoolArray) -> _Claim:
-    """The claim of a label in a map of ``width`` columns; ``contested``, bool (H * W), is False on void pixels."""
-    x0, y0, x1, _ = entry.field.box
-    total, count = entry.field.total.ravel(), entry.field.count.ravel()
+def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
+    """Fuse all rows of a map at once; see ``Fusion``."""
+    fusion = Fusion(coarse)
+    fusion.advance(coarse.size[0], refined)
+    return fusion.finish()
+
+
+def _claim(field: ProbabilityField, top: int, width: int, contested: BoolArray) -> tuple[IntArray, FloatArray]:
+    """The pixels that the patches of a label cover, except void ones, and the average probability of each, 0..1.
+
+    Pixels are indices into the flattened rows from ``top`` on of a map of ``width`` columns; ``contested`` is False on
+    the void ones.
+    """
+    x0, y0, x1, _ = field.box
+    total, count = field.total.ravel(), field.count.ravel()
     covered = np.flatnonzero(count != 0)
     rows = covered // max(x1 - x0, 1)
-    pixels = covered + rows * (width - (x1 - x0)) + (y0 * width + x0)
+    pixels = covered + rows * (width - (x1 - x0)) + ((y0 - top) * width + x0)
     allowed = contested[pixels]
     pixels, covered = pixels[allowed], covered[allowed]
-    return _Claim(entry.label, pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32))
+    return pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32)
 
 
 def _restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:
-    """Give labels that lost all their pixels their coarse pixels back; both maps are flattened."""
+    """Give labels that lost all their pixels their coarse pixels back, in place."""
+    known = values_of(coarse)
     # Restoring a label may take the last pixels of another one, so repeat until none is missing.
-    while (vanished := np.setdiff1d(coarse[labels != coarse], values_of(labels))).size:
-        restored = np.isin(coarse, vanished)
-        labels[restored] = coarse[restored]
+    while (vanished := np.setdiff1d(known, values_of(labels))).size:
+        for top, bottom in strips_of((labels.shape[0], labels.shape[1])):
+            restored = np.isin(coarse[top:bottom], vanished)
+            np.copyto(labels[top:bottom], coarse[top:bottom], where=restored)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from bpr_cli.patches.crop import Patches, crop
-from bpr_cli.refinement.image import ImagePass, Outline
+from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.segments import Outline
 from bpr_cli.typing import ByteArray
 
 Key = TypeVar("Key")
@@ -39,11 +40,13 @@ class PatchBatch(Generic[Key]):
         return patches
 
     def hand_out(self, probabilities: ByteArray) -> None:
-        """Append to every outline the probabilities of its boxes: uint8, (P, S, S)."""
+        """Append to every outline the probabilities of its boxes, uint8, (P, S, S), and paste completed strips."""
         given = 0
         for _, outline, start, stop in self.ranges:
             outline.predicted.append(probabilities[given : given + stop - start])
             given += stop - start
+        for image in {id(image): image for image, *_ in self.ranges}.values():
+            image.segments.paste_ready(image.outlines)
 
 
 def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator[PatchBatch[Key]]:
@@ -56,10 +59,10 @@ def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator
         left = len(image)
         if not left:
             yield PatchBatch(completed=[(key, image)])
-        for outline in image.outlines:
-            start = 0
-            while start < len(outline.boxes):
-                stop = min(len(outline.boxes), start + room)
+        for outline, begin, end in image.ranges:
+            start = begin
+            while start < end:
+                stop = min(end, start + room)
                 batch.ranges.append((image, outline, start, stop))
                 left, room, start = left - (stop - start), room - (stop - start), stop
                 if not left:

@@ -14,11 +14,12 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import check_image_file
 from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import Segments, segments_of
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
+from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.environment import peak_memory
 from bpr_cli.system.terminal import show_progress
@@ -190,7 +191,7 @@ def workload(refiner: Refiner, segments: Segments[Any], size: Size) -> Workload:
     """The workload of the segments of an image of ``size`` (H, W)."""
     passes = [segments.outlines(how) for how in refiner.passes]
     patches = [sum(len(outline.boxes) for outline in outlines) for outlines in passes]
-    masks = sum(outline.mask.crop.nbytes for outline in passes[0])
+    masks = sum(outline.mask.crop.nbytes for outline in passes[0] if isinstance(outline.mask, Mask))
     predicted = max(patches) * refiner.weights.card.patch_size**2
     return Workload(len(passes[0]), sum(patches), 3 * size[0] * size[1] + masks + segments.map_bytes + predicted)
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import LabelMap, Mask
-from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.masks.runs import Runs, values_of, weigh
+from bpr_cli.masks.strips import strips_of
 from bpr_cli.patches.paste import union
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray
@@ -91,14 +92,18 @@ def label_changes(coarse: LabelMap, refined: LabelMap) -> Changes:
         coarse: the label map before refinement.
         refined: the refined label map, with the same size and void pixels and without new labels.
     """
-    runs = Runs.of(coarse.labels, refined.labels)
-    before, after = runs.values
-    known = ~np.isin(before, list(coarse.void))
-    labels, before = np.unique(before[known], return_inverse=True)
-    after = np.searchsorted(labels, after[known])
-    lengths = runs.lengths[known]
-    moved, count = np.where(before != after, lengths, 0), len(labels)
-    return Changes(weigh(before, lengths, count), weigh(before, moved, count), weigh(after, moved, count))
+    labels = np.setdiff1d(values_of(coarse.labels), list(coarse.void))
+    area, lost, gained = (np.zeros(len(labels), dtype=np.int64) for _ in range(3))
+    for top, bottom in strips_of(coarse.size):
+        runs = Runs.of(coarse.labels[top:bottom], refined.labels[top:bottom])
+        known = ~np.isin(runs.values[0], list(coarse.void))
+        before, after = (np.searchsorted(labels, values[known]) for values in runs.values)
+        lengths = runs.lengths[known]
+        moved = np.where(before != after, lengths, 0)
+        area += weigh(before, lengths, len(labels))
+        lost += weigh(before, moved, len(labels))
+        gained += weigh(after, moved, len(labels))
+    return Changes(area, lost, gained)
 
 
 def limit_masks(coarse: tuple[Mask, ...], refined: tuple[Mask, ...], limits: Limits) -> tuple[tuple[Mask, ...], int]:
@@ -119,9 +124,8 @@ def limit_labels(coarse: LabelMap, refined: LabelMap, limits: Limits) -> tuple[L
     """
     if not limits.may_restore:
         return refined, 0
-    runs = Runs.of(coarse.labels)
-    labels, numbers = np.unique(runs.values[0], return_inverse=True)
-    area = weigh(numbers, runs.lengths, len(labels))
+    labels = values_of(coarse.labels)
+    area = label_changes(LabelMap(coarse.labels, frozenset()), coarse).area
     # Only pixels where the maps differ matter. There, a label is its index among the labels.
     places = np.flatnonzero(coarse.labels != refined.labels)
     before, after = (np.searchsorted(labels, each.labels.ravel()[places]) for each in (coarse, refined))

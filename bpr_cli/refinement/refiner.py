@@ -15,9 +15,10 @@ from bpr_cli.masks.masks import LabelMap, Mask, check_size
 from bpr_cli.masks.values import HALF
 from bpr_cli.refinement.arrays import ImageLike, rgb_of
 from bpr_cli.refinement.batches import fill_batches
-from bpr_cli.refinement.image import ImagePass, Refined
+from bpr_cli.refinement.image import ImagePass
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Kind, Reading, ignored_labels, labels_of
+from bpr_cli.refinement.segments import Refined
 from bpr_cli.refinement.settings import RefineSettings, passes_of
 from bpr_cli.settings import check_settings
 from bpr_cli.typing import ByteArray

@@ -12,6 +12,10 @@ from bpr_cli.patches.paste import RefinedLabel, average, fuse, reassemble, union
 from tests.patches.drawn import label_planes, planes
 
 
+def frame_of(plane: np.ndarray) -> tuple[int, int, int, int]:
+    return 0, 0, plane.shape[1], plane.shape[0]
+
+
 def average_by_pixel(boxes: np.ndarray, probabilities: np.ndarray, y: int, x: int) -> Fraction | None:
     """Mean of the patches over a pixel, or None where there is none."""
     over = [
@@ -45,7 +49,7 @@ def predicted(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 @given(st.data(), planes(12))
 def test_average_equals_the_mean_of_the_patches_over_each_pixel(data, plane):
     boxes, probabilities = data.draw(predicted(plane.shape))
-    field = average(boxes, probabilities, plane.shape)
+    field = average(boxes, probabilities, frame_of(plane))
     x0, y0, x1, y1 = field.box
     assert 0 <= x0 <= x1 <= plane.shape[1]
     assert 0 <= y0 <= y1 <= plane.shape[0]
@@ -124,7 +128,7 @@ def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted)
 
 
 def fused(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
-    refined = [RefinedLabel(label, average(*given_to, labels.shape)) for label, given_to in entries.items()]
+    refined = [RefinedLabel(label, average(*given_to, frame_of(labels))) for label, given_to in entries.items()]
     result = fuse(LabelMap(labels, void), iter(refined))
     assert result.void == void
     assert result.labels.dtype == np.int32

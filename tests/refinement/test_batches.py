@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from bpr_cli.masks.masks import Mask
 from bpr_cli.refinement.batches import fill_batches
-from bpr_cli.refinement.image import ImagePass, MaskSegments, Outline
+from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.segments import MaskSegments, Outline
 
 COUNTS = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=3), max_size=12)
 """Numbers of patches, by image and segment."""
