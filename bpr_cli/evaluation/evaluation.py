@@ -30,8 +30,9 @@ from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, Task
+from bpr_cli.settings import check_settings
 from bpr_cli.system.environment import installed_versions
-from bpr_cli.system.paths import read_bytes
+from bpr_cli.system.paths import as_path, read_bytes
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import in_order
 from bpr_cli.truth.pairs import Pair, Sets, task_name
@@ -76,23 +77,25 @@ def evaluate(
     Raises:
         BprError: an input is missing or broken, inputs do not match, or the report cannot be written.
     """
+    check_settings(settings, EvaluateSettings)
     optional = {"baseline": baseline, "images": images}
     paths = EvaluationPaths(
-        Path(predictions),
-        Path(ground_truth),
-        **{name: Path(path) for name, path in optional.items() if path is not None},
+        as_path(predictions, "predictions"),
+        as_path(ground_truth, "ground_truth"),
+        **{name: as_path(path, name) for name, path in optional.items() if path is not None},
         format=format,
         task=task,
         max_pixels=max_pixels,
     )
-    if out is not None:
-        check_outputs(Path(out), paths.all)
+    target = None if out is None else as_path(out, "out")
+    if target:
+        check_outputs(target, paths.all)
     inputs = open_evaluation(paths, settings)
     evaluation = Evaluation(inputs)
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:
         report = evaluation.run(advance)
-    if out is not None:
-        write_report(report, Path(out), evaluation.layers)
+    if target:
+        write_report(report, target, evaluation.layers)
     return report
 
 

@@ -25,9 +25,10 @@ from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths, open_sources, pair_paths, with_simulated
 from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
-from bpr_cli.settings import Count, build, checked
+from bpr_cli.settings import Count, build, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers
 from bpr_cli.system.journal import FOLDER, Journal
+from bpr_cli.system.paths import as_path, as_paths
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import default_workers, in_order
 
@@ -86,16 +87,13 @@ def extract(
     Raises:
         BprError: the inputs cannot be used, or the directory holds another patch set.
     """
-    given = pair_paths(_paths(predictions), _paths(images), _paths(ground_truth), settings)
+    check_settings(settings, PatchSetSettings)
+    target = as_path(out, "out")
+    predicted = [] if predictions is None else as_paths(predictions, "predictions")
+    given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
     extraction = Extraction(given, settings, format, task, max_pixels)
     with show_progress(progress, "extracting", extraction.images) as advance:
-        return extraction.run(Path(out), workers, overwrite, advance)
-
-
-def _paths(given: PathLike | Sequence[PathLike] | None) -> list[Path]:
-    if given is None:
-        return []
-    return [Path(given)] if isinstance(given, str | os.PathLike) else [Path(path) for path in given]
+        return extraction.run(target, workers, overwrite, advance)
 
 
 class Extraction:

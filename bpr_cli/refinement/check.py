@@ -21,7 +21,9 @@ from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
 from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.settings import check_settings
 from bpr_cli.system.environment import peak_memory
+from bpr_cli.system.paths import as_path
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.system.threads import in_order
 from bpr_cli.typing import Size
@@ -122,8 +124,9 @@ def check(
     Raises:
         BprError: ``refine`` would fail before the first image.
     """
-    target = None if out is None else Path(out)
-    opened = open_for(Path(predictions), Path(images), target, options)
+    check_settings(settings, RefineSettings)
+    target = None if out is None else as_path(out, "out")
+    opened = open_for(predictions, images, target, options)
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
     refiner = Refiner(settings)

@@ -17,9 +17,10 @@ from bpr_cli.formats.source import REPORT, is_report
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
 from bpr_cli.refinement.report import RefineSummary, summarise
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.journal import FOLDER, Journal, check_resumable
-from bpr_cli.system.paths import output_file, write_bytes
+from bpr_cli.system.paths import as_path, output_file, write_bytes
 from bpr_cli.system.terminal import show_progress
 from bpr_cli.version import __version__
 
@@ -65,7 +66,9 @@ def refine(
         >>> summary = bpr_cli.refine("preds.json", "val2017", "refined", RefineSettings(device="cuda"))
         >>> summary.boundary_movement, summary.failures
     """
-    opened = open_for(Path(predictions), Path(images), Path(out), options)
+    check_settings(settings, RefineSettings)
+    target = as_path(out, "out")
+    opened = open_for(predictions, images, target, options)
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
     refiner = Refiner(settings)
@@ -75,16 +78,18 @@ def refine(
             count()
             on_item(item)
 
-        return refine_opened(refiner, opened, Path(out), overwrite, advance)
+        return refine_opened(refiner, opened, target, overwrite, advance)
 
 
-def open_for(predictions: Path, images: Path, out: Path | None, options: ReadSettings) -> PredictionSet:
+def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
     """Open the predictions to refine and check ``out``, if it is given; writes nothing.
 
     Raises:
-        BprError: nothing can be refined, or ``out`` would overwrite an input or cannot be written.
+        BprError: an argument has the wrong type, nothing can be refined, or ``out`` would overwrite an input or cannot
+            be written.
     """
-    opened = open_predictions(predictions, images, options)
+    check_settings(options, ReadSettings, "options")
+    opened = open_predictions(as_path(predictions, "predictions"), as_path(images, "images"), options)
     if out:
         check_outputs(out, refined=opened)
     return opened

@@ -9,8 +9,36 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, shorten
 from bpr_cli.system.atomic import write_atomically, writing
+
+
+def as_path(given: object, name: str) -> Path:
+    """The path in an argument of the Python API, which may be text.
+
+    Raises:
+        BprError: the argument is something else, or empty.
+    """
+    if isinstance(given, str | Path) and str(given):
+        return Path(given)
+    if isinstance(given, os.PathLike):
+        return as_path(os.fspath(given), name)
+    expected = "expected a path, as text or Path"
+    if given is None or isinstance(given, str | bytes | int | float):
+        raise BprError(f"{name} is {shorten(given)}; {expected}")
+    kind = type(given).__name__
+    raise BprError(f"{name} is an object of the type {kind}; {expected}; arrays and images go to bpr_cli.Refiner")
+
+
+def as_paths(given: object, name: str) -> list[Path]:
+    """The paths in an argument of the Python API that takes one or several.
+
+    Raises:
+        BprError: the argument holds something else.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return [as_path(given, name)]
+    return [as_path(each, f"{name}[{index}]") for index, each in enumerate(given)]
 
 
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:

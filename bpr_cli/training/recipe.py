@@ -11,6 +11,7 @@ from typing import Any
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.settings import build
+from bpr_cli.system.paths import as_path
 from bpr_cli.training.settings import Recipe
 
 if sys.version_info >= (3, 11):
@@ -35,7 +36,7 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(RECIPES.glob(f"*{SUFFIX}"), key=lambda path: path.stem)}
 
 
-def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any] | None = None) -> Recipe:
+def load_recipe(name_or_path: Path | str = DEFAULT_RECIPE, overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe.
 
     Args:
@@ -47,7 +48,8 @@ def load_recipe(name_or_path: str = DEFAULT_RECIPE, overrides: Mapping[str, Any]
         BprError: the recipe does not exist, or the recipe or an override is invalid.
     """
     shipped = shipped_recipes()
-    path = shipped.get(name_or_path, Path(name_or_path))
+    path = as_path(name_or_path, "name_or_path")
+    path = shipped.get(str(path), path)
     if not path.is_file():
         raise BprError(f"there is no recipe {name_or_path!r}; give a file, or one of {', '.join(shipped)}")
     try:

@@ -18,7 +18,8 @@ from torch import nn
 from bpr_cli.errors import BprError
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.networks.registry import build_network
-from bpr_cli.system.paths import read_bytes
+from bpr_cli.settings import check_settings
+from bpr_cli.system.paths import as_path, as_paths, read_bytes
 from bpr_cli.system.terminal import message_console, show_progress
 from bpr_cli.training.augmentation import Augmentation
 from bpr_cli.training.checkpoint import CheckpointWriter, TrainState, ValidationResult, unpack
@@ -107,9 +108,12 @@ def train(
         BprError: settings, patch sets and initial weights do not fit together; the directory is in use or holds
             another run; a file cannot be read or written; or the loss is not finite.
     """
-    given = [patches] if isinstance(patches, Path | str) else patches
-    settings = settings or TrainSettings(load_recipe())
-    with open_training([Path(each) for each in given], Path(out), settings) as training:
+    settings = TrainSettings(load_recipe()) if settings is None else settings
+    check_settings(settings, TrainSettings)
+    given = as_paths(patches, "patches")
+    if not given:
+        raise BprError("patches is empty; expected one or more patch sets")
+    with open_training(given, as_path(out, "out"), settings) as training:
         shown = progress and training.processes.leads
         if shown and training.start:
             message_console().print(f"resuming after step {training.start} of {training.steps}")
