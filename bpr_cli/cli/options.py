@@ -105,7 +105,10 @@ def command_of(
             elif name in single:
                 value = single[name].read(values[name])
                 values[name] = single[name].default if value is None else value
-        function(**values, **fixed)
+        from bpr_cli.cli.notes import notes_shown  # noqa: PLC0415 - help texts need no notes
+
+        with notes_shown():
+            function(**values, **fixed)
 
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -112,7 +112,7 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
     if settings.max_detections is None:
         settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
     evaluator = EVALUATORS[predictions.family].of(sets, pairs, settings)
-    images = _find_images(paths.images, pairs) if paths.images else {}
+    images = _find_images(paths.images, pairs, sets) if paths.images else {}
     return EvaluationInputs(paths, settings, sets, evaluator, pairs, problems, images)
 
 
@@ -139,9 +139,10 @@ def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings
     )
 
 
-def _find_images(folder: Path, pairs: Sequence[Pair]) -> dict[str, Path]:
+def _find_images(folder: Path, pairs: Sequence[Pair], sets: Sets) -> dict[str, Path]:
     """The image of every pair that has one; a single image belongs to a single pair, whatever their names."""
     index = ImageIndex.scan(folder)
+    index.leave_out(file for side in (sets.truth, *sets.scored) for file in side.all_files())
     if index.lone and len(pairs) == 1:
         return {pairs[0].name: index.lone}
     found = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -182,6 +182,7 @@ class PredictionSet(ABC):
         items: readable items, in the order of the input.
         failures: broken items (without image, or with a bad record), in the order of the input.
         inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
+        found_by: the rules by which the images were found, such as "by name"; empty without images.
     """
 
     format: str
@@ -193,6 +194,7 @@ class PredictionSet(ABC):
     items: list[Item]
     failures: list[Failure]
     inputs: SetInputs | None = None
+    found_by: str = ""
 
     @abstractmethod
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
@@ -227,6 +229,12 @@ class PredictionSet(ABC):
     def files(self, item: Item) -> list[Path]:
         """The files that are read for this item alone."""
         return [self.file(item)]
+
+    def all_files(self) -> Iterator[Path]:
+        """The files that are read for all items together and for each alone."""
+        yield from self.shared_files()
+        for item in self.items:
+            yield from self.files(item)
 
     def shared_files(self) -> list[Path]:
         """The files that are read for all items, such as a JSON file."""

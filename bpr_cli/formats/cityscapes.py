@@ -14,7 +14,7 @@ from bpr_cli.formats.label_maps import encode_mask, read_mask
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
-from bpr_cli.system.paths import path_inside, read_bytes, write_bytes
+from bpr_cli.system.paths import file_inside, read_bytes, write_bytes
 from bpr_cli.typing import Size
 
 _ANY_VALUE = range(1, 2**16)  # for the benchmark, every value but 0 is foreground
@@ -101,7 +101,8 @@ class CityscapesSet(PredictionSet):
             self._records[name] = [record for _, record in lines]
         except BprError as error:
             return Candidate(name, problem=str(error))
-        return Candidate(name, (file.with_suffix("").as_posix(),))
+        files = (self._root / file, *(self._root / mask for mask in self._masks[name]))
+        return Candidate(name, (file.with_suffix("").as_posix(),), files=files)
 
     def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
         """Paths of the masks of a result file, relative to the root, with their metadata, in the order of its lines."""
@@ -123,7 +124,7 @@ class CityscapesSet(PredictionSet):
             raise BprError(
                 f"found the label {shorten(result.label)} and the score {result.score}, expected finite numbers"
             )
-        mask = path_inside(self._root, file.parent, result.mask)
+        mask = file_inside(self._root, file.parent, result.mask)
         if not (self._root / mask).is_file():
             raise BprError(f"the mask {self._root / mask} does not exist")
         owner = self._owners.setdefault(mask, file.as_posix())

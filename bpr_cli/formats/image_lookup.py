@@ -1,101 +1,153 @@
-"""Finds the image of a prediction by its file name, ignoring known endings such as ``_gtFine_labelIds``."""
+"""Finds the image of a prediction by its file name; ``image_names.py`` knows how tools name images and masks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item
-from bpr_cli.formats.images import image_size
+from bpr_cli.formats.image_names import (
+    CITYSCAPES_IMAGE,
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    bare_stems,
+    forms_of,
+    is_named_as_mask,
+    loose,
+    places_of,
+    stems_of,
+)
+from bpr_cli.formats.images import holds_picture, image_size
+from bpr_cli.system.notes import note
 from bpr_cli.system.paths import list_files, system_name
 from bpr_cli.typing import Size
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+_NEAREST_SEARCHES = 20
+"""Misses for which the nearest name is looked up: each look-up compares all names."""
 
-_CITYSCAPES_IMAGE = "_leftImg8bit"
-_TAG = re.compile(
-    r"(\.(png|jpe?g|tiff?|webp)"
-    r"|_leftImg8bit"
-    r"|_gt(Fine|Coarse)(_[a-z]+)?"
-    r"|_pred[a-z]*(_[a-z]+)?"
-    r"|_(label|instance)(Train)?Ids"
-    r"|_(panoptic|labels?|masks?))$",
-    re.IGNORECASE,
-)
+_FIELD = re.compile(r"\{(\w*)\}")
+PATTERN_FIELDS = ("stem", "name", "folder", "number")
 
-
-def stems_of(name: str) -> list[str]:
-    """Possible stems of the image of the prediction ``name``, most specific first.
-
-    Known endings are removed one by one: ``a_gtFine_labelIds.png`` gives ``a_gtFine_labelIds.png``,
-    ``a_gtFine_labelIds`` and ``a``.
-    """
-    stems = [name]
-    while (shorter := _TAG.sub("", stems[-1])) not in ("", stems[-1]):
-        stems.append(shorter)
-    return stems
+Tables = dict[str, list[Path]]
 
 
 class ImageIndex:
     """The images under a folder, or one image file, indexed by name.
 
-    The image of a prediction is the file with exactly its relative path; else a Cityscapes image (``…_leftImg8bit``)
-    whose stem, without that ending, is one of ``stems_of``; else a file with such a stem. If several files match, one
-    in the same relative folder wins, then one whose folder ends with the folder of the prediction.
+    The image of a prediction is the file with exactly its relative path. Else it is the first of these that exists, for
+    the name of the prediction, then for its shorter stems (``stems_of``): a file of that full name; a Cityscapes image
+    (``…_leftImg8bit``); a file with that stem; one that has an ending or a beginning of images besides (``x_im``,
+    ``img_7``); one whose name differs only in case, Unicode composition or percent-encoding. Files with names of masks
+    come last. If nothing has a name of the prediction, its folders are tried as names, innermost first.
+
+    If several files match, one in the same relative folder wins, then the one whose innermost folders are those of the
+    prediction, apart from names such as ``masks`` and ``images``.
+
+    With a pattern, none of these rules holds: the image has the name that the pattern gives.
 
     Attributes:
         root: the folder.
         lone: the image, if a single file was given instead of a folder.
+        pattern: name of an image, with the fields of ``PATTERN_FIELDS`` in braces; None for the rules.
     """
 
-    def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None) -> None:
+    def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None, pattern: str | None = None) -> None:
         """Index ``paths``, relative to ``root``; see ``scan``."""
         self.root = root
         self.lone = lone
+        self.pattern = pattern
         self._paths = {path.as_posix(): path for path in paths}
-        self._cityscapes: dict[str, list[Path]] = {}
-        self._stems: dict[str, list[Path]] = {}
+        self._left_out: set[tuple[int, int]] = set()
+        self._rules: Counter[str] = Counter()
+        self._searches = 0
+        names: Tables = {}
+        cityscapes: Tables = {}
+        stems: Tables = {}
+        dressed: Tables = {}
+        similar: Tables = {}
         for path in self._paths.values():
-            self._stems.setdefault(path.stem, []).append(path)
-            if path.stem.endswith(_CITYSCAPES_IMAGE):
-                self._cityscapes.setdefault(path.stem.removesuffix(_CITYSCAPES_IMAGE), []).append(path)
+            names.setdefault(path.name, []).append(path)
+            stems.setdefault(path.stem, []).append(path)
+            if path.stem.endswith(CITYSCAPES_IMAGE):
+                cityscapes.setdefault(path.stem.removesuffix(CITYSCAPES_IMAGE), []).append(path)
+            bare = bare_stems(path.stem)
+            for stem in bare:
+                dressed.setdefault(stem, []).append(path)
+            for key in {loose(stem) for stem in (path.name, path.stem, *bare)}:
+                similar.setdefault(key, []).append(path)
+        self._tables = (names, cityscapes, stems, dressed)
+        self._similar = similar
 
     @classmethod
-    def scan(cls, images: Path) -> ImageIndex:
+    def scan(cls, images: Path, pattern: str | None = None) -> ImageIndex:
         """Index a folder of images or one image file.
 
         Raises:
-            BprError: the path does not exist, or the folder holds no image.
+            BprError: the path does not exist, the folder holds no image, or the pattern has an unknown field.
         """
+        if pattern is not None:
+            _check_pattern(pattern)
         if images.is_file():
-            return cls(images.parent, [Path(images.name)], lone=images)
+            return cls(images.parent, [Path(images.name)], images, pattern)
         if not images.is_dir():
             raise BprError(f"{images} does not exist, expected a directory of images or one image; check --images")
         paths = list_files(images, IMAGE_SUFFIXES)
         if not paths:
-            raise BprError(f"{images} holds no image, expected {', '.join(IMAGE_SUFFIXES)} files; check --images")
-        return cls(images, paths)
+            others = list_files(images, UNREAD_SUFFIXES)
+            found = f"holds no image that is read, only others such as {others[0]}" if others else "holds no image"
+            raise BprError(f"{images} {found}, expected {', '.join(IMAGE_SUFFIXES)} files; check --images")
+        return cls(images, paths, pattern=pattern)
 
-    def find(self, names: Sequence[str]) -> Path:
+    @property
+    def found_by(self) -> str:
+        """The rules by which ``find`` has found images, the most frequent first, such as ``by name without _mask``."""
+        rules = self._rules.most_common()
+        counted = [rule if len(rules) == 1 else f"{rule} ({count})" for rule, count in rules]
+        return join_names(counted)
+
+    def leave_out(self, files: Iterable[Path]) -> None:
+        """Never find these files: predictions and ground truth may lie among the images."""
+        self._left_out.update(_identities(files))
+
+    def find(self, names: Sequence[str], beside: Path | None = None) -> Path:
         """Find the image of a prediction.
 
         Args:
             names: possible names of the image in order of preference: file names or stems, with folders if known.
+            beside: file of the prediction; its folder decides between images of the same name.
 
         Raises:
             BprError: no image matches, or several do.
         """
-        for name in map(system_name, names):
-            if name in self._paths:
-                return self.root / self._paths[name]
-            matches = self._matches(Path(name).name)
+        forms = [form for name in names for form in forms_of(system_name(name))]
+        for rule, name, matches in self._by_pattern(forms) if self.pattern else self._by_rules(forms):
             if matches:
-                return self.root / self._choose(name, matches)
-        where = self.lone or self.root
-        raise BprError(f"no image called {_quote(names[0])} in {where} ({len(self._paths)} images); check --images")
+                found = self._choose(name, matches, beside)
+                self._rules[rule] += 1
+                return self.root / found
+        raise BprError(self._miss(forms))
+
+    def only_image(self, name: str, names: Sequence[str], file: Path | None) -> Path | None:
+        """The given image, for the only prediction; None if a folder was given. See ``find`` for the arguments.
+
+        Raises:
+            BprError: the image is the prediction itself.
+        """
+        if self.lone is None:
+            return None
+        if not self._usable([Path(self.lone.name)]):
+            raise BprError(f"{self.lone} is the mask itself, expected its image; give that with --images")
+        self._rules["as the only one"] += 1
+        if file is not None and not self._matches(Path(names[0]).name)[1]:
+            note("mask %s with image %s: their names differ", name, self.lone.name)
+        return self.lone
 
     def size(self, image: Path, max_pixels: int) -> Size:
         """(H, W) of an image that ``find`` returned.
@@ -105,25 +157,121 @@ class ImageIndex:
         """
         return image_size(image, max_pixels)
 
-    def _matches(self, name: str) -> list[Path]:
-        stems = stems_of(name)
-        for known in (self._cityscapes, self._stems):
-            for stem in stems:
-                if stem in known:
-                    return known[stem]
-        return []
+    def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:
+        """The files in a folder of predictions that are images themselves, and have no image.
 
-    def _choose(self, name: str, matches: list[Path]) -> Path:
+        There are some if images and masks lie in one folder. No file with a name of masks is among them.
+
+        Args:
+            root: the folder of the predictions.
+            files: the files, relative to ``root``.
+        """
+        own, there = self.root.resolve(), root.resolve()
+        if self.lone or not (own.is_relative_to(there) or there.is_relative_to(own)):
+            return []
+        alone = [file for file in files if not self._has_image(root / file)]
+        if len(alone) == len(files):
+            return []
+        images = [file for file in alone if not is_named_as_mask(file) and holds_picture(root / file)]
+        if images:
+            note(
+                "%s of the PNG files in %s are taken for images, not for masks, such as %s",
+                len(images),
+                root,
+                images[0],
+            )
+        return images
+
+    def _has_image(self, mask: Path) -> bool:
+        """Whether another file is the image of a mask, by its name."""
+        own = set(_identities([mask]))
+        images = (self.root / path for path in self._matches(mask.stem)[1] if not is_named_as_mask(path))
+        return any(identity not in own for identity in _identities(images))
+
+    def _by_rules(self, forms: Sequence[str]) -> Iterator[tuple[str, str, list[Path]]]:
+        """The rules in the order in which they hold: how a rule is called, the name it was used for, the matches."""
+        for name in forms:
+            path = self._paths.get(name)
+            yield "by the listed names", name, self._usable([path] if path else [])
+            stem, matches = self._matches(Path(name).name)
+            yield _rule_of(Path(name).name, stem), name, matches
+        for name in forms:
+            for folder in places_of(Path(name).parent):
+                yield "by the name of the mask's folder", name, self._matches(folder)[1]
+
+    def _by_pattern(self, forms: Sequence[str]) -> Iterator[tuple[str, str, list[Path]]]:
+        for name in forms:
+            wanted = _filled(self.pattern or "", name)
+            path = Path(wanted)
+            ending = [each for each in self._similar.get(loose(path.name), []) if _ends_with(each, path)]
+            yield f"by --image-pattern {self.pattern}", name, self._usable(ending)
+
+    def _matches(self, name: str) -> tuple[str, list[Path]]:
+        """The stem of a name that an image has, and the images that have it; files named as masks only if no other."""
+        stems = stems_of(name)
+        of_masks: tuple[str, list[Path]] = (name, [])
+        for table in (*self._tables, self._similar):
+            for stem in stems:
+                found = self._usable(table.get(loose(stem) if table is self._similar else stem, ()))
+                images = [path for path in found if not is_named_as_mask(path)]
+                if images:
+                    return stem, images
+                if found and not of_masks[1]:
+                    of_masks = stem, found
+        return of_masks
+
+    def _usable(self, paths: Iterable[Path]) -> list[Path]:
+        """The paths that are not left out."""
+        if not self._left_out:
+            return list(paths)
+        return [path for path in paths if not self._left_out.intersection(_identities([self.root / path]))]
+
+    def _choose(self, name: str, matches: list[Path], beside: Path | None) -> Path:
         folder = Path(name).parent
         same = [path for path in matches if path.parent == folder]
-        ending = [path for path in matches if folder.parts and path.parent.parts[-len(folder.parts) :] == folder.parts]
-        for group in (matches, same, ending):
+        near = self._nearest_folder(folder, matches)
+        beside_it = self._nearest_folder(beside.absolute().parent, matches) if beside else []
+        for group in (matches, same, near, beside_it):
             if len(group) == 1:
                 return group[0]
         raise BprError(
             f"several images match {_quote(name)}: {join_names(self.root / path for path in matches)}; "
-            "give a directory with one of them"
+            "give a directory with one of them, or tell them apart with --image-pattern"
         )
+
+    def _nearest_folder(self, folder: Path, matches: list[Path]) -> list[Path]:
+        """The images whose innermost folders agree most with a folder; none if no folder agrees."""
+        places, root = places_of(folder), self.root.absolute()
+        common = [_common_length(places, places_of((root / path).parent)) for path in matches]
+        return [path for path, length in zip(matches, common, strict=True) if length == max(common) > 0]
+
+    def _miss(self, forms: Sequence[str]) -> str:
+        """The message for a prediction without an image: what was looked for, where, and what is there."""
+        where = self.lone or self.root
+        if self.pattern:
+            wanted, looked = [_filled(self.pattern, forms[0])], f"{_filled(self.pattern, forms[0])!r}"
+            advice = "check --image-pattern and --images"
+        else:
+            wanted = stems_of(Path(list(forms_of(forms[0]))[-1]).name)
+            looked = " or ".join(map(repr, reversed(wanted)))
+            advice = "check --images, or say with --image-pattern how images are called"
+        return f"no image called {looked} in {where} ({len(self._paths)} images){self._hint(wanted)}; {advice}"
+
+    def _hint(self, wanted: Sequence[str]) -> str:
+        """What lies in the folder under a wanted or a similar name."""
+        if self._searches >= _NEAREST_SEARCHES:
+            return ""
+        self._searches += 1
+        keys = {loose(name) for name in wanted} | {loose(Path(name).stem) for name in wanted}
+        if any(self._usable([path]) == [] for key in keys for path in self._similar.get(key, ())):
+            return ", apart from the masks themselves"
+        unread = [] if self.lone else list_files(self.root, UNREAD_SUFFIXES)
+        for path in unread:
+            if loose(path.stem) in keys:
+                expected = ", ".join(IMAGE_SUFFIXES)
+                return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
+        near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.5)
+        return f"; the nearest name there is {self._similar[near[0]][0]}" if near else ""
 
 
 class NoImages(ImageIndex):
@@ -133,9 +281,13 @@ class NoImages(ImageIndex):
         """Make an empty index."""
         super().__init__(Path(), [])
 
-    def find(self, names: Sequence[str]) -> Path:
+    def find(self, names: Sequence[str], beside: Path | None = None) -> Path:  # noqa: ARG002
         """The first name, as a path that need not exist."""
         return Path(names[0])
+
+    def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:  # noqa: ARG002
+        """No file, because nothing is known of images."""
+        return []
 
     def size(self, image: Path, max_pixels: int) -> Size:  # noqa: ARG002
         """Always fails, because the name comes from a prediction and no such file may be opened.
@@ -148,9 +300,54 @@ class NoImages(ImageIndex):
         )
 
 
-def image_stem(name: Path) -> str:
-    """The shortest stem of ``stems_of``; all files of one image share it."""
-    return stems_of(name.name)[-1]
+def _check_pattern(pattern: str) -> None:
+    fields = _FIELD.findall(pattern)
+    known = ", ".join(f"{{{field}}}" for field in PATTERN_FIELDS)
+    unknown = [field for field in fields if field not in PATTERN_FIELDS]
+    if unknown or not fields:
+        found = f"has the unknown field {{{unknown[0]}}}" if unknown else "has no field"
+        raise BprError(f"--image-pattern {pattern!r} {found}, expected a name with {known}")
+
+
+def _filled(pattern: str, name: str) -> str:
+    """The name that a pattern gives for a prediction, which may be named with its folder and suffix."""
+    path = Path(name)
+    bare = path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
+    digits = re.findall(r"\d+", bare.name)
+    values = {
+        "stem": stems_of(bare.name)[-1],
+        "name": bare.name,
+        "folder": path.parent.name,
+        "number": digits[-1] if digits else "",
+    }
+    return _FIELD.sub(lambda field: values[field[1]], pattern)
+
+
+def _ends_with(path: Path, wanted: Path) -> bool:
+    """Whether a path ends with the folders of a wanted path."""
+    parts = wanted.parent.parts
+    return not parts or path.parent.parts[-len(parts) :] == parts
+
+
+def _rule_of(name: str, stem: str) -> str:
+    """How to call the rule that found an image by a stem of the name."""
+    bare = Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
+    rest = bare.removeprefix(stem) if bare.startswith(stem) else bare.removesuffix(stem)
+    return f"by name without {rest}" if rest and len(stem) < len(bare) else "by name"
+
+
+def _common_length(places: Sequence[str], others: Sequence[str]) -> int:
+    """Number of equal places at the beginning."""
+    pairs = zip(places, others, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _identities(files: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """Device and inode of files, which links to one file share; nothing for missing files."""
+    for file in files:
+        with suppress(OSError):
+            status = file.stat()
+            yield status.st_dev, status.st_ino
 
 
 def _quote(name: str) -> str:
@@ -166,12 +363,14 @@ class Candidate:
         image_names: possible names of its image, for ``ImageIndex.find``.
         problem: reason why it cannot be processed, or None.
         hint: advice appended to the message if no image is found.
+        files: files of this item alone, none of which is an image.
     """
 
     name: str
     image_names: tuple[str, ...] = ()
     problem: str | None = None
     hint: str = ""
+    files: tuple[Path, ...] = ()
 
 
 def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[list[Item], list[Failure]]:
@@ -179,16 +378,18 @@ def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[li
 
     If there is only one candidate and one image file, they match whatever their names.
     """
+    index.leave_out(file for candidate in candidates for file in candidate.files)
     items: list[Item] = []
     failures: list[Failure] = []
     for candidate in candidates:
         if candidate.problem is not None:
             failures.append(Failure(candidate.name, candidate.problem))
             continue
+        file = candidate.files[0] if candidate.files else None
+        alone = len(candidates) == 1
         try:
-            alone = index.lone is not None and len(candidates) == 1
-            image = index.lone if alone and index.lone else index.find(candidate.image_names)
-            items.append(Item(candidate.name, image))
+            only = index.only_image(candidate.name, candidate.image_names, file) if alone else None
+            items.append(Item(candidate.name, only or index.find(candidate.image_names, file)))
         except BprError as error:
             failures.append(Failure(candidate.name, f"{error}{candidate.hint}"))
     return items, failures

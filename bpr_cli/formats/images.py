@@ -19,11 +19,14 @@ from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, Size
 
-_PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")
+_PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _ANIMATED = ("PNG", "WEBP")
 """Formats in which several frames mean an animation; in TIFF and JPEG, further frames are reduced copies."""
 
-_IMAGE = "a PNG, JPEG, TIFF or WebP image"
+_IMAGE = "a PNG, JPEG, TIFF, WebP or BMP image"
+_MASK_MODES = ("1", "L", "LA", "P", "I;16")
+_MOST_LABELS = 100
+"""Images of these modes with more values are pictures rather than masks."""
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 _PILLOW_LIMIT = threading.Lock()
@@ -167,6 +170,16 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
         expected = "0..1 or 0..255" if pixels.dtype.kind == "f" else "at most 32 bits"
         raise BprError(f"{name} has pixel values up to {high:g}, expected {expected}; convert it to 8 bits")
     return np.rint(values * (255 / full)).astype(np.uint8)
+
+
+def holds_picture(path: Path) -> bool:
+    """Whether a file holds a picture rather than a mask: colours, or more shades of gray than labels."""
+    try:
+        with open_image(path, _PILLOW_FORMATS) as image:
+            check_pixels(str(path), (image.height, image.width), MAX_PIXELS)
+            return image.mode not in _MASK_MODES or len(image.getcolors() or ()) > _MOST_LABELS
+    except Exception:  # as in ``load_pillow``; reading it as a mask will raise a clear error
+        return False
 
 
 def check_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> Size:

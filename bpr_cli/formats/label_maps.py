@@ -41,7 +41,11 @@ class PngFolder(PredictionSet):
         if not source.value_files:
             raise BprError(f"{source.path} holds no PNG file, expected one for every image")
         # Remove the suffix, because only names from an image list may be exact file names.
-        candidates = [Candidate(file.as_posix(), (file.with_suffix("").as_posix(),)) for file in source.value_files]
+        candidates = [
+            Candidate(file.as_posix(), (file.with_suffix("").as_posix(),), files=(source.root / file,))
+            for file in source.value_files
+        ]
+        index.leave_out(source.root / file for file in source.pngs)
         self.items, self.failures = match_images(candidates, index)
 
     def file(self, item: Item) -> Path:

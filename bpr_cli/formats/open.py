@@ -57,7 +57,9 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
             can be used.
     """
     settings = settings or ReadSettings()
-    opened = open_source(Source(Path(predictions)), ImageIndex.scan(Path(images)), settings)
+    index = ImageIndex.scan(Path(images), settings.image_pattern)
+    opened = open_source(Source(Path(predictions)), index, settings)
+    opened.found_by = index.found_by
     image_info = None if settings.image_info is None else str(settings.image_info)
     opened.inputs = SetInputs(str(predictions), str(images), image_info, sorted(settings.ignore_labels))
     return opened
@@ -69,6 +71,7 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     Raises:
         BprError: see ``open_predictions``.
     """
+    source = source.without(index.images_among(source.root, source.pngs))
     source.max_pixels = settings.max_pixels
     kind = FORMATS[settings.format] if settings.format else _recognise(source, settings.task)
     if settings.task is not None and settings.task is not kind.task:

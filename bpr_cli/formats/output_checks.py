@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import PredictionSet
-from bpr_cli.formats.image_lookup import IMAGE_SUFFIXES
+from bpr_cli.formats.image_names import IMAGE_SUFFIXES
 from bpr_cli.system.paths import output_file
 
 _FILE_SUFFIXES = (".json", *IMAGE_SUFFIXES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.masks.runs import values_of
-from bpr_cli.system.paths import list_folder, output_file, path_inside, write_bytes
+from bpr_cli.system.paths import file_inside, list_folder, output_file, write_bytes
 from bpr_cli.typing import LabelArray
 
 VOID = 0
@@ -46,14 +47,37 @@ class _Layout:
     folder_name: str
 
 
-def _layout(source: Source) -> _Layout:
+def _layout(source: Source, annotations: Iterable[Json]) -> _Layout:
     """Find the JSON file and its folder of PNG files.
 
     The PNG folder is the given folder, if the JSON file lies next to it; else the folder next to the JSON file with its
     stem; else the only folder next to the JSON file, if there is no PNG file beside it; else the folder of the JSON
-    file.
+    file. But if the file names have folders of their own and lie there relative to the JSON file, it is the folder of
+    the JSON file.
     """
     document = source.document_path
+    own = _Layout(document, document.parent, "")
+    names = [name for each in annotations if isinstance(each, dict) and isinstance(name := each.get("file_name"), str)]
+    if any("/" in name or "\\" in name for name in names) and _holds_any(document.parent, names):
+        try:
+            found = _png_folder(source, document)
+        except BprError:
+            return own
+        return found if _holds_any(found.folder, names) else own
+    return _png_folder(source, document)
+
+
+def _holds_any(folder: Path, names: Iterable[str]) -> bool:
+    """Whether one of the files exists in a folder."""
+    for name in names:
+        with suppress(BprError):
+            if (folder / file_inside(folder, Path(), name)).is_file():
+                return True
+    return False
+
+
+def _png_folder(source: Source, document: Path) -> _Layout:
+    """Find the folder of PNG files for names without folders."""
     if document == source.sibling_document:
         return _Layout(document, source.path, source.path.resolve().name)
     neighbours = list_folder(document.parent)
@@ -93,7 +117,7 @@ class PanopticSet(PredictionSet):
                 f"{source.document_path} holds {describe(self.document)}, expected COCO panoptic results: an object "
                 "whose annotations have image_id, file_name and segments_info"
             )
-        self.layout = _layout(source)
+        self.layout = _layout(source, self.document["annotations"])
         self._table = self._image_table(settings)
         self._numbers: dict[str, int] = {}
         candidates = [self._candidate(number, record) for number, record in enumerate(self.document["annotations"])]
@@ -123,9 +147,8 @@ class PanopticSet(PredictionSet):
         self._numbers[name] = number
         known = self._table.get(annotation["image_id"])
         listed = (known.file_name,) if known else ()
-        return Candidate(
-            name, (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"]))
-        )
+        names = (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"]))
+        return Candidate(name, names, files=(self.layout.folder / name,))
 
     def _check(self, annotation: Json) -> str:
         """Check an annotation; returns the normalised name of its PNG file."""
@@ -134,7 +157,7 @@ class PanopticSet(PredictionSet):
         name = annotation.get("file_name")
         if not isinstance(name, str):
             raise BprError("it has no file_name, expected the name of its PNG file")
-        path = path_inside(self.layout.folder, Path(), name)
+        path = file_inside(self.layout.folder, Path(), name)
         if not (self.layout.folder / path).is_file():
             raise BprError(f"its file {self.layout.folder / path} does not exist")
         known = self._numbers.get(path.as_posix())

@@ -41,6 +41,16 @@ class ReadSettings(Settings):
             metavar="FILE",
         ),
     ] = None
+    image_pattern: Annotated[
+        str | None,
+        option(
+            "Name of the image of a mask, such as '{stem}_leftImg8bit.png'; {stem} is the name of the mask without "
+            "known endings, {name} its full name, {number} its last number, {folder} its folder "
+            "(default: found by name)",
+            panel=PANEL,
+            metavar="NAME",
+        ),
+    ] = None
     ignore_labels: Annotated[
         frozenset[int],
         option("Label that is never refined; may be repeated", panel=PANEL, flags=("--ignore-label",), metavar="LABEL"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,13 +53,14 @@ class Source:
         max_pixels: largest PNG file that is read, in pixels.
     """
 
-    def __init__(self, path: Path, ending: str = "", kind: str = "predictions") -> None:
+    def __init__(self, path: Path, ending: str = "", kind: str = "predictions", images: Collection[Path] = ()) -> None:
         """Check that the path exists and is not empty.
 
         Args:
             path: file or folder.
             ending: ending of the stems of the PNG files to use, for folders that hold several kinds of them.
             kind: noun for the expected content, for messages.
+            images: PNG files, relative to ``root``, that are images and no predictions.
 
         Raises:
             BprError: the path does not exist, or is an empty folder.
@@ -70,9 +72,14 @@ class Source:
         self.path = path
         self._ending = ending
         self._kind = kind
+        self._images = frozenset(images)
         self.is_file = not path.is_dir()
         self.max_pixels = MAX_PIXELS
         self.root = path.parent if self.is_file else path
+
+    def without(self, images: Collection[Path]) -> Source:
+        """The source without PNG files that turned out to be images."""
+        return Source(self.path, self._ending, self._kind, images) if images else self
 
     def files(self, suffix: str) -> list[Path]:
         """Files with the suffix, relative to ``root`` and sorted; for a single file, only that file."""
@@ -83,7 +90,8 @@ class Source:
     @cached_property
     def pngs(self) -> list[Path]:
         """The PNG files."""
-        return [file for file in self.files(".png") if file.stem.endswith(self._ending)]
+        found = [file for file in self.files(".png") if file.stem.endswith(self._ending)]
+        return [file for file in found if file not in self._images]
 
     @cached_property
     def value_files(self) -> list[Path]:

@@ -209,6 +209,7 @@ def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, reading: 
         predictions = open_without_images(paths.predictions, reading)
         sets = Sets(predictions, open_truth(paths.truth, predictions, reading, ending))
     pairing = match_sets(sets)
+    index.leave_out(file for side in (sets.predictions, sets.truth) for file in side.all_files())
     images, failures = _find_images(pairing.pairs, index)
     failures = [*pairing.broken, *failures]
     if not images:

@@ -100,6 +100,18 @@ def path_inside(root: Path, folder: Path, name: str) -> Path:
     return inside
 
 
+def file_inside(root: Path, folder: Path, name: str) -> Path:
+    """Like ``path_inside``; where no such file exists, a name with the separators of Windows is taken apart there.
+
+    Raises:
+        BprError: as ``path_inside``.
+    """
+    inside = path_inside(root, folder, name)
+    if "\\" in name and not (root / inside).is_file():
+        return path_inside(root, folder, name.replace("\\", "/"))
+    return inside
+
+
 def system_name(name: str) -> str:
     """Convert a file name from UTF-8 text to the form in which Python lists it.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.coco_json import plain_id
-from bpr_cli.formats.image_lookup import image_stem
+from bpr_cli.formats.image_names import image_stem, stems_of
 from bpr_cli.typing import Size
 
 _SHOWN = 3
@@ -251,8 +251,10 @@ class _Names:
 
     def __init__(self, names: Sequence[Path]) -> None:
         self._names = names
+        self._whole: dict[str, list[int]] = {}
         self._stems: dict[str, list[int]] = {}
         for number, name in enumerate(names):
+            self._whole.setdefault(name.stem, []).append(number)
             self._stems.setdefault(image_stem(name), []).append(number)
 
     def find(self, item: Item, scored: PredictionSet, truth: PredictionSet) -> int:
@@ -260,11 +262,15 @@ class _Names:
         path = item.image
         matches = self._stems.get(image_stem(path), [])
         if len(matches) > 1:
+            matches = next((self._whole[stem] for stem in stems_of(path.name) if stem in self._whole), matches)
+        if len(matches) > 1:
             matches = [n for n in matches if self._names[n].parent == path.parent] or matches
         if len(matches) == 1:
             return matches[0]
         if not matches:
-            raise BprError(f"{_name(scored, item)} has no ground truth called {image_stem(path)!r} in {_place(truth)}")
+            raise BprError(
+                f"{_name(scored, item)} has no ground truth called {stems_of(path.name)[-1]!r} in {_place(truth)}"
+            )
         several = join_names(self._names[n] for n in matches)
         raise BprError(f"{_name(scored, item)} matches several files of {_place(truth)}: {several}")
 

@@ -148,7 +148,7 @@ PREDICTIONS = [
     ),
     Bad(
         "a mask without image",
-        "no image called 'a' in others (1 images); check --images",
+        "no image called 'a' in others (1 images); check --images, or say with --image-pattern how images are called",
         "only",
         "others",
         make=lambda world: (png(world / "only/a.png", MASK), png(world / "others/z.png", MASK)),
@@ -182,7 +182,8 @@ PREDICTIONS = [
     ),
     Bad(
         "an image id that is no file name",
-        "no image called '9' in images (3 images); check --images, or name the images with --image-info",
+        "no image called '9' in images (3 images); check --images"
+        ", or say with --image-pattern how images are called, or name the images with --image-info",
         "r.json",
         make=results(record(9)),
     ),
@@ -235,27 +236,28 @@ IMAGES = [
     ),
     Bad(
         "empty directory",
-        "empty holds no image, expected .png, .jpg, .jpeg, .tif, .tiff, .webp files; check --images",
+        "empty holds no image, expected .png, .jpg, .jpeg, .jfif, .tif, .tiff, .webp, .bmp files; check --images",
         images="empty",
         make=lambda world: (world / "empty").mkdir(),
     ),
     Bad(
         "an image that is none",
-        "notes.txt is not a PNG, JPEG, TIFF or WebP image",
+        "notes.txt is not a PNG, JPEG, TIFF, WebP or BMP image",
         "masks/a.png",
         "notes.txt",
         make=text("notes.txt"),
     ),
     Bad(
         "a corrupt image",
-        "photo.jpg is not a PNG, JPEG, TIFF or WebP image",
+        "photo.jpg is not a PNG, JPEG, TIFF, WebP or BMP image",
         "masks/a.png",
         "photo.jpg",
         make=lambda world: (world / "photo.jpg").write_bytes(b"\xff\xd8\xff" + bytes(range(200))),
     ),
     Bad(
         "a truncated image",
-        "cut/a.png is truncated or damaged ([..]), expected a PNG, JPEG, TIFF or WebP image; copy or export it again",
+        "cut/a.png is truncated or damaged ([..]), expected a PNG, JPEG, TIFF, WebP or BMP image; "
+        "copy or export it again",
         "masks/a.png",
         "cut/a.png",
         make=cut_short("a.png"),

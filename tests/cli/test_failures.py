@@ -19,7 +19,7 @@ SENTENCES = (
     "no image called 'h' in images (7 images)",
     "the prediction e.png does not fit images/e.png: the image is 96 x 80 pixels but the mask 32 x 24",
     "preds/f.png is truncated or damaged",
-    "images/g.png is not a PNG, JPEG, TIFF or WebP image",
+    "images/g.png is not a PNG, JPEG, TIFF, WebP or BMP image",
 )
 
 

@@ -59,7 +59,7 @@ def test_broken_input_stops_it_before_anything_is_refined(world, script):
     before = tree(world)
     done = script("masks", "images", "refined")
     assert done.returncode == 1
-    assert "error: images/b.png is not a PNG, JPEG, TIFF or WebP image" in done.stderr
+    assert "error: images/b.png is not a PNG, JPEG, TIFF, WebP or BMP image" in done.stderr
     assert tree(world) == before
 
 

@@ -44,6 +44,24 @@ def test_one_mask_to_a_directory(world, refine):
     assert files(world / "new") == ["a.png"]
 
 
+def test_a_mask_and_an_image_of_other_names(world, bpr):
+    outcome = bpr("refine", "masks/a.png", "--images", "images/b.png", "--out", "new")
+    assert outcome.code == 0
+    assert "note: mask a.png with image b.png: their names differ" in outcome.err
+
+
+def test_images_and_masks_in_one_folder_and_a_pattern(world, refine):
+    for name in "abc":
+        (world / f"masks/{name}.png").rename(world / f"images/{name}_mask.png")
+        photo(world / f"images/{name}_clear.png", SIZE)
+    outcome = refine("images", "--images", "images", "--out", "out")
+    assert outcome.code == 0
+    assert "note: 6 of the PNG files in images are taken for images, not for masks, such as a.png" in outcome.err
+    assert files(world / "out") == ["a_mask.png", "b_mask.png", "c_mask.png"]
+    pattern = "{stem}_clear.png"
+    assert refine("images/a_mask.png", "--images", "images", "--image-pattern", pattern, "--out", "a.png").code == 0
+
+
 def test_one_mask_of_a_directory_of_images(world, refine):
     assert refine("masks/b.png", "--images", "images", "--out", "b.png").code == 0
     assert refine("masks/b.png", "--images", "images/b.png", "--out", "same.png").code == 0

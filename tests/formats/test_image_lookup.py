@@ -1,12 +1,21 @@
 """Finding the image that belongs to a prediction."""
 
+import time
+import unicodedata
 from pathlib import Path
+from urllib.parse import quote
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images, stems_of
-from tests.formats.format_builders import photo
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_names import stems_of
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.settings import ReadSettings
+from tests.formats.format_builders import compressed, disc, photo, png, save
 
 
 @pytest.mark.parametrize(
@@ -60,8 +69,14 @@ def test_city_images_are_preferred_to_other_files_of_the_data_set(tmp_path):
 
 
 def test_the_exact_stem_is_preferred(tmp_path):
-    index = index_of(tmp_path, "x_pred.png", "x.png")
-    assert index.find(["x_pred"]).name == "x_pred.png"
+    index = index_of(tmp_path, "x_pred.jpg", "x.png")
+    assert index.find(["x_pred"]).name == "x_pred.jpg"
+
+
+def test_a_file_with_the_name_of_a_mask_is_an_image_only_if_there_is_no_other(tmp_path):
+    assert index_of(tmp_path / "one", "x_seg.png", "x.png").find(["x_seg"]).name == "x.png"
+    assert index_of(tmp_path / "two", "masks/x.png", "photos/x.png").find(["x"]).parent.name == "photos"
+    assert index_of(tmp_path / "three", "x_seg.png", "y.png").find(["x_seg"]).name == "x_seg.png"
 
 
 def test_the_same_folder_decides_between_equal_stems(tmp_path):
@@ -113,3 +128,203 @@ def test_a_lone_image_belongs_to_a_lone_entry_only(tmp_path):
     items, failures = match_images([Candidate("other", ("other",)), Candidate("photo", ("photo",))], index)
     assert [item.name for item in items] == ["photo"]
     assert [failure.name for failure in failures] == ["other"]
+
+
+KNOWN_ENDINGS = [
+    *("_mask", "-mask", ".mask", " mask", "_masks", "_seg", "_segm", "_segmentation", "_Segmentation", "_label"),
+    *("_labels", "_labelmap", "_gt", "_GT", "_groundtruth", "_annotation", "_pred", "_prediction", "-pred"),
+    *("_predLabelIds", "_out", ".out", "_output", "_result", "_refined", "_coarse", "_prob", "_alpha", "_matte"),
+    *("_pha", "-removebg-preview", "_nobg", "_rembg", "_saliency", "_bin", "_instance", "_semantic", "_panoptic"),
+    *("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color", "_gtCoarse_instanceIds", "_gt_labelIds"),
+    *("_leftImg8bit_pred", "_leftImg8bit_mask", "_train_id", "_L", "_parts_1", "_instance_id_RGB", "_manual"),
+]
+KNOWN_IMAGES = [
+    "{}",
+    "{}",
+    "{}_leftImg8bit",
+    "{}_im",
+    "{}_img",
+    "{}_image",
+    "{}-rgb",
+    "{}_rgb_anon",
+    "{}_sat",
+    "{}_photo",
+]
+STEMS = st.text("abxyzABü0123é뷰 ", min_size=1, max_size=12).map(str.strip).filter(bool).map("n{}7".format)
+FORMS = st.sampled_from(["NFC", "NFD", "NFKC"])
+
+
+@st.composite
+def named_alike(draw):
+    """The names of an image and of its mask, as tools and operating systems write them."""
+    stem = draw(STEMS)
+    image = draw(st.sampled_from(KNOWN_IMAGES)).format(stem)
+    image += draw(st.sampled_from([".jpg", ".JPG", ".png", ".PNG", ".bmp", ".TIF", ".webp", ".jpeg"]))
+    endings = draw(st.lists(st.sampled_from(KNOWN_ENDINGS), max_size=2))
+    mask = stem + "".join(endings)
+    image, mask = (unicodedata.normalize(draw(FORMS), name) for name in (image, mask))
+    if draw(st.booleans()):
+        image, mask = draw(st.sampled_from([(quote(image), mask), (image, quote(mask)), (image, mask.upper())]))
+    folder = draw(st.sampled_from(["", "images/", "a/b/", "JPEGImages/480p/"]))
+    name = draw(st.sampled_from(["", "masks/", "C:\\data\\", "gt\\", "/data/upload/"])) + mask
+    return f"{folder}{image}", name
+
+
+@given(named_alike(), st.booleans())
+def test_any_of_the_forms_of_a_name_finds_its_image(names, listed):
+    image, name = names
+    if listed:
+        name += ".jpg"
+    others = [Path("m1.jpg"), Path("n.png"), Path("images/n.jpg"), Path("n77_im.jpg")]
+    assert ImageIndex(Path(), [*others, Path(image)]).find([name]) == Path(image)
+
+
+def masks_and_photos(root, layout):
+    """Discs as masks, and noise as images, by the names of a layout with a star for the stem."""
+    mask, image = layout
+    for stem in ("a", "b"):
+        png(root / mask.replace("*", stem), (disc() * 255).astype(np.uint8))
+        photo(root / image.replace("*", stem))
+
+
+LAYOUTS = [
+    *[(f"*{ending}.png", image) for ending in ("_mask", "-seg", "_gt", "") for image in ("*.jpg", "*.BMP")],
+    *[("*_mask.png", "*.png"), ("*_seg.png", "*_im.png"), ("*_seg.png", "*_im.jpg"), ("mask_*.png", "img_*.png")],
+    *[("masks/*.png", "images/*.png"), ("masks/*.png", "images/*.jpg"), ("Annotations/*.png", "JPEGImages/*.jpg")],
+    *[("one/masks/*.png", "one/images/*.png"), ("masks/*_mask.png", "*.png"), ("SegmentationClass/*.png", "*.png")],
+]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("part", ["all", "masks", "single"])
+def test_images_and_masks_below_one_folder(tmp_path, layout, part):
+    masks_and_photos(tmp_path, layout)
+    first = tmp_path / layout[0].replace("*", "a")
+    given = {"all": tmp_path, "masks": first.parent, "single": first}[part]
+    opened = open_predictions(given, tmp_path)
+    expected = [tmp_path / layout[1].replace("*", stem) for stem in ("a", "b")]
+    assert [item.image for item in opened.items] == expected[: len(opened.items)]
+    assert len(opened.items) == (1 if part == "single" else 2)
+    assert (opened.format, opened.failures) == ("masks", [])
+
+
+def test_masks_without_images_beside_them_are_no_images(tmp_path):
+    for name in ("x.png", "x_pred.png", "y.png"):
+        png(tmp_path / name, (disc() * 255).astype(np.uint8))
+    with pytest.raises(BprError, match=r"no image called .* apart from the masks themselves"):
+        open_predictions(tmp_path, tmp_path)
+
+
+def test_a_mask_is_not_its_own_image_under_another_path(tmp_path):
+    masks_and_photos(tmp_path / "data", ("*.png", "*.jpg"))
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert [item.image.suffix for item in open_predictions(tmp_path / "link", tmp_path / "data").items] == [".jpg"] * 2
+    with pytest.raises(BprError, match=r"a\.png is the mask itself, expected its image"):
+        open_predictions(tmp_path / "data/a.png", tmp_path / "link/a.png")
+
+
+def test_cityscapes_results_beside_their_images(tmp_path):
+    photo(tmp_path / "x_leftImg8bit.png")
+    png(tmp_path / "masks/x_0.png", (disc() * 255).astype(np.uint8))
+    (tmp_path / "x_leftImg8bit_pred.txt").write_text("masks\\x_0.png 26 0.9\n")
+    opened = open_predictions(tmp_path, tmp_path)
+    assert [item.image.name for item in opened.items] == ["x_leftImg8bit.png"]
+    assert opened.files(opened.items[0])[1] == tmp_path / "masks/x_0.png"
+
+
+def test_folders_tell_images_of_one_name_apart(tmp_path):
+    masks_and_photos(tmp_path, ("bear/masks/*.png", "bear/images/*.jpg"))
+    photo(tmp_path / "camel/images/a.jpg")
+    assert ImageIndex.scan(tmp_path).find(["bear/masks/a"]) == tmp_path / "bear/images/a.jpg"
+    assert open_predictions(tmp_path / "bear/masks", tmp_path).items[0].image == tmp_path / "bear/images/a.jpg"
+    assert ImageIndex.scan(tmp_path).find(["data/camel/a.jpg"]) == tmp_path / "camel/images/a.jpg"
+
+
+def test_the_folder_of_a_mask_may_have_the_name_of_the_image(tmp_path):
+    """The layouts of Segment Anything, of labelme and of the Data Science Bowl."""
+    index = index_of(tmp_path, "photo.jpg", "other.jpg")
+    for name in ("photo/0", "photo/masks/5ff1", "photo_json/label"):
+        assert index.find([name]).name == "photo.jpg"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "image"),
+    [
+        ("{stem}_foggy.png", "x_foggy.png"),
+        ("{name}.cam1.png", "x_mask.cam1.png"),
+        ("shot-{number}.jpg", "shot-004.jpg"),
+        ("{folder}/view.jpg", "deep/s1/view.jpg"),
+        ("{stem}_foggy", "x_foggy.JPG"),
+    ],
+)
+def test_a_pattern_names_the_image(tmp_path, pattern, image):
+    index_of(tmp_path, image, "x.png", "s2/view.jpg", "x_mask.png")
+    name = "s1/z-004_mask" if "number" in pattern else "s1/x_mask"
+    index = ImageIndex.scan(tmp_path / "images", pattern)
+    assert index.find([name]) == tmp_path / "images" / image
+    assert index.found_by == f"by --image-pattern {pattern}"
+    with pytest.raises(BprError, match=r"no image called .*; check --image-pattern"):
+        index.find(["s3/y-5_mask"])
+
+
+@pytest.mark.parametrize(("pattern", "found"), [("{stam}.png", "unknown field {stam}"), ("x.png", "has no field")])
+def test_a_pattern_needs_known_fields(tmp_path, pattern, found):
+    photo(tmp_path / "x.png")
+    with pytest.raises(BprError, match=rf"--image-pattern .*{found}.*{{stem}}, {{name}}, {{folder}}, {{number}}"):
+        ImageIndex.scan(tmp_path, pattern)
+
+
+def test_the_pattern_is_an_option_of_reading(tmp_path):
+    png(tmp_path / "masks/a_mask.png", (disc() * 255).astype(np.uint8))
+    photo(tmp_path / "images/a_fog.png")
+    settings = ReadSettings(image_pattern="{stem}_fog.png")
+    opened = open_predictions(tmp_path / "masks", tmp_path / "images", settings)
+    assert [item.image.name for item in opened.items] == ["a_fog.png"]
+
+
+def test_a_miss_tells_what_is_there(tmp_path):
+    index = index_of(tmp_path, "street_0001.png", "other.png")
+    with pytest.raises(
+        BprError, match=r"'street_001' or 'street_001_mask' in .*2 images\); the nearest name .*street_0001"
+    ):
+        index.find(["street_001_mask"])
+    (tmp_path / "images/x.heic").touch()
+    with pytest.raises(BprError, match=r"images/x\.heic has a format that is not read, expected \.png.*convert it"):
+        index.find(["x"])
+
+
+def test_the_rules_are_told(tmp_path):
+    index = index_of(tmp_path, "a.png", "b.png", "c.png", "d_im.png")
+    assert index.found_by == ""
+    index.find(["a"])
+    assert index.found_by == "by name"
+    for name in ("b_mask", "c_mask"):
+        index.find([name])
+    assert index.found_by == "by name without _mask (2), by name (1)"
+    assert open_predictions(save_results(tmp_path), tmp_path / "images").found_by == "by the listed names"
+
+
+def save_results(folder):
+    images = [{"id": 1, "file_name": "a.png"}]
+    annotations = [{"image_id": 1, "category_id": 1, "segmentation": compressed(disc())}]
+    return save(folder / "results.json", {"images": images, "annotations": annotations})
+
+
+def test_unrelated_names_of_one_mask_and_one_image_are_noted(tmp_path, caplog):
+    mask = png(tmp_path / "one.png", (disc() * 255).astype(np.uint8))
+    open_predictions(mask, photo(tmp_path / "one.jpg"))
+    assert caplog.messages == []
+    open_predictions(mask, photo(tmp_path / "other.jpg"))
+    assert caplog.messages == ["mask one.png with image other.jpg: their names differ"]
+
+
+def test_the_cost_grows_with_the_number_of_images_only():
+    names = [f"{place}/x{number:05}" for place in ("a", "b") for number in range(5000)]
+    began = time.process_time()
+    index = ImageIndex(Path(), [Path(f"{name}.jpg") for name in names])
+    for name in names:
+        index.find([f"{name}_mask"])
+    for number in range(10000):
+        with pytest.raises(BprError):
+            index.find([f"z{number}"])
+    assert time.process_time() - began < 20

@@ -19,7 +19,7 @@ def rgb():
     return np.random.default_rng(3).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.tif", "a.TIFF", "a.webp"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.tif", "a.TIFF", "a.webp", "a.bmp"])
 def test_reads_what_pillow_reads(tmp_path, name):
     path = photo(tmp_path / name)
     with Image.open(path) as image:
@@ -106,7 +106,7 @@ def test_what_is_no_image(tmp_path):
     text.write_text("not an image")
     empty = tmp_path / "empty.png"
     empty.touch()
-    with pytest.raises(BprError, match=r"text\.png is not a PNG, JPEG, TIFF or WebP"):
+    with pytest.raises(BprError, match=r"text\.png is not a PNG, JPEG, TIFF, WebP or BMP"):
         read_image(text)
     with pytest.raises(BprError, match=r"empty\.png is empty \(0 bytes\)"):
         read_image(empty)

@@ -146,6 +146,25 @@ def test_a_folder_of_another_name_or_none(tmp_path):
         open_predictions(tmp_path / "b/preds.json", images)
 
 
+@pytest.mark.parametrize("separator", ["/", "\\"])
+@pytest.mark.parametrize("given", ["preds.json", "preds", "."])
+@pytest.mark.parametrize("place", ["preds", "one", "deep/er"])
+def test_file_names_relative_to_the_json_file(tmp_path, given, place, separator):
+    """As panopticapi users have them: it joins the folder it is given with the file name."""
+    if given == "preds" and place != "preds":
+        pytest.skip("the given folder is not there")
+    names = [separator.join([*place.split("/"), f"{stem}.png"]) for stem in "xy"]
+    for stem in "xy":
+        panoptic_png(tmp_path / "set" / place / f"{stem}.png", id_map())
+        photo(tmp_path / f"images/{stem}.jpg")
+    save(tmp_path / "set/preds.json", {"annotations": [annotation(name[-5], name) for name in names]})
+    opened = round_trip(tmp_path / "set" / given, tmp_path / "images", tmp_path / "out")
+    assert [item.image.name for item in opened.items] == ["x.jpg", "y.jpg"]
+    assert load(tmp_path / "out/preds.json") == load(tmp_path / "set/preds.json")
+    for stem in "xy":
+        assert np.array_equal(panoptic_ids(tmp_path / "out" / place / f"{stem}.png"), id_map())
+
+
 def test_cityscapes_naming(tmp_path):
     name = "frankfurt_000000_000294"
     path = panoptic(
