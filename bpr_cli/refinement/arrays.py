@@ -104,7 +104,7 @@ class Plane:
         channels = array.shape[axis]
         if channels == 1:
             return cls(name, given, array.squeeze(axis), axis)
-        if channels == 3 and array.dtype == np.uint8:
+        if channels == 3:
             return cls(name, given, _gray(array, given, name), axis, channels)
         raise unusable(given, name, _PLANE)
 
@@ -135,6 +135,8 @@ def as_array(given: object, name: str) -> NDArray[Any]:
     """
     if isinstance(given, str | os.PathLike):
         return read_gray(Path(given))
+    if np.ma.is_masked(given):
+        raise unusable(given, name, "an array without masked pixels; call its method filled")
     try:
         if isinstance(given, Tensor):
             array = _array_of_tensor(given)

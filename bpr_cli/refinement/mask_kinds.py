@@ -134,6 +134,8 @@ class GivenMasks:
 
 def _by_rule(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
     """The foreground of a mask, and its value in the result; see ``GivenMask``."""
+    if plane.values.dtype == np.bool_:
+        return plane.values, None
     values = MaskValues.of(plane.values)
     kind = values.kind()
     if not values.finite:

@@ -98,7 +98,7 @@ class Refiner:
                   was turned.
                 - a path, which is read as ``bpr refine`` reads it.
             mask: one value per pixel: an array, tensor or list, (H, W), (H, W, 1) or (1, H, W); a Pillow image; the
-                path of a PNG file; or uint8 (H, W, 3) with equal channels.
+                path of a PNG file; or (H, W, 3) with equal channels, as OpenCV reads gray files.
             kind: what the values are:
 
                 - ``"mask"``: every value but 0 is foreground.

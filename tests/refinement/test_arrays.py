@@ -172,8 +172,9 @@ def test_pillow_masks_come_back_in_their_mode(mode):
     assert back.getpalette() == image.getpalette()
 
 
-def test_colour_arrays_with_equal_channels_are_masks_as_opencv_reads_them():
-    array = np.dstack([blob(SIZE).astype(np.uint8) * 255] * 3)
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
+def test_colour_arrays_with_equal_channels_are_masks_as_opencv_reads_them(dtype):
+    array = np.dstack([blob(SIZE).astype(dtype)] * 3)
     plane = Plane.of(array, "mask")
     np.testing.assert_array_equal(plane.values, array[:, :, 0])
     np.testing.assert_array_equal(plane.back(plane.values), array)
@@ -186,6 +187,7 @@ NOT_PLANES = {
     "one row of numbers": ([0, 1], r"mask is a list of shape \(2,\); expected one value per pixel"),
     "no pixels": (torch.zeros(9, 0), r"mask is a tensor of shape \(9, 0\) and dtype torch.float32 on cpu; expected"),
     "a photograph": (Image.fromarray(picture(SIZE)), r"mask is a Pillow image of 11 x 9 pixels and mode RGB; expected"),
+    "masked pixels": (np.ma.masked_equal(picture(SIZE)[:, :, 0], picture(SIZE)[0, 0, 0]), r"mask is .*masked pixels"),
     "CMYK": (Image.new("CMYK", SIZE), r"mask is a Pillow image of 9 x 11 pixels and mode CMYK; expected"),
     "objects": (np.zeros(SIZE, object), r"mask is an array of shape \(9, 11\) and dtype object; expected .* numbers"),
 }
