@@ -50,7 +50,7 @@ def demo(
     show(console, results)
     console.note(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
     if json:
-        console.result([to_json(result) for result in results])
+        console.json([to_json(result) for result in results])
 
 
 app = app_of(command_of(demo), EXAMPLES)

@@ -76,13 +76,13 @@ def evaluate(
         **reading,
         progress=True,
     )
-    console = Console()
+    console = Console(results=not json)
     console.failures(report.failures, "--out and --json list them all")
     show_report(console, report)
     if out is not None:
         console.note(f"written: {out / 'report.html'}, report.csv and report.json")
     if json:
-        console.result(report.summary_json())
+        console.json(report.summary_json())
     raise typer.Exit(1 if report.failures else 0)
 
 

@@ -95,7 +95,7 @@ def extract(
     console.failures(result.failures, "--json names them all")
     show(console, result)
     if json:
-        console.result(summary(result))
+        console.json(summary(result))
     raise typer.Exit(1 if result.failures else 0)
 
 

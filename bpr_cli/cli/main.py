@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.signals import end_quietly, stopping
@@ -19,6 +20,8 @@ RESUMED = ("refine", "extract", "train")
 def program() -> None:
     """Entry point of the ``bpr`` process."""
     end_quietly()
+    if isinstance(sys.stdout, TextIOWrapper):  # it cannot encode every file name
+        sys.stdout.reconfigure(errors="backslashreplace")
     main()
 
 

@@ -51,10 +51,11 @@ def refine(
     refined masks in the input format. Needs no ground truth. Interrupted runs
     resume when you repeat the command.
     """
-    console = Console()
+    only_checks = dry_run or not out
+    console = Console(results=only_checks and not json)
     summary: RefineSummary | CheckSummary
     # Imported here, so that help texts need not wait for NumPy and OpenCV. PyTorch is imported after the input checks.
-    if dry_run or not out:
+    if only_checks or not out:
         from bpr_cli.refinement.check import check  # noqa: PLC0415
 
         summary = check(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
@@ -65,7 +66,7 @@ def refine(
         summary = run(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
         show_refinement(console, summary)
     if json:
-        console.result(asdict(summary))
+        console.json(asdict(summary))
     raise typer.Exit(exit_code(summary))
 
 
@@ -86,7 +87,7 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
 def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
     """Rows of the closing table of a refinement."""
     failed = [("failed", f"{len(summary.failures)}")] if summary.failures else []
-    kept = [("kept unrefined by a bound", f"{summary.kept_coarse}")] if summary.settings.has_limits else []
+    kept = [("kept coarse by a limit", f"{summary.kept_coarse}")] if summary.settings.has_limits else []
     return [
         ("images", f"{summary.images}"),
         *failed,
@@ -94,10 +95,7 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
         ("patches", f"{summary.patches}"),
         ("mean boundary displacement", f"{summary.boundary_movement:.2f} px"),
         *kept,
-        *(
-            (f"{'crop' if stage == 'cut' else stage} time", f"{seconds:.1f} s")
-            for stage, seconds in summary.seconds.items()
-        ),
+        *((f"{stage} time", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
         ("total time", f"{summary.elapsed:.1f} s"),
     ]
 

@@ -14,9 +14,14 @@ def show_report(console: Console, report: Report) -> None:
     failed = f", {len(report.failures)} left out" if report.failures else ""
     console.table(f"{report.task}: {images}{failed}, scores in percent", *summary_table(report))
     note = ", percent (in brackets: change from the baseline)" if report.has_baseline else ", percent"
-    for title, rows in (("by group", report.groups), ("by size", report.sizes), ("by class", report.classes)):
+    for title, rows in (("by group", report.groups), ("by size", report.sizes)):
         if rows:
             console.table(f"{title}{note}", *rows_table(rows))
+    defined = [row for row in report.classes if any(metric.value is not None for metric in row.metrics)]
+    if defined:
+        hidden = len(report.classes) - len(defined)
+        left_out = f"; {hidden} of {len(report.classes)} classes have no figures" if hidden else ""
+        console.table(f"by class{note}{left_out}", *rows_table(defined))
     if report.oracle:
         title = (
             "oracle upper bound: scores if all pixels that close to the predicted boundary were correct, percent (gain)"

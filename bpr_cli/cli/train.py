@@ -83,7 +83,7 @@ def train(
         return
     console = Console()
     if json:
-        console.result(asdict(summary))
+        console.json(asdict(summary))
     if summary.stopped_by:
         same = "the same command" + (", without --overwrite," if settings.overwrite else "")
         console.note(f"saved after step {summary.stopped_at} of {summary.steps}; repeat {same} to resume")

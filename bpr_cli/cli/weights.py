@@ -46,7 +46,7 @@ def list_(json: Json = False) -> None:
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     summaries = {name: summarise_weights(load_weights(name)) for name in shipped_weights()}
-    console = Console()
+    console = Console(results=not json)
     rows = [
         (
             f"{name} *" if name == DEFAULT_WEIGHTS else name,
@@ -59,7 +59,7 @@ def list_(json: Json = False) -> None:
     ]
     console.table("shipped weights (* is the default)", ("", "network", "parameters", "size", "licence"), rows)
     if json:
-        console.result(
+        console.json(
             [{"name": name, "default": name == DEFAULT_WEIGHTS} | asdict(each) for name, each in summaries.items()]
         )
 
@@ -126,11 +126,11 @@ def check(name: Name, json: Json = False) -> None:
     loaded = load_weights(name)
     try_weights(loaded)
     summary = summarise_weights(loaded)
-    console = Console()
-    console.note(f"{summary.path} can be used: {summary.tensors} tensors of {summary.card.network}")
-    console.note(f"SHA-256 {summary.digest}")
+    console = Console(results=not json)
+    console.result(f"{summary.path} can be used: {summary.tensors} tensors of {summary.card.network}")
+    console.result(f"SHA-256 {summary.digest}")
     if json:
-        console.result(asdict(summary))
+        console.json(asdict(summary))
 
 
 for name, command, examples in (
@@ -145,13 +145,13 @@ for name, command, examples in (
 
 def report(summary: WeightsSummary, json: bool) -> None:
     """Print one line per value."""
-    console = Console()
+    console = Console(results=not json)
     content = asdict(summary)
     card = content.pop("card")
     for name, value in (card | content).items():
-        console.note(f"{name.replace('_', ' '):<15}{shown(value)}")
+        console.result(f"{name.replace('_', ' '):<15}{shown(value)}")
     if json:
-        console.result(asdict(summary))
+        console.json(asdict(summary))
 
 
 def shown(value: object) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 2
 """Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
 
-STAGES = ("read", "cut", "network", "paste", "write")
+STAGES = ("read", "crop", "network", "paste", "write")
 
 OnItem = Callable[[Item], None]
 InFlight = tuple[Item, ImagePass]
@@ -156,7 +156,7 @@ class Pipeline:
         with self.stopwatch("read"):
             prediction = self.predictions.read(item)
             image = read_image(item.image, self.predictions.max_pixels)
-        with self.stopwatch("cut"):
+        with self.stopwatch("crop"):
             try:
                 return ImagePass.begin(image, prediction, self.refiner.passes[0])
             except BprError as error:
@@ -190,7 +190,7 @@ class Pipeline:
             yield from batch.completed
 
     def _crop(self, batch: PatchBatch[Item]) -> tuple[PatchBatch[Item], Patches]:
-        with self.stopwatch("cut"):
+        with self.stopwatch("crop"):
             return batch, batch.crop(self.refiner.weights.card.input_size)
 
     def _next_pass(
@@ -202,7 +202,7 @@ class Pipeline:
 
     def _place_again(self, image: ImagePass, how: PassSettings) -> ImagePass:
         refined = self._refine(image)
-        with self.stopwatch("cut"):
+        with self.stopwatch("crop"):
             return image.next(refined.prediction, how)
 
     def _refine(self, image: ImagePass) -> RefinedImage[Any]:

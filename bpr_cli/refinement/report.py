@@ -120,7 +120,7 @@ class RefineSummary:
         dict[str, Seconds],
         Meta(
             description="Busy seconds by stage, summed over threads, without resumed images: read (predictions and "
-            "images), cut (find boundaries and crop patches), network, paste and write."
+            "images), crop (find boundaries and crop patches), network, paste and write."
         ),
     ]
     elapsed: Annotated[

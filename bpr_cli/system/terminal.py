@@ -38,7 +38,16 @@ class RateColumn(ProgressColumn):
 
 def message_console() -> Console:
     """A rich console on standard error, without markup and emoji, because messages contain file names."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return _console(stderr=True)
+
+
+def result_console() -> Console:
+    """A rich console on standard output, without markup and emoji, because results contain file names."""
+    return _console(stderr=False)
+
+
+def _console(stderr: bool) -> Console:
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager

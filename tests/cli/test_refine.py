@@ -267,7 +267,7 @@ def test_a_bound_that_nothing_can_keep_leaves_every_mask_as_it_is(world, refine)
     summary = json.loads(outcome.out)
     assert (outcome.code, summary["kept_coarse"], summary["boundary_movement"]) == (0, 3, 0)
     assert (summary["settings"]["min_iou_with_coarse"], summary["settings"]["max_area_change"]) == (1, 0.5)
-    assert "│ kept unrefined by a bound" in outcome.err
+    assert "│ kept coarse by a limit" in outcome.err
     for name in "abc":
         assert np.array_equal(pixels(world / f"out/{name}.png"), pixels(world / f"masks/{name}.png"))
 

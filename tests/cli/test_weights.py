@@ -33,15 +33,15 @@ shipped weights (* is the default)
 ┏━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━┳━━━━━━━━━┓
 ┃        ┃ network ┃ parameters ┃    size ┃ licence ┃
 ┡━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━╇━━━━━━━━━┩
-│ fast * │  unet-s │  2,744,354 │ 11.0 MB │         │
-│ fine   │  unet-s │  2,744,354 │ 11.0 MB │         │
+│ fast * │ unet-s  │  2,744,354 │ 11.0 MB │         │
+│ fine   │ unet-s  │  2,744,354 │ 11.0 MB │         │
 └────────┴─────────┴────────────┴─────────┴─────────┘
 """
 
 
 def test_shipped_weights_are_listed(shipped, bpr):
     outcome = bpr("weights", "list")
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", LISTED)
+    assert (outcome.code, outcome.out, outcome.err) == (0, LISTED, "")
 
 
 def test_shipped_weights_are_listed_for_programs(shipped, mine, bpr):
@@ -89,7 +89,7 @@ parameters     2744354
 def test_everything_known_is_shown(mine, bpr):
     outcome = bpr("weights", "show", "mine.safetensors")
     expected = SHOWN.format(digest=digest(mine), bytes=mine.stat().st_size)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", expected)
+    assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
 
 
 def test_everything_known_is_shown_for_programs(mine, bpr):
@@ -143,8 +143,8 @@ def test_a_file_is_replaced_only_when_told(world, mine, bpr):
 
 def test_a_check_tells_what_was_found(mine, bpr):
     outcome = bpr("weights", "check", "mine.safetensors")
-    assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err == f"mine.safetensors can be used: 180 tensors of unet-s\nSHA-256 {digest(mine)}\n"
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == f"mine.safetensors can be used: 180 tensors of unet-s\nSHA-256 {digest(mine)}\n"
     assert json.loads(bpr("weights", "check", "mine.safetensors", "--json").out)["digest"] == digest(mine)
 
 

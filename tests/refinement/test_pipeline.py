@@ -170,7 +170,7 @@ def test_the_summary_adds_up(run):
     assert result.stats.segments == 3 + 2 + 1 + 1
     assert result.stats.patches > 0
     assert result.stats.displacement > 0
-    assert set(result.seconds) == {"read", "cut", "network", "paste", "write"}
+    assert set(result.seconds) == {"read", "crop", "network", "paste", "write"}
     assert all(seconds >= 0 for seconds in result.seconds.values())
     assert result.elapsed >= result.seconds["network"] > 0
 
@@ -301,7 +301,7 @@ def slow_down(monkeypatch, seconds: float, before=lambda: None) -> None:
 
 
 def test_seconds_add_up_over_threads_and_errors():
-    watch = module.Stopwatch(("read", "cut"))
+    watch = module.Stopwatch(("read", "crop"))
 
     def busy() -> None:
         with watch("read"):
@@ -313,7 +313,7 @@ def test_seconds_add_up_over_threads_and_errors():
     for thread in threads:
         thread.join()
     assert watch.seconds["read"] >= 0.08
-    assert watch.seconds["cut"] == 0
-    with pytest.raises(ZeroDivisionError), watch("cut"):
+    assert watch.seconds["crop"] == 0
+    with pytest.raises(ZeroDivisionError), watch("crop"):
         _ = 1 / int(time.sleep(0.001) or 0)
-    assert watch.seconds["cut"] > 0
+    assert watch.seconds["crop"] > 0
