@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
+from bpr_cli.masks.strips import strips_of
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, Size
 
@@ -138,10 +139,24 @@ def rgb_of_picture(image: Image.Image, name: str) -> ByteArray:
     try:
         if image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
-        # Skip RGB images, which Pillow would copy.
-        return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _rgb_in_strips(image)
     except ValueError as error:
         raise BprError(f"{name} has the colour mode {image.mode}, which is not supported; convert it to RGB") from error
+
+
+def _rgb_in_strips(image: Image.Image) -> ByteArray:
+    rgb = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for rows, part in parts_of(image):
+        # Skip RGB images, which Pillow would copy.
+        rgb[rows] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return rgb
+
+
+def parts_of(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """The strips of an image, each with its rows: every conversion of an entire image would be a copy of it."""
+    strips = strips_of((image.height, image.width))
+    for top, bottom in strips:
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom)) if len(strips) > 1 else image
 
 
 def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.images import load_pillow, open_image
+from bpr_cli.formats.images import load_pillow, open_image, parts_of
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, LabelArray
@@ -122,7 +122,10 @@ def read_ids(path: Path, max_pixels: int = MAX_PIXELS) -> LabelArray:
     image = load_pillow(path, ("PNG",), _KIND, max_pixels)
     if image.mode not in ("RGB", "RGBA"):
         raise BprError(f"{path} has mode {image.mode}, expected RGB: a panoptic PNG stores ids as R + 256 G + 65536 B")
-    return _ids_of(np.array(image.convert("RGBA")))
+    ids = np.empty((image.height, image.width), dtype=np.int32)
+    for rows, part in parts_of(image):
+        ids[rows] = _ids_of(np.array(part.convert("RGBA")))
+    return ids
 
 
 def _ids_of(rgba: NDArray[Any]) -> LabelArray:

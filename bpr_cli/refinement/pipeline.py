@@ -1,24 +1,26 @@
 """The streaming pipeline: threads read and crop ahead of the network, and paste and write behind it.
 
-Only a few images are in memory at any time. Images pass the network in the order of the input, so results do not depend
-on the number of threads.
+Only a few images are in memory at any time, and only two in each pass if they are large. Images pass the network in the
+order of the input, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
-from bpr_cli.formats.images import read_image
+from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import PatchBatch, fill_batches
 from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
@@ -33,8 +35,12 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 2
 """Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
 
+PIXELS_AHEAD = 2**27
+"""Most pixels of the images ahead of the network, and of those behind it, unless a single image has more."""
+
 STAGES = ("read", "crop", "network", "paste", "write")
 
+Given = TypeVar("Given")
 OnItem = Callable[[Item], None]
 InFlight = tuple[Item, ImagePass]
 Submitted = tuple[Item, "Future[ImagePass]"]
@@ -117,15 +123,16 @@ class Pipeline:
         self.stopwatch = Stopwatch(STAGES)
         self.result = RefineResult()
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
+        self._known_pixels: dict[Item, int] = {}
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
 
     def run(self) -> RefineResult:
         """Process all items; stops early only on an interrupt, a bug, or an error that concerns all files."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            images = self._in_order((item, pool.submit(self._begin, item)) for item in self._to_do())
+            images = self._in_order(pool, ((item, item) for item in self._to_do()), self._begin)
             for how in self.refiner.passes[1:]:
-                images = self._in_order(self._next_pass(pool, images, how))
+                images = self._in_order(pool, self._predicted(images), partial(self._place_again, how))
             for item, image in self._predicted(images):
                 self._writing.append((item, pool.submit(self._write, item, image)))
                 self._collect(until=self._look_ahead)
@@ -162,11 +169,21 @@ class Pipeline:
             except BprError as error:
                 raise misfit(item, error) from error
 
-    def _in_order(self, submitted: Iterator[Submitted]) -> Iterator[InFlight]:
-        """Images with placed patches, in order; the look-ahead limits how many are in memory."""
+    def _in_order(
+        self, pool: ThreadPoolExecutor, given: Iterator[tuple[Item, Given]], place: Callable[[Given], ImagePass]
+    ) -> Iterator[InFlight]:
+        """Images with placed patches, in order; the look-ahead limits how many are in memory.
+
+        Args:
+            pool: the threads.
+            given: the items, each with what ``place`` takes.
+            place: reads or refines an image, and places its patches.
+        """
         ahead: deque[Submitted] = deque()
-        for each in submitted:
-            ahead.append(each)
+        for item, each in given:
+            while ahead and self._pixels(item, *(waiting for waiting, _ in ahead)) > PIXELS_AHEAD:
+                yield from self._placed(*ahead.popleft())
+            ahead.append((item, pool.submit(place, each)))
             if len(ahead) > self._look_ahead:
                 yield from self._placed(*ahead.popleft())
         while ahead:
@@ -193,14 +210,8 @@ class Pipeline:
         with self.stopwatch("crop"):
             return batch, batch.crop(self.refiner.weights.card.input_size)
 
-    def _next_pass(
-        self, pool: ThreadPoolExecutor, images: Iterator[InFlight], how: PassSettings
-    ) -> Iterator[Submitted]:
-        """Run the network on one pass, and place the patches of the next pass in threads."""
-        for item, image in self._predicted(images):
-            yield item, pool.submit(self._place_again, image, how)
-
-    def _place_again(self, image: ImagePass, how: PassSettings) -> ImagePass:
+    def _place_again(self, how: PassSettings, image: ImagePass) -> ImagePass:
+        """Refine the image by its last pass, and place the patches of the next pass."""
         refined = self._refine(image)
         with self.stopwatch("crop"):
             return image.next(refined.prediction, how)
@@ -221,7 +232,11 @@ class Pipeline:
 
     def _collect(self, until: int) -> None:
         """Collect written images, waiting for the oldest ones until at most ``until`` are still being written."""
-        while len(self._writing) > until or (self._writing and self._writing[0][1].done()):
+        while self._writing and (
+            len(self._writing) > until
+            or self._writing[0][1].done()
+            or self._pixels(*(item for item, _ in self._writing)) > PIXELS_AHEAD
+        ):
             item, future = self._writing.popleft()
             try:
                 self.result.items[item.name] = future.result()
@@ -231,6 +246,14 @@ class Pipeline:
                 self._fail(item, error)
             else:
                 self.on_item(item)
+
+    def _pixels(self, *items: Item) -> int:
+        """Pixels of the images together; an image that cannot be read counts none, because it is not in memory."""
+        for item in items:
+            if item not in self._known_pixels:
+                with suppress(BprError):
+                    self._known_pixels[item] = math.prod(image_size(item.image, self.predictions.max_pixels))
+        return sum(self._known_pixels.get(item, 0) for item in items)
 
     def _fail(self, item: Item, error: BprError) -> None:
         self.result.failures.append(Failure(item.name, str(error)))

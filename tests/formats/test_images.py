@@ -31,6 +31,15 @@ def test_reads_what_pillow_reads(tmp_path, name):
     assert image_size(path) == SIZE
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+def test_large_images_are_converted_strip_by_strip(tmp_path, monkeypatch, mode):
+    path = tmp_path / "a.tif"
+    Image.fromarray(rgb()).convert(mode).save(path)
+    whole = read_image(path)
+    monkeypatch.setattr("bpr_cli.masks.strips.STRIP_PIXELS", 100)
+    np.testing.assert_array_equal(read_image(path), whole)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
 def test_other_modes_become_rgb(tmp_path, mode):
     path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
