@@ -50,7 +50,7 @@ class Reading:
 
     def __post_init__(self) -> None:
         checked("kind", self.kind, Kind | None)
-        checked("threshold", self.threshold, Annotated[float, Meta(ge=0, lt=1)])
+        checked("threshold", self.threshold, Annotated[float, Meta(gt=0, lt=1)])
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def _as_probabilities(plane: Plane, threshold: float) -> tuple[BoolArray, int | 
 def _as_logits(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
     if np.isnan(plane.values).any():
         raise _wrong_values(plane, "logits")
-    return plane.values > (math.log(threshold / (1 - threshold)) if threshold else -math.inf), 1
+    return plane.values > math.log(threshold / (1 - threshold)), 1
 
 
 _READERS = {None: _by_rule, "mask": _as_mask, "probabilities": _as_probabilities, "logits": _as_logits}

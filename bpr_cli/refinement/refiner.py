@@ -106,7 +106,7 @@ class Refiner:
                 - ``"logits"``: of the foreground.
                 - None: bool, or 0 and one other value, is a mask. Whole numbers that change gradually between 0 and 255
                   or 65535 are probabilities, with a warning. All else is refused.
-            threshold: probability above which pixels are foreground, from 0 to below 1; for probabilities and logits.
+            threshold: probability above which pixels are foreground, above 0 and below 1; for probabilities and logits.
 
         Returns:
             The refined mask in the kind, shape and dtype of ``mask``, tensors on its device; an array for a path. In a

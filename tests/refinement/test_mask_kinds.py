@@ -51,7 +51,7 @@ def test_pillow_masks(mode):
     np.testing.assert_array_equal(foreground(PICTURES[mode](blob(SIZE))), blob(SIZE))
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
 @pytest.mark.parametrize(
     "convert",
     [
@@ -124,7 +124,8 @@ def test_values_that_are_something_else_are_refused(name):
     [
         ({"kind": "soft"}, "kind is 'soft'; expected one of mask, probabilities, logits"),
         ({"kind": 1}, "kind is 1; expected one of mask, probabilities, logits"),
-        ({"threshold": 1}, "threshold is 1; expected a number from 0 to below 1"),
+        ({"threshold": 0}, "threshold is 0; expected a number above 0 and below 1"),
+        ({"threshold": 1}, "threshold is 1; expected a number above 0 and below 1"),
         ({"threshold": None}, "threshold is None; expected a number"),
         ({"threshold": math.nan}, "threshold is nan; expected a number"),
     ],
