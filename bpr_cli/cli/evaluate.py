@@ -37,7 +37,7 @@ def evaluate(
             help="Ground truth in the format of the predictions, gtFine, or COCO annotations",
         ),
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "max_pixels"))],
+    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "threshold", "max_pixels"))],
     settings: EvaluateSettings,
     baseline: Annotated[
         Path | None,

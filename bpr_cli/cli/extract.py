@@ -54,7 +54,7 @@ def extract(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Directory of the patch set, created if missing")
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "max_pixels"))],
+    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "threshold", "max_pixels"))],
     values: Annotated[dict[str, Any], OptionsOf(PatchSetSettings)],
     predictions: Annotated[
         list[Path] | None,

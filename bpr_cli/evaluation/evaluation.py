@@ -33,7 +33,7 @@ from bpr_cli.formats.settings import Format, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import as_path, read_bytes
-from bpr_cli.system.terminal import show_progress
+from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import in_order
 from bpr_cli.truth.pairs import Pair, Sets, task_name
 
@@ -54,6 +54,7 @@ def evaluate(
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 - immutable
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     progress: bool = False,
 ) -> Report:
@@ -68,8 +69,9 @@ def evaluate(
         settings: what to measure and how.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or map that is read, in pixels.
-        progress: show progress on standard error.
+        progress: show what the inputs were taken for and progress on standard error.
 
     Returns:
         All metrics in percent; ``failures`` lists the images that were left out.
@@ -85,12 +87,15 @@ def evaluate(
         **{name: as_path(path, name) for name, path in optional.items() if path is not None},
         format=format,
         task=task,
+        threshold=threshold,
         max_pixels=max_pixels,
     )
     target = None if out is None else as_path(out, "out")
     if target:
         check_outputs(target, paths.all)
     inputs = open_evaluation(paths, settings)
+    for sentence in inputs.sentences:
+        tell(progress, sentence)
     evaluation = Evaluation(inputs)
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:
         report = evaluation.run(advance)

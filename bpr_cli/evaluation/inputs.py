@@ -17,10 +17,11 @@ from bpr_cli.evaluation.panoptic import PanopticEvaluator
 from bpr_cli.evaluation.semantic import SemanticEvaluator
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
-from bpr_cli.formats.image_lookup import ImageIndex
-from bpr_cli.formats.open import FORMATS
+from bpr_cli.formats.image_lookup import ImageIndex, NoImages
+from bpr_cli.formats.open import FORMATS, open_as
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.formats.source import Source
 from bpr_cli.truth.label_sets import ending_of
 from bpr_cli.truth.open import open_truth, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, pair_sets
@@ -49,6 +50,7 @@ class EvaluationPaths:
         images: a directory of images, or None; only pictures use it.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: largest image or map that is read, in pixels.
     """
 
@@ -58,6 +60,7 @@ class EvaluationPaths:
     images: Path | None = None
     format: Format | None = None
     task: Task | None = None
+    threshold: float | None = None
     max_pixels: int = MAX_PIXELS
 
     @property
@@ -89,6 +92,14 @@ class EvaluationInputs:
     images: Mapping[str, Path]
 
     @property
+    def sentences(self) -> list[str]:
+        """What each input was taken for."""
+        sets, paths = self.sets, self.paths
+        named = [(paths.predictions, sets.predictions), (paths.truth, sets.truth)]
+        baseline = [(paths.baseline, sets.baseline)] if paths.baseline and sets.baseline else []
+        return [opened.reading.sentence(path) for path, opened in [*named, *baseline]]
+
+    @property
     def settings_used(self) -> dict[str, Any]:
         """Name and effective value of every setting."""
         used = asdict(self.settings) | {"workers": self.settings.worker_count}
@@ -101,8 +112,15 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
     Raises:
         BprError: an input is missing, of the wrong kind, or does not match the others.
     """
-    void = frozenset(settings.ignore_labels or ())
-    options = ReadSettings(paths.format, paths.task, ignore_labels=void, max_pixels=paths.max_pixels)
+    # Who names classes or void has label maps, even if their values look like those of masks.
+    named = settings.label_set is not None or settings.ignore_labels is not None
+    options = ReadSettings(
+        paths.format,
+        paths.task,
+        ignore_labels=frozenset(settings.ignore_labels or ()) if named else None,
+        threshold=paths.threshold,
+        max_pixels=paths.max_pixels,
+    )
     predictions = open_without_images(paths.predictions, options)
     _check_settings(settings, predictions, paths.predictions)
     baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None
@@ -132,11 +150,10 @@ def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path
 
 def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings) -> PredictionSet:
     """Open the baseline in the format of the predictions."""
-    # Label maps with few labels look like masks, so their format is given; other formats are detected from the files.
-    alike: dict[Family, Format] = {"semantic": "labels", "binary": "masks"}
-    return open_without_images(
-        path, replace(options, format=options.format or alike.get(predictions.family), task=None)
-    )
+    # Label maps with few labels look like masks, so their format is that of the predictions.
+    if predictions.family in ("semantic", "binary"):
+        return open_as(type(predictions), Source(path), NoImages(), options)
+    return open_without_images(path, replace(options, task=None))
 
 
 def _find_images(folder: Path, pairs: Sequence[Pair], sets: Sets) -> dict[str, Path]:

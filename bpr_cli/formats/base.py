@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.typing import Size
@@ -181,8 +182,8 @@ class PredictionSet(ABC):
         max_pixels: largest image or mask that is read, in pixels.
         items: readable items, in the order of the input.
         failures: broken items (without image, or with a bad record), in the order of the input.
-        inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
         found_by: the rules by which the images were found, such as "by name"; empty without images.
+        inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
     """
 
     format: str
@@ -205,12 +206,12 @@ class PredictionSet(ABC):
         """
 
     @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+    def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
         """Whether ``source`` looks like this format; formats are tried in the order of ``FORMATS``.
 
         Args:
             source: the files.
-            task: required task, or None for any.
+            settings: values that are given instead of detected, such as the task.
         """
         return False
 
@@ -309,6 +310,12 @@ class PredictionSet(ABC):
     def settings(self) -> dict[str, Any]:
         """Settings of opening that affect the items, as plain values by name, for reports."""
         return {"format": self.format, "task": self.task.value}
+
+    @property
+    def reading(self) -> InputReading:
+        """What the input was taken for; formats add what only they know."""
+        classes = len(self.categories) or None
+        return InputReading(self.noun, self.format, self.task.value, len(self.items), self.found_by, classes)
 
     @property
     def one_file(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpr_cli.errors import BprError, shorten
@@ -10,14 +10,13 @@ from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Wri
 from bpr_cli.formats.coco_json import is_category, is_finite
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
-from bpr_cli.formats.label_maps import encode_mask, read_mask
+from bpr_cli.formats.mask_files import encode_mask, read_mask
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import file_inside, read_bytes, write_bytes
 from bpr_cli.typing import Size
-
-_ANY_VALUE = range(1, 2**16)  # for the benchmark, every value but 0 is foreground
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class CityscapesSet(PredictionSet):
         self.items, self.failures = match_images([self._candidate(file) for file in files], index)
 
     @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+    def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
         """Whether the source is a folder with result files."""
         return bool(result_files(source))
 
@@ -132,6 +131,12 @@ class CityscapesSet(PredictionSet):
             raise BprError(f"the mask {self._root / mask} already belongs to {owner}; give every image its own masks")
         return mask, SegmentRecord(result.label, result.score)
 
+    @property
+    def reading(self) -> InputReading:
+        """The common facts, and the number of labels."""
+        labels = {record.category for records in self._records.values() for record in records}
+        return replace(super().reading, classes=len(labels))
+
     def read(self, item: Item) -> Prediction:
         """Read the masks of one image, in the order of its result file."""
         masks = tuple(self._read_mask(mask) for mask in self._masks[item.name])
@@ -142,7 +147,7 @@ class CityscapesSet(PredictionSet):
         return masks
 
     def _read_mask(self, mask: Path) -> Mask:
-        read, self._foregrounds[mask] = read_mask(self._root / mask, _ANY_VALUE, self.max_pixels)
+        read, self._foregrounds[mask] = read_mask(self._root / mask, self.max_pixels)
         return read
 
     def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:

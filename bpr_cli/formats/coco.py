@@ -35,6 +35,7 @@ from bpr_cli.formats.coco_json import (
 )
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
@@ -97,7 +98,7 @@ class CocoSet(PredictionSet):
         self.items, self.failures = match_images(in_order, index)
 
     @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+    def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
         """Whether the source is a JSON file whose records have a segmentation, and not panoptic."""
         return is_coco(source.telling_document) and not is_panoptic(source.telling_document)
 
@@ -235,6 +236,12 @@ class CocoSet(PredictionSet):
         """The entry of an image in the image list; None if it is not listed."""
         return self._table.get(image_id) if self._table else None
 
+    @property
+    def reading(self) -> InputReading:
+        """The common facts, and the number of categories that records have."""
+        used = {str(record.get("category_id")) for group in self._groups.values() for record in group.records.values()}
+        return replace(super().reading, classes=len(self.categories) or len(used))
+
     def take_image_records(self, other: PredictionSet) -> None:
         """Use another set's image list, for the sizes of polygons, if this set has none."""
         if isinstance(other, CocoSet):
@@ -265,6 +272,11 @@ class CocoUnion(CocoSet):
             x0, y0, x1, y1 = mask.box
             union[y0:y1, x0:x1] |= mask.crop
         return (Mask.from_array(union),)
+
+    @property
+    def reading(self) -> InputReading:
+        """The common facts; the union of all annotations has no classes."""
+        return replace(super().reading, classes=None, foreground="everything annotated")
 
 
 def _image_table(document: Json, path: Path, settings: ReadSettings) -> ImageTable | None:

@@ -1,28 +1,24 @@
-"""Folders with one PNG file per image: semantic label maps and binary masks."""
+"""Folders with one PNG file per image, and semantic label maps in them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
-from bpr_cli.formats.png_window import Window, read_window
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
-from bpr_cli.masks.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.typing import LabelArray
-
-FOREGROUNDS = (1, 255)
-"""Possible foreground values in folders of binary masks."""
 
 
 class PngFolder(PredictionSet):
@@ -36,7 +32,8 @@ class PngFolder(PredictionSet):
         """
         self._root = source.root
         self._is_file = source.is_file
-        self._void = settings.ignore_labels
+        self._void = settings.void
+        self._source = source
         self.max_pixels = settings.max_pixels
         if not source.value_files:
             raise BprError(f"{source.path} holds no PNG file, expected one for every image")
@@ -86,7 +83,7 @@ class LabelMapSet(PngFolder):
     family = "semantic"
 
     @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+    def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
         """Whether there are PNG files, at least one of which can be read in a sample.
 
         Raises:
@@ -94,14 +91,22 @@ class LabelMapSet(PngFolder):
         """
         sample = source.sample
         # Broken files become failures of their items, unless all files are broken.
-        if sample.errors and not sample.values:
+        if sample.errors and not sample.values.present:
             raise (sample.colours or sample.errors)[0]
-        return bool(sample.values)
+        return bool(sample.values.present)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The common settings and the ignored labels."""
         return {**super().settings, "ignore_labels": sorted(self._void)}
+
+    @property
+    def reading(self) -> InputReading:
+        """The common facts, and classes and void."""
+        sample, void = self._source.sample, tuple(sorted(self._void))
+        classes, sampled = len(sample.values.present - self._void), len(self.items) > sample.files
+        options = ("--format masks", "--ignore-label")
+        return replace(super().reading, classes=classes, sampled=sampled, void=void, options=options)
 
     def read(self, item: Item) -> Prediction:
         """Read the label map of one image."""
@@ -116,78 +121,3 @@ class LabelMapSet(PngFolder):
         if not isinstance(refined, LabelMap):
             raise TypeError("expected a label map")
         return encode_gray(refined.labels, read_style(self.file(item)))
-
-
-class MaskSet(PngFolder):
-    """Binary masks with background 0 and foreground 1 or 255; a mask without foreground is valid."""
-
-    format = "masks"
-    noun = "binary masks"
-    task = Task.INSTANCE
-    family = "binary"
-
-    def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
-        """List the files and find their images."""
-        super().__init__(source, index, settings)
-        # Remembered from reading to writing, so that the source is not decoded twice.
-        self._foregrounds: dict[str, int | None] = {}
-
-    @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:
-        """Whether all sampled PNG files hold only 0 and 255, or only 0 and 1, and the task is not semantic."""
-        values = source.sample.values
-        binary = any(values <= {0, foreground} for foreground in FOREGROUNDS)
-        return bool(values) and binary and task is not Task.SEMANTIC
-
-    def read(self, item: Item) -> Prediction:
-        """Read the mask of one image."""
-        mask, self._foregrounds[item.name] = read_mask(self.file(item), FOREGROUNDS, self.max_pixels)
-        return (mask,)
-
-    def encode(self, item: Item, refined: Prediction) -> bytes:
-        """Encode a refined mask with the foreground value and mode of the source."""
-        if not isinstance(refined, tuple) or len(refined) != 1:
-            raise TypeError("expected one mask")
-        if item.name not in self._foregrounds:
-            self.read(item)
-        return encode_mask(refined[0], self.file(item), self._foregrounds.pop(item.name))
-
-
-def read_mask(path: Path, allowed: Collection[int], max_pixels: int = MAX_PIXELS) -> tuple[Mask, int | None]:
-    """Read a binary mask and its foreground value; None for a mask without foreground.
-
-    Args:
-        path: the PNG file.
-        allowed: allowed foreground values.
-        max_pixels: largest number of pixels.
-
-    Raises:
-        BprError: the file cannot be read, is too large, holds colours, or has values besides 0 and one allowed value.
-    """
-    window = read_window(path, max_pixels)
-    return Mask.from_array(window.values, window.offset, window.size), _foreground_of(window, path, allowed)
-
-
-def _foreground_of(window: Window, path: Path, allowed: Collection[int]) -> int | None:
-    values = window.values
-    largest = int(values.max(initial=0))
-    if largest == 0:
-        return None
-    if largest in allowed and np.all((values == 0) | (values == largest)):
-        return largest
-    found = {*np.unique(values).tolist(), *([] if values.shape == window.size else [0])}
-    raise BprError(
-        f"{path} holds the values {join_names(sorted(found), limit=5)}, expected a binary mask of 0 and 255 or "
-        "0 and 1; if these are class labels, use --format labels"
-    )
-
-
-def encode_mask(mask: Mask, source: Path, foreground: int | None) -> bytes:
-    """Encode a mask as a PNG file in the style of the source file, with its foreground value."""
-    style = read_style(source)
-    if foreground is None:
-        foreground = 255 if style.mode in ("L", "LA", "RGB", "RGBA") else 1
-    values = np.zeros(mask.size, dtype=np.uint16)
-    x0, y0, x1, y1 = mask.box
-    values[y0:y1, x0:x1] = mask.crop * np.uint16(foreground)
-    return encode_gray(values, style)

@@ -10,9 +10,10 @@ from bpr_cli.formats.cityscapes import CityscapesSet
 from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.json_files import describe
-from bpr_cli.formats.label_maps import LabelMapSet, MaskSet
+from bpr_cli.formats.label_maps import LabelMapSet
+from bpr_cli.formats.mask_files import MaskSet
 from bpr_cli.formats.panoptic import PanopticSet
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.system.paths import list_folder
 
@@ -41,7 +42,7 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
        ``segmentation``.
     3. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
        panoptic JSON file of the same name next to it.
-    4. ``masks``: PNG files with only 0 and 255, or only 0 and 1, unless the task is semantic.
+    4. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
     5. ``labels``: other PNG files.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
@@ -53,15 +54,15 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
         settings: values that are given instead of detected.
 
     Raises:
-        BprError: a path is missing or empty, no format matches, the task differs from that in ``settings``, or no item
-            can be used.
+        BprError: a path is missing or empty, no format matches, values may be masks or labels, the task differs from
+            that in ``settings``, a setting does not apply to the format, or no item can be used.
     """
     settings = settings or ReadSettings()
     index = ImageIndex.scan(Path(images), settings.image_pattern)
     opened = open_source(Source(Path(predictions)), index, settings)
     opened.found_by = index.found_by
     image_info = None if settings.image_info is None else str(settings.image_info)
-    opened.inputs = SetInputs(str(predictions), str(images), image_info, sorted(settings.ignore_labels))
+    opened.inputs = SetInputs(str(predictions), str(images), image_info, sorted(settings.void))
     return opened
 
 
@@ -73,12 +74,18 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     """
     source = source.without(index.images_among(source.root, source.pngs))
     source.max_pixels = settings.max_pixels
-    kind = FORMATS[settings.format] if settings.format else _recognise(source, settings.task)
+    kind = FORMATS[settings.format] if settings.format else _recognise(source, settings)
     if settings.task is not None and settings.task is not kind.task:
         raise BprError(
             f"{source.path} holds {kind.task.value} predictions (format {kind.format}), but the requested task is "
             f"{settings.task.value}; omit the task or check the path"
         )
+    for name in ("threshold", "soft"):
+        if getattr(settings, name) and kind.family != "binary":
+            raise BprError(
+                f"--{name} applies to masks in PNG files, but {source.path} holds {kind.noun} (format {kind.format}); "
+                "leave it out, or check --format"
+            )
     return open_as(kind, source, index, settings)
 
 
@@ -88,6 +95,7 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
     Raises:
         BprError: the source does not have this format, or none of its items can be used.
     """
+    source.max_pixels = settings.max_pixels
     opened = kind(source, index, settings)
     if opened.items:
         return opened
@@ -97,9 +105,9 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
     raise BprError(f"{source.path}: none of its {len(reasons)} items can be used ({'; '.join(reasons[:3])})")
 
 
-def _recognise(source: Source, task: Task | None) -> type[PredictionSet]:
+def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     for kind in FORMATS.values():
-        if kind.recognise(source, task):
+        if kind.recognise(source, settings):
             return kind
     if source.documents:
         raise BprError(

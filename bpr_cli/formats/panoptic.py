@@ -124,7 +124,7 @@ class PanopticSet(PredictionSet):
         self.items, self.failures = match_images(candidates, index)
 
     @classmethod
-    def recognise(cls, source: Source, task: Task | None) -> bool:  # noqa: ARG003
+    def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
         """Whether there is a JSON file with ``segments_info``, or a folder of colour PNG files with one next to it."""
         if is_panoptic(source.telling_document):
             return True

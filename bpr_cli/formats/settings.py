@@ -52,11 +52,36 @@ class ReadSettings(Settings):
         ),
     ] = None
     ignore_labels: Annotated[
-        frozenset[int],
-        option("Label that is never refined; may be repeated", panel=PANEL, flags=("--ignore-label",), metavar="LABEL"),
-    ] = frozenset({255})
+        frozenset[int] | None,
+        option(
+            "Label that is never refined; may be repeated (default: 255)",
+            panel=PANEL,
+            flags=("--ignore-label",),
+            metavar="LABEL",
+        ),
+    ] = None
+    threshold: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        option(
+            "Foreground of soft masks: values above this fraction of their range, e.g. 0.5 for 127.5 of 255 "
+            "(default: 0.5); takes PNG files for masks",
+            panel=PANEL,
+        ),
+    ] = None
+    soft: Annotated[
+        bool,
+        option(
+            "Write refined masks as probabilities, in the bit depth of the input, instead of foreground and background",
+            panel=PANEL,
+        ),
+    ] = False
     max_pixels: Annotated[
         int,
         Meta(ge=1, le=HIGHEST_LIMIT),
         option("Largest image or mask that is read, in pixels; protects from files that claim huge sizes", panel=PANEL),
     ] = MAX_PIXELS
+
+    @property
+    def void(self) -> frozenset[int]:
+        """The labels that are never refined."""
+        return frozenset({255}) if self.ignore_labels is None else self.ignore_labels

@@ -14,7 +14,7 @@ from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.json_files import Json, read_json
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import ColourError, read_gray
-from bpr_cli.masks.runs import values_of
+from bpr_cli.masks.values import MaskValues
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 
 REPORT, REPORT_KIND = "run.json", "bpr refinement"
@@ -30,11 +30,13 @@ class PngSample:
     """The content of a sample of the PNG files in a folder.
 
     Attributes:
-        values: all values of the files that could be read as gray.
+        files: number of files in the sample.
+        values: the values of the files that could be read as gray, taken together.
         errors: errors of the other files, in the order of their names.
     """
 
-    values: frozenset[int]
+    files: int
+    values: MaskValues
     errors: list[BprError]
 
     @property
@@ -105,14 +107,14 @@ class Source:
     def sample(self) -> PngSample:
         """The content of up to 16 PNG files, evenly spaced over the sorted list."""
         count = len(self.value_files)
-        values: set[int] = set()
+        values = MaskValues()
         errors: list[BprError] = []
         for position in np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int):
             try:
-                values.update(values_of(read_gray(self.root / self.value_files[position], self.max_pixels)).tolist())
+                values += MaskValues.of(read_gray(self.root / self.value_files[position], self.max_pixels))
             except BprError as error:
                 errors.append(error)
-        return PngSample(frozenset(values), errors)
+        return PngSample(min(count, _SAMPLE), values, errors)
 
     @cached_property
     def documents(self) -> list[Path]:

@@ -14,7 +14,7 @@ unclear with ``describe`` and the way to say what it is; ``foreground`` then giv
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -55,14 +55,22 @@ class Foreground:
     threshold: float = 0.0
     full: int = BYTE
 
+    @property
+    def is_binary(self) -> bool:
+        """Whether every value but 0 is foreground."""
+        return self.threshold == 0
+
+    def full_of(self, array: NDArray[Any]) -> int:
+        """The largest value of the range of an array."""
+        return min(self.full, BYTE) if array.dtype == np.uint8 else self.full
+
     def of(self, array: NDArray[Any]) -> BoolArray:
         """The foreground of a mask: bool, of the same shape.
 
         >>> Foreground(0.5).of(np.array([0, 127, 128, 255], np.uint8)).tolist()
         [False, False, True, True]
         """
-        full = min(self.full, BYTE) if array.dtype == np.uint8 else self.full
-        foreground: BoolArray = array > self.threshold * full if self.threshold else array != 0
+        foreground: BoolArray = array != 0 if self.is_binary else array > self.threshold * self.full_of(array)
         return foreground
 
 
@@ -73,12 +81,14 @@ class MaskValues:
     Attributes:
         present: all values of whole numbers; of fractions, the smallest and the largest.
         transitions: how values change from pixel to pixel; empty where the values alone decide.
+        binary: whether every array by itself holds 0 and at most one other value.
         fractions: whether some values are no whole numbers.
         finite: whether all values are finite.
     """
 
     present: frozenset[float] = frozenset()
     transitions: Transitions = field(default_factory=Transitions)
+    binary: bool = True
     fractions: bool = False
     finite: bool = True
 
@@ -93,18 +103,20 @@ class MaskValues:
         """
         if array.dtype.kind == "f":
             if not np.isfinite(array).all():
-                return cls(finite=False)
+                return cls(binary=False, finite=False)
             if np.any(array != np.rint(array)):
-                return cls(frozenset([float(array.min()), float(array.max())]), fractions=True)
+                return cls(frozenset([float(array.min()), float(array.max())]), binary=False, fractions=True)
             array = array.astype(np.int64)
         numbers = array.astype(np.uint8) if array.dtype.kind == "b" else array
-        values = cls(frozenset(values_of(numbers).tolist()))
-        return cls(values.present, Transitions.of(numbers, values.full)) if values._could_be_soft else values
+        present = frozenset(values_of(numbers).tolist())
+        values = cls(present, binary=len(present - {0}) <= 1)
+        return replace(values, transitions=Transitions.of(numbers, values.full)) if values._could_be_soft else values
 
     def __add__(self, other: MaskValues) -> MaskValues:
         return MaskValues(
             self.present | other.present,
             self.transitions + other.transitions,
+            self.binary and other.binary,
             self.fractions or other.fractions,
             self.finite and other.finite,
         )
@@ -124,7 +136,7 @@ class MaskValues:
             return MaskKind.UNCLEAR
         if self.fractions:
             return MaskKind.SOFT if min(self.present) >= 0 and max(self.present) <= 1 else MaskKind.UNCLEAR
-        if len(self.present - {0}) <= 1:
+        if self.binary and len(self.present - {0}) <= 1:
             return MaskKind.BINARY
         if self._with_void(void):
             return MaskKind.UNCLEAR
@@ -133,13 +145,12 @@ class MaskValues:
         return MaskKind.UNCLEAR if self.transitions.may_be_soft else MaskKind.LABELS
 
     def foreground(self, threshold: float | None = None) -> Foreground:
-        """Which pixels are foreground if these are masks.
+        """Which pixels are foreground if these are masks; of binary ones, all but 0.
 
         Args:
             threshold: threshold of soft masks, as a fraction of their range; None for one half.
         """
-        binary = not self.fractions and len(self.present - {0}) <= 1
-        return Foreground(0.0 if binary else HALF if threshold is None else threshold, self.full)
+        return Foreground(0.0 if self.binary else HALF if threshold is None else threshold, self.full)
 
     def describe(self) -> str:
         """The values in words, for messages that begin with "holds"."""

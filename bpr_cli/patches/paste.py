@@ -14,6 +14,7 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import values_of
+from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.strips import strips_of
 from bpr_cli.patches.boxes import Boxes
 from bpr_cli.patches.crop import resize
@@ -40,6 +41,10 @@ class ProbabilityField:
     def foreground(self, coarse: BoolArray) -> BoolArray:
         """Threshold the average at one half where there are patches; elsewhere copy ``coarse``, bool (h, w)."""
         return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
+
+    def probability(self) -> tuple[FloatArray, BoolArray]:
+        """The average, float32 (h, w), 0..1, and where there are patches, bool (h, w)."""
+        return (self.total / np.maximum(self.count * CERTAIN, 1)).astype(np.float32), self.count > 0
 
 
 def average(boxes: Boxes, probabilities: ByteArray, frame: Box) -> ProbabilityField:
@@ -74,7 +79,7 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     A mask that would lose all its pixels stays unrefined, because refinement must not remove segments.
 
     Args:
-        coarse: mask that the patches were cropped from.
+        coarse: mask that the patches were cropped from; a soft mask also takes the averages as its values.
         boxes: int64, (P, 4), squares of one size.
         probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
 
@@ -93,7 +98,9 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     inside = refined[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
     inside[...] = field.foreground(inside)
     mask = Mask.from_array(refined, (frame[0], frame[1]), coarse.size)
-    return mask if mask.box != EMPTY_BOX else coarse
+    if mask.box == EMPTY_BOX:
+        return coarse
+    return coarse.predicted(mask, field.box, *field.probability()) if isinstance(coarse, SoftMask) else mask
 
 
 def union(first: Box, second: Box) -> Box:

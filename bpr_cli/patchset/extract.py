@@ -29,7 +29,7 @@ from bpr_cli.settings import Count, build, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.paths import as_path, as_paths
-from bpr_cli.system.terminal import show_progress
+from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import default_workers, in_order
 
 DEFAULTS = PatchSetSettings()
@@ -63,6 +63,7 @@ def extract(
     *,
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
     overwrite: bool = False,
@@ -79,10 +80,11 @@ def extract(
         settings: how patches are chosen and stored.
         format: format of the predictions; None to detect it.
         task: the task that the predictions must have; None for any.
+        threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or mask that is read, in pixels.
         workers: images processed at the same time; None for one per core, at most 4.
         overwrite: replace an existing patch set.
-        progress: show a progress bar on standard error.
+        progress: show what the inputs were taken for and a progress bar on standard error.
 
     Raises:
         BprError: the inputs cannot be used, or the directory holds another patch set.
@@ -91,7 +93,10 @@ def extract(
     target = as_path(out, "out")
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
-    extraction = Extraction(given, settings, format, task, max_pixels)
+    reading = ReadSettings(format, task, threshold=threshold, max_pixels=max_pixels)
+    extraction = Extraction(given, settings, reading)
+    for sentence in extraction.sentences:
+        tell(progress, sentence)
     with show_progress(progress, "extracting", extraction.images) as advance:
         return extraction.run(target, workers, overwrite, advance)
 
@@ -102,9 +107,7 @@ class Extraction:
     Args:
         given: the sources. With ``settings.simulate``, coarse masks are also simulated from all their ground truth.
         settings: settings of the set.
-        form: format of the predictions; None to detect it.
-        task: task that the predictions must have; None for any.
-        max_pixels: largest image or mask that is read, in pixels.
+        reading: how the predictions are read, except for their void labels.
 
     Attributes:
         images: number of images to process; an image with several predictions counts once for each.
@@ -117,16 +120,18 @@ class Extraction:
         self,
         given: Sequence[SourcePaths],
         settings: PatchSetSettings,
-        form: Format | None = None,
-        task: Task | None = None,
-        max_pixels: int = MAX_PIXELS,
+        reading: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
     ) -> None:
         self._given = given
         self._settings = settings
-        sources = with_simulated(given) if settings.simulate else given
-        self._sources = open_sources(sources, settings, ReadSettings(form, task, max_pixels=max_pixels))
+        self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, reading)
         self._queue = [(source, image) for source in self._sources for image in source.images]
         self.images = len(self._queue)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What every input was taken for, each once."""
+        return list(dict.fromkeys(sentence for source in self._sources for sentence in source.sentences))
 
     def run(
         self,

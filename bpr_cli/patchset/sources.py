@@ -94,6 +94,12 @@ class OpenSource:
         """Whether the coarse masks come from semantic or panoptic maps, which fill the image."""
         return self.sets.predictions.task is not Task.INSTANCE
 
+    @property
+    def sentences(self) -> list[str]:
+        """What the predictions, if there are any, and the ground truth were taken for."""
+        named = [(self.paths.predictions, self.sets.predictions), (self.paths.truth, self.sets.truth)]
+        return [opened.reading.sentence(path) for path, opened in named if path]
+
     def files(self) -> Iterator[Path]:
         """All files to read, in a reproducible order."""
         sides = (self.sets.predictions, self.sets.truth)
@@ -196,6 +202,8 @@ def open_sources(given: Sequence[SourcePaths], settings: PatchSetSettings, readi
     """
     if settings.ignore_labels is not None:
         reading = replace(reading, ignore_labels=frozenset(settings.ignore_labels))
+    elif settings.label_set is not None:
+        reading = replace(reading, ignore_labels=reading.void)
     return [_open(number, paths, settings, reading) for number, paths in enumerate(given)]
 
 

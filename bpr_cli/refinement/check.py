@@ -13,6 +13,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import check_image_file
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.crop import Patches
@@ -24,7 +25,7 @@ from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
 from bpr_cli.system.environment import peak_memory
 from bpr_cli.system.paths import as_path
-from bpr_cli.system.terminal import show_progress
+from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import in_order
 from bpr_cli.typing import Size
 
@@ -74,6 +75,7 @@ class CheckSummary:
         versions: versions of bpr, Python and the packages that results depend on, by name.
         format: format of the predictions.
         task: instance, semantic or panoptic.
+        reading: what the input was taken for, and how to say otherwise.
         images: number of images that can be refined.
         segments: number of masks in them.
         patches: number of patches along their boundaries. The patches of later passes are counted on the coarse masks,
@@ -88,6 +90,7 @@ class CheckSummary:
     versions: dict[str, str]
     format: str
     task: str
+    reading: InputReading
     images: int
     segments: int
     patches: int
@@ -118,7 +121,7 @@ def check(
         settings: how to refine.
         options: how to read the predictions; by default the format is detected.
         overwrite: whether ``refine`` would start afresh instead of resuming.
-        progress: show a progress bar on standard error.
+        progress: show what the input was taken for and a progress bar on standard error.
         on_item: called after every item.
 
     Raises:
@@ -127,6 +130,7 @@ def check(
     check_settings(settings, RefineSettings)
     target = None if out is None else as_path(out, "out")
     opened = open_for(predictions, images, target, options)
+    tell(progress, opened.reading.sentence(predictions))
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
     refiner = Refiner(settings)
@@ -165,6 +169,7 @@ def check_opened(
         versions=versions_used(refiner),
         format=predictions.format,
         task=predictions.task.value,
+        reading=predictions.reading,
         images=len(workloads),
         segments=sum(each.segments for each in workloads),
         patches=sum(each.patches for each in workloads),

@@ -21,7 +21,7 @@ from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.journal import FOLDER, Journal, check_resumable
 from bpr_cli.system.paths import as_path, output_file, write_bytes
-from bpr_cli.system.terminal import show_progress
+from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.version import __version__
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def refine(
         settings: how to refine.
         options: how to read the predictions; by default the format is detected.
         overwrite: start afresh instead of resuming.
-        progress: show a progress bar on standard error.
+        progress: show what the input was taken for and a progress bar on standard error.
         on_item: called after every item, whether refined, failed or resumed.
 
     Returns:
@@ -69,6 +69,7 @@ def refine(
     check_settings(settings, RefineSettings)
     target = as_path(out, "out")
     opened = open_for(predictions, images, target, options)
+    tell(progress, opened.reading.sentence(predictions))
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
     refiner = Refiner(settings)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
+from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import FORMATS, Task
 from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.settings import RefineSettings
@@ -105,6 +106,7 @@ class RefineSummary:
     task: Annotated[
         str, Meta(description="Kind of segmentation.", extra_json_schema={"enum": [task.value for task in Task]})
     ]
+    reading: Annotated[InputReading, Meta(description="What the input was taken for, and how to say otherwise.")]
     inputs: Annotated[
         SetInputs | None,
         Meta(description="Paths of the inputs; null if a program refined predictions that do not come from files."),
@@ -189,6 +191,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         output=str(out),
         format=predictions.format,
         task=predictions.task.value,
+        reading=predictions.reading,
         inputs=predictions.inputs,
         images=result.written,
         resumed=len(result.resumed),

@@ -12,6 +12,7 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, AnyMask, LabelMap, LabelMask, Mask, Prediction, check_size
 from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.strips import strips_of
 from bpr_cli.patches.boundary import boundary_pixels, grow
 from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
@@ -172,11 +173,19 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
         """Restore the interior of every mask, then apply the limits."""
         pairs = zip(self.prediction, refined, strict=True)
         complete = tuple(keep_interior(before, after, limits.core) for before, after in pairs)
-        return limit_masks(self.prediction, complete, limits)
+        limited, kept_coarse = limit_masks(self.prediction, complete, limits)
+        return tuple(map(_with_values, limited, refined, self.prediction)), kept_coarse
 
     def changes(self, refined: tuple[Mask, ...]) -> Changes:
         """The changes of the masks, in their order."""
         return mask_changes(self.prediction, refined)
+
+
+def _with_values(limited: Mask, refined: Mask, coarse: Mask) -> Mask:
+    """Give a limited mask the values of the refined one, if they are soft."""
+    if isinstance(refined, SoftMask) and isinstance(coarse, SoftMask):
+        return refined.limited(limited, coarse)
+    return limited
 
 
 class LabelSegments(Segments[LabelMap]):

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from bpr_cli.errors import printable
+
 PLAIN_INTERVAL = 5.0
 """Seconds between progress lines when standard error is not a terminal."""
 
@@ -48,6 +50,12 @@ def result_console() -> Console:
 
 def _console(stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def tell(wanted: bool, message: str) -> None:
+    """Print a line on standard error, if messages are wanted."""
+    if wanted:
+        message_console().print(printable(message))
 
 
 @contextmanager

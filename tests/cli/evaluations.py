@@ -33,8 +33,8 @@ def arguments(paths: dict[str, str]) -> list[str]:
 
 
 def labels_of(mask: np.ndarray) -> np.ndarray:
-    """Label 1 inside, 0 outside, and a void frame at the top."""
-    labels = mask.astype(np.uint8)
+    """Label 2 inside, 1 outside, and a void frame at the top."""
+    labels = mask.astype(np.uint8) + 1
     labels[:2] = 255
     return labels
 

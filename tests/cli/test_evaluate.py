@@ -215,22 +215,22 @@ def test_a_single_mask(here: Path, bpr: Bpr) -> None:
 
 def test_classes_file(here: Path, bpr: Bpr) -> None:
     paths = make("labels", here)
-    Path("classes.txt").write_text("ground\ndisc\nnever\n")
+    Path("classes.txt").write_text("never\nground\ndisc\n")
     done = bpr("evaluate", *arguments(paths), "--label-set", "classes.txt", "--json")
     report = json.loads(done.out)
-    assert [row["name"] for row in report["classes"]] == ["ground", "disc", "never"]
-    assert [found["value"] for found in report["classes"][2]["figures"]] == [None, 100.0, None]
+    assert [row["name"] for row in report["classes"]] == ["never", "ground", "disc"]
+    assert [found["value"] for found in report["classes"][0]["figures"]] == [None, 100.0, None]
     assert report["settings"]["label_set"] == "classes.txt"
 
 
 def test_classes_of_a_json_file(here: Path, bpr: Bpr) -> None:
     paths = make("labels", here)
-    save(here / "stuff.json", {"categories": [{"id": 1, "name": "disc"}, {"id": 0, "name": "ground"}]})
+    save(here / "stuff.json", {"categories": [{"id": 2, "name": "disc"}, {"id": 1, "name": "ground"}]})
     report = json.loads(bpr("evaluate", *arguments(paths), "--label-set", "stuff.json", "--json").out)
     found = {row["name"]: row["figures"][0]["value"] for row in report["classes"]}
     unnamed = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
     assert found == {
-        {"0": "ground", "1": "disc"}[row["name"]]: row["figures"][0]["value"] for row in unnamed["classes"]
+        {"1": "ground", "2": "disc"}[row["name"]]: row["figures"][0]["value"] for row in unnamed["classes"]
     }
 
 
@@ -242,7 +242,7 @@ def test_labels_as_found_are_those_of_both_sides(here: Path, bpr: Bpr) -> None:
     (here / "classes.txt").write_text("\n".join(map(str, range(10))))
     report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
     named = json.loads(bpr("evaluate", *arguments(paths), "--label-set", "classes.txt", "--json").out)
-    assert [row["name"] for row in report["classes"]] == ["0", "1", "9"]
+    assert [row["name"] for row in report["classes"]] == ["1", "2", "9"]
     assert report["summary"][0] == named["summary"][0]
     assert "only the predictions hold the class 9" in report["notes"][0]
 

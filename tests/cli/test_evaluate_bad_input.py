@@ -73,6 +73,7 @@ def both(*spoils: Callable[[Path], object]) -> Callable[[Path], object]:
 
 CITY_TRUTH = np.where(TRUTH, CAR, 7).astype(np.uint8)
 CITY_TRAIN = np.where(AFTER, 13, 0).astype(np.uint8)
+CITY_TRAIN_3 = np.where(np.eye(*TRUTH.shape, dtype=bool), np.uint8(2), CITY_TRAIN)
 SMALL = TRUTH[:30].astype(np.uint8) * 255
 
 PATHS = [
@@ -301,13 +302,16 @@ BAD = [
         "labels",
         "truth/a.png looks like labelIds of Cityscapes, but after/a.png looks like trainIds, expected one label set; "
         "convert one of them",
-        both(maps("truth", CITY_TRUTH), maps("after", CITY_TRAIN)),
+        both(
+            maps("truth", CITY_TRUTH),
+            maps("after", CITY_TRAIN_3),
+        ),
     ),
     Bad(
         "a label that the classes file does not have",
         "labels",
-        "after/a.png: the prediction has the labels 1, expected the classes 0 (ignored: 255)",
-        text("classes.txt", "ground\n"),
+        "after/a.png: the prediction has the labels 2, expected the classes 0, 1 (ignored: 255)",
+        text("classes.txt", "never\nground\n"),
         "--label-set classes.txt",
     ),
     Bad(
@@ -426,15 +430,16 @@ BAD = [
     Bad(
         "binary masks as the truth of label maps",
         "labels",
-        "truth/a.png holds the values 0 and 255 like a binary mask, expected a label map as after/a.png is (labels 0, "
-        "1, 255); check --ground-truth, or give a --label-set",
+        "truth/a.png holds the values 0 and 255 like a binary mask, expected a label map as after/a.png is (labels 1, "
+        "2, 255); check --ground-truth, or give a --label-set",
         maps("truth", TRUTH.astype(np.uint8) * 255),
     ),
     Bad(
         "label maps as the truth of binary masks",
         "masks",
-        "truth/a.png holds the values 0, 1, 255, expected a binary mask of 0 and 255 or 0 and 1; if these are class "
-        "labels, use --format labels",
+        "truth holds the values 1, 2, 255, expected masks; give --format labels if they are classes (--ignore-label "
+        "names void), or --format masks if values above one half of 255 are foreground (--threshold sets another "
+        "fraction)",
         maps("truth", labels_of(TRUTH)),
     ),
     Bad(

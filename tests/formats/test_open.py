@@ -31,11 +31,13 @@ def images(tmp_path):
         ([values(255)], None, "masks"),
         ([values(0)], None, "masks"),
         ([values(0), values(0, 255)], None, "masks"),
-        ([values(0, 1), values(0, 255)], None, "labels"),
-        ([values(0, 1, 255)], None, "labels"),
-        ([values(0, 2)], None, "labels"),
+        ([values(0, 2)], None, "masks"),
+        ([values(0, 1), values(0, 2)], None, "labels"),
+        ([values(0, 1, 255)], Task.SEMANTIC, "labels"),
+        ([values(0, 1, 2)], None, "labels"),
+        ([values(1, 255)], None, "labels"),
         ([values(0, 255), values(3, 4)], None, "labels"),
-        ([values(0, 1).astype(np.uint16) * 1000], None, "labels"),
+        ([values(0, 1).astype(np.uint16) * 1000], None, "masks"),
     ],
 )
 def test_png_folders_by_their_values(tmp_path, images, files, task, expected):
@@ -58,7 +60,7 @@ def test_the_sample_reaches_from_the_first_to_the_last_file(tmp_path):
 
 
 def test_other_json_files_are_ignored_beside_png_files(tmp_path, images):
-    png(tmp_path / "preds/a.png", values(0, 3))
+    png(tmp_path / "preds/a.png", values(0, 3, 4))
     save(tmp_path / "preds/meta.json", {"model": "x"})
     assert open_predictions(tmp_path / "preds", images).format == "labels"
     save(tmp_path / "preds/more.json", {"model": "x"})
@@ -121,7 +123,7 @@ def test_a_task_that_the_files_do_not_have(tmp_path, images):
     record = {"image_id": "a", "category_id": 1, "segmentation": compressed(disc())}
     path = save(tmp_path / "r.json", [record])
     assert "holds instance predictions (format coco)" in refused(path, images, task=Task.PANOPTIC)
-    png(tmp_path / "preds/a.png", values(0, 5))
+    png(tmp_path / "preds/a.png", values(0, 5, 6))
     assert "requested task is instance" in refused(tmp_path / "preds", images, task=Task.INSTANCE)
 
 

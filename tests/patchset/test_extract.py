@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boundary import boundary_pixels
 from bpr_cli.patches.boxes import dense_boxes
@@ -26,7 +27,7 @@ from tests.patchset.patch_cases import contents
 
 SETTINGS = PatchSetSettings(patch_size=16, padding=4)
 SIMULATED = replace(SETTINGS, simulate=2, max_patches=30)
-CATEGORY = {"masks": [None], "labels": [0, 1], "coco": [1], "panoptic": [1, 2], "cityscapes": [CAR]}
+CATEGORY = {"masks": [None], "labels": [1, 2], "coco": [1], "panoptic": [1, 2], "cityscapes": [CAR]}
 
 
 def source(folder: Path, paths: dict[str, str], side: str | None = "after") -> SourcePaths:
@@ -68,7 +69,7 @@ def planes_of(kind: str, category: int | None):
     coarse, true = AFTER, TRUTH
     if kind == "labels":
         void[:2] = True
-        coarse, true = (mask if category == 1 else ~mask for mask in (coarse, true))
+        coarse, true = (mask if category == 2 else ~mask for mask in (coarse, true))
         coarse, true = coarse & ~void, true & ~void
     if kind == "panoptic" and category == 2:
         coarse, true = ~coarse, ~true
@@ -227,8 +228,8 @@ def test_cityscapes_groups_and_void_labels_are_void(world, tmp_path):
 
 def test_ignored_labels_are_void(world, tmp_path):
     given = world("labels")
-    patch_set = extract(given, tmp_path / "set", replace(SETTINGS, ignore_labels=(0, 255))).patch_set
-    assert {patch_set.origin(number).category for number in range(len(patch_set))} == {1}
+    patch_set = extract(given, tmp_path / "set", replace(SETTINGS, ignore_labels=(1, 255))).patch_set
+    assert {patch_set.origin(number).category for number in range(len(patch_set))} == {2}
     assert all((sample.truth != 0).all() for sample in patch_set)
 
 
@@ -281,10 +282,11 @@ def label_patch_at_the_edge(folder):
 def test_inferior_patches_of_label_maps_are_dropped_unless_they_are_kept(world, tmp_path):
     given = world("labels")
     label_patch_at_the_edge(tmp_path / "labels")
-    forced = Extraction([given], SETTINGS, form="labels")
+    forced = Extraction([given], SETTINGS, ReadSettings(format="labels"))
     with pytest.raises(BprError, match="has a useful patch"):
         forced.run(tmp_path / "set")
-    kept = Extraction([given], replace(SETTINGS, keep_inferior=True), form="labels").run(tmp_path / "set")
+    forced = replace(SETTINGS, keep_inferior=True)
+    kept = Extraction([given], forced, ReadSettings(format="labels")).run(tmp_path / "set")
     assert len(kept.patch_set) > 0
 
 
@@ -440,7 +442,7 @@ def test_an_unfinished_set_with_other_settings_is_refused(unfinished, tmp_path):
 
 
 def test_an_unfinished_set_of_changed_files_starts_again(unfinished, tmp_path):
-    png(unfinished.predictions / "c.png", np.eye(*SIZE, dtype=np.uint8))
+    png(unfinished.predictions / "c.png", np.eye(*SIZE, dtype=np.uint8) + 1)
     result = extract(unfinished, tmp_path / "set", SIMULATED)
     assert result.resumed == 0
     assert contents(tmp_path / "set") == contents(extract(unfinished, tmp_path / "all", SIMULATED).patch_set.path)

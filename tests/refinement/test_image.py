@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.masks.soft import SoftMask
+from bpr_cli.masks.values import Foreground
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import fill_batches
 from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
@@ -289,3 +291,28 @@ def test_patches_of_small_masks_are_smaller_and_those_of_labels_are_not():
         for x0, y0, x1, y1 in each.boxes:
             shown[y0:y1, x0:x1] = True
         np.testing.assert_array_equal(grown.to_array(), mask.to_array() | shown)
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(core=0.1), Limits(max_area_change=0.0)])
+def test_soft_masks_become_probabilities_where_patches_lie(limits):
+    plane = blob((40, 48), 3)
+    values = np.where(plane, 230, 20).astype(np.uint8)
+    image, soft = picture((40, 48), 1), SoftMask.of(values, Foreground(0.5))
+    results = []
+    for mask in (soft, Mask.from_array(plane)):
+        first = ImagePass.begin(image, (mask,), PASS)
+        paste(first, random_predictions(len(first), 1, [0, 90, 200, 255]))
+        second = first.next(first.refine(limits).prediction, PASS)
+        paste(second, random_predictions(len(second), 2, [0, 90, 200, 255]))
+        results.append(second.refine(limits).prediction[0])
+        covered = np.zeros(plane.shape, bool)
+        for x0, y0, x1, y1 in [*first.outlines[0].boxes.tolist(), *second.outlines[0].boxes.tolist()]:
+            covered[y0:y1, x0:x1] = True
+    found, plain = results
+    assert np.array_equal(found.to_array(), plain.to_array())
+    assert np.array_equal(found.values > 127.5, plain.to_array())
+    assert np.array_equal(found.values[~covered], values[~covered])
+    if limits == Limits():
+        assert len(np.unique(found.values[covered])) > 8
+    if limits.max_area_change is not None:
+        assert np.array_equal(found.values, values) or found.area == soft.area
