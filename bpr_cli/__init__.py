@@ -12,13 +12,11 @@ For arrays, use ``Refiner(RefineSettings()).refine(image, mask)``. Expected fail
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-from bpr_cli.errors import BprError
 from bpr_cli.version import __version__
 
+TYPE_CHECKING = False  # typing takes longer than all else here, and Ctrl-C shows a traceback until this is imported
 if TYPE_CHECKING:
+    from bpr_cli.errors import BprError
     from bpr_cli.evaluation.evaluation import evaluate
     from bpr_cli.evaluation.settings import EvaluateSettings
     from bpr_cli.formats.settings import ReadSettings
@@ -50,6 +48,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "BprError": "errors",
     "EvaluateSettings": "evaluation.settings",
     "PatchSetSettings": "patchset.settings",
     "ReadSettings": "formats.settings",
@@ -67,6 +66,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> object:
     """Import modules that need NumPy or PyTorch on first use, so that ``bpr --help`` need not wait for them."""
+    from importlib import import_module  # noqa: PLC0415 - as typing
+
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -31,6 +31,7 @@ from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, Task
 from bpr_cli.settings import check_settings
+from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import as_path, read_bytes
 from bpr_cli.system.terminal import show_progress, tell
@@ -79,6 +80,7 @@ def evaluate(
     Raises:
         BprError: an input is missing or broken, inputs do not match, or the report cannot be written.
     """
+    began = time.time()
     check_settings(settings, EvaluateSettings)
     optional = {"baseline": baseline, "images": images}
     paths = EvaluationPaths(
@@ -100,6 +102,8 @@ def evaluate(
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:
         report = evaluation.run(advance)
     if target:
+        with writing(target):
+            remove_abandoned(target, began)
         write_report(report, target, evaluation.layers)
     return report
 

@@ -7,7 +7,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +61,19 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.rglob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path, began: float) -> None:
+    """Remove temporary files of killed processes directly in a folder that other processes may be writing to.
+
+    Args:
+        folder: the folder.
+        began: seconds since the epoch; files written later may belong to a running process and stay.
+    """
+    for path in folder.glob(".*.tmp"):
+        with suppress(FileNotFoundError):  # its process has just finished it
+            if _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < began:
+                path.unlink()
 
 
 @contextmanager

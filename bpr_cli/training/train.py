@@ -223,9 +223,10 @@ def slice_of(batch_size: int, accumulate: int, processes: Processes) -> BatchSli
     """
     if batch_size % (processes.count * accumulate):
         raise BprError(
-            f"batch_size is {batch_size}, which {processes.count} process{'es' if processes.count > 1 else ''} with "
-            f"{accumulate} pass{'es' if accumulate > 1 else ''} each cannot share evenly; give a multiple of "
-            f"{processes.count * accumulate}"
+            f"a batch of {batch_size} patches cannot be shared evenly by "
+            f"{processes.count} process{'es' if processes.count > 1 else ''} with "
+            f"{accumulate} pass{'es' if accumulate > 1 else ''} each; "
+            f"give a multiple of {processes.count * accumulate} as --batch-size"
         )
     size = batch_size // processes.count
     return BatchSlice(processes.rank * size, size, batch_size)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, AdamW, Optimizer
 
+from bpr_cli.errors import BprError
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
 from bpr_cli.inference.settings import Precision
 from bpr_cli.training.augmentation import PatchSizes
@@ -127,10 +128,27 @@ class Trainer:
         part = batch.to(self._processes.device)
         with nullcontext() if synchronised else self._parallel.no_sync():
             with torch.autocast(part.image.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
-                logits = self._parallel(self._input(part.image, part.coarse))
+                logits = self._logits(part)
             loss = patch_loss(logits, part.truth, self._ring, self._recipe.loss) / self._arithmetic.accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
+
+    def _logits(self, part: TrainBatch) -> Tensor:
+        """The forward pass of one part of a step.
+
+        Raises:
+            BprError: a batch norm sees a single value for each channel, whose deviation is zero.
+        """
+        try:
+            logits: Tensor = self._parallel(self._input(part.image, part.coarse))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise BprError(
+                f"a forward pass has only {len(part.image)} patch, too few for the batch normalisation of this network "
+                "at this input size; lower --accumulate, or raise --batch-size"
+            ) from error
+        return logits
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -403,3 +404,13 @@ def test_unknown_categories_are_left_out_on_request(here: Path, bpr: Bpr) -> Non
 def test_the_world_is_consistent() -> None:
     assert compressed(TRUTH)["size"] == [IMAGES[0]["height"], IMAGES[0]["width"]]
     assert [category["id"] for category in CATEGORIES] == [1, 2]
+
+
+def test_the_leftover_of_a_killed_run_is_removed(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    leftover = here / f"report/.{'0' * 32}.tmp"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half a report")
+    os.utime(leftover, (1e9, 1e9))
+    assert bpr("evaluate", *arguments(paths), "--out", "report").code == 0
+    assert sorted(tree(here / "report")) == ["report.csv", "report.html", "report.json"]

@@ -35,6 +35,8 @@ from bpr_cli.cli.main import program
 program()
 """
 
+AT_START = AT_IMPORT.rpartition("from bpr_cli")[0] + "import runpy\nrunpy.run_module('bpr_cli', run_name='__main__')"
+
 NEVER_DONE = """
 import threading
 from bpr_cli.system import paths as files
@@ -97,6 +99,13 @@ def test_while_modules_are_imported(module, world, start, random_weights):
     check_stopped(process, signal.SIGINT, err)
     assert len(err.splitlines()) == 1
     assert tree(world) == before
+
+
+@pytest.mark.parametrize("module", ["bpr_cli.cli.main", "bpr_cli.errors", "bpr_cli.system.signals", "dataclasses"])
+def test_ctrl_c_at_the_very_start_is_silent(module, start):
+    with start(signal.SIGINT, module, "refine", program=("-c", AT_START)) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (-signal.SIGINT, "", "")  # shells say 130
 
 
 def test_a_second_signal_waits_for_nothing(world, start, random_weights):

@@ -138,7 +138,7 @@ def test_a_recipe_file_and_its_errors(train, world):
         (("--validation-share", "1"), "--validation-share is 1.0; expected a number above 0 and below 1"),
         (
             ("--accumulate", "3"),
-            "batch_size is 4, which 1 process with 3 passes each cannot share evenly; ",
+            "a batch of 4 patches cannot be shared evenly by 1 process with 3 passes each; give a multiple of 3",
         ),
         (
             ("--input-size", "33"),

@@ -262,7 +262,7 @@ def test_the_context_that_is_fed(given, recipes, fed, patches, tmp_path):
         (settings_of(network="nix"), "there is no network 'nix'; the networks are "),
         (
             settings_of({"batch_size": 5}, accumulate=2),
-            "batch_size is 5, which 1 process with 2 passes each cannot share",
+            "a batch of 5 patches cannot be shared evenly by 1 process with 2 passes each; give a multiple of 2",
         ),
         (settings_of(device="cuda:7"), "device is 'cuda:7', but PyTorch sees 0 CUDA devices"),
         (settings_of(init="nix.pth"), "there are no weights 'nix.pth': there is no such file"),

@@ -304,3 +304,16 @@ def test_it_rises_then_falls_between_zero_and_the_highest(steps, warmup, name):
     top = rates.index(max(rates))
     assert rates[:top] == sorted(rates[:top])
     assert rates[top:] == sorted(rates[top:], reverse=True)
+
+
+class Pooled(TinyNorm):
+    """Normalises one value for each channel, as image pooling does."""
+
+    def forward(self, x):
+        return super().forward(x) + self.norm(self.first(x).mean((2, 3), keepdim=True))[:, :2]
+
+
+def test_a_pass_of_one_patch_is_too_small_for_batch_norms():
+    with pytest.raises(BprError, match=r"a forward pass has only 1 patch, too few .* lower --accumulate"):
+        new_trainer(small_recipe(), Pooled(), accumulate=4).step(0, some_batch(0, count=4))
+    assert new_trainer(small_recipe(), Pooled(), accumulate=2).step(0, some_batch(0, count=4)) > 0
