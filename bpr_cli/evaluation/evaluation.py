@@ -141,7 +141,7 @@ class Evaluation:
         predicted = [
             evaluator.layer(evaluator.compare(scored, item, pair, truth)) for scored, item in _scored_items(sets, pair)
         ]
-        picture = read_image(path, self._inputs.paths.max_pixels) if path else None
+        picture = read_image(path, self._inputs.paths.max_pixels, masks=pair.size) if path else None
         return Layers(picture, evaluator.truth_layer(truth), *predicted)
 
 

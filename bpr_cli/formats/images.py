@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.deep_colours import holds_deep_colours, read_deep_colours
+from bpr_cli.formats.orientation import UPRIGHT, as_stored, orientation_of, swaps_sides, upright, upright_size
+from bpr_cli.formats.pillow_files import open_image
 from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.masks.strips import strips_of
+from bpr_cli.system.notes import note
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, Size
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-_ANIMATED = ("PNG", "WEBP")
-"""Formats in which several frames mean an animation; in TIFF and JPEG, further frames are reduced copies."""
+_WITH_FRAMES = ("PNG", "WEBP", "TIFF")
+"""Formats whose further frames are pictures of their own; those in JPEG files of phones are not."""
 
 _IMAGE = "a PNG, JPEG, TIFF, WebP or BMP image"
 _MASK_MODES = ("1", "L", "LA", "P", "I;16")
@@ -30,29 +33,9 @@ _MOST_LABELS = 100
 """Images of these modes with more values are pictures rather than masks."""
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
-_PILLOW_LIMIT = threading.Lock()
-"""Held while Pillow's own limit is lifted."""
-
-
-@contextmanager
-def open_image(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
-    """Open an image with Pillow, of any size; the caller checks the size (``check_pixels``) before it decodes pixels.
-
-    Pillow has a limit of its own, one for the entire process, which only warns up to twice its value. It is lifted
-    while the header is read, and no longer, because the program that uses this library may rely on it.
-    """
-    with _PILLOW_LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            image = Image.open(file, formats=formats)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-    with image:
-        yield image
-
 
 def load_pillow(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and fully decode an image file, without applying EXIF rotation.
+    """Open and fully decode an image file of one frame, without applying its EXIF orientation.
 
     Args:
         path: the file.
@@ -63,27 +46,60 @@ def load_pillow(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int
     Raises:
         BprError: the file is missing, unreadable, truncated, animated, of another format or too large.
     """
+    decoded = _decode(path, formats, kind, max_pixels)
+    if decoded.frames > 1:
+        found = f"is animated ({decoded.frames} frames)"
+        raise BprError(f"{path} {found}, expected {kind} with one picture; save one frame as an image")
+    return decoded.image
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """The first frame of an image file.
+
+    Attributes:
+        image: the frame as Pillow decodes it: stored pixels, but TIFF files are turned upright.
+        turned: EXIF orientation that Pillow has applied; 1 if none.
+        frames: number of frames in the file.
+    """
+
+    image: Image.Image
+    turned: int
+    frames: int
+
+
+def _decode(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int) -> _Decoded:
     check_regular(path)
     try:
         with open_image(path, formats) as image:
             check_pixels(f"{path} claims to have", (image.height, image.width), max_pixels)
-            frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+            frames = _frames_of(image)
+            stated = orientation_of(image) if image.format == "TIFF" else UPRIGHT
             image.load()
-            decoded: Image.Image = image
+            return _Decoded(image, stated if orientation_of(image) == UPRIGHT else UPRIGHT, frames)
     except BprError:
         raise
     except Exception as error:
         # Decoders raise almost any exception on broken bytes, such as SyntaxError, IndexError and zlib.error.
         raise BprError(_explain(path, kind, error)) from error
-    if frames > 1:
-        raise BprError(
-            f"{path} is animated ({frames} frames), expected {kind} with one picture; save one frame as an image"
-        )
-    return decoded
 
 
-def image_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
-    """(H, W) of an image file, from its header.
+def _frames_of(image: Image.Image) -> int:
+    """Number of frames of an opened image; 1 if a later frame is broken."""
+    frames = 1
+    if image.format in _WITH_FRAMES:
+        with suppress(Exception):
+            frames = getattr(image, "n_frames", 1)
+    return frames
+
+
+def image_size(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> Size:
+    """(H, W) of an image file as it is shown, from its header.
+
+    Args:
+        path: the file.
+        max_pixels: largest number of pixels.
+        masks: (H, W) of its masks, if known; see ``read_image``.
 
     Raises:
         BprError: the file is missing, unreadable, not an image or too large.
@@ -91,7 +107,9 @@ def image_size(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     check_regular(path)
     try:
         with open_image(path, _PILLOW_FORMATS) as image:
-            size = image.height, image.width
+            size = upright_size(image)
+            if _fits_only_stored(masks, size, orientation_of(image)):
+                size = size[1], size[0]
     except Exception as error:
         raise BprError(_explain(path, _IMAGE, error)) from error
     check_pixels(f"{path} claims to have", size, max_pixels)
@@ -110,14 +128,42 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
     return f"{path} cannot be read as {kind}: {error or type(error).__name__}"
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> ByteArray:
-    """Decode an image to RGB: uint8, (H, W, 3); see ``rgb_of_picture``.
+def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> ByteArray:
+    """Decode an image to RGB as every viewer shows it: uint8, (H, W, 3); see ``rgb_of_picture``.
+
+    Its EXIF orientation is applied. Of several frames, the first is taken, with a note.
+
+    Args:
+        path: the file.
+        max_pixels: largest number of pixels.
+        masks: (H, W) of its masks, if known. If only the stored pixels have this size, the masks were made without
+            regard to the EXIF orientation: then the stored pixels are returned, with a note.
 
     Raises:
-        BprError: the file is missing, unreadable, truncated, animated, not an image or too large, or its pixels
-            cannot be converted to 8 bits.
+        BprError: the file is missing, unreadable, truncated, not an image or too large, or its pixels cannot be
+            converted to 8 bits.
     """
-    return rgb_of_picture(load_pillow(path, _PILLOW_FORMATS, _IMAGE, max_pixels), str(path))
+    decoded = _decode(path, _PILLOW_FORMATS, _IMAGE, max_pixels)
+    if decoded.frames > 1:
+        note("%s holds %s pictures, of which the first is used", path, decoded.frames)
+    image = decoded.image
+    left = orientation_of(image)
+    if holds_deep_colours(image, path):
+        pixels = to_eight_bits(read_deep_colours(image, path), str(path))
+        pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    else:
+        pixels = rgb_of_picture(image, str(path))
+    shown = upright(pixels, left)
+    orientation = max(left, decoded.turned)
+    if _fits_only_stored(masks, (shown.shape[0], shown.shape[1]), orientation):
+        note("%s is used as it is stored, not as its EXIF orientation shows it: only so it fits its mask", path)
+        return as_stored(shown, orientation)
+    return shown
+
+
+def _fits_only_stored(masks: Size | None, size: Size, orientation: int) -> bool:
+    """Whether masks fit the stored pixels of an image and not the image as it is shown, of ``size`` (H, W)."""
+    return masks is not None and swaps_sides(orientation) and masks != size and masks == (size[1], size[0])
 
 
 def rgb_of_picture(image: Image.Image, name: str) -> ByteArray:
@@ -197,8 +243,8 @@ def holds_picture(path: Path) -> bool:
         return False
 
 
-def check_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
-    """Check that an image file is intact, and return its (H, W).
+def check_image_file(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> Size:
+    """Check that an image file is intact, and return its (H, W) as ``image_size`` does.
 
     A PNG file is intact if all its checksums are right, a JPEG file if it ends with an end marker. Other files are
     decoded.
@@ -206,7 +252,7 @@ def check_image_file(path: Path, max_pixels: int = MAX_PIXELS) -> Size:
     Raises:
         BprError: as ``read_image``.
     """
-    size = image_size(path, max_pixels)
+    size = image_size(path, max_pixels, masks=masks)
     content = read_bytes(path)
     if not (_is_intact_jpeg(content) or _is_intact_png(content)):
         read_image(path, max_pixels)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.images import load_pillow, open_image, parts_of
+from bpr_cli.formats.images import load_pillow, parts_of
+from bpr_cli.formats.pillow_files import open_image
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, LabelArray

@@ -174,6 +174,13 @@ Prediction = tuple[Mask, ...] | LabelMap
 """The prediction for one image: independent masks that may overlap, or one label per pixel."""
 
 
+def size_of(prediction: Prediction) -> Size | None:
+    """(H, W) of a label map or of the first mask; None without masks."""
+    if isinstance(prediction, LabelMap):
+        return prediction.size
+    return prediction[0].size if prediction else None
+
+
 def check_size(size: Size, image: Size, name: str = "the mask") -> None:
     """Check that a mask or label map of ``size`` (H, W) fits an image of size ``image`` (H, W).
 

@@ -113,7 +113,7 @@ def extract_image(
         The result; it states a failure if a file cannot be used.
     """
     try:
-        pixels = read_image(image.path, source.sets.truth.max_pixels)
+        pixels = read_image(image.path, source.sets.truth.max_pixels, masks=image.size)
         truth, coarse_count, matches = _read_matches(source, image, pixels, settings)
     except BprError as error:
         reason = str(error) if image.name in str(error) else f"{image.name}: {error}"

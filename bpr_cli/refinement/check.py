@@ -15,7 +15,7 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import check_image_file
 from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings
-from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
@@ -185,7 +185,7 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
     """The workload of an item, or the reason why it cannot be refined."""
     try:
         prediction = predictions.read(item)
-        size = check_image_file(item.image, predictions.max_pixels)
+        size = check_image_file(item.image, predictions.max_pixels, masks=size_of(prediction))
         try:
             segments = segments_of(prediction, size)
         except BprError as error:

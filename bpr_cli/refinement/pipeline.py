@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import image_size, read_image
+from bpr_cli.masks.masks import size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import PatchBatch, fill_batches
 from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
@@ -162,7 +163,7 @@ class Pipeline:
         """Read an image and its prediction, and place the patches of the first pass."""
         with self.stopwatch("read"):
             prediction = self.predictions.read(item)
-            image = read_image(item.image, self.predictions.max_pixels)
+            image = read_image(item.image, self.predictions.max_pixels, masks=size_of(prediction))
         with self.stopwatch("crop"):
             try:
                 return ImagePass.begin(image, prediction, self.refiner.passes[0])

@@ -5,9 +5,10 @@ import struct
 import tracemalloc
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import images as images_module
@@ -78,10 +79,96 @@ def test_float_images(tmp_path):
             read_image(png(tmp_path / "c.tif", broken))
 
 
-def test_exif_rotation_is_not_applied(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(9))
+def test_images_are_read_as_they_are_shown(tmp_path, orientation, suffix):
+    path = photo(tmp_path / f"a.{suffix}", exif=oriented(orientation))
+    with Image.open(path) as image:
+        expected = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    assert np.array_equal(read_image(path), expected)
+    assert image_size(path) == check_image_file(path) == expected.shape[:2]
+    if suffix == "jpg":
+        by_opencv = cv2.imread(str(path))[:, :, ::-1].astype(int)
+        assert np.abs(by_opencv - expected).max() <= 4  # their JPEG decoders round differently
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_that_fit_the_stored_pixels_only(tmp_path, orientation, suffix, caplog):
+    path = photo(tmp_path / f"a.{suffix}", exif=oriented(orientation))
+    shown = read_image(path)
+    assert np.array_equal(read_image(path, masks=shown.shape[:2]), shown)
+    assert np.array_equal(read_image(path, masks=(7, 7)), shown)
+    assert caplog.messages == []
+    plain = read_image(photo(tmp_path / f"plain.{suffix}"))
+    stored = read_image(path, masks=SIZE)
+    assert stored.shape == plain.shape
+    assert image_size(path, masks=SIZE) == check_image_file(path, masks=SIZE) == SIZE
+    if orientation >= 5:
+        assert caplog.messages == [
+            f"{path} is used as it is stored, not as its EXIF orientation shows it: only so it fits its mask"
+        ]
+        assert np.array_equal(stored, plain)
+
+
+def oriented(orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    assert read_image(photo(tmp_path / "a.jpg", exif=exif)).shape == (*SIZE, 3)
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("highest", [255, 900, 1023, 3000, 4095, 16383, 65535])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_deep_colours_are_scaled_as_deep_gray_is(tmp_path, highest, channels, name):
+    bgr = np.random.default_rng(5).integers(0, highest + 1, (*SIZE, channels)).astype(np.uint16)
+    bgr[0, 0, 0], bgr[:, :, 3:] = highest, 65535
+    assert cv2.imwrite(str(tmp_path / name), bgr)
+    full = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if highest < 2**bits)
+    expected = np.rint(bgr[:, :, 2::-1] * (255 / full)).astype(np.uint8)
+    assert np.array_equal(read_image(tmp_path / name), expected)
+    assert check_image_file(tmp_path / name) == SIZE
+
+
+def test_deep_colours_in_any_layout(tmp_path):
+    values = np.random.default_rng(6).integers(0, 4096, (*SIZE, 4)).astype(np.uint16)
+    values[0, 0, 0] = 4000
+    expected = np.rint(values * (255 / 4095)).astype(np.uint8)
+    gray = read_image(deep_png(tmp_path / "gray.png", values[:, :, :2], 4))
+    assert np.array_equal(gray, np.repeat(expected[:, :, :1], 3, axis=2))
+    for channels, colour in ((3, 2), (4, 6)):
+        paths = [deep_tiff(tmp_path / f"{order}.tif", values[:, :, :channels], order) for order in ("<", ">")]
+        for path in (*paths, deep_png(tmp_path / "a.png", values[:, :, :channels], colour)):
+            assert np.array_equal(read_image(path), expected[:, :, :3]), path.name
+
+
+def deep_png(path, values, colour):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks))
+    return path
+
+
+def deep_tiff(path, values, order):
+    """An uncompressed TIFF file of 16-bit RGB, in either byte order."""
+    height, width, channels = values.shape
+    data = values.astype(f"{order}u2").tobytes()
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, channels, 8), (259, 3, 1, 1), (262, 3, 1, 2)]
+    entries += [(273, 4, 1, 8 + len(bits)), (277, 3, 1, channels), (278, 3, 1, height), (279, 4, 1, len(data))]
+    entries += [(338, 3, 1, 2)] if channels == 4 else []
+    ifd = struct.pack(f"{order}H", len(entries))
+    for tag, kind, count, value in entries:
+        inline = struct.pack(f"{order}HH", value, 0) if kind == 3 and count == 1 else struct.pack(f"{order}I", value)
+        ifd += struct.pack(f"{order}HHI", tag, kind, count) + inline
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(bits) + len(data))
+    path.write_bytes(head + bits + data + ifd + bytes(4))
+    return path
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
@@ -128,20 +215,22 @@ def test_what_is_no_image(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])
-def test_animations_are_refused(tmp_path, suffix):
+def test_the_first_frame_of_an_animation_is_taken(tmp_path, suffix, caplog):
     frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (0, 90, 200)]
     path = tmp_path / f"film.{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    with pytest.raises(BprError, match=rf"film\.{suffix} is animated \(3 frames\).*save one frame as an image"):
-        read_image(path)
+    assert read_image(path).max() == 0
+    assert caplog.messages == [f"{path} holds 3 pictures, of which the first is used"]
     frames[0].save(path, save_all=True)
     assert read_image(path).max() == 0
+    assert len(caplog.messages) == 1
 
 
-def test_further_pages_of_a_tiff_are_no_animation(tmp_path):
+def test_the_first_page_of_a_tiff_is_taken(tmp_path, caplog):
     pages = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in (9, 200)]
     pages[0].save(tmp_path / "pages.tif", save_all=True, append_images=pages[1:])
     assert read_image(tmp_path / "pages.tif").max() == 9
+    assert caplog.messages == [f"{tmp_path / 'pages.tif'} holds 2 pictures, of which the first is used"]
 
 
 @pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
