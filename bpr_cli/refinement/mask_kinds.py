@@ -19,7 +19,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
 from bpr_cli.masks.values import BYTE, HALF, WORD, Foreground, MaskKind, MaskValues
 from bpr_cli.refinement.arrays import Plane, as_array, as_given, unusable
-from bpr_cli.settings import checked
+from bpr_cli.settings import Settings, checked
 from bpr_cli.typing import BoolArray
 
 Kind = Literal["mask", "probabilities", "logits"]
@@ -32,25 +32,18 @@ _FULL = {np.dtype(np.uint8): BYTE, np.dtype(np.uint16): WORD}
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How masks are read; values are checked like settings.
+class Reading(Settings):
+    """How masks are read.
 
     Attributes:
         kind: ``mask``: every value but 0 is foreground. ``probabilities``: from 0 to 1, or 8 or 16 bits of their
             largest value. ``logits``: of any size. None: by the rule of ``masks/values.py``; but fractions are refused,
             because only the caller knows whether they are probabilities or logits.
         threshold: probability above which pixels are foreground; masks do not use it.
-
-    Raises:
-        BprError: a value is none of these.
     """
 
     kind: Kind | None = None
-    threshold: float = HALF
-
-    def __post_init__(self) -> None:
-        checked("kind", self.kind, Kind | None)
-        checked("threshold", self.threshold, Annotated[float, Meta(gt=0, lt=1)])
+    threshold: Annotated[float, Meta(gt=0, lt=1)] = HALF
 
 
 @dataclass(frozen=True)
