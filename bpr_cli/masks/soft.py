@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,23 @@ class SoftMask(Mask):
         plain = Mask.from_array(chosen)
         return cls(plain.size, plain.box, plain.crop, values, threshold * full, full)
 
+    @classmethod
+    def with_foreground(
+        cls, foreground: BoolArray, values: NDArray[np.generic], threshold: float, full: int
+    ) -> SoftMask:
+        """A mask of given foreground, whose values are moved where rounding took them to the wrong side.
+
+        Args:
+            foreground: bool, (H, W).
+            values: (H, W), from 0 to ``full``.
+            threshold: values above it are foreground.
+            full: 255 or 65535.
+        """
+        plain = Mask.from_array(foreground)
+        dtype = np.uint8 if full <= np.iinfo(np.uint8).max else np.uint16
+        mask = cls(plain.size, plain.box, plain.crop, values.astype(dtype), threshold, full)
+        return replace(mask, values=mask._on_side(mask.values, foreground).astype(dtype))
+
     def predicted(self, refined: Mask, box: Box, probability: FloatArray, where: BoolArray) -> SoftMask:
         """The refined mask with probabilities of the network in place of the values.
 
@@ -67,7 +85,7 @@ class SoftMask(Mask):
         values = np.where(back, coarse.values, self.values) if back.any() else self.values
         return replace(self, box=kept.box, crop=kept.crop, values=values)
 
-    def _on_side(self, values: NDArray[np.float64], foreground: BoolArray) -> NDArray[np.float64]:
+    def _on_side(self, values: NDArray[Any], foreground: BoolArray) -> NDArray[np.float64]:
         """The values, moved where rounding took them to the wrong side of the threshold."""
         least = np.floor(self.threshold) + 1
         sided: NDArray[np.float64] = np.where(foreground, np.maximum(values, least), np.minimum(values, least - 1))

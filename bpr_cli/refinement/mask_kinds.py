@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.values import BYTE, HALF, WORD, Foreground, MaskKind, MaskValues
 from bpr_cli.refinement.arrays import Plane, as_array, as_given, unusable
 from bpr_cli.settings import Settings, checked
@@ -40,10 +41,12 @@ class Reading(Settings):
             largest value. ``logits``: of any size. None: by the rule of ``masks/values.py``; but fractions are refused,
             because only the caller knows whether they are probabilities or logits.
         threshold: probability above which pixels are foreground; masks do not use it.
+        soft: whether refined masks are probabilities.
     """
 
     kind: Kind | None = None
     threshold: Annotated[float, Meta(gt=0, lt=1)] = HALF
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class GivenMask:
 
     Attributes:
         plane: its values.
-        mask: its foreground.
+        mask: its foreground; a ``SoftMask`` if the result is soft.
         full: value of refined foreground; None where the values of the mask are kept.
     """
 
@@ -69,7 +72,8 @@ class GivenMask:
         """
         plane = Plane.of(given, name)
         foreground, full = _READERS[how.kind](plane, how.threshold)
-        return cls(plane, Mask.from_array(foreground), full)
+        mask = _soft_mask(plane, foreground, full, how) if how.soft else Mask.from_array(foreground)
+        return cls(plane, mask, full)
 
     def back(self, refined: Mask) -> Any:  # noqa: ANN401 - the kind that was given
         """The refined mask in the kind that was given."""
@@ -78,6 +82,9 @@ class GivenMask:
     def shaped(self, refined: Mask) -> NDArray[Any]:
         """The refined mask with the shape, type and range of what was given."""
         foreground, values = refined.to_array(), self.plane.values
+        if isinstance(refined, SoftMask):
+            scaled = refined.values / refined.full if values.dtype.kind == "f" else refined.values
+            return self.plane.shaped(scaled.astype(values.dtype))
         if self.full is None:
             return self.plane.shaped(like(foreground, values))
         return self.plane.shaped((foreground * self.full).astype(values.dtype))
@@ -172,6 +179,23 @@ def _as_logits(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
     if np.isnan(plane.values).any():
         raise _wrong_values(plane, "logits")
     return plane.values > math.log(threshold / (1 - threshold)), 1
+
+
+def _soft_mask(plane: Plane, foreground: BoolArray, full: int | None, how: Reading) -> SoftMask:
+    """The mask with its probabilities in units of 1/255 for uint8, else of 1/65535."""
+    dtype = plane.values.dtype.newbyteorder("=")
+    if dtype.kind != "f" and dtype not in _FULL:
+        raise unusable(
+            plane.given, plane.name, "floats, uint8 or uint16, which can hold the probabilities of soft=True"
+        )
+    probabilities: NDArray[Any]
+    if how.kind == "logits":
+        probabilities = (1 + np.tanh(plane.values.astype(np.float64) / 2)) / 2
+    else:
+        probabilities = foreground * 1.0 if full is None else plane.values / full
+    units = _FULL.get(dtype, WORD)
+    threshold = (HALF if full is None else how.threshold) * units
+    return SoftMask.with_foreground(foreground, np.rint(probabilities * units), threshold, units)
 
 
 _READERS = {None: _by_rule, "mask": _as_mask, "probabilities": _as_probabilities, "logits": _as_logits}

@@ -61,13 +61,23 @@ class Refiner:
 
     @overload
     def refine(
-        self, image: ImageLike, mask: str | PathLike[str], *, kind: Kind | None = None, threshold: float = HALF
+        self,
+        image: ImageLike,
+        mask: str | PathLike[str],
+        *,
+        kind: Kind | None = None,
+        threshold: float = HALF,
+        soft: bool = False,
     ) -> NDArray[Any]: ...
 
     @overload
-    def refine(self, image: ImageLike, mask: Given, *, kind: Kind | None = None, threshold: float = HALF) -> Given: ...
+    def refine(
+        self, image: ImageLike, mask: Given, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
+    ) -> Given: ...
 
-    def refine(self, image: ImageLike, mask: Any, *, kind: Kind | None = None, threshold: float = HALF) -> Any:
+    def refine(
+        self, image: ImageLike, mask: Any, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
+    ) -> Any:
         """Refine one mask.
 
             >>> image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -107,29 +117,40 @@ class Refiner:
                 - None: bool, or 0 and one other value, is a mask. Whole numbers that change gradually between 0 and 255
                   or 65535 are probabilities, with a warning. All else is refused.
             threshold: probability above which pixels are foreground, above 0 and below 1; for probabilities and logits.
+            soft: whether to return probabilities: from 0 to 1 in floats, and of the full range of uint8 and uint16; no
+                other types can hold them. Near the boundary they are those of the network, scaled so that its one half
+                is the threshold; elsewhere those that were given.
 
         Returns:
             The refined mask in the kind, shape and dtype of ``mask``, tensors on its device; an array for a path. In a
             mask, pixels that stay foreground keep their value, and new foreground gets the largest value of the mask.
-            Probabilities and logits become 0 and 1, or 0 and 255 or 65535 if their range is that.
+            Without ``soft``, probabilities and logits become 0 and 1, or 0 and 255 or 65535 if their range is that.
 
         Raises:
             BprError: an argument is none of the above, or sizes differ; the message names the argument.
         """
-        given = GivenMask.read(mask, "mask", Reading(kind, threshold))
+        given = GivenMask.read(mask, "mask", Reading(kind, threshold, soft))
         return given.back(self._refine_masks(image, [given])[0])
 
     @overload
     def refine_masks(  # type: ignore[overload-overlap]  # a stack can be iterated too
-        self, image: ImageLike, masks: Stack, *, kind: Kind | None = None, threshold: float = HALF
+        self, image: ImageLike, masks: Stack, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
     ) -> Stack: ...
 
     @overload
     def refine_masks(
-        self, image: ImageLike, masks: Iterable[Given], *, kind: Kind | None = None, threshold: float = HALF
+        self,
+        image: ImageLike,
+        masks: Iterable[Given],
+        *,
+        kind: Kind | None = None,
+        threshold: float = HALF,
+        soft: bool = False,
     ) -> list[Given]: ...
 
-    def refine_masks(self, image: ImageLike, masks: Any, *, kind: Kind | None = None, threshold: float = HALF) -> Any:
+    def refine_masks(
+        self, image: ImageLike, masks: Any, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
+    ) -> Any:
         """Refine several masks of one image independently; they may overlap.
 
         Args:
@@ -138,6 +159,7 @@ class Refiner:
                 (N, 1, H, W). Each is read by itself.
             kind: as in ``refine``, for all masks.
             threshold: as in ``refine``, for all masks.
+            soft: as in ``refine``, for all masks.
 
         Returns:
             A stack for a stack, else a list; the kind of each mask is as in ``refine``.
@@ -145,7 +167,7 @@ class Refiner:
         Raises:
             BprError: as in ``refine``; the message names the mask by its place, such as ``masks[2]``.
         """
-        given = GivenMasks.read(masks, Reading(kind, threshold))
+        given = GivenMasks.read(masks, Reading(kind, threshold, soft))
         return given.back(self._refine_masks(image, given.masks))
 
     def refine_labels(self, image: ImageLike, labels: Given, ignore: int | Iterable[int] = (255,)) -> Given:

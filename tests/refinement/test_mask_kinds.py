@@ -108,6 +108,8 @@ REFUSED = {
     "NaN as probabilities": (np.where(blob(SIZE), 1, np.nan), PROBABILITIES, r"mask holds .*; expected probabilities"),
     "negative": (soft() - 0.1, PROBABILITIES, r"mask holds values from -0.1 to 0.9.*float64; expected probabilities"),
     "above 1": (soft() * 1.1, PROBABILITIES, r"mask holds values from 0 to 1.1 .*; expected probabilities from 0 to 1"),
+    "soft bool": (blob(SIZE), Reading(soft=True), r"mask is an array .* dtype bool; expected floats, uint8 or uint16"),
+    "soft int64": (blob(SIZE) * 1, Reading(soft=True), r"mask is an array .* dtype int64; expected floats, uint8 or"),
     "wide": (np.full(SIZE, 200), PROBABILITIES, r"mask holds the values 200 of the type int64; expected probabilities"),
 }
 
@@ -150,6 +152,26 @@ def test_probabilities_of_whole_numbers_come_back_in_their_range():
     for dtype, full in ((np.uint8, 255), (np.uint16, 65535)):
         given_mask = GivenMask.read((soft() * full).astype(dtype), "mask", PROBABILITIES)
         assert np.unique(given_mask.back(given_mask.mask)).tolist() == [0, full]
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.77])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.uint16])
+def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(dtype, threshold):
+    full = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
+    given_soft = (soft() * full).astype(dtype)
+    mask = GivenMask.read(given_soft, "mask", Reading("probabilities", threshold, soft=True))
+    back = mask.back(mask.mask)
+    assert back.dtype == dtype
+    np.testing.assert_allclose(back, given_soft, atol=1.01 / 65535 if full == 1 else 0)
+    np.testing.assert_array_equal(back > threshold * full, given_soft > threshold * full)
+
+
+def test_soft_results_of_logits_and_masks_are_probabilities():
+    logits = np.log(np.clip(soft(), 1e-6, 1 - 1e-6) / (1 - np.clip(soft(), 1e-6, 1 - 1e-6)))
+    mask = GivenMask.read(np.where(soft() == 1, np.inf, logits), "mask", Reading("logits", soft=True))
+    np.testing.assert_allclose(mask.back(mask.mask), soft(), atol=2e-5)
+    mask = GivenMask.read(blob(SIZE).astype(np.uint8), "mask", Reading(soft=True))
+    np.testing.assert_array_equal(mask.back(mask.mask), blob(SIZE) * 255)
 
 
 def read_and_back(masks, how=DEFAULT):

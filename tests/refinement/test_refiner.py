@@ -171,6 +171,19 @@ def test_probabilities_and_logits_give_the_result_of_their_mask(refiner, refined
     assert not nothing.any()
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5])
+def test_soft_results_have_the_foreground_of_hard_ones(refiner, threshold):
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    probabilities = np.clip((15 - np.hypot(rows - 20, columns - 25)) / 10 + 0.5, 0, 1).astype(np.float32)
+    how = {"kind": "probabilities", "threshold": threshold}
+    hard = refiner.refine(picture(SIZE), probabilities, **how)
+    soft = refiner.refine(picture(SIZE), probabilities, **how, soft=True)
+    np.testing.assert_array_equal(soft > threshold, hard == 1)
+    assert len(np.unique(soft)) > 50
+    stack = refiner.refine_masks(picture(SIZE), torch.from_numpy(probabilities)[None], **how, soft=True)
+    np.testing.assert_array_equal(stack[0], soft)
+
+
 def test_generators_and_stacks_of_masks(refiner, refined):
     stack = np.stack([blob(SIZE), blob(SIZE, 4)])
     expected = np.stack([refined, refiner.refine(picture(SIZE), blob(SIZE, 4))])
