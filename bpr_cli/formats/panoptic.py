@@ -20,7 +20,7 @@ from bpr_cli.formats.coco_json import (
 )
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_json, write_document
-from bpr_cli.formats.png import encode_ids, read_ids
+from bpr_cli.formats.png import encode_ids, read_ids, read_style
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
@@ -261,7 +261,7 @@ class _PanopticWriter(Writer):
             raise TypeError("expected a label map")
         annotation = _update(self._source.annotation(item), refined.labels)
         path = self._folder / item.name
-        digest = write_bytes(path, encode_ids(refined.labels))
+        digest = write_bytes(path, encode_ids(refined.labels, read_style(self._source.file(item)).orientation))
         return Written({path: digest}, {self._source.number(item): encode_json(annotation)})
 
     def close(self, records: Iterable[bytes]) -> None:

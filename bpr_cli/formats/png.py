@@ -22,8 +22,10 @@ from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import load_pillow, parts_of
+from bpr_cli.formats.orientation import UPRIGHT, as_stored, exif_of, orientation_of, upright
 from bpr_cli.formats.pillow_files import open_image
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
+from bpr_cli.system.notes import note
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, LabelArray
 
@@ -36,6 +38,10 @@ GRAY, RGB, PALETTE, RGBA = 0, 2, 3, 6
 _KIND = "a PNG file"
 _DEEP_MODES = ("I", "I;16", "I;16B")
 _COLOUR_MODES = ("LA", "RGB", "RGBA")
+_OTHER_METADATA = (b"XML:com.adobe.xmp", b"Raw profile type")
+"""How text chunks begin that may hold an EXIF orientation."""
+_HEADER_END = 33
+"""Byte offset of the chunk after the header."""
 _DEPTH_OFFSET = 24
 """Byte offset of the bit depth in a file; the header chunk always comes first."""
 _PIXEL_BYTES = {(GRAY, 8): 1, (GRAY, 16): 2, (PALETTE, 8): 1, (RGB, 8): 3, (RGBA, 8): 4}
@@ -58,18 +64,21 @@ class PngStyle:
         mode: Pillow's mode: "1", "L", "I;16", "P", "LA", "RGB" or "RGBA".
         palette: RGB triples of mode "P".
         transparency: transparent entries of the palette, in Pillow's form.
+        orientation: EXIF orientation, 1 to 8.
     """
 
     mode: str
     palette: bytes = b""
     transparency: bytes | int | None = None
+    orientation: int = UPRIGHT
 
 
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     """Read the values of a single-channel PNG file: uint8 or uint16, (H, W).
 
     1-bit files give 0 and 1, palette files their indices, and colour files with equal, opaque channels their gray
-    values.
+    values. The EXIF orientation is applied, as it is to images: masks have it from photographs whose stored pixels
+    they were made from.
 
     Raises:
         ColourError: the channels differ, or the file is partly transparent.
@@ -79,6 +88,18 @@ def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     if values is not None:
         return values
     image = load_pillow(path, ("PNG",), _KIND, max_pixels)
+    return _shown(_gray_of(image, path), image, path)
+
+
+def _shown(stored: NDArray[Any], image: Image.Image, path: Path) -> NDArray[Any]:
+    """The values of a file as its EXIF orientation shows them."""
+    orientation = orientation_of(image)
+    if orientation != UPRIGHT:
+        note("%s has an EXIF orientation and is read as it is shown", path)
+    return upright(stored, orientation)
+
+
+def _gray_of(image: Image.Image, path: Path) -> Gray:
     if image.mode in _DEEP_MODES:
         return np.array(image).astype(np.uint16)
     if image.mode in _COLOUR_MODES:
@@ -126,7 +147,7 @@ def read_ids(path: Path, max_pixels: int = MAX_PIXELS) -> LabelArray:
     ids = np.empty((image.height, image.width), dtype=np.int32)
     for rows, part in parts_of(image):
         ids[rows] = _ids_of(np.array(part.convert("RGBA")))
-    return ids
+    return _shown(ids, image, path)
 
 
 def _ids_of(rgba: NDArray[Any]) -> LabelArray:
@@ -155,17 +176,22 @@ def read_style(path: Path) -> PngStyle:
     """
     try:
         with open_image(path, ("PNG",)) as image:
-            if image.mode in _DEEP_MODES:
-                return PngStyle("I;16")
+            orientation = orientation_of(image)
             if image.mode != "P":
-                return PngStyle(image.mode)
-            return PngStyle("P", bytes(image.getpalette("RGB") or []), image.info.get("transparency"))
+                return PngStyle("I;16" if image.mode in _DEEP_MODES else image.mode, orientation=orientation)
+            palette = bytes(image.getpalette("RGB") or [])
+            return PngStyle("P", palette, image.info.get("transparency"), orientation)
     except Exception as error:
         raise BprError(f"{path} can no longer be read: {error}") from error
 
 
 def encode_gray(values: NDArray[np.generic], style: PngStyle) -> bytes:
-    """Encode whole-number values, (H, W), as a PNG file in the given style."""
+    """Encode whole-number values, (H, W), as they are shown, as a PNG file in the given style."""
+    content = _encode_stored(as_stored(values, style.orientation), style)
+    return _with_orientation(content, style.orientation)
+
+
+def _encode_stored(values: NDArray[np.generic], style: PngStyle) -> bytes:
     if style.mode == "I;16":
         return _encode_plain(values.astype(np.uint16))
     small = values.astype(np.uint8)
@@ -179,11 +205,19 @@ def encode_gray(values: NDArray[np.generic], style: PngStyle) -> bytes:
     return _encode_plain(pixels)
 
 
-def encode_ids(ids: LabelArray) -> bytes:
-    """Encode segment ids, (H, W), as a panoptic PNG file."""
+def encode_ids(ids: LabelArray, orientation: int = UPRIGHT) -> bytes:
+    """Encode segment ids, (H, W), as they are shown, as a panoptic PNG file with an EXIF orientation."""
+    ids = as_stored(ids, orientation)
     red_green_blue = np.ascontiguousarray(ids).astype("<i4", copy=False).view(np.uint8).reshape(*ids.shape, 4)[:, :, :3]
     # OpenCV expects the channel order blue, green, red.
-    return _encode_plain(np.ascontiguousarray(red_green_blue[:, :, ::-1]))
+    return _with_orientation(_encode_plain(np.ascontiguousarray(red_green_blue[:, :, ::-1])), orientation)
+
+
+def _with_orientation(content: bytes, orientation: int) -> bytes:
+    """A PNG file with an EXIF orientation."""
+    if orientation == UPRIGHT:
+        return content
+    return content[:_HEADER_END] + _chunk(b"eXIf", exif_of(orientation)) + content[_HEADER_END:]
 
 
 def _encode_plain(pixels: NDArray[Any]) -> bytes:
@@ -233,10 +267,12 @@ class PngStream:
 
     @classmethod
     def of(cls, content: bytes, max_pixels: int = MAX_PIXELS) -> PngStream | None:
-        """Find the pixels of a file; None if the file is of another kind, animated, truncated, damaged or large."""
+        """Find the pixels of a file; None if it is of another kind, animated, turned, truncated, damaged or large."""
         chunks = list(_chunks(content))
         kinds = [kind for kind, _ in chunks]
         if not chunks or kinds[0] != b"IHDR" or kinds[-1] != b"IEND" or b"acTL" in kinds:
+            return None
+        if any(kind == b"eXIf" or data.startswith(_OTHER_METADATA) for kind, data in chunks):
             return None
         if len(chunks[0][1]) != _HEADER.size:
             return None

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import load_pillow
-from bpr_cli.formats.png import GRAY, RGB, RGBA, PngStream, encode_ids, read_gray, read_ids
+from bpr_cli.formats.png import GRAY, RGB, RGBA, PngStream, encode_gray, encode_ids, read_gray, read_ids, read_style
 from bpr_cli.formats.png_window import read_window
 from tests.formats.format_builders import png
 
@@ -216,3 +216,32 @@ def test_the_structure_of_a_file(tmp_path):
     assert PngStream.of((tmp_path / "a.png").read_bytes()).depth == 16
     Image.new("LA", (4, 3)).save(tmp_path / "a.png")
     assert PngStream.of((tmp_path / "a.png").read_bytes()) is None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "RGB"])
+def test_masks_are_read_as_they_are_shown_and_written_as_they_were_stored(tmp_path, orientation, mode, caplog):
+    values = np.random.default_rng(3).integers(0, 2, (5, 7)).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(values * (255 if mode == "1" else 1))
+    image = Image.fromarray(values.astype(np.uint16)) if mode == "I;16" else image.convert(mode)
+    image.save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as image:
+        shown = np.array(ImageOps.exif_transpose(image)).astype(np.uint16)
+    shown = shown[:, :, 0] if mode == "RGB" else shown
+    assert np.array_equal(read_gray(tmp_path / "a.png"), shown)
+    assert np.array_equal(whole(tmp_path / "a.png"), shown)
+    assert (len(caplog.messages) > 0) == (orientation > 1)
+    (tmp_path / "b.png").write_bytes(encode_gray(shown, read_style(tmp_path / "a.png")))
+    with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
+        assert np.array_equal(np.array(before), np.array(after))
+        assert (after.getexif().get(0x0112) or 1) == orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_ids_are_read_as_they_are_shown(tmp_path, orientation):
+    ids = np.random.default_rng(4).integers(0, 2**24, (5, 7)).astype(np.int32)
+    (tmp_path / "a.png").write_bytes(encode_ids(ids, orientation))
+    assert np.array_equal(read_ids(tmp_path / "a.png"), ids)
+    assert read_style(tmp_path / "a.png").orientation == orientation
