@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,8 +36,9 @@ from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import as_path, read_bytes
 from bpr_cli.system.terminal import show_progress, tell
-from bpr_cli.system.threads import in_order
+from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.truth.pairs import Pair, Sets, task_name
+from bpr_cli.typing import Size
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
 EXAMPLES = 6
@@ -171,16 +173,23 @@ class _Image:
 
 def _measure_all(inputs: EvaluationInputs) -> Iterator[_Image]:
     """Every image, in the order of the pairs."""
-    return in_order(lambda pair: _measure(inputs, pair), inputs.pairs, inputs.settings.worker_count)
+    budget = Budget(PIXELS_AT_ONCE)
+    return in_order(lambda pair: _measure(inputs, pair, budget), inputs.pairs, inputs.settings.worker_count)
 
 
-def _measure(inputs: EvaluationInputs, pair: Pair) -> _Image:
+def _measure(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> _Image:
     try:
-        return _measure_image(inputs, pair)
+        with budget.hold(math.prod(_size_of(inputs, pair))):
+            return _measure_image(inputs, pair)
     except BprError as error:
         if not inputs.settings.allow_missing:
             raise
         return _Image(pair, failure=Failure(pair.name, str(error)))
+
+
+def _size_of(inputs: EvaluationInputs, pair: Pair) -> Size:
+    """(H, W) of an image as far as it is known before pixels are decoded, else zeros."""
+    return pair.size or (pair.truth and inputs.sets.truth.size(pair.truth)) or (0, 0)
 
 
 def _measure_image(inputs: EvaluationInputs, pair: Pair) -> _Image:

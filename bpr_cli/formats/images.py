@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,6 +115,14 @@ def image_size(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
         raise BprError(_explain(path, _IMAGE, error)) from error
     check_pixels(f"{path} claims to have", size, max_pixels)
     return size
+
+
+def pixels_of(path: Path, max_pixels: int = MAX_PIXELS) -> int:
+    """Number of pixels of an image file that can be read, else 0."""
+    try:
+        return math.prod(image_size(path, max_pixels))
+    except BprError:
+        return 0
 
 
 def _explain(path: Path, kind: str, error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.formats.images import check_image_file
+from bpr_cli.formats.images import check_image_file, pixels_of
 from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
@@ -26,7 +26,7 @@ from bpr_cli.settings import check_settings
 from bpr_cli.system.environment import peak_memory
 from bpr_cli.system.paths import as_path
 from bpr_cli.system.terminal import show_progress, tell
-from bpr_cli.system.threads import in_order
+from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.typing import Size
 
 if TYPE_CHECKING:
@@ -158,7 +158,13 @@ def check_opened(
         check_start(refiner, predictions, out, overwrite)
     failures = list(predictions.failures)
     workloads = []
-    examined = in_order(lambda item: _examine(refiner, predictions, item), predictions.items, refiner.settings.workers)
+    budget = Budget(PIXELS_AT_ONCE)
+
+    def examine(item: Item) -> Workload | Failure:
+        with budget.hold(pixels_of(item.image, predictions.max_pixels)):
+            return _examine(refiner, predictions, item)
+
+    examined = in_order(examine, predictions.items, refiner.settings.workers)
     for item, found in zip(predictions.items, examined, strict=True):
         if isinstance(found, Workload):
             workloads.append(found)

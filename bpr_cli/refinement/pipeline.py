@@ -6,13 +6,12 @@ order of the input, so results do not depend on the number of threads.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
-from bpr_cli.formats.images import image_size, read_image
+from bpr_cli.formats.images import pixels_of, read_image
 from bpr_cli.masks.masks import size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import PatchBatch, fill_batches
@@ -28,16 +27,13 @@ from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.system.atomic import concerns_all_files
 from bpr_cli.system.journal import Journal
-from bpr_cli.system.threads import one_ahead
+from bpr_cli.system.threads import PIXELS_AT_ONCE, one_ahead
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
 
 LOOK_AHEAD = 2
 """Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
-
-PIXELS_AHEAD = 2**27
-"""Most pixels of the images ahead of the network, and of those behind it, unless a single image has more."""
 
 STAGES = ("read", "crop", "network", "paste", "write")
 
@@ -182,7 +178,7 @@ class Pipeline:
         """
         ahead: deque[Submitted] = deque()
         for item, each in given:
-            while ahead and self._pixels(item, *(waiting for waiting, _ in ahead)) > PIXELS_AHEAD:
+            while ahead and self._pixels(item, *(waiting for waiting, _ in ahead)) > PIXELS_AT_ONCE:
                 yield from self._placed(*ahead.popleft())
             ahead.append((item, pool.submit(place, each)))
             if len(ahead) > self._look_ahead:
@@ -236,7 +232,7 @@ class Pipeline:
         while self._writing and (
             len(self._writing) > until
             or self._writing[0][1].done()
-            or self._pixels(*(item for item, _ in self._writing)) > PIXELS_AHEAD
+            or self._pixels(*(item for item, _ in self._writing)) > PIXELS_AT_ONCE
         ):
             item, future = self._writing.popleft()
             try:
@@ -249,12 +245,11 @@ class Pipeline:
                 self.on_item(item)
 
     def _pixels(self, *items: Item) -> int:
-        """Pixels of the images together; an image that cannot be read counts none, because it is not in memory."""
+        """Pixels of the images together."""
         for item in items:
             if item not in self._known_pixels:
-                with suppress(BprError):
-                    self._known_pixels[item] = math.prod(image_size(item.image, self.predictions.max_pixels))
-        return sum(self._known_pixels.get(item, 0) for item in items)
+                self._known_pixels[item] = pixels_of(item.image, self.predictions.max_pixels)
+        return sum(self._known_pixels[item] for item in items)
 
     def _fail(self, item: Item, error: BprError) -> None:
         self.result.failures.append(Failure(item.name, str(error)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
 
 _AHEAD = 2
 """Calls in flight per worker."""
+
+PIXELS_AT_ONCE = 2**27
+"""Most pixels of the images that are in memory together in one stage of the work, unless one alone has more."""
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -45,6 +50,36 @@ def in_order(function: Callable[[Given], Done], given: Iterable[Given], workers:
         finally:
             for future in pending:
                 future.cancel()
+
+
+class Budget:
+    """Limits what threads hold together, such as pixels; what exceeds it by itself is held alone.
+
+    >>> budget = Budget(100)
+    >>> with budget.hold(60):  # another thread waits here if it asks for more than 40
+    ...     pass
+
+    Args:
+        total: the limit.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, amount: int) -> Iterator[None]:
+        """Wait until ``amount`` fits beside what others hold, and hold it during the body of a ``with`` statement."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._held or self._held + amount <= self._total)
+            self._held += amount
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= amount
+                self._changed.notify_all()
 
 
 def one_ahead(function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:

@@ -282,7 +282,7 @@ def test_memory_does_not_grow_with_the_number_of_images(run, monkeypatch, worker
 
 @pytest.mark.parametrize("scales", [(1.0,), (2.0, 1.0)])
 def test_two_large_images_are_in_memory_in_each_pass(run, monkeypatch, scales):
-    monkeypatch.setattr(module, "PIXELS_AHEAD", 1)
+    monkeypatch.setattr(module, "PIXELS_AT_ONCE", 1)
     result = run(outlines(8), workers=4, batch_size=8, scales=scales, nms_threshold=0.9)
     assert (result.written, run.world.in_flight) == (8, 0)
     # In each pass one, and the next, which the last batch may hold patches of.

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.threads import default_workers, in_order, one_ahead
+from bpr_cli.system.threads import Budget, default_workers, in_order, one_ahead
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -80,3 +80,29 @@ def test_an_error_ahead_reaches_whoever_asks_for_it() -> None:
 def test_workers_are_few(monkeypatch: pytest.MonkeyPatch, cores: int | None, expected: int) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert default_workers() == expected
+
+
+@pytest.mark.parametrize(("amount", "together"), [(10, 10), (40, 2), (60, 1), (1000, 1)])
+def test_threads_hold_no_more_than_the_budget(amount: int, together: int) -> None:
+    budget, lock, held, most = Budget(100), threading.Lock(), 0, 0
+
+    def work(_: int) -> None:
+        nonlocal held, most
+        with budget.hold(amount):
+            with lock:
+                held += 1
+                most = max(most, held)
+            time.sleep(0.005)
+            with lock:
+                held -= 1
+
+    list(in_order(work, range(30), 8))
+    assert 1 <= most <= together
+
+
+def test_an_error_gives_the_budget_back() -> None:
+    budget = Budget(1)
+    with pytest.raises(BprError), budget.hold(5):
+        raise BprError("broken")
+    with budget.hold(5):
+        pass
