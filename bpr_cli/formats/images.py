@@ -228,8 +228,7 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     Raises:
         BprError: the pixels are outside of these ranges, or not finite.
     """
-    values = pixels.astype(np.float64)
-    low, high = float(values.min()), float(values.max())
+    low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
         raise BprError(f"{name} has pixel values from {low:g} to {high:g}, expected 0 or more; convert it to 8 bits")
     if pixels.dtype.kind == "f":
@@ -239,7 +238,10 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     if high > full:
         expected = "0..1 or 0..255" if pixels.dtype.kind == "f" else "at most 32 bits"
         raise BprError(f"{name} has pixel values up to {high:g}, expected {expected}; convert it to 8 bits")
-    return np.rint(values * (255 / full)).astype(np.uint8)
+    scaled = np.empty(pixels.shape, dtype=np.uint8)
+    for top, bottom in strips_of((len(pixels), pixels.size // len(pixels))):
+        scaled[top:bottom] = np.rint(pixels[top:bottom].astype(np.float64) * (255 / full))
+    return scaled
 
 
 def holds_picture(path: Path) -> bool:
