@@ -9,10 +9,13 @@ from bpr_cli.formats.base import PredictionSet, SetInputs
 from bpr_cli.formats.cityscapes import CityscapesSet
 from bpr_cli.formats.coco import CocoSet
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_names import IMAGE_SUFFIXES
+from bpr_cli.formats.images import read_image
 from bpr_cli.formats.json_files import describe
 from bpr_cli.formats.label_maps import LabelMapSet
 from bpr_cli.formats.mask_files import MaskSet
 from bpr_cli.formats.panoptic import PanopticSet
+from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.system.paths import list_folder
@@ -114,6 +117,7 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
             f"{source.document_path} holds {describe(source.document)}, expected COCO results (objects with image_id "
             "and segmentation) or panoptic results (annotations with segments_info)"
         )
+    _check_photographs(source)
     if source.is_file:
         content = f"is a {source.path.suffix or 'file without an ending'} file"
     else:
@@ -121,3 +125,21 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     raise BprError(
         f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result files"
     )
+
+
+def _check_photographs(source: Source) -> None:
+    """Refuse photographs where predictions are expected, such as images and masks that were swapped.
+
+    Raises:
+        BprError: the source is a photograph, or a folder with one.
+    """
+    pictures = [file for suffix in IMAGE_SUFFIXES for file in source.files(suffix)]
+    for file in pictures[:1]:
+        path = source.root / file
+        if looks_like_photograph(read_image(path, source.max_pixels)):
+            raise BprError(photograph_given(str(path)))
+        if file.suffix.lower() in (".jpg", ".jpeg"):
+            raise BprError(
+                f"{path} is a JPEG file, whose compression changes the values of masks and label maps; expected a PNG "
+                "file; export it as PNG"
+            )

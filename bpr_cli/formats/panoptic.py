@@ -128,6 +128,7 @@ class PanopticSet(PredictionSet):
         """Whether there is a JSON file with ``segments_info``, or a folder of colour PNG files with one next to it."""
         if is_panoptic(source.telling_document):
             return True
+        _check_one_document(source)
         sibling = source.sibling_document
         return sibling is not None and bool(source.sample.colours) and is_panoptic(read_json(sibling))
 
@@ -223,6 +224,29 @@ class PanopticSet(PredictionSet):
     def writer(self, out: Path) -> Writer:
         """Make a writer of JSON and PNG files, under the names and in the layout of the input."""
         return _PanopticWriter(self, out)
+
+
+def _check_one_document(source: Source) -> None:
+    """Refuse colour PNG files beside several JSON files, if some of these are panoptic.
+
+    Raises:
+        BprError: a panoptic JSON file must be given itself.
+    """
+    if len(source.documents) > 1 and source.sample.colours:
+        found = [path for path in source.documents if is_panoptic(_read_if_json(path))]
+        if found:
+            raise BprError(
+                f"{source.path} holds {len(source.documents)} JSON files, of which {join_names(found)} "
+                f"{'is' if len(found) == 1 else 'are'} panoptic; give one of them instead of the directory"
+            )
+
+
+def _read_if_json(path: Path) -> Json:
+    """The content of a JSON file; None if it is not one."""
+    try:
+        return read_json(path)
+    except BprError:
+        return None
 
 
 def _segment_ids(annotation: Record) -> list[int]:

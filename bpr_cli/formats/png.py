@@ -23,6 +23,7 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import load_pillow, parts_of
 from bpr_cli.formats.orientation import UPRIGHT, as_stored, exif_of, orientation_of, upright
+from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
 from bpr_cli.formats.pillow_files import open_image
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.system.notes import note
@@ -123,6 +124,8 @@ def gray_of_colour(pixels: ByteArray, name: str) -> ByteArray:
     gray: ByteArray = pixels[:, :, 0].copy()
     colours = pixels[:, :, : 3 if pixels.shape[2] > 2 else 1]
     if not np.array_equal(colours, np.broadcast_to(gray[:, :, None], colours.shape)):
+        if looks_like_photograph(pixels):
+            raise ColourError(photograph_given(name))
         raise ColourError(
             f"{name} holds colours, expected one channel: masks and label maps must be single-channel PNG files "
             "with a value, not a colour, for every label"

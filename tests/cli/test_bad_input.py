@@ -84,7 +84,7 @@ def panoptic(segment_id: int) -> Callable[[Path], object]:
 
 
 GARBAGE_RLE = record(2, segmentation={"size": [80, 96], "counts": [5, 5]})
-COLOURS = np.random.default_rng(0).integers(0, 255, (80, 96, 3)).astype(np.uint8)
+COLOURS = np.random.default_rng(0).integers(0, 2, (80, 96, 3)).astype(np.uint8) * 255
 NOT_RESULTS = (
     "expected COCO results (objects with image_id and segmentation) "
     "or panoptic results (annotations with segments_info)"

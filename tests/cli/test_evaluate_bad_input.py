@@ -452,7 +452,7 @@ BAD = [
     Bad(
         "images as predictions",
         "masks",
-        "after/b.png holds colours, expected one channel: masks and label maps must be [..]",
+        "after/b.png looks like a photograph (more than 256 colours), expected a mask or a label map: [..]",
         lambda here: (here / "after/b.png").write_bytes((here / "images/b.png").read_bytes()),
     ),
     Bad(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import open as open_module
@@ -135,3 +136,45 @@ def test_paths_may_be_text(tmp_path, images):
 def test_the_command_line_knows_every_format():
     assert set(open_module.FORMATS) == set(FORMATS)
     assert all(kind.format == name for name, kind in open_module.FORMATS.items())
+
+
+PHOTOGRAPH = np.random.default_rng(1).integers(0, 256, (30, 40, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_photograph_where_masks_are_expected(tmp_path, images, name, alone):
+    path = tmp_path / "preds" / name
+    path.parent.mkdir()
+    Image.fromarray(PHOTOGRAPH).save(path)
+    said = (
+        rf"preds/{name} looks like a photograph \(more than 256 colours\), expected a mask or a label map: .* swapped\?"
+    )
+    with pytest.raises(BprError, match=said):
+        open_predictions(path if alone else path.parent, images)
+
+
+def test_a_picture_of_labels_is_no_photograph(tmp_path, images):
+    palette = PHOTOGRAPH[0]
+    png(tmp_path / "preds/a.png", palette[np.resize(np.arange(40), SIZE)])
+    with pytest.raises(BprError, match=r"a\.png holds colours, expected one channel"):
+        open_predictions(tmp_path / "preds", images)
+
+
+def test_a_gray_jpeg_is_told_what_jpeg_does(tmp_path, images):
+    (tmp_path / "preds").mkdir()
+    Image.fromarray(values(0, 255)).save(tmp_path / "preds/a.jpg")
+    with pytest.raises(BprError, match=r"a\.jpg is a JPEG file, whose compression changes the values"):
+        open_predictions(tmp_path / "preds", images)
+
+
+def test_several_panoptic_files_in_one_directory(tmp_path, images):
+    ids = np.where(disc(), 300, 7).astype(np.int32)
+    annotation = {"image_id": 1, "file_name": "a.png", "segments_info": [{"id": 7}, {"id": 300}]}
+    panoptic_png(tmp_path / "preds/maps/a.png", ids)
+    for name in ("first.json", "second.json"):
+        save(tmp_path / "preds" / name, {"annotations": [annotation]})
+    save(tmp_path / "preds/other.json", {"info": "nothing"})
+    said = r"preds holds 3 JSON files, of which .*first\.json, .*second\.json are panoptic; give one of them instead"
+    with pytest.raises(BprError, match=said):
+        open_predictions(tmp_path / "preds", images)
