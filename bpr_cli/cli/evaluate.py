@@ -9,7 +9,7 @@ import typer
 
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import Json, OptionsOf, Predictions, command_of
+from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.settings import ReadSettings
 
@@ -37,7 +37,7 @@ def evaluate(
             help="Ground truth in the format of the predictions, gtFine, or COCO annotations",
         ),
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "threshold", "max_pixels"))],
+    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     settings: EvaluateSettings,
     baseline: Annotated[
         Path | None,

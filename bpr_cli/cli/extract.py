@@ -10,7 +10,7 @@ import typer
 
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import Json, OptionsOf, command_of
+from bpr_cli.cli.options import COMPARED, Json, OptionsOf, command_of
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.patchset.settings import SIMULATION, PatchSetSettings
 from bpr_cli.settings import Count, option
@@ -54,7 +54,7 @@ def extract(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Directory of the patch set, created if missing")
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task", "threshold", "max_pixels"))],
+    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     values: Annotated[dict[str, Any], OptionsOf(PatchSetSettings)],
     predictions: Annotated[
         list[Path] | None,

@@ -57,6 +57,7 @@ def evaluate(
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 - immutable
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     progress: bool = False,
@@ -72,6 +73,7 @@ def evaluate(
         settings: what to measure and how.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or map that is read, in pixels.
         progress: show what the inputs were taken for and progress on standard error.
@@ -91,6 +93,7 @@ def evaluate(
         **{name: as_path(path, name) for name, path in optional.items() if path is not None},
         format=format,
         task=task,
+        image_pattern=image_pattern,
         threshold=threshold,
         max_pixels=max_pixels,
     )

@@ -50,6 +50,7 @@ class EvaluationPaths:
         images: a directory of images, or None; only pictures use it.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: largest image or map that is read, in pixels.
     """
@@ -60,6 +61,7 @@ class EvaluationPaths:
     images: Path | None = None
     format: Format | None = None
     task: Task | None = None
+    image_pattern: str | None = None
     threshold: float | None = None
     max_pixels: int = MAX_PIXELS
 
@@ -130,7 +132,7 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
     if settings.max_detections is None:
         settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
     evaluator = EVALUATORS[predictions.family].of(sets, pairs, settings)
-    images = _find_images(paths.images, pairs, sets) if paths.images else {}
+    images = _find_images(ImageIndex.scan(paths.images, paths.image_pattern), pairs, sets) if paths.images else {}
     return EvaluationInputs(paths, settings, sets, evaluator, pairs, problems, images)
 
 
@@ -156,9 +158,8 @@ def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings
     return open_without_images(path, replace(options, task=None))
 
 
-def _find_images(folder: Path, pairs: Sequence[Pair], sets: Sets) -> dict[str, Path]:
+def _find_images(index: ImageIndex, pairs: Sequence[Pair], sets: Sets) -> dict[str, Path]:
     """The image of every pair that has one; a single image belongs to a single pair, whatever their names."""
-    index = ImageIndex.scan(folder)
     index.leave_out(file for side in (sets.truth, *sets.scored) for file in side.all_files())
     if index.lone and len(pairs) == 1:
         return {pairs[0].name: index.lone}
@@ -168,7 +169,8 @@ def _find_images(folder: Path, pairs: Sequence[Pair], sets: Sets) -> dict[str, P
         with suppress(BprError):
             found[pair.name] = index.find([pair.name, *names])
     if not found:
+        where = index.lone or index.root
         raise BprError(
-            f"{folder} holds none of the {len(pairs)} images that are measured, such as {pairs[0].name}; check --images"
+            f"{where} holds none of the {len(pairs)} images that are measured, such as {pairs[0].name}; check --images"
         )
     return found

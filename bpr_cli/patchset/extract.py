@@ -63,6 +63,7 @@ def extract(
     *,
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
@@ -80,6 +81,7 @@ def extract(
         settings: how patches are chosen and stored.
         format: format of the predictions; None to detect it.
         task: the task that the predictions must have; None for any.
+        image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or mask that is read, in pixels.
         workers: images processed at the same time; None for one per core, at most 4.
@@ -93,7 +95,7 @@ def extract(
     target = as_path(out, "out")
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
-    reading = ReadSettings(format, task, threshold=threshold, max_pixels=max_pixels)
+    reading = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
     extraction = Extraction(given, settings, reading)
     for sentence in extraction.sentences:
         tell(progress, sentence)

@@ -208,7 +208,7 @@ def open_sources(given: Sequence[SourcePaths], settings: PatchSetSettings, readi
 
 
 def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, reading: ReadSettings) -> OpenSource:
-    index = ImageIndex.scan(paths.images)
+    index = ImageIndex.scan(paths.images, reading.image_pattern)
     ending = ending_of(settings.label_set)
     if paths.predictions is None:
         truth = open_truth_alone(paths.truth, reading, ending)

@@ -47,6 +47,17 @@ def test_a_set_is_made_and_summed_up(bpr, place):
     assert f"{len(patch_set)} patches in set" in outcome.err
 
 
+def test_images_are_found_by_a_pattern(bpr, place):
+    for image in sorted((place / "images").iterdir()):
+        image.rename(image.with_name(f"fog of {image.name}"))
+    given = ("--images", "images", "--ground-truth", "truth", "--out")
+    pattern = ("--image-pattern", "fog of {stem}.png")
+    assert bpr("extract", "after", *given, "set").code == 2
+    assert bpr("extract", "after", *given, "set", *pattern).code == 0
+    assert bpr("evaluate", "after", *given, "report").code == 2
+    assert bpr("evaluate", "after", *given, "report", *pattern).code == 0
+
+
 def test_without_json_nothing_goes_to_standard_output(bpr, place):
     assert bpr("extract", "after", *GIVEN).out == ""
 
