@@ -77,7 +77,7 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
     """Print the result of a refinement."""
     if summary.resumed:
         console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
-    show_failures(console, summary)
+    show_problems(console, summary)
     if summary.images:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
         title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
@@ -102,7 +102,7 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
 
 def show_check(console: Console, summary: CheckSummary) -> None:
     """Print the result of a check."""
-    show_failures(console, summary)
+    show_problems(console, summary)
     if summary.images:
         title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"
         console.table(title, ("to be refined", ""), check_rows(summary))
@@ -129,14 +129,16 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
 
 
-def show_failures(console: Console, summary: RefineSummary | CheckSummary) -> None:
-    """Print a line per failure."""
+def show_problems(console: Console, summary: RefineSummary | CheckSummary) -> None:
+    """Print a line per failure and note."""
     for failure in summary.failures:
         console.error(failure.reason)
+    for note in summary.notes:
+        console.note(f"note: {note}")
 
 
 def exit_code(summary: RefineSummary | CheckSummary) -> int:
-    """Exit code: 0 if all images are done, 1 if some failed, 2 if all failed."""
+    """Exit code: 0 if all images are done, 1 if an image or a record of one failed, 2 if all images failed."""
     if not summary.failures:
         return 0
     return 1 if summary.images else 2

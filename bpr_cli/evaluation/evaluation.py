@@ -79,7 +79,7 @@ def evaluate(
         progress: show what the inputs were taken for and progress on standard error.
 
     Returns:
-        All metrics in percent; ``failures`` lists the images that were left out.
+        All metrics in percent; ``failures`` lists the images and the records that were left out.
 
     Raises:
         BprError: an input is missing or broken, inputs do not match, or the report cannot be written.
@@ -136,6 +136,7 @@ class Evaluation:
             advance()
         if not collected.sums:
             raise BprError(f"no image could be measured: {collected.failures[0].reason}")
+        collected.add_faults()
         return collected.report(time.monotonic() - began)
 
     def layers(self, score: ImageScore) -> Layers:
@@ -263,6 +264,19 @@ class _Collected:
         for digest, new in zip(self._digests, image.digests, strict=True):
             digest.update(new.encode())
 
+    def add_faults(self) -> None:
+        """Add the records that could not be read, once all images are measured.
+
+        Raises:
+            BprError: a set has no other records.
+        """
+        sets = self._inputs.sets
+        for side in (sets.truth, *sets.scored):
+            faults = side.faults()
+            if faults and not side.is_readable:
+                raise BprError(f"{len(faults)} records cannot be read, such as: {faults[0].reason}")
+            self.failures += faults
+
     def _score(self, image: _Image) -> ImageScore:
         pair, sets = image.pair, self._inputs.sets
         scores = [_mean_iou(measured) for measured in image.scored]
@@ -311,12 +325,13 @@ class _Collected:
         )
 
     def _notes(self, after: Tables, before: Tables | None) -> tuple[str, ...]:
-        """Notes on the predictions and the baseline, without repetitions, and on pictures without an image."""
+        """Notes on how the inputs were read, on the metrics without repetitions, and on pictures without an image."""
+        sets, known = self._inputs.sets, self._inputs.images
+        read = [*sets.truth.notes("truth"), *(note for side in sets.scored for note in side.notes("measured"))]
         others = [note for note in before.notes if note not in after.notes] if before else []
-        known = self._inputs.images
         without = [pair.name for pair in self._inputs.pairs if pair.name not in known] if known else []
         lacking = [f"{self._inputs.paths.images} holds no image for {join_names(without)}"] if without else []
-        return (*after.notes, *(f"baseline: {note}" for note in others), *lacking)
+        return (*read, *after.notes, *(f"baseline: {note}" for note in others), *lacking)
 
     def _input_records(self) -> tuple[InputRecord, ...]:
         sets, paths = self._inputs.sets, self._inputs.paths

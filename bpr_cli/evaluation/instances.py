@@ -14,7 +14,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.patches.boundary import grow
 from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
 
@@ -32,7 +32,7 @@ class ScoredMask:
     Attributes:
         mask: its pixels.
         category: id of its category.
-        score: confidence, any finite number; only the order matters.
+        score: confidence, any number that is not NaN; only the order matters.
         area: area in pixels for the size range; None counts the pixels of the mask. If a results file has boxes,
             pycocotools uses the area of the bounding box; pass that area to get the same scores.
     """
@@ -85,10 +85,10 @@ def check_segments(
         size: (H, W) of the image; None takes the size of the first mask.
 
     Raises:
-        BprError: a score is not finite, or the masks differ in size.
+        BprError: a score is NaN, or the masks differ in size.
     """
     for index, segment in enumerate(predictions):
-        if not math.isfinite(segment.score):
+        if math.isnan(segment.score):
             raise BprError(f"image {image!r}: prediction {index} has the score {segment.score}, expected a number")
     masks = [(f"truth {index}", segment.mask) for index, segment in enumerate(truths)]
     masks += [(f"prediction {index}", segment.mask) for index, segment in enumerate(predictions)]
@@ -103,37 +103,19 @@ def check_segments(
 
 
 def read_scored(scored: PredictionSet, item: Item | None) -> list[ScoredMask]:
-    """The predicted masks of an image; empty without an item.
-
-    Raises:
-        BprError: a record is broken or has no score.
-    """
-    if item is None:
-        return []
-    segments = []
-    for number, (mask, record) in enumerate(zip(_masks(scored, item), scored.records(item), strict=True)):
-        if record.score is None:
-            raise BprError(
-                f"{scored.file(item)}: mask {number} of image {item.name} has no score, expected a number; "
-                "ground truth has none, so check that the two are not swapped"
-            )
-        segments.append(ScoredMask(mask, record.category, record.score, record.area))
-    return segments
+    """The predicted masks of an image, as far as they can be read; empty without an item."""
+    segments = scored.segments(item, "measured") if item else []
+    return [
+        ScoredMask(mask, record.category, record.score, record.area)
+        for mask, record in segments
+        if record.score is not None
+    ]
 
 
 def read_truths(truth: PredictionSet, item: Item | None) -> list[TruthMask]:
-    """The true masks of an image; empty without an item."""
-    if item is None:
-        return []
-    pairs = zip(_masks(truth, item), truth.records(item), strict=True)
-    return [TruthMask(mask, record.category, record.crowd, record.area) for mask, record in pairs]
-
-
-def _masks(side: PredictionSet, item: Item) -> tuple[Mask, ...]:
-    read = side.read(item)
-    if isinstance(read, LabelMap):
-        raise BprError(f"{side.file(item)} is a label map, expected masks of instances")
-    return read
+    """The true masks of an image, as far as they can be read; empty without an item."""
+    segments = truth.segments(item, "truth") if item else []
+    return [TruthMask(mask, record.category, record.crowd, record.area) for mask, record in segments]
 
 
 def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: BoolArray) -> DoubleArray:

@@ -42,7 +42,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
 from bpr_cli.formats.panoptic import VOID
 from bpr_cli.masks.masks import LabelMap
-from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.masks.runs import Runs, values_of, weigh
 from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import BoolArray, DoubleArray, LabelArray
 
@@ -297,7 +297,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
 
 
 def _read_segments(side: PredictionSet, item: Item | None, pair: Pair) -> PanopticMap:
-    """The segments of an image."""
+    """The segments of an image; pixels of those that cannot be read are void."""
     if item is None:
         raise BprError(f"{pair.name} has no panoptic map")
     read = side.read(item)
@@ -307,7 +307,9 @@ def _read_segments(side: PredictionSet, item: Item | None, pair: Pair) -> Panopt
         SegmentInfo(record.id or VOID, record.category, record.crowd, None if record.area is None else int(record.area))
         for record in side.records(item)
     ]
-    return PanopticMap(read.labels, tuple(segments))
+    stray = set(values_of(read.labels).tolist()) - {segment.id for segment in segments} - {VOID}
+    labels = np.where(np.isin(read.labels, list(stray)), VOID, read.labels) if stray else read.labels
+    return PanopticMap(labels, tuple(segments))
 
 
 def _renumber(ids: NDArray[np.integer], numbers: dict[int, int]) -> LabelArray:

@@ -17,7 +17,7 @@ from bpr_cli.formats.images import image_size
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import ReadSettings, Task
-from bpr_cli.masks.masks import Prediction
+from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.typing import Size
 
 if TYPE_CHECKING:
@@ -49,13 +49,17 @@ class Failure:
     reason: Annotated[str, Meta(description="A sentence that names the file, and what is wrong with it.")]
 
 
+Use = Literal["refined", "measured", "truth"]
+"""What a set serves for: to be refined, or to be measured as predictions or as their ground truth."""
+
+
 @dataclass(frozen=True)
 class SegmentRecord:
     """The metadata of one mask or segment.
 
     Attributes:
         category: id of its category.
-        score: confidence; None if the file has none, as in ground truth.
+        score: confidence, not NaN; None if the file has none, as in ground truth.
         crowd: whether it is a group of objects.
         area: area in pixels according to the file, or None.
         id: value of its pixels in a panoptic map; None for masks.
@@ -145,11 +149,12 @@ class Writer(ABC):
             BprError: a file cannot be written.
         """
 
-    def close(self, records: Iterable[bytes]) -> None:  # noqa: B027 (most formats have nothing left to write)
+    def close(self, records: Iterable[tuple[int, bytes]]) -> None:  # noqa: B027 (most formats have nothing left)
         """Write the common JSON file of all items, if the format has one.
 
         Args:
-            records: records that ``write`` returned for all items, by ascending position; iterated once.
+            records: position and JSON of the records that ``write`` returned for all items, by ascending position;
+                iterated once.
 
         Raises:
             BprError: the file cannot be written.
@@ -217,11 +222,42 @@ class PredictionSet(ABC):
 
     @abstractmethod
     def read(self, item: Item) -> Prediction:
-        """Read the predictions of one item; thread-safe.
+        """Read the predictions of one item; thread-safe. Masks that cannot be read are left out, see ``faults``.
 
         Raises:
             BprError: the file or record is broken.
         """
+
+    def segments(self, item: Item, use: Use) -> list[tuple[Mask, SegmentRecord]]:  # noqa: ARG002
+        """Read the masks of one item with their metadata, as far as both can be read; thread-safe.
+
+        Args:
+            item: an item whose predictions are masks.
+            use: predictions to be measured need scores.
+
+        Raises:
+            BprError: the file is broken, or holds a label map.
+        """
+        masks = self.read(item)
+        if not isinstance(masks, tuple):
+            raise BprError(f"{self.file(item)} is a label map, expected masks of instances")
+        return list(zip(masks, self.records(item), strict=True))
+
+    def faults(self, item: Item | None = None) -> list[Failure]:  # noqa: ARG002
+        """The records that cannot be read, of one item or of all; complete once their items were read.
+
+        The other records of their images can be used.
+        """
+        return []
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there are records without a fault."""
+        return True
+
+    def notes(self, use: Use) -> list[str]:  # noqa: ARG002
+        """How the set was read, where that decides the result; complete once all items were read."""
+        return []
 
     @abstractmethod
     def file(self, item: Item) -> Path:
@@ -254,10 +290,10 @@ class PredictionSet(ABC):
         return None
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """Metadata of the masks of an item, in the order of ``read``; for label maps, of its segments, with ids.
+        """Metadata of the masks of an item, as far as it can be read; for label maps, of its segments, with ids.
 
         Raises:
-            BprError: a record is broken, or the format has no metadata.
+            BprError: the format has no metadata.
         """
         raise BprError(f"{self.file(item)} has no categories; expected instances or panoptic segments")
 

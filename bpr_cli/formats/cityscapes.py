@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
-from bpr_cli.formats.coco_json import is_category, is_finite
+from bpr_cli.formats.base import Failure, Item, PredictionSet, SegmentRecord, Writer, Written
+from bpr_cli.formats.coco_json import category_of, is_finite
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.mask_files import encode_mask, read_mask
@@ -59,7 +60,8 @@ def _decode(content: bytes) -> str:
 class CityscapesSet(PredictionSet):
     """Cityscapes instance results. An item is one result file, named by its relative path.
 
-    Masks keep their relative paths, so they must lie inside the folder and belong to one result file each.
+    Masks keep their relative paths, so they must lie inside the folder and belong to one result file each. A line or a
+    mask that cannot be read is left as it is; the other masks of its image are used.
     """
 
     format = "cityscapes"
@@ -75,14 +77,16 @@ class CityscapesSet(PredictionSet):
         """
         self._root = source.root
         self.max_pixels = settings.max_pixels
+        self._index = index
         files = result_files(source)
         if not files:
             raise BprError(
                 f"{source.path} holds no Cityscapes result file, expected a directory with files called …_pred.txt "
                 "whose lines are 'mask.png labelID score'"
             )
-        self._masks: dict[str, list[Path]] = {}
-        self._records: dict[str, list[SegmentRecord]] = {}
+        self._lines: dict[str, dict[int, tuple[Path, SegmentRecord]]] = {}
+        self._faults: dict[tuple[str, int], Failure] = {}
+        self._kept: dict[str, set[Path]] = {}
         self._owners: dict[Path, str] = {}
         self._foregrounds: dict[Path, int | None] = {}
         self.items, self.failures = match_images([self._candidate(file) for file in files], index)
@@ -95,31 +99,43 @@ class CityscapesSet(PredictionSet):
     def _candidate(self, file: Path) -> Candidate:
         name = file.as_posix()
         try:
-            lines = self._parse(file)
-            self._masks[name] = [mask for mask, _ in lines]
-            self._records[name] = [record for _, record in lines]
+            self._lines[name] = self._parse(file)
         except BprError as error:
             return Candidate(name, problem=str(error))
-        files = (self._root / file, *(self._root / mask for mask in self._masks[name]))
+        files = (self._root / file, *(self._root / mask for mask, _ in self._lines[name].values()))
         return Candidate(name, (file.with_suffix("").as_posix(),), files=files)
 
-    def _parse(self, file: Path) -> list[tuple[Path, SegmentRecord]]:
-        """Paths of the masks of a result file, relative to the root, with their metadata, in the order of its lines."""
-        masks = []
+    def _parse(self, file: Path) -> dict[int, tuple[Path, SegmentRecord]]:
+        """Paths of the masks of a result file, relative to the root, with their metadata, by the number of the line."""
+        lines = {}
         for number, line in enumerate(_decode(read_bytes(self._root / file)).split("\n"), start=1):
             if not line.strip():
                 continue
             try:
-                masks.append(self._mask_of_line(file, line))
+                lines[number] = self._mask_of_line(file, line)
             except BprError as error:
-                raise BprError(f"{self._root / file}, line {number}: {error}") from error
-        return masks
+                self._fail(file.as_posix(), number, error)
+                self._keep(file, line)
+        return lines
+
+    def _keep(self, file: Path, line: str) -> None:
+        """Note the mask that a broken line names, which is written as it is."""
+        name = file.as_posix()
+        with suppress(BprError):
+            mask = file_inside(self._root, file.parent, line.rsplit(maxsplit=2)[0].strip())
+            is_mask = mask.suffix.lower() == ".png" and (self._root / mask).is_file()
+            if is_mask and self._owners.setdefault(mask, name) == name:
+                self._kept.setdefault(name, set()).add(mask)
+
+    def _fail(self, name: str, number: int, error: BprError) -> None:
+        """Note that a line or its mask is broken."""
+        self._faults[name, number] = Failure(f"{name}, line {number}", f"{self._root / name}, line {number}: {error}")
 
     def _mask_of_line(self, file: Path, line: str) -> tuple[Path, SegmentRecord]:
         result = _parse_line(line)
         if result is None:
             raise BprError(f"found {line.strip()[:80]!r}, expected 'mask.png labelID score'")
-        if not (is_category(result.label) and is_finite(result.score)):
+        if category_of(result.label) is None or not is_finite(result.score):
             raise BprError(
                 f"found the label {shorten(result.label)} and the score {result.score}, expected finite numbers"
             )
@@ -134,28 +150,57 @@ class CityscapesSet(PredictionSet):
     @property
     def reading(self) -> InputReading:
         """The common facts, and the number of labels."""
-        labels = {record.category for records in self._records.values() for record in records}
+        labels = {record.category for lines in self._lines.values() for _, record in lines.values()}
         return replace(super().reading, classes=len(labels))
 
+    def _usable(self, item: Item) -> dict[int, tuple[Path, SegmentRecord]]:
+        """The lines whose masks can be read, by their numbers; complete once the item was read."""
+        lines = self._lines[item.name].items()
+        return {number: line for number, line in lines if (item.name, number) not in self._faults}
+
     def read(self, item: Item) -> Prediction:
-        """Read the masks of one image, in the order of its result file."""
-        masks = tuple(self._read_mask(mask) for mask in self._masks[item.name])
-        sizes = sorted({mask.size for mask in masks})
-        if len(sizes) > 1:
-            shapes = " and ".join(f"{height} x {width}" for height, width in sizes[:2])
-            raise BprError(f"{self._root / item.name}: its masks have different sizes ({shapes})")
-        return masks
+        """Read the masks of one image that can be read, in the order of its result file."""
+        masks = {}
+        for number, (path, _) in self._usable(item).items():
+            try:
+                masks[number] = self._read_mask(path)
+            except BprError as error:
+                self._fail(item.name, number, error)
+        size = self._size_of(item, [mask.size for mask in masks.values()])
+        for number, mask in masks.items():
+            if mask.size != size:
+                found, expected = (f"{height} x {width}" for height, width in (mask.size, size))
+                self._fail(item.name, number, BprError(f"its mask has the size {found}, expected {expected}"))
+        return tuple(mask for mask in masks.values() if mask.size == size)
+
+    def _size_of(self, item: Item, sizes: list[Size]) -> Size:
+        """(H, W) of the masks of an item: the size that they agree on, else that of the image, else the most common."""
+        if len(set(sizes)) > 1:
+            with suppress(BprError):
+                return self._index.size(item.image, self.max_pixels)
+        return max(sizes, key=sizes.count, default=(0, 0))
 
     def _read_mask(self, mask: Path) -> Mask:
         read, self._foregrounds[mask] = read_mask(self._root / mask, self.max_pixels)
         return read
 
+    def faults(self, item: Item | None = None) -> list[Failure]:
+        """The lines and masks that cannot be read, in the order of the files."""
+        return [fault for (name, _), fault in sorted(self._faults.items()) if item is None or name == item.name]
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there are lines without a fault."""
+        return any((name, number) not in self._faults for name, lines in self._lines.items() for number in lines)
+
     def encode(self, item: Item, refined: Prediction) -> dict[Path, bytes]:
-        """Encode the refined masks of an item as PNG files, by relative path."""
-        masks = self._masks[item.name]
-        if not isinstance(refined, tuple) or len(refined) != len(masks):
-            raise TypeError(f"expected {len(masks)} masks for {item.name}")
-        return {path: self._encode_mask(path, mask) for path, mask in zip(masks, refined, strict=True)}
+        """Encode the masks of an item as PNG files, by relative path; those that cannot be read stay as they are."""
+        paths = [path for path, _ in self._usable(item).values()]
+        if not isinstance(refined, tuple) or len(refined) != len(paths):
+            raise TypeError(f"expected {len(paths)} masks for {item.name}")
+        encoded = {path: self._encode_mask(path, mask) for path, mask in zip(paths, refined, strict=True)}
+        named = {path for path, _ in self._lines[item.name].values()} | self._kept.get(item.name, set())
+        return encoded | {path: read_bytes(self._root / path) for path in sorted(named - set(paths))}
 
     def _encode_mask(self, path: Path, mask: Mask) -> bytes:
         if path not in self._foregrounds:
@@ -172,15 +217,19 @@ class CityscapesSet(PredictionSet):
 
     def files(self, item: Item) -> list[Path]:
         """The result file of an item and its masks."""
-        return [self.file(item), *(self._root / mask for mask in self._masks[item.name])]
+        return [self.file(item), *(self._root / mask for mask, _ in self._lines[item.name].values())]
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) of the first mask."""
-        return next((image_size(self._root / mask, self.max_pixels) for mask in self._masks[item.name]), None)
+        """(H, W) of most masks whose files say it."""
+        sizes = []
+        for mask, _ in self._usable(item).values():
+            with suppress(BprError):
+                sizes.append(image_size(self._root / mask, self.max_pixels))
+        return self._size_of(item, sizes) if sizes else None
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """Labels and scores, in the order of the result file."""
-        return tuple(self._records[item.name])
+        """Labels and scores of the masks that can be read, in the order of the result file."""
+        return tuple(record for _, record in self._usable(item).values())
 
     def writer(self, out: Path) -> Writer:
         """Make a writer of result files and masks, under the relative paths of the input."""

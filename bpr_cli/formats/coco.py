@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,27 +12,25 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import (
     CategoryRecord,
+    Failure,
     Family,
     ImageRecord,
     Item,
     PredictionSet,
     SegmentRecord,
+    Use,
     Writer,
     Written,
 )
 from bpr_cli.formats.coco_json import (
     ImageTable,
     Measures,
-    box_area,
     image_names_of,
     is_coco,
-    is_finite,
-    is_id,
     is_panoptic,
     read_categories,
-    read_record,
-    records_of,
 )
+from bpr_cli.formats.coco_records import CocoRecords
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.reading import InputReading
@@ -52,19 +50,17 @@ class _Group:
 
     Attributes:
         image_id: image id of the first record.
-        records: records by their index in the file, ascending.
-        problem: error of the first broken record, or None.
+        indexes: indexes of the records in the file, ascending.
     """
 
     image_id: int | str
-    records: dict[int, Record] = field(default_factory=dict)
-    problem: str | None = None
+    indexes: list[int] = field(default_factory=list)
 
 
 class CocoSet(PredictionSet):
     """COCO instance results. An item is one image with all its records, named by the image id.
 
-    One broken record makes its image fail, so that no image is written with some masks missing.
+    A record that cannot be read, or that has no mask, is left as it is; the other masks of its image are used.
     """
 
     format = "coco"
@@ -82,109 +78,107 @@ class CocoSet(PredictionSet):
         self.path = source.document_path
         self.document = source.document
         self.max_pixels = settings.max_pixels
-        self._records = records_of(self.document)
         if not is_coco(self.document):
             raise BprError(
                 f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
                 "image_id, category_id, segmentation and score"
             )
         self._index = index
+        self._document_notes = source.document_notes
         self._table = _image_table(self.document, self.path, settings)
         self._hint = "; check --image-info" if settings.image_info else ""
+        self.contents = CocoRecords(self.path, self.document, self.max_pixels)
         self._groups: dict[str, _Group] = {}
-        orphans = self._group_records()
-        candidates = {min(group.records): self._candidate(name, group) for name, group in self._groups.items()}
-        in_order = [candidate for _, candidate in sorted({**candidates, **orphans}.items(), key=lambda pair: pair[0])]
-        self.items, self.failures = match_images(in_order, index)
+        for number in range(len(self.contents.records)):
+            image_id = self.contents.check(number)
+            if image_id is not None:
+                self._groups.setdefault(str(image_id), _Group(image_id)).indexes.append(number)
+        candidates = [self._candidate(name, group) for name, group in self._groups.items()]
+        self.items, self.failures = match_images(candidates, index)
 
     @classmethod
     def recognise(cls, source: Source, settings: ReadSettings) -> bool:  # noqa: ARG003
-        """Whether the source is a JSON file whose records have a segmentation, and not panoptic."""
+        """Whether the source is a JSON file whose records have a segmentation, or without records; not panoptic."""
         return is_coco(source.telling_document) and not is_panoptic(source.telling_document)
 
-    def _group_records(self) -> dict[int, Candidate]:
-        """Group the records by image; returns the records without an image, by index."""
-        orphans = {}
-        for index, record in enumerate(self._records):
-            image_id = record.get("image_id") if isinstance(record, dict) else None
-            if image_id is None or not is_id(image_id):
-                found = "no image_id" if image_id is None else f"the image_id {image_id!r}"
-                problem = f"{self.path}: record {index} has {found}, expected a number or a text"
-                orphans[index] = Candidate(f"record {index}", problem=problem)
-                continue
-            group = self._groups.setdefault(str(image_id), _Group(image_id))
-            group.records[index] = record
-            group.problem = group.problem or self._problem(index, record)
-        return orphans
-
-    def _problem(self, index: int, record: Record) -> str | None:
-        try:
-            if "segmentation" not in record:
-                raise BprError("it has no segmentation, expected run lengths or polygons")
-            rle.form_of(record["segmentation"], self.max_pixels)
-            if isinstance(record.get("score"), float) and not is_finite(record["score"]):
-                raise BprError(f"its score is {record['score']}, expected a finite number")
-        except BprError as error:
-            return self._sentence(index, record, error)
-        return None
-
-    def _sentence(self, index: int, record: Record, error: BprError) -> str:
-        name = f"record {index} (id {record['id']!r})" if "id" in record else f"record {index}"
-        return f"{self.path}: {name} of image {record['image_id']!r} is broken: {error}"
-
     def _candidate(self, name: str, group: _Group) -> Candidate:
-        sizes = {rle.size_of(record["segmentation"]) for record in group.records.values() if group.problem is None}
-        stated = sorted(size for size in sizes if size is not None)
-        if len(stated) > 1:
-            shapes = " and ".join(f"{height} x {width}" for height, width in stated[:2])
-            return Candidate(name, problem=f"{self.path}: the masks of image {name} have different sizes ({shapes})")
-        known = self.image_record(group.image_id)
+        known, problem = self.image_record(group.image_id), None
         if self._table and known is None:
-            group.problem = group.problem or (
-                f"{self.path}: record {next(iter(group.records))} has the unknown image id {group.image_id!r}, "
+            problem = (
+                f"{self.path}: record {group.indexes[0]} has the unknown image id {group.image_id!r}, "
                 f"expected one of the ids in the images list{self._hint}"
             )
         names = (known.file_name,) if known else image_names_of(group.image_id)
-        return Candidate(name, names, group.problem, "" if self._table else ", or name the images with --image-info")
+        return Candidate(name, names, problem, "" if self._table else ", or name the images with --image-info")
 
     def read(self, item: Item) -> Prediction:
         """Read the masks of one image, in the order of its records."""
-        return self._masks(item)
+        return tuple(self._masks(item).values())
 
-    def _masks(self, item: Item) -> tuple[Mask, ...]:
-        group = self._groups[item.name]
-        size = self._polygon_size(item, group)
-        masks = []
+    def readable(self, item: Item) -> dict[int, Record]:
+        """The records that ``read`` returned masks for, by their index in the file."""
+        contents = self.contents
+        return {index: contents.records[index] for index in self._groups[item.name].indexes if contents.has_mask(index)}
+
+    def _masks(self, item: Item) -> dict[int, Mask]:
+        """The masks of an image that can be read, by the index of their records."""
+        size = self._mask_size(item)
+        masks = {}
         unpacked = 0
-        for index, record in group.records.items():
-            masks.append(self._mask(index, record, size))
-            unpacked += masks[-1].crop.size
+        for index, record in self.readable(item).items():
+            try:
+                masks[index] = _decode(record["segmentation"], size, self.max_pixels)
+            except BprError as error:
+                self.contents.fail(index, error)
+                continue
+            unpacked += masks[index].crop.size
             # A few characters can encode a full-image mask; many such masks would fill the memory.
             if unpacked > MOST_UNPACKED:
                 raise BprError(
                     f"{self.path}: the masks of image {item.name} unpack to more than {MOST_UNPACKED >> 20} MiB, "
                     "expected less; remove the least useful ones"
                 )
-        return tuple(masks)
+        return masks
 
-    def _polygon_size(self, item: Item, group: _Group) -> Size:
-        """(H, W) for the polygons of an image: from its other masks, the image list or the image file."""
-        for record in group.records.values():
-            stated = rle.size_of(record["segmentation"])
-            if stated:
-                return stated
-        known = self.image_record(group.image_id)
-        return known.size if known and known.size else self._index.size(item.image, self.max_pixels)
+    def _mask_size(self, item: Item) -> Size:
+        """(H, W) of the masks of an image: from its run lengths if they agree, the image list or the image file."""
+        size = self.size(item)
+        return self._index.size(item.image, self.max_pixels) if size is None else size
 
-    def _mask(self, index: int, record: Record, size: Size) -> Mask:
-        try:
-            return rle.decode(record["segmentation"], size, self.max_pixels)
-        except BprError as error:
-            raise BprError(self._sentence(index, record, error)) from error
+    def segments(self, item: Item, use: Use) -> list[tuple[Mask, SegmentRecord]]:
+        """Read the masks of one image with their metadata; a result without a mask may stand for its box."""
+        masks = self._masks(item) | (self._rectangles(item) if use == "measured" else {})
+        segments = ((masks[index], self.contents.segment(index, use)) for index in sorted(masks))
+        return [(mask, segment) for mask, segment in segments if segment is not None]
 
-    def records_of(self, item: Item) -> dict[int, Record]:
-        """The records of one image, by their index in the file."""
-        return self._groups[item.name].records
+    def _rectangles(self, item: Item) -> dict[int, Mask]:
+        """The boxes of results without a segmentation as masks, as pycocotools takes them, by index."""
+        polygons = {index: self.contents.rectangle(index) for index in self._groups[item.name].indexes}
+        return {
+            index: _decode([one], self._mask_size(item), self.max_pixels)
+            for index, one in polygons.items()
+            if one is not None
+        }
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """Metadata of the records of one image that can be read, in the order of the file."""
+        found = (self.contents.segment(index, "truth") for index in self._groups[item.name].indexes)
+        return tuple(segment for segment in found if segment is not None)
+
+    def faults(self, item: Item | None = None) -> list[Failure]:
+        """The records that cannot be read, in the order of the file."""
+        faults = self.contents.faults
+        indexes = sorted(faults) if item is None else self._groups[item.name].indexes
+        return [faults[index] for index in indexes if index in faults]
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether there are records without a fault."""
+        return len(self.contents.faults) < len(self.contents.records)
+
+    def notes(self, use: Use) -> list[str]:
+        """Commas that were passed over, records without a mask, and where pycocotools gives another figure."""
+        return [*self._document_notes, *self.contents.notes(use)]
 
     def file(self, item: Item) -> Path:  # noqa: ARG002
         """The JSON file, which holds all items."""
@@ -203,24 +197,12 @@ class CocoSet(PredictionSet):
         return self._groups[item.name].image_id
 
     def size(self, item: Item) -> Size | None:
-        """(H, W) according to the masks of an item, or else the image list."""
-        stated = (rle.size_of(record["segmentation"]) for record in self.records_of(item).values())
+        """(H, W) according to the masks of an item if they agree, or else the image list."""
+        stated = {rle.size_of(record["segmentation"]) for record in self.readable(item).values()} - {None}
+        if len(stated) == 1:
+            return stated.pop()
         known = self.image_record(self.image_id(item))
-        return next((size for size in stated if size), known.size if known else None)
-
-    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """Metadata of the masks of one image, in the order of the file.
-
-        The area of an annotation is its ``area``. The area of a result is that of its box, if it has one, as in
-        pycocotools.
-        """
-        boxes = isinstance(self.document, list) and box_area(self._records[0]) is not None
-        found = []
-        for index, record in self.records_of(item).items():
-            segment = read_record(record, f"{self.path}: record {index} of image {record['image_id']!r}")
-            area = (box_area(record) if boxes else None) if isinstance(self.document, list) else segment.area
-            found.append(replace(segment, area=area))
-        return tuple(found)
+        return known.size if known else None
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
@@ -239,8 +221,7 @@ class CocoSet(PredictionSet):
     @property
     def reading(self) -> InputReading:
         """The common facts, and the number of categories that records have."""
-        used = {str(record.get("category_id")) for group in self._groups.values() for record in group.records.values()}
-        return replace(super().reading, classes=len(self.categories) or len(used))
+        return replace(super().reading, classes=len(self.categories) or self.contents.category_count)
 
     def take_image_records(self, other: PredictionSet) -> None:
         """Use another set's image list, for the sizes of polygons, if this set has none."""
@@ -266,8 +247,8 @@ class CocoUnion(CocoSet):
 
     def read(self, item: Item) -> Prediction:
         """Read the union of the masks of one image."""
-        masks = self._masks(item)
-        union = np.zeros(masks[0].size, dtype=bool)
+        masks = self._masks(item).values()
+        union = np.zeros(self._mask_size(item), dtype=bool)
         for mask in masks:
             x0, y0, x1, y1 = mask.box
             union[y0:y1, x0:x1] |= mask.crop
@@ -277,6 +258,15 @@ class CocoUnion(CocoSet):
     def reading(self) -> InputReading:
         """The common facts; the union of all annotations has no classes."""
         return replace(super().reading, classes=None, foreground="everything annotated")
+
+
+def _decode(segmentation: Json, size: Size, max_pixels: int) -> Mask:
+    """Decode a mask, which must have the size of its image."""
+    mask = rle.decode(segmentation, size, max_pixels)
+    if mask.size != size:
+        found, expected = (f"{height} x {width}" for height, width in (mask.size, size))
+        raise BprError(f"its size is {found}, expected {expected} like its image")
+    return mask
 
 
 def _image_table(document: Json, path: Path, settings: ReadSettings) -> ImageTable | None:
@@ -292,15 +282,25 @@ class _CocoWriter(Writer):
         self._path = path
 
     def write(self, item: Item, refined: Prediction) -> Written:
-        records = self._source.records_of(item)
+        records = self._source.readable(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
         limit = self._source.max_pixels
         updated = (_update(record, mask, limit) for record, mask in zip(records.values(), refined, strict=True))
         return Written(records=dict(zip(records, map(encode_json, updated), strict=True)))
 
-    def close(self, records: Iterable[bytes]) -> None:
-        write_document(self._path, self._source.document, records)
+    def close(self, records: Iterable[tuple[int, bytes]]) -> None:
+        write_document(self._path, self._source.document, self._every(iter(records)))
+
+    def _every(self, refined: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+        """All records of the file: the refined ones, and the others as they were."""
+        following = next(refined, None)
+        for index, record in enumerate(self._source.contents.records):
+            if following and following[0] == index:
+                yield following[1]
+                following = next(refined, None)
+            else:
+                yield encode_json(record)
 
 
 def _update(record: Record, mask: Mask, max_pixels: int) -> Record:

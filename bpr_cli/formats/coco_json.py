@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import CategoryRecord, ImageRecord, Searched, SegmentRecord
-from bpr_cli.formats.json_files import Json, Record, describe, read_json
+from bpr_cli.formats.json_files import Json, Record, describe, read_json, whole_number
 from bpr_cli.masks.masks import Mask
 from bpr_cli.masks.runs import Runs, weigh
 from bpr_cli.typing import LabelArray, Size
@@ -22,8 +23,13 @@ _LARGEST = 1e100
 
 
 def is_coco(document: Json) -> bool:
-    """Whether a JSON document looks like COCO instance results or annotations."""
-    return _has_field(records_of(document), "segmentation")
+    """Whether a JSON document looks like COCO instance results or annotations; no records at all are some as well."""
+    return has_no_records(document) or _has_field(records_of(document), "segmentation")
+
+
+def has_no_records(document: Json) -> bool:
+    """Whether a JSON document is an empty list, or its ``annotations`` are one."""
+    return (document.get("annotations") if isinstance(document, dict) else document) == []
 
 
 def is_panoptic(document: Json) -> bool:
@@ -57,17 +63,18 @@ class ImageTable:
         self._exact: dict[str, ImageRecord] = {}
         self._plain: dict[str, ImageRecord] = {}
         for record in records:
-            name = _name_of(record) if isinstance(record, dict) and is_id(record.get("id")) else None
-            if name is not None:
-                image = ImageRecord(record["id"], name, _size_of(record), _searched_of(record))
-                known = self._exact.get(str(record["id"]), image)
+            image_id = id_of(record.get("id")) if isinstance(record, dict) else None
+            name = _name_of(record) if image_id is not None else None
+            if image_id is not None and name is not None:
+                image = ImageRecord(image_id, name, _size_of(record), _searched_of(record))
+                known = self._exact.get(str(image_id), image)
                 if known != image:
                     raise BprError(
-                        f"{path} has two images with the id {shorten(record['id'])}, {known.file_name} and {name}, "
+                        f"{path} has two images with the id {shorten(image_id)}, {known.file_name} and {name}, "
                         "expected unique ids"
                     )
-                self._exact[str(record["id"])] = image
-                self._plain[plain_id(record["id"])] = image
+                self._exact[str(image_id)] = image
+                self._plain[plain_id(image_id)] = image
 
     @classmethod
     def read(cls, path: Path) -> ImageTable:
@@ -101,9 +108,9 @@ class ImageTable:
         return self._exact.get(str(image_id)) or self._plain.get(plain_id(image_id))
 
 
-def is_id(value: Json) -> bool:
-    """Whether a JSON value can be an image id."""
-    return type(value) is int or (isinstance(value, str) and value != "")
+def id_of(value: Json) -> int | str | None:
+    """The image id that a JSON value is: a whole number, also written as 1.0, or a text; None if it cannot be one."""
+    return value or None if isinstance(value, str) else whole_number(value)
 
 
 def image_names_of(image_id: int | str) -> tuple[str, ...]:
@@ -139,14 +146,13 @@ def _searched_of(record: Record) -> Searched | None:
 
 def _whole_numbers(ids: Json) -> frozenset[int]:
     """The valid category ids in a list; other values are ignored."""
-    return frozenset(number for number in ids if type(number) is int) if isinstance(ids, list) else frozenset()
+    numbers = map(whole_number, ids) if isinstance(ids, list) else ()
+    return frozenset(number for number in numbers if number is not None)
 
 
 def _size_of(record: Record) -> Size | None:
-    height, width = record.get("height"), record.get("width")
-    if type(height) is int and type(width) is int and height > 0 and width > 0:
-        return height, width
-    return None
+    height, width = (whole_number(record.get(side)) or 0 for side in ("height", "width"))
+    return (height, width) if height > 0 and width > 0 else None
 
 
 def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
@@ -158,9 +164,10 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
     listed = document.get("categories") if isinstance(document, dict) else None
     found: dict[int, CategoryRecord] = {}
     for number, record in enumerate(listed if isinstance(listed, list) else []):
-        category_id = record.get("id") if isinstance(record, dict) else None
-        if not is_category(category_id):
-            raise BprError(f"{path}: category {number} has the id {shorten(category_id)}, expected a whole number")
+        given = record.get("id") if isinstance(record, dict) else None
+        category_id = category_of(given)
+        if category_id is None:
+            raise BprError(f"{path}: category {number} has the id {shorten(given)}, expected a whole number")
         if category_id in found:
             raise BprError(f"{path}: category {number} has the id {category_id}, which another category already has")
         name, thing, frequency = record.get("name"), record.get("isthing"), record.get("frequency")
@@ -173,42 +180,59 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
     return tuple(found.values())
 
 
-def is_category(value: Json) -> TypeGuard[int]:
-    """Whether a JSON value can be a category id: a whole number of at most 64 bits."""
-    return type(value) is int and -(2**63) <= value < 2**63
+def category_of(value: Json) -> int | None:
+    """The category id that a JSON value is, a whole number of at most 64 bits; None if it cannot be one."""
+    number = whole_number(value)
+    return number if number is not None and -(2**63) <= number < 2**63 else None
+
+
+def is_number(value: Json) -> TypeGuard[float]:
+    """Whether a JSON value is a number, possibly NaN or infinite, but not absurdly large."""
+    return type(value) is float or (type(value) in (int, bool) and -_LARGEST <= value <= _LARGEST)
 
 
 def is_finite(value: Json) -> TypeGuard[float]:
     """Whether a JSON value is a usable number: not NaN, infinite or absurdly large."""
-    return type(value) in (int, float) and -_LARGEST <= value <= _LARGEST
+    return is_number(value) and -_LARGEST <= value <= _LARGEST
 
 
 def read_record(record: Record, where: str) -> SegmentRecord:
-    """Read the metadata of a record.
+    """Read the metadata of a record. A score that is NaN ranks last, as in pycocotools.
 
     Args:
         record: record of an instance or a panoptic segment.
         where: the file and the record, for messages.
 
     Raises:
-        BprError: the category is not a whole number, or the score or the area is not a number.
+        BprError: the category is not a whole number, or the score, the area or ``iscrowd`` is not a number.
     """
-    category, score, area = record.get("category_id"), record.get("score"), record.get("area")
-    if not is_category(category):
-        raise BprError(f"{where} has the category_id {shorten(category)}, expected a whole number")
-    if score is not None and not is_finite(score):
+    category, score, area = category_of(record.get("category_id")), record.get("score"), record.get("area")
+    crowd = record.get("iscrowd")
+    if category is None:
+        raise BprError(f"{where} has the category_id {shorten(record.get('category_id'))}, expected a whole number")
+    if score is not None and not is_number(score):
         raise BprError(f"{where} has the score {shorten(score)}, expected a number")
-    if area is not None and not is_finite(area):
+    if area is not None and not is_number(area):
         raise BprError(f"{where} has the area {shorten(area)}, expected a number of pixels")
-    return SegmentRecord(category, score, bool(record.get("iscrowd", 0)), area, record.get("id"))
+    if crowd is not None and not is_finite(crowd):
+        raise BprError(f"{where} has the iscrowd {shorten(crowd)}, expected 0 or 1")
+    if score is not None:
+        score = -math.inf if math.isnan(score) else float(score)
+    return SegmentRecord(category, score, bool(crowd), area, whole_number(record.get("id")))
+
+
+def box_of(record: Json) -> tuple[float, float, float, float] | None:
+    """The bounding box of a record, (x, y, width, height) in pixels; None if it has none."""
+    box = record.get("bbox") if isinstance(record, dict) else None
+    if not isinstance(box, list) or len(box) < 4 or not all(is_number(side) for side in box[:4]):
+        return None
+    return box[0], box[1], box[2], box[3]
 
 
 def box_area(record: Json) -> float | None:
     """Area of the bounding box of a record in pixels; None if it has no box."""
-    box = record.get("bbox") if isinstance(record, dict) else None
-    if not (isinstance(box, list) and len(box) == 4 and all(is_finite(side) for side in box)):
-        return None
-    return float(box[2] * box[3])
+    box = box_of(record)
+    return None if box is None else float(box[2] * box[3])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,21 +20,97 @@ Record = dict[str, Json]
 """A JSON object from the user's file; only known fields are read, but all fields are kept."""
 
 
+DOCUMENTS = (".json", ".jsonl", ".ndjson")
+"""Endings of the names of JSON files; the last two are usual for files with one object a line."""
+
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
+"""A text in quotation marks, or a comma before a closing bracket."""
+
+
+class JsonLines(list[Json]):
+    """The objects of a file with one JSON object a line, which is written back in that form."""
+
+
 def read_json(path: Path) -> Json:
     """Parse a JSON file.
 
     Raises:
         BprError: the file cannot be read, is empty, or is not valid JSON.
     """
+    content = _content(path)
+    with _explained(path, content):
+        return json.loads(content)
+
+
+def read_records(path: Path) -> tuple[Json, tuple[str, ...]]:
+    """Parse a JSON file of records, also with one object a line or with commas before closing brackets.
+
+    Returns:
+        The document (``JsonLines`` for one object a line), and notes on how it was read, if it is not plain JSON.
+
+    Raises:
+        BprError: see ``read_json``.
+    """
+    content = _content(path)
+    with _explained(path, content):
+        try:
+            document = json.loads(content)
+        except json.JSONDecodeError as error:
+            return _read_odd(content.decode(json.detect_encoding(content), "surrogatepass"), path, error)
+        one_line = isinstance(document, dict) and "image_id" in document
+        return (JsonLines([document]) if one_line else document), ()
+
+
+def _read_odd(text: str, path: Path, error: json.JSONDecodeError) -> tuple[Json, tuple[str, ...]]:
+    """Read what is almost JSON; raises the error if it is something else."""
+    if error.msg == "Extra data":
+        return JsonLines(_read_lines(text, path)), ()
+    plain = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+    if len(plain) == len(text):
+        raise error
+    commas = len(text) - len(plain)
+    return json.loads(plain), (f"{path} has commas before closing brackets ({commas} in all), which are passed over",)
+
+
+def _read_lines(text: str, path: Path) -> Iterator[Json]:
+    """The objects of a text with one JSON object a line; empty lines are skipped."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise BprError(
+                    f"{path}, line {number} is not valid JSON ({error}), expected one JSON object a line or one list"
+                ) from error
+
+
+def _content(path: Path) -> bytes:
     content = read_bytes(path)
     if not content.strip():
         raise BprError(f"{path} is empty, expected JSON; write the predictions again")
+    return content
+
+
+@contextmanager
+def _explained(path: Path, content: bytes) -> Iterator[None]:
+    """Turn errors of parsing into messages that name the file."""
     try:
-        return json.loads(content)
+        yield
     except (ValueError, RecursionError) as error:
         raise BprError(f"{path} is not valid JSON ({error}); it may be truncated; write it again") from error
     except MemoryError as error:
         raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
+
+
+def whole_number(value: Json) -> int | None:
+    """The whole number that a JSON value is, also written as 1.0; None for anything else.
+
+    >>> whole_number(7), whole_number(7.0), whole_number(7.5), whole_number("7"), whole_number(True)
+    (7, 7, None, None, None)
+    """
+    if type(value) is float and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
 
 
 def encode_json(document: Json) -> bytes:
@@ -50,13 +128,17 @@ def write_document(path: Path, shell: Json, records: Iterable[bytes]) -> None:
 
     Args:
         path: the file.
-        shell: document around the records: an object whose ``annotations`` are replaced by them, or a list.
+        shell: document around the records: an object whose ``annotations`` are replaced by them, or a list; for
+            ``JsonLines``, one record is written a line.
         records: JSON of each record.
 
     Raises:
         BprError: the file cannot be written.
     """
     with writing(path), atomic_file(path) as file:
+        if isinstance(shell, JsonLines):
+            file.writelines(record + b"\n" for record in records)
+            return
         if not isinstance(shell, dict):
             _write_list(file, records)
             return

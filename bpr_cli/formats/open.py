@@ -96,13 +96,16 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
     """Open a set of a known format.
 
     Raises:
-        BprError: the source does not have this format, or none of its items can be used.
+        BprError: the source does not have this format, or none of its items can be used. A set without any items, such
+            as the results of a model that found nothing, is not an error.
     """
     source.max_pixels = settings.max_pixels
     opened = kind(source, index, settings)
     if opened.items:
         return opened
-    reasons = [failure.reason for failure in opened.failures]
+    reasons = [failure.reason for failure in (*opened.failures, *opened.faults())]
+    if not reasons:
+        return opened
     if len(reasons) == 1:
         raise BprError(reasons[0])
     raise BprError(f"{source.path}: none of its {len(reasons)} items can be used ({'; '.join(reasons[:3])})")

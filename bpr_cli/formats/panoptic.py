@@ -7,19 +7,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bpr_cli.errors import BprError, join_names
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, SegmentRecord, Writer, Written
+from bpr_cli.errors import BprError, join_names, shorten
+from bpr_cli.formats.base import CategoryRecord, Failure, Item, PredictionSet, SegmentRecord, Use, Writer, Written
 from bpr_cli.formats.coco_json import (
     ImageTable,
+    id_of,
     image_names_of,
-    is_id,
     is_panoptic,
     measure_segments,
     read_categories,
     read_record,
 )
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
-from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_json, write_document
+from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_records, whole_number, write_document
 from bpr_cli.formats.png import encode_ids, read_ids, read_style
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
@@ -97,7 +97,10 @@ def _png_folder(source: Source, document: Path) -> _Layout:
 
 
 class PanopticSet(PredictionSet):
-    """COCO panoptic results, also with Cityscapes file names. An item is one PNG file, named by its file name."""
+    """COCO panoptic results, also with Cityscapes file names. An item is one PNG file, named by its file name.
+
+    A segment that cannot be read is left as it is, and its pixels are void; the other segments of its image are used.
+    """
 
     format = "panoptic"
     noun = "panoptic results"
@@ -117,9 +120,12 @@ class PanopticSet(PredictionSet):
                 f"{source.document_path} holds {describe(self.document)}, expected COCO panoptic results: an object "
                 "whose annotations have image_id, file_name and segments_info"
             )
+        self._document_notes = source.document_notes
         self.layout = _layout(source, self.document["annotations"])
         self._table = self._image_table(settings)
         self._numbers: dict[str, int] = {}
+        self._positions: dict[int, dict[int, int]] = {}
+        self._faults: dict[tuple[int, int], Failure] = {}
         candidates = [self._candidate(number, record) for number, record in enumerate(self.document["annotations"])]
         self.items, self.failures = match_images(candidates, index)
 
@@ -130,7 +136,7 @@ class PanopticSet(PredictionSet):
             return True
         _check_one_document(source)
         sibling = source.sibling_document
-        return sibling is not None and bool(source.sample.colours) and is_panoptic(read_json(sibling))
+        return sibling is not None and bool(source.sample.colours) and is_panoptic(read_records(sibling)[0])
 
     def _image_table(self, settings: ReadSettings) -> ImageTable:
         if settings.image_info is not None:
@@ -146,15 +152,17 @@ class PanopticSet(PredictionSet):
             name = named if isinstance(named, str) and named not in self._numbers else f"annotation {number}"
             return Candidate(name, problem=f"{self.layout.document}: annotation {number} is broken: {error}")
         self._numbers[name] = number
-        known = self._table.get(annotation["image_id"])
+        self._positions[number] = self._find_segments(number, annotation["segments_info"])
+        image_id = id_of(annotation["image_id"]) or 0
+        known = self._table.get(image_id)
         listed = (known.file_name,) if known else ()
-        names = (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(annotation["image_id"]))
+        names = (*listed, Path(name).with_suffix("").as_posix(), *image_names_of(image_id))
         return Candidate(name, names, files=(self.layout.folder / name,))
 
     def _check(self, annotation: Json) -> str:
         """Check an annotation; returns the normalised name of its PNG file."""
-        if not isinstance(annotation, dict) or not is_id(annotation.get("image_id")):
-            raise BprError("it has no image_id, expected a number or a text")
+        if not isinstance(annotation, dict) or id_of(annotation.get("image_id")) is None:
+            raise BprError("it has no image_id, expected a whole number or a text")
         name = annotation.get("file_name")
         if not isinstance(name, str):
             raise BprError("it has no file_name, expected the name of its PNG file")
@@ -164,8 +172,41 @@ class PanopticSet(PredictionSet):
         known = self._numbers.get(path.as_posix())
         if known is not None:
             raise BprError(f"the file {name} already belongs to annotation {known}")
-        _segment_ids(annotation)
+        if not isinstance(annotation.get("segments_info"), list):
+            raise BprError("it has no segments_info, expected a list of segments")
         return path.as_posix()
+
+    def _find_segments(self, number: int, segments: list[Json]) -> dict[int, int]:
+        """The positions of the segments of an annotation whose ids can be used, by id."""
+        positions: dict[int, int] = {}
+        for position, segment in enumerate(segments):
+            given = segment.get("id") if isinstance(segment, dict) else None
+            segment_id = whole_number(given)
+            if segment_id is None or not VOID < segment_id < _ID_LIMIT:
+                problem = f"its id {shorten(given)} is not a whole number from 1 to {_ID_LIMIT - 1}"
+                self._fail(number, position, problem)
+            elif segment_id in positions:
+                self._fail(number, position, f"its id {segment_id} occurs more than once")
+            else:
+                positions[segment_id] = position
+        return positions
+
+    def _fail(self, number: int, position: int, problem: str) -> None:
+        """Note that a segment is broken."""
+        named = self.document["annotations"][number]["file_name"]
+        reason = f"{self.layout.document}: segment {position} of {named} is broken: {problem}"
+        self._faults[number, position] = Failure(f"{named}, segment {position}", reason)
+
+    def positions(self, item: Item) -> dict[int, int]:
+        """The positions of the segments of an item in its record, by id."""
+        return self._positions[self._numbers[item.name]]
+
+    def usable(self, item: Item) -> dict[int, Record]:
+        """The segments that can be read, by id; complete once the item was read."""
+        number = self._numbers[item.name]
+        segments = self.annotation(item)["segments_info"]
+        known = ((id_, place) for id_, place in self.positions(item).items() if (number, place) not in self._faults)
+        return {id_: segments[place] for id_, place in known}
 
     def annotation(self, item: Item) -> Record:
         """The JSON record of an item."""
@@ -177,18 +218,33 @@ class PanopticSet(PredictionSet):
         return self._numbers[item.name]
 
     def read(self, item: Item) -> Prediction:
-        """Read the segment ids of one image.
+        """Read the segment ids of one image; ids without a segment are void.
 
         Raises:
-            BprError: the PNG file is broken, or its ids differ from those in the JSON file.
+            BprError: the PNG file is broken, or has no id in common with the JSON file.
         """
-        path = self.layout.folder / item.name
+        path, number = self.layout.folder / item.name, self._numbers[item.name]
         ids = read_ids(path, self.max_pixels)
         in_file = set(values_of(ids).tolist()) - {VOID}
-        in_json = set(_segment_ids(self.annotation(item)))
-        if in_file != in_json:
-            raise BprError(f"{path} and {self.layout.document} disagree: {_difference(in_file, in_json)}")
-        return LabelMap(ids, frozenset({VOID}))
+        positions = self.positions(item)
+        stray, missing = in_file - positions.keys(), positions.keys() - in_file
+        if (in_file or positions) and not in_file & positions.keys():
+            raise BprError(f"{path} and {self.layout.document} disagree: {_difference(stray, missing)}")
+        for segment_id in missing:
+            self._fail(number, positions[segment_id], f"its id {segment_id} has no pixels in {path}")
+        if stray:
+            reason = f"{path} and {self.layout.document} disagree: {_difference(stray, set())}; their pixels are void"
+            self._faults[number, -1] = Failure(item.name, reason)
+        return LabelMap(ids, frozenset({VOID, *stray}))
+
+    def faults(self, item: Item | None = None) -> list[Failure]:
+        """The segments that cannot be read, in the order of the file."""
+        number = None if item is None else self._numbers[item.name]
+        return [fault for (owner, _), fault in sorted(self._faults.items()) if number in (None, owner)]
+
+    def notes(self, use: Use) -> list[str]:  # noqa: ARG002
+        """Commas that were passed over."""
+        return list(self._document_notes)
 
     def file(self, item: Item) -> Path:
         """The PNG file of an item."""
@@ -200,16 +256,19 @@ class PanopticSet(PredictionSet):
 
     def image_id(self, item: Item) -> int | str:
         """The id of an item's image."""
-        image_id: int | str = self.annotation(item)["image_id"]
-        return image_id
+        return id_of(self.annotation(item)["image_id"]) or 0
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
-        """Metadata of the segments of one image, from the JSON file."""
-        where = f"{self.layout.document}: image {self.image_id(item)!r}"
-        return tuple(
-            read_record(segment, f"{where}, segment {segment['id']}")
-            for segment in self.annotation(item)["segments_info"]
-        )
+        """Metadata of the segments of one image that can be read, from the JSON file."""
+        number, found = self._numbers[item.name], []
+        for segment_id, segment in self.usable(item).items():
+            where = f"{self.layout.document}: segment {segment_id} of {item.name}"
+            try:
+                found.append(read_record(segment, where))
+            except BprError as error:
+                position = self.positions(item)[segment_id]
+                self._faults[number, position] = Failure(f"{item.name}, segment {position}", str(error))
+        return tuple(found)
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
@@ -244,23 +303,9 @@ def _check_one_document(source: Source) -> None:
 def _read_if_json(path: Path) -> Json:
     """The content of a JSON file; None if it is not one."""
     try:
-        return read_json(path)
+        return read_records(path)[0]
     except BprError:
         return None
-
-
-def _segment_ids(annotation: Record) -> list[int]:
-    segments = annotation.get("segments_info")
-    if not isinstance(segments, list):
-        raise BprError("it has no segments_info, expected a list of segments")
-    ids = [segment.get("id") if isinstance(segment, dict) else None for segment in segments]
-    for segment_id in ids:
-        if type(segment_id) is not int or not VOID < segment_id < _ID_LIMIT:
-            raise BprError(f"the segment id {segment_id!r} is not a whole number from 1 to {_ID_LIMIT - 1}")
-    if len(set(ids)) < len(ids):
-        repeated = next(segment_id for segment_id in ids if ids.count(segment_id) > 1)
-        raise BprError(f"the segment id {repeated} occurs more than once")
-    return [segment_id for segment_id in ids if segment_id is not None]
 
 
 def _difference(in_file: set[int], in_json: set[int]) -> str:
@@ -283,18 +328,20 @@ class _PanopticWriter(Writer):
     def write(self, item: Item, refined: Prediction) -> Written:
         if not isinstance(refined, LabelMap):
             raise TypeError("expected a label map")
-        annotation = _update(self._source.annotation(item), refined.labels)
+        annotation = self._update(item, refined.labels)
         path = self._folder / item.name
         digest = write_bytes(path, encode_ids(refined.labels, read_style(self._source.file(item)).orientation))
         return Written({path: digest}, {self._source.number(item): encode_json(annotation)})
 
-    def close(self, records: Iterable[bytes]) -> None:
-        write_document(self._document, self._source.document, records)
+    def _update(self, item: Item, ids: LabelArray) -> Record:
+        """The record of an item, with the area and the box of every segment that could be read."""
+        updated = {segment_id: dict(segment) for segment_id, segment in self._source.usable(item).items()}
+        for segment, measured in zip(updated.values(), measure_segments(ids, list(updated)), strict=True):
+            measured.update(segment)
+        annotation, positions = self._source.annotation(item), self._source.positions(item)
+        by_position = {positions[segment_id]: segment for segment_id, segment in updated.items()}
+        segments = [by_position.get(place, segment) for place, segment in enumerate(annotation["segments_info"])]
+        return {**annotation, "segments_info": segments}
 
-
-def _update(annotation: Record, ids: LabelArray) -> Record:
-    segments = [dict(segment) for segment in annotation["segments_info"]]
-    measures = measure_segments(ids, [segment["id"] for segment in segments])
-    for segment, measured in zip(segments, measures, strict=True):
-        measured.update(segment)
-    return {**annotation, "segments_info": segments}
+    def close(self, records: Iterable[tuple[int, bytes]]) -> None:
+        write_document(self._document, self._source.document, (content for _, content in records))

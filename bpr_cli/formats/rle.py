@@ -15,7 +15,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.json_files import Json, Record
+from bpr_cli.formats.json_files import Json, Record, whole_number
 from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.typing import IntArray, Size
@@ -46,7 +46,7 @@ def form_of(segmentation: Json, max_pixels: int = MAX_PIXELS) -> Form:
         _check_size(segmentation.get("size"), max_pixels)
         return _form_of_counts(segmentation.get("counts"))
     if isinstance(segmentation, list):
-        _check_polygons(segmentation, max_pixels)
+        polygons_of(segmentation, max_pixels)
         return Form.POLYGONS
     raise BprError(
         f"its segmentation is {type(segmentation).__name__}, expected run lengths (size and counts) or polygons"
@@ -55,7 +55,7 @@ def form_of(segmentation: Json, max_pixels: int = MAX_PIXELS) -> Form:
 
 def _form_of_counts(counts: Json) -> Form:
     if isinstance(counts, list):
-        if all(type(count) is int and count >= 0 for count in counts):
+        if all((whole_number(count) or 0) >= 0 and whole_number(count) is not None for count in counts):
             return Form.COUNTS
         raise BprError("its counts are not all whole numbers of 0 or more")
     if isinstance(counts, str):
@@ -64,24 +64,51 @@ def _form_of_counts(counts: Json) -> Form:
 
 
 def _check_size(size: Json, max_pixels: int) -> None:
-    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+    sides = [whole_number(side) or 0 for side in size] if isinstance(size, list) else []
+    if len(sides) != 2 or min(sides) <= 0:
         raise BprError(f"its size is {shorten(size)}, expected [height, width] in whole pixels")
-    check_pixels("its size is", (size[0], size[1]), max_pixels)
+    check_pixels("its size is", (sides[0], sides[1]), max_pixels)
 
 
-def _check_polygons(polygons: list[Json], max_pixels: int) -> None:
-    if not polygons:
-        raise BprError("its segmentation is an empty list, expected polygons or run lengths")
-    for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-            raise BprError(f"its polygon {shorten(polygon)} is not a list of three or more x, y pairs")
-        if not all(type(value) in (int, float) and abs(value) <= max_pixels for value in polygon):
+def polygons_of(segmentation: list[Json], max_pixels: int = MAX_PIXELS) -> list[list[float]]:
+    """The polygons of a segmentation that have an area, each as one flat list x1, y1, x2, y2, ...
+
+    Pairs [x, y] are flattened, and a lone polygon need not lie in a list. As in pycocotools, an odd last number is
+    dropped. Fewer than three points have no area.
+
+    >>> polygons_of([[1, 1], [5, 1], [5, 4]]) == polygons_of([1, 1, 5, 1, 5, 4]) == [[1, 1, 5, 1, 5, 4]]
+    True
+
+    Raises:
+        BprError: something is not a number, or not a position in an image. The message does not name the record.
+    """
+    bare = _is_flat(segmentation) or all(_is_point(point) for point in segmentation)
+    polygons = []
+    for polygon in [segmentation] if bare else segmentation:
+        pairs = isinstance(polygon, list) and all(_is_point(point) for point in polygon)
+        flat = [value for point in polygon for value in point] if pairs else polygon
+        if not isinstance(flat, list) or not _is_flat(flat):
+            raise BprError(
+                f"its polygon {shorten(polygon)} is not a list of numbers, expected [[x1, y1, x2, y2, ...]]: one flat "
+                "list for every polygon"
+            )
+        if not all(abs(value) <= max_pixels for value in flat):
             raise BprError(f"its polygon {shorten(polygon)} has a value that is not a pixel position")
+        polygons.append(flat[: len(flat) // 2 * 2])
+    return [polygon for polygon in polygons if len(polygon) >= 6]
+
+
+def _is_flat(values: list[Json]) -> bool:
+    return all(type(value) in (int, float) for value in values)
+
+
+def _is_point(value: Json) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _is_flat(value)
 
 
 def size_of(segmentation: Json) -> Size | None:
     """(H, W) of a checked segmentation; None for polygons."""
-    return (segmentation["size"][0], segmentation["size"][1]) if isinstance(segmentation, dict) else None
+    return (int(segmentation["size"][0]), int(segmentation["size"][1])) if isinstance(segmentation, dict) else None
 
 
 def decode(segmentation: Json, polygon_size: Size, max_pixels: int = MAX_PIXELS) -> Mask:
@@ -97,13 +124,13 @@ def decode(segmentation: Json, polygon_size: Size, max_pixels: int = MAX_PIXELS)
     """
     form = form_of(segmentation, max_pixels)
     if form is Form.POLYGONS:
-        return _decode_polygons(segmentation, polygon_size, max_pixels)
+        return _decode_polygons(polygons_of(segmentation, max_pixels), polygon_size, max_pixels)
     size = size_of(segmentation) or polygon_size
     counts = segmentation["counts"]
     return _mask_of_runs(size, _runs_of_list(counts, size) if form is Form.COUNTS else _runs_of_text(counts, form))
 
 
-def _runs_of_list(counts: list[int], size: Size) -> IntArray:
+def _runs_of_list(counts: list[float], size: Size) -> IntArray:
     # Counts may be arbitrarily large. Those beyond the image are invalid, but must fit into the array to be reported.
     limit = size[0] * size[1] + 1
     return np.array([min(count, limit) for count in counts], dtype=np.int64)
@@ -171,6 +198,8 @@ def _decode_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -
         raise BprError(
             f"its polygons are {length:.0f} pixels long, so they lie far outside the image of {height} x {width} pixels"
         )
+    if not polygons:
+        return Mask.empty(size)
     merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
     return _mask_of_runs(size, _runs_of_text(merged["counts"].decode("ascii"), Form.COMPRESSED))
 

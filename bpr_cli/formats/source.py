@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError, join_names
-from bpr_cli.formats.json_files import Json, read_json
+from bpr_cli.formats.json_files import DOCUMENTS, Json, read_records
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import ColourError, read_gray
 from bpr_cli.masks.values import MaskValues
@@ -120,8 +120,8 @@ class Source:
     def documents(self) -> list[Path]:
         """The JSON files directly in the folder, without reports of ``bpr refine``; or the given JSON file."""
         if self.is_file:
-            return [self.path] if self.path.suffix.lower() == ".json" else []
-        found = (file for file in list_folder(self.path) if file.suffix.lower() == ".json" and file.is_file())
+            return [self.path] if self.path.suffix.lower() in DOCUMENTS else []
+        found = (file for file in list_folder(self.path) if file.suffix.lower() in DOCUMENTS and file.is_file())
         return [file for file in found if not is_report(file)]
 
     @cached_property
@@ -147,9 +147,18 @@ class Source:
         raise BprError(f"{self.path} holds {len(candidates)} JSON files ({names}), expected one; give the file itself")
 
     @cached_property
+    def _read_document(self) -> tuple[Json, tuple[str, ...]]:
+        return read_records(self.document_path)
+
+    @property
     def document(self) -> Json:
         """The parsed content of ``document_path``."""
-        return read_json(self.document_path)
+        return self._read_document[0]
+
+    @property
+    def document_notes(self) -> tuple[str, ...]:
+        """How ``document_path`` was read, if it is not plain JSON."""
+        return self._read_document[1]
 
     @cached_property
     def telling_document(self) -> Json:

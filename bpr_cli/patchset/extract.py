@@ -161,6 +161,7 @@ class Extraction:
         else:
             patch_set, failures, resumed = self._extract(out, workers, overwrite, on_image)
         failures = [*(failure for source in self._sources for failure in source.failures), *failures]
+        failures += [fault for source in self._sources for fault in source.faults()]
         return ExtractResult(patch_set, failures, resumed, time.monotonic() - began)
 
     def _verify(self, out: Path) -> PatchSet:

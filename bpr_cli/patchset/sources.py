@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet
+from bpr_cli.formats.base import Failure, Item, PredictionSet, SegmentRecord
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
@@ -110,6 +110,11 @@ class OpenSource:
             for side, item in zip(sides, (image.prediction, image.truth), strict=True):
                 yield from side.files(item) if item else ()
 
+    def faults(self) -> list[Failure]:
+        """The records of both sides that could not be read so far; the others of their images are used."""
+        sides = dict.fromkeys((self.sets.predictions, self.sets.truth))
+        return [fault for side in sides for fault in side.faults()]
+
     def read_coarse(self, image: SourceImage) -> ImageMasks:
         """The predicted masks of an image.
 
@@ -129,15 +134,15 @@ class OpenSource:
         return self._read(self.sets.truth, image.truth)
 
     def _read(self, side: PredictionSet, item: Item) -> ImageMasks:
+        if side.family == "coco":
+            return _image_masks(side.segments(item, "truth"))
         read = side.read(item)
         if isinstance(read, LabelMap):
             return self._masks_of_map(side, item, read)
         if side.family == "binary":
             masks = tuple(AnnotatedMask(mask, number) for number, mask in enumerate(read))
-        else:
-            records = enumerate(zip(read, side.records(item), strict=True))
-            masks = tuple(AnnotatedMask(mask, number, one.category, one.crowd) for number, (mask, one) in records)
-        return ImageMasks(masks, _empty_mask(read[0].size if read else (0, 0)))
+            return ImageMasks(masks, _empty_mask(read[0].size))
+        return _image_masks(list(zip(read, side.records(item), strict=True)))
 
     def _masks_of_map(self, side: PredictionSet, item: Item, read: LabelMap) -> ImageMasks:
         void = read.void | self.void
@@ -148,6 +153,14 @@ class OpenSource:
                 mask = Mask.from_array(read.labels == number)
                 masks.append(AnnotatedMask(mask, number, record.category, record.crowd, region))
         return ImageMasks(tuple(masks), Mask.from_array(np.isin(read.labels, list(void))))
+
+
+def _image_masks(segments: Sequence[tuple[Mask, SegmentRecord]]) -> ImageMasks:
+    """The masks of an image with their metadata; nothing is void."""
+    masks = tuple(
+        AnnotatedMask(mask, number, record.category, record.crowd) for number, (mask, record) in enumerate(segments)
+    )
+    return ImageMasks(masks, _empty_mask(masks[0].mask.size if masks else (0, 0)))
 
 
 def _empty_mask(size: Size) -> Mask:

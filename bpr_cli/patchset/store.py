@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.coco_json import is_id
+from bpr_cli.formats.coco_json import id_of
 from bpr_cli.formats.json_files import read_json
 from bpr_cli.patchset.layout import (
     DOCUMENT,
@@ -188,7 +188,7 @@ def _read_items(path: Path, count: int) -> tuple[PatchItem, ...]:
     except (TypeError, ValueError) as error:
         raise BprError(f"{path} is not a list of images ({error}); extract the patch set again") from error
     if not all(isinstance(value, str) for item in items for value in (item.source, item.name)) or not all(
-        item.image_id is None or is_id(item.image_id) for item in items
+        item.image_id is None or id_of(item.image_id) is not None for item in items
     ):
         raise BprError(f"{path} lists images whose names are not text; extract the patch set again")
     if len(items) != count:

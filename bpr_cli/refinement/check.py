@@ -18,7 +18,7 @@ from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for
-from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit
+from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit, read_usable
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
 from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
@@ -84,7 +84,8 @@ class CheckSummary:
         devices: devices that the network would run on.
         weights: weights of the network.
         settings: all settings.
-        failures: items that cannot be refined, with the messages that the refinement would give.
+        failures: items and records that cannot be refined, with the messages that the refinement would give.
+        notes: how the predictions were read, where that decides the result.
     """
 
     versions: dict[str, str]
@@ -99,6 +100,7 @@ class CheckSummary:
     weights: WeightsUsed
     settings: RefineSettings
     failures: list[Failure]
+    notes: list[str]
 
 
 def check(
@@ -171,6 +173,8 @@ def check_opened(
         else:
             failures.append(found)
         on_item(item)
+    known = {failure.reason for failure in failures}
+    failures += [fault for fault in predictions.faults() if fault.reason not in known]
     return CheckSummary(
         versions=versions_used(refiner),
         format=predictions.format,
@@ -184,13 +188,14 @@ def check_opened(
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=failures,
+        notes=predictions.notes("refined"),
     )
 
 
 def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Workload | Failure:
     """The workload of an item, or the reason why it cannot be refined."""
     try:
-        prediction = predictions.read(item)
+        prediction = read_usable(predictions, item)
         size = check_image_file(item.image, predictions.max_pixels, masks=size_of(prediction))
         try:
             segments = segments_of(prediction, size)

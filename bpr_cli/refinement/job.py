@@ -118,7 +118,7 @@ def refine_opened(
         if not result.written or (one_file and not result.failures):
             journal.discard()
         summary = summarise(refiner, predictions, result, out)
-        if report and result.written:
+        if report and (result.written or not result.failures):
             write_bytes(report, json.dumps(asdict(summary), indent=2).encode() + b"\n")
     return summary
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import pixels_of, read_image
-from bpr_cli.masks.masks import size_of
+from bpr_cli.masks.masks import Prediction, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.batches import PatchBatch, fill_batches
 from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
@@ -37,6 +37,9 @@ LOOK_AHEAD = 2
 
 STAGES = ("read", "crop", "network", "paste", "write")
 
+_FAULTS = "faults"
+"""Name of the records that could not be read, in the journal of an item."""
+
 Given = TypeVar("Given")
 OnItem = Callable[[Item], None]
 InFlight = tuple[Item, ImagePass]
@@ -50,7 +53,9 @@ class RefineResult:
     Attributes:
         items: statistics of every written image by name, in the order of the input.
         resumed: names of the written images that an earlier process wrote.
-        failures: items that could not be refined, in the order of the input.
+        failures: items that could not be refined, in the order of the input; then records of the others that could
+            not be read and were left as they were.
+        notes: how the predictions were read, where that decides the result.
         seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
     """
@@ -58,6 +63,7 @@ class RefineResult:
     items: dict[str, RefinementStats] = field(default_factory=dict)
     resumed: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
 
@@ -99,6 +105,9 @@ def refine_predictions(
     pipeline = Pipeline(refiner, predictions, writer, on_item, journal)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
+    known = {failure.reason for failure in result.failures}
+    result.failures += [fault for fault in pipeline.faults() if fault.reason not in known]
+    result.notes = predictions.notes("refined")
     if result.written or not result.failures:
         writer.close(journal.records())
     result.seconds = pipeline.stopwatch.seconds
@@ -122,6 +131,11 @@ class Pipeline:
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
         self._known_pixels: dict[Item, int] = {}
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
+        self._earlier: list[Failure] = []
+
+    def faults(self) -> list[Failure]:
+        """The records that this process or an earlier one could not read."""
+        return list(dict.fromkeys([*self._earlier, *self.predictions.faults()]))
 
     def run(self) -> RefineResult:
         """Process all items; stops early only on an interrupt, a bug, or an error that concerns all files."""
@@ -148,6 +162,7 @@ class Pipeline:
             if stats is None:
                 yield item
                 continue
+            self._earlier += [Failure(**fault) for fault in stats.pop(_FAULTS)]
             self.result.items[item.name] = RefinementStats(**stats)
             self.result.resumed.add(item.name)
             self.on_item(item)
@@ -158,7 +173,7 @@ class Pipeline:
     def _begin(self, item: Item) -> ImagePass:
         """Read an image and its prediction, and place the patches of the first pass."""
         with self.stopwatch("read"):
-            prediction = self.predictions.read(item)
+            prediction = read_usable(self.predictions, item)
             image = read_image(item.image, self.predictions.max_pixels, masks=size_of(prediction))
         with self.stopwatch("crop"):
             try:
@@ -224,7 +239,9 @@ class Pipeline:
             stats = image.stats(refined)
         with self.stopwatch("write"):
             written = self.writer.write(item, refined.prediction)
-            self.journal.add(item.name, self._inputs(item), asdict(stats), written.files, written.records)
+            faults = [asdict(fault) for fault in self.predictions.faults(item)]
+            done = {**asdict(stats), _FAULTS: faults}
+            self.journal.add(item.name, self._inputs(item), done, written.files, written.records)
         return stats
 
     def _collect(self, until: int) -> None:
@@ -277,6 +294,19 @@ class Stopwatch:
             spent = time.perf_counter() - began
             with self._lock:
                 self.seconds[stage] += spent
+
+
+def read_usable(predictions: PredictionSet, item: Item) -> Prediction:
+    """Read the predictions of an item.
+
+    Raises:
+        BprError: the file is broken, or none of its masks can be read.
+    """
+    prediction = predictions.read(item)
+    faults = predictions.faults(item)
+    if faults and prediction == ():
+        raise BprError(faults[0].reason)
+    return prediction
 
 
 def misfit(item: Item, error: BprError) -> BprError:

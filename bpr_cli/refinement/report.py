@@ -149,7 +149,14 @@ class RefineSummary:
     ]
     failures: Annotated[
         list[Failure],
-        Meta(description="Images that could not be refined and are not in the output, in the order of the input."),
+        Meta(
+            description="Images that could not be refined, in the order of the input, then records (masks, segments) "
+            "that could not be read. The records of a JSON file are in the output as they were; other files of such "
+            "images are not in it."
+        ),
+    ]
+    notes: Annotated[
+        list[str], Meta(description="How the predictions were read, where that decides the result; in sentences.")
     ]
     items: Annotated[
         list[ItemSummary],
@@ -204,6 +211,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=result.failures,
+        notes=result.notes,
         items=[
             ItemSummary(name=name, **_rounded(stats), resumed=name in result.resumed)
             for name, stats in result.items.items()

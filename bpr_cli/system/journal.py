@@ -55,7 +55,7 @@ class Journal:
                 if result is None:
                     ...  # work, and write files
                     journal.add(item.name, item.paths, result, files, records)
-            write_document(journal.records())
+            write_document(content for _, content in journal.records())
 
     ``journal.jsonl`` holds the settings, then one line per item. ``records.bin`` holds the records of all items: pieces
     of one output document, each with its position there. An item is done once its line is on disk; an incomplete last
@@ -170,9 +170,9 @@ class Journal:
         """The record at a position, of an item that is done."""
         return self._read(*self._places[position])
 
-    def records(self) -> Iterator[bytes]:
-        """All records of finished items, by ascending position; read from disk one at a time."""
-        return map(self.record, sorted(self._places))
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """All records of finished items with their positions, ascending; read from disk one at a time."""
+        return ((position, self.record(position)) for position in sorted(self._places))
 
     def discard(self) -> None:
         """Delete the journal of a completed job; after this, only exit the ``with`` block."""

@@ -228,11 +228,16 @@ def _finder(scored: PredictionSet, truth: PredictionSet, images: Sequence[_Image
     """
     if len(images) == 1 and len(scored.items) == 1 and scored.image_id(scored.items[0]) is None:
         return lambda item: images[0]  # noqa: ARG005
-    if truth.items and truth.image_id(truth.items[0]) is not None and scored.image_id(scored.items[0]) is not None:
+    if _has_ids(truth) and _has_ids(scored):
         by_id = {plain_id(image.key): image for image in images}
         return lambda item: _by_id(scored, item, by_id, truth)
     names = _Names([image.called for image in images])
     return lambda item: images[names.find(item, scored, truth)]
+
+
+def _has_ids(side: PredictionSet) -> bool:
+    """Whether images are known by their ids rather than by their names."""
+    return bool(side.image_records) or any(side.image_id(item) is not None for item in side.items[:1])
 
 
 def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: PredictionSet) -> _Image:

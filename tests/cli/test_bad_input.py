@@ -172,7 +172,6 @@ PREDICTIONS = [
         "r.json",
         make=document("r.json", [1, 2]),
     ),
-    Bad("JSON of nothing", f"r.json holds an empty list, {NOT_RESULTS}", "r.json", make=document("r.json", [])),
     Bad(
         "an unknown image id",
         "r.json: record 0 has the unknown image id 9, expected one of the ids in the images list; check --image-info",

@@ -60,9 +60,10 @@ def test_when_all_fail_nothing_is_written_and_json_still_says_why(broken, refine
     assert tree(broken) == before
 
 
-def test_a_coco_image_with_a_broken_record_is_left_out(world, refine):
+def test_odd_coco_records_stay_as_they_were(world, refine):
     broken = record(2, segmentation={"size": [80, 96], "counts": "\x01\x02"})
-    save(world / "r.json", [record(1), broken, record(2), record(9), record(3), "nonsense"])
+    records = [record(1), broken, record(2), record(9), record(3), "nonsense"]
+    save(world / "r.json", records)
     save(world / "info.json", INFO)
     outcome = refine("r.json", "--images", "images", "--image-info", "info.json", "--out", "out")
     assert outcome.code == 1
@@ -70,7 +71,13 @@ def test_a_coco_image_with_a_broken_record_is_left_out(world, refine):
     assert any(error.startswith("r.json: record 1 of image 2 is broken: ") for error in outcome.errors)
     assert any(error.startswith("r.json: record 3 has the unknown image id 9, ") for error in outcome.errors)
     assert any(error.startswith("r.json: record 5 has no image_id, ") for error in outcome.errors)
-    assert [each["image_id"] for each in load(world / "out/r.json")] == [1, 3]
+    written = load(world / "out/r.json")
+    assert [written[index] for index in (1, 3, 5)] == [broken, record(9), "nonsense"]
+    assert [written[index]["image_id"] for index in (0, 2, 4)] == [1, 2, 3]
+    assert [item["name"] for item in load(world / "out/run.json")["items"]] == ["1", "2", "3"]
+    again = refine("r.json", "--images", "images", "--image-info", "info.json", "--out", "out")
+    assert (again.code, again.errors) == (1, outcome.errors)
+    assert all(item["resumed"] for item in load(world / "out/run.json")["items"])
 
 
 def test_a_panoptic_image_with_a_broken_file_is_left_out(world, refine):

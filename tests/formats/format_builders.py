@@ -103,7 +103,7 @@ def write_back(opened: PredictionSet, out: Path, refined: Mapping[str, Predictio
     writer, items, records = opened.writer(out), {item.name: item for item in opened.items}, {}
     for name, prediction in refined.items():
         records.update(writer.write(items[name], prediction).records)
-    writer.close(records[position] for position in sorted(records))
+    writer.close((position, records[position]) for position in sorted(records))
 
 
 def read_all(opened: PredictionSet):

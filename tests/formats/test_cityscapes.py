@@ -93,7 +93,7 @@ def test_text_files_need_not_be_called_pred(tmp_path):
         ("good_0.png 24 0.5", ["good_0.png already belongs to a_good_pred.txt"]),
     ],
 )
-def test_a_broken_line_fails_its_image_only(tmp_path, line, fragments):
+def test_a_broken_line_leaves_the_others(tmp_path, line, fragments):
     root = tmp_path / "preds"
     photo(tmp_path / "images/good.png")
     photo(tmp_path / "images/bad.png")
@@ -103,29 +103,37 @@ def test_a_broken_line_fails_its_image_only(tmp_path, line, fragments):
     (root / "a_good_pred.txt").write_text("good_0.png 24 0.5\n")
     photo(tmp_path / "images/a_good.png")
     (root / "bad_pred.txt").write_text(f"bad_0.png 24 0.5\n{line}\n")
-    opened = open_predictions(root, tmp_path / "images")
-    assert [item.name for item in opened.items] == ["a_good_pred.txt"]
-    (failure,) = opened.failures
-    assert failure.name == "bad_pred.txt"
+    opened = round_trip(root, tmp_path / "images", tmp_path / "out")
+    assert [item.name for item in opened.items] == ["a_good_pred.txt", "bad_pred.txt"]
+    (fault,) = opened.faults()
+    assert opened.faults(opened.items[1]) == [fault]
+    assert opened.faults(opened.items[0]) == []
+    assert fault.name == "bad_pred.txt, line 2"
     for fragment in fragments:
-        assert fragment in failure.reason
+        assert fragment in fault.reason
+    assert (tmp_path / "out/bad_pred.txt").read_text() == (root / "bad_pred.txt").read_text()
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["bad_0.png", "good_0.png"]
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.full((9, 9), 255, np.uint8), "different sizes (9 x 9 and 24 x 32)"),
+        (np.full((9, 9), 255, np.uint8), "line 2: its mask has the size 9 x 9, expected 24 x 32"),
         (np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE), "expected a binary mask"),
     ],
 )
-def test_broken_masks(tmp_path, values, message):
+@pytest.mark.parametrize("line", ["x_1.png 24 0.5", "x_1.png car 0.5"])
+def test_broken_masks_are_left_as_they_are(tmp_path, values, message, line):
     mask_file(tmp_path / "preds/x_0.png")
     png(tmp_path / "preds/x_1.png", values)
-    (tmp_path / "preds/x_pred.txt").write_text("x_0.png 24 0.5\nx_1.png 24 0.5\n")
-    opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
-    with pytest.raises(BprError) as caught:
-        opened.read(opened.items[0])
-    assert message in str(caught.value)
+    (tmp_path / "preds/x_pred.txt").write_text(f"x_0.png 24 0.5\n{line}\n")
+    opened = round_trip(tmp_path / "preds", photo(tmp_path / "x.jpg"), tmp_path / "out")
+    (mask,) = opened.read(opened.items[0])
+    assert mask.size == SIZE
+    assert [record.category for record in opened.records(opened.items[0])] == [24]
+    (fault,) = opened.faults()
+    assert (message if "24" in line else "found 'x_1.png car 0.5'") in fault.reason
+    assert (tmp_path / "out/x_1.png").read_bytes() == (tmp_path / "preds/x_1.png").read_bytes()
 
 
 def test_a_truncated_mask(tmp_path):
@@ -133,8 +141,9 @@ def test_a_truncated_mask(tmp_path):
     path.write_bytes(path.read_bytes()[:60])
     (tmp_path / "preds/x_pred.txt").write_text("x_0.png 24 0.5\n")
     opened = open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
-    with pytest.raises(BprError, match=r"x_0\.png is truncated"):
-        opened.read(opened.items[0])
+    assert opened.read(opened.items[0]) == ()
+    assert not opened.is_readable
+    assert "x_0.png is truncated" in opened.faults()[0].reason
 
 
 def test_a_forced_format_without_result_files(tmp_path):

@@ -166,36 +166,124 @@ def test_a_lone_image_needs_no_matching_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("broken", "fragments"),
+    ("odd", "message"),
     [
-        ({"image_id": 1, "category_id": 3}, ["record 1", "no segmentation"]),
-        (record(1, {"size": [0, 3], "counts": "0"}, id=77), ["record 1 (id 77)", "its size is [0, 3]"]),
-        (record(1, [[1, 2]]), ["record 1", "x, y pairs"]),
-        (record(1, {"size": [9, 9], "counts": [81]}), ["different sizes (9 x 9 and 24 x 32)"]),
-        (record(404), ["no image called '404'"]),
-        (record(None), ["record 1 has no image_id"]),
-        (record(1.5), ["record 1 has the image_id 1.5"]),
-        (record([1]), ["record 1 has the image_id [1]"]),
-        ("text", ["record 1 has no image_id"]),
+        (
+            record(1, {"size": [0, 3], "counts": "0"}, id=77),
+            "record 1 (id 77) of image 1 is broken: its size is [0, 3]",
+        ),
+        (
+            record(1, {"size": [9, 9], "counts": [81]}),
+            "record 1 of image 1 is broken: its size is 9 x 9, expected 24 x 32",
+        ),
+        (record(1, {"size": [24, 33], "counts": "0"}), "its counts do not add up to its size 24 x 33"),
+        (record(1, [[1, 2, 3, "4"]]), "expected [[x1, y1, x2, y2, ...]]"),
+        (record(1, [[1, 2, 3, 4, 5, float("nan")]]), "a value that is not a pixel position"),
+        (record(1, "text"), "its segmentation is str"),
+        (record(None), "record 1 has no image_id"),
+        (record(1.5), "record 1 has the image_id 1.5, expected a whole number or a text"),
+        (record([1]), "record 1 has the image_id [1]"),
+        ("text", "record 1 has no image_id"),
     ],
 )
-def test_one_broken_record_fails_its_image_only(tmp_path, broken, fragments):
+def test_an_odd_record_is_named_and_left_as_it_was(tmp_path, odd, message):
     images = images_at(tmp_path, "1.png", "2.png")
-    opened = round_trip(save(tmp_path / "r.json", [record(2), broken, record(1), record(2)]), images, tmp_path / "out")
-    (failure,) = opened.failures
-    for fragment in fragments:
-        assert fragment in failure.reason
-    good = [1, 2] if failure.name != "1" else [2]
-    assert [one["image_id"] for one in load(tmp_path / "out/r.json") if one["image_id"] == 2] == [2, 2]
-    assert sorted(item.name for item in opened.items) == [str(name) for name in good]
+    path = save(tmp_path / "r.json", [record(1), odd, record(1), record(2)])
+    opened = open_predictions(path, images)
+    coarse = {item.name: opened.read(item) for item in opened.items}
+    assert [len(masks) for masks in coarse.values()] == [2, 1]
+    assert opened.failures == []
+    (fault,) = opened.faults()
+    assert f"{path}: " in fault.reason
+    assert message in fault.reason
+    smaller = Mask.from_array(disc(radius=3))
+    write_back(opened, tmp_path / "out", {name: (smaller,) * len(masks) for name, masks in coarse.items()})
+    before, after = path.read_text(), (tmp_path / "out/r.json").read_text()
+    assert json.dumps(json.loads(after)[1]) == json.dumps(json.loads(before)[1])
+    assert [json.loads(after)[n]["segmentation"] for n in (0, 2, 3)] == [compressed(disc(radius=3))] * 3
+
+
+@pytest.mark.parametrize("segmentation", [[], [[]], None, "missing"])
+def test_records_without_a_mask_are_left_as_they_are(tmp_path, segmentation):
+    images = images_at(tmp_path, "1.png")
+    boxed = {"image_id": 1, "category_id": 3, "segmentation": segmentation, "bbox": [1, 2, 3, 4], "area": 12, "id": 9}
+    if segmentation == "missing":
+        del boxed["segmentation"]
+    path = save(tmp_path / "r.json", [record(1), boxed, boxed, boxed])
+    opened = round_trip(path, images, tmp_path / "out")
+    assert (len(opened.read(opened.items[0])), opened.failures, opened.faults()) == (1, [], [])
+    assert load(tmp_path / "out/r.json") == [record(1), boxed, boxed, boxed]
+    assert opened.notes("refined") == [
+        f"{path}: 3 of 4 records (record 1 (id 9), record 2 (id 9) and 1 more) have no mask; they are written as they "
+        "are"
+    ]
+
+
+def test_ids_written_as_floats_are_whole_numbers(tmp_path):
+    images = images_at(tmp_path, "cat.png")
+    info = save(tmp_path / "i.json", {"images": [{"id": 1, "file_name": "cat.png", "height": 24.0, "width": 32.0}]})
+    source = [{**record(1.0), "category_id": 3.0, "id": 4.0}, record(1, POLYGON), record("1")]
+    opened = round_trip(save(tmp_path / "r.json", source), images, tmp_path / "out", image_info=info)
+    assert [(item.name, item.image.name) for item in opened.items] == [("1", "cat.png")]
+    assert [one.category for one in opened.records(opened.items[0])] == [3, 3, 3]
+    written = (tmp_path / "out/r.json").read_text()
+    assert '"image_id": 1.0, "category_id": 3.0' in written
+    assert '"id": 4.0' in written
+
+
+@pytest.mark.parametrize("document", [[], {"info": {}, "images": [], "annotations": [], "categories": []}])
+def test_no_results_are_results(tmp_path, document):
+    opened = round_trip(save(tmp_path / "r.json", document), images_at(tmp_path, "1.png"), tmp_path / "out")
+    assert (opened.format, opened.items, opened.failures) == ("coco", [], [])
+    assert load(tmp_path / "out/r.json") == document
+    assert opened.notes("refined") == [f"{tmp_path / 'r.json'} holds no masks, so there is nothing to refine"]
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.ndjson", "r.json"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_one_object_a_line(tmp_path, name, count):
+    images = images_at(tmp_path, "1.png")
+    lines = [json.dumps(record(1, note="ä")) for _ in range(count)]
+    (tmp_path / name).write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    opened = round_trip(tmp_path / name, images, tmp_path / "out")
+    assert len(opened.read(opened.items[0])) == count
+    assert (tmp_path / "out" / name).read_text() == "".join(line + "\n" for line in lines)
+
+
+def test_a_line_that_is_not_json_is_named(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{json.dumps(record(1))}\n{json.dumps(record(1))}\n{{'a': 1}}\n")
+    with pytest.raises(BprError, match=r"r\.jsonl, line 3 is not valid JSON"):
+        open_predictions(path, images_at(tmp_path, "1.png"))
+
+
+def test_commas_before_brackets_are_passed_over(tmp_path):
+    path = tmp_path / "r.json"
+    text = json.dumps([record(1, note="a ,] b ,} \\"), record(1)], indent=1)
+    path.write_text(text.replace("\n }\n]", ",\n },\n]"))
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(path.read_text())
+    opened = round_trip(path, images_at(tmp_path, "1.png"), tmp_path / "out")
+    assert load(tmp_path / "out/r.json") == json.loads(text)
+    assert opened.notes("refined") == [f"{path} has commas before closing brackets (2 in all), which are passed over"]
 
 
 def test_runs_that_do_not_fit_the_size_are_found_when_read(tmp_path):
     images = images_at(tmp_path, "1.png")
     wrong = {"size": [24, 33], "counts": compressed(disc())["counts"]}
     opened = open_predictions(save(tmp_path / "r.json", [record(1, wrong, id=5)]), images)
-    with pytest.raises(BprError, match=r"r\.json: record 0 \(id 5\) of image 1 is broken: .* 24 x 33"):
-        opened.read(opened.items[0])
+    assert opened.read(opened.items[0]) == ()
+    (fault,) = opened.faults()
+    assert "r.json: record 0 (id 5) of image 1 is broken: its counts do not add up to its size 24 x 33" in fault.reason
+    assert not opened.is_readable
+
+
+def test_masks_of_two_sizes_go_by_the_image(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    other = {"size": [9, 9], "counts": [40, 1, 40]}
+    opened = open_predictions(save(tmp_path / "r.json", [record(1, other), record(1, other), record(1)]), images)
+    assert [mask.size for mask in opened.read(opened.items[0])] == [SIZE]
+    assert [fault.name for fault in opened.faults()] == ["record 0", "record 1"]
 
 
 def test_an_id_that_image_info_does_not_have(tmp_path):
@@ -210,7 +298,8 @@ def test_an_id_that_image_info_does_not_have(tmp_path):
 def test_failures_come_in_the_order_of_the_input(tmp_path):
     images = images_at(tmp_path, "1.png")
     opened = open_predictions(save(tmp_path / "r.json", [record(9), record(None), record(1), record(8)]), images)
-    assert [failure.name for failure in opened.failures] == ["9", "record 1", "8"]
+    assert [failure.name for failure in opened.failures] == ["9", "8"]
+    assert [fault.name for fault in opened.faults()] == ["record 1"]
 
 
 @pytest.mark.parametrize("content", [{"images": []}, [], {"images": [{"id": 1}]}, 3])
@@ -228,7 +317,6 @@ def test_image_info_without_images(tmp_path, content):
         ('[{"image_id": 1', "not valid JSON"),
         ("[" * 100000, "not valid JSON"),
         ("\xff\xfe\x00", "not valid JSON"),
-        ("[]", "holds an empty list"),
         ("[1, 2]", "holds a list of int values"),
         ('{"a": 1}', "holds an object with the fields a"),
         ('[{"image_id": 1, "bbox": [1, 2, 3, 4]}]', "holds a list of objects with the fields bbox, image_id"),
@@ -257,11 +345,11 @@ def test_a_directory_with_one_json_file(tmp_path):
         open_predictions(tmp_path / "preds", images)
 
 
-def test_items_never_written_are_left_out(tmp_path):
+def test_records_of_items_never_written_stay_as_they_were(tmp_path):
     images = images_at(tmp_path, "1.png", "2.png")
-    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2)]), images)
-    write_back(opened, tmp_path / "out", {"2": opened.read(opened.items[1])})
-    assert load(tmp_path / "out/r.json") == [record(2)]
+    opened = open_predictions(save(tmp_path / "r.json", [record(1, POLYGON), record(2), record(3)]), images)
+    write_back(opened, tmp_path / "out", {"2": (Mask.from_array(disc(radius=2)),)})
+    assert load(tmp_path / "out/r.json") == [record(1, POLYGON), record(2, compressed(disc(radius=2))), record(3)]
 
 
 @pytest.mark.parametrize("shell", [[], {"info": 1, "annotations": [], "images": []}])
@@ -276,12 +364,12 @@ def test_a_byte_order_mark_is_no_harm(tmp_path):
     assert len(open_predictions(path, images_at(tmp_path, "1.png")).items) == 1
 
 
-@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1e308])
-def test_a_score_that_is_not_finite_fails_its_image_only(tmp_path, score):
-    images = images_at(tmp_path, "1.png", "2.png")
-    opened = open_predictions(save(tmp_path / "r.json", [record(1), record(2, score=score)]), images)
-    assert [item.name for item in opened.items] == ["1"]
-    assert f"record 1 of image 2 is broken: its score is {score}, expected a finite number" in opened.failures[0].reason
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf"), 1e308, None, "0.5", True])
+def test_refinement_needs_no_score(tmp_path, score):
+    images = images_at(tmp_path, "1.png")
+    opened = round_trip(save(tmp_path / "r.json", [record(1, score=score)]), images, tmp_path / "out")
+    assert (opened.failures, opened.faults()) == ([], [])
+    assert json.dumps(load(tmp_path / "out/r.json")) == json.dumps([record(1, score=score)])
 
 
 def test_two_images_of_one_id_are_refused(tmp_path):
@@ -311,8 +399,8 @@ def test_polygons_in_an_image_said_to_be_huge(tmp_path):
     info = save(tmp_path / "info.json", {"images": [{"id": 1, "file_name": "1.png", "height": 10**9, "width": 10**9}]})
     predictions = save(tmp_path / "r.json", [record(1, POLYGON)])
     opened = open_predictions(predictions, images, ReadSettings(image_info=info))
-    with pytest.raises(BprError, match=r"its image has 1000000000 x 1000000000 pixels, more than"):
-        opened.read(opened.items[0])
+    assert opened.read(opened.items[0]) == ()
+    assert "its image has 1000000000 x 1000000000 pixels, more than" in opened.faults()[0].reason
 
 
 def test_without_images_no_name_in_a_file_is_opened(tmp_path, monkeypatch):

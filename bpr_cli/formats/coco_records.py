@@ -1,0 +1,154 @@
+"""The records of a COCO file: which of them have a mask, which are broken, and what they say of their masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from bpr_cli.errors import BprError, join_names, shorten
+from bpr_cli.formats import rle
+from bpr_cli.formats.base import Failure, SegmentRecord, Use
+from bpr_cli.formats.coco_json import box_area, box_of, id_of, is_finite, read_record, records_of
+from bpr_cli.formats.json_files import Json
+
+
+class CocoRecords:
+    """The records of a COCO file, by their index in it.
+
+    A record that cannot be read becomes a fault; the others do not suffer.
+
+    Attributes:
+        path: the file.
+        records: the records as they are in the file.
+        without_mask: indexes of the records whose segmentation is missing, null or empty.
+        faults: the records that cannot be read, as far as they were tried.
+    """
+
+    def __init__(self, path: Path, document: Json, max_pixels: int) -> None:
+        self.path = path
+        self.records: list[Json] = records_of(document)
+        self.without_mask: set[int] = set()
+        self.faults: dict[int, Failure] = {}
+        self._max_pixels = max_pixels
+        self._are_results = isinstance(document, list)
+        # pycocotools decides by the first result whether areas are those of boxes.
+        self._have_boxes = self._are_results and bool(self.records) and box_of(self.records[0]) is not None
+
+    def check(self, index: int) -> int | str | None:
+        """Look for the image and the mask of a record.
+
+        Returns:
+            The id of its image; None, and a fault, if it has none.
+        """
+        record = self.records[index]
+        given = record.get("image_id") if isinstance(record, dict) else None
+        image_id = id_of(given)
+        if image_id is None:
+            found = "no image_id" if given is None else f"the image_id {shorten(given)}"
+            reason = f"{self.path}: record {index} has {found}, expected a whole number or a text"
+            self.faults[index] = Failure(f"record {index}", reason)
+            return None
+        segmentation = record.get("segmentation")
+        if segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation)):
+            self.without_mask.add(index)
+            return image_id
+        try:
+            rle.form_of(segmentation, self._max_pixels)
+        except BprError as error:
+            self.fail(index, error)
+        return image_id
+
+    @property
+    def category_count(self) -> int:
+        """Number of different categories of the records."""
+        return len({id_of(record.get("category_id")) for record in self.records if isinstance(record, dict)})
+
+    def has_mask(self, index: int) -> bool:
+        """Whether a record has a mask that can be read, as far as it was tried."""
+        return index not in self.faults and index not in self.without_mask
+
+    def fail(self, index: int, error: BprError) -> None:
+        """Note that a record is broken; the error says why, but not which record it is."""
+        self.faults[index] = Failure(self._name(index), f"{self._where(index)} is broken: {error}")
+
+    def segment(self, index: int, use: Use) -> SegmentRecord | None:
+        """Metadata of a record; None, and a fault, if it cannot be read.
+
+        The area of an annotation is its ``area``. The area of a result is that of its box, if it has one, as in
+        pycocotools.
+        """
+        try:
+            segment = read_record(self.records[index], self._where(index))
+            if use == "measured" and segment.score is None:
+                raise BprError(
+                    f"{self._where(index)} has no score, expected a number; ground truth has none, so check that the "
+                    "two are not swapped"
+                )
+        except BprError as error:
+            self.faults[index] = Failure(self._name(index), str(error))
+            return None
+        if not self._are_results:
+            return segment
+        return replace(segment, area=box_area(self.records[index]) if self._have_boxes else None)
+
+    def rectangle(self, index: int) -> list[float] | None:
+        """The box that pycocotools measures in place of a result's missing mask, as a polygon, or None."""
+        record = self.records[index]
+        box = box_of(record) if self._have_boxes and "segmentation" not in record else None
+        if box is None or not all(map(math.isfinite, box)):
+            return None
+        x, y, width, height = box
+        return [x, y, x, y + height, x + width, y + height, x + width, y]
+
+    def notes(self, use: Use) -> list[str]:
+        """Records without a mask, and what pycocotools does with odd scores and ids."""
+        notes = []
+        if not self.records:
+            nothing = {"refined": "so there is nothing to refine", "measured": "so all objects are missed"}
+            notes.append(f"{self.path} holds no masks, {nothing.get(use, 'so AP has no value')}")
+        boxes = {index for index in self.without_mask if use == "measured" and self.rectangle(index)}
+        left = "written as they are" if use == "refined" else "left out of the figures"
+        measured = range(len(self.records)) if use == "measured" else ()
+        unranked = {i for i in measured if i not in self.faults and _is_nan(self.records[i].get("score"))}
+        for found, text in (
+            (boxes, "have a box instead of a mask; it is measured as a rectangle, as in pycocotools"),
+            (self.without_mask - boxes, f"have no mask; they are {left}"),
+            (unranked, "have the score NaN; they rank last, as in pycocotools"),
+        ):
+            if found:
+                notes.append(f"{self.path}: {self._count(found)} {text}")
+        return [*notes, *(self._id_notes() if use == "truth" else ())]
+
+    def _id_notes(self) -> list[str]:
+        """Where the ids of annotations make pycocotools give another figure than the right one."""
+        ids = [record["id"] for record in self.records if isinstance(record, dict) and is_finite(record.get("id"))]
+        notes = []
+        if 0 in ids:
+            notes.append(
+                f"{self.path} has an annotation with the id 0; pycocotools takes a match with it as none, so its "
+                "figures differ (they are lower); here the match counts"
+            )
+        if len(set(ids)) < len(ids):
+            notes.append(
+                f"{self.path} has {len(ids) - len(set(ids))} annotations whose id another one has too; pycocotools "
+                "measures one of them in place of all, so its figures differ; here every annotation counts"
+            )
+        return notes
+
+    def _name(self, index: int) -> str:
+        record = self.records[index]
+        return f"record {index} (id {shorten(record['id'])})" if "id" in record else f"record {index}"
+
+    def _where(self, index: int) -> str:
+        return f"{self.path}: {self._name(index)} of image {shorten(self.records[index]['image_id'])}"
+
+    def _count(self, indexes: Collection[int]) -> str:
+        """Number and first names of some records."""
+        names = join_names(map(self._name, sorted(indexes)), limit=2)
+        return f"{len(indexes)} of {len(self.records)} records ({names})"
+
+
+def _is_nan(value: Json) -> bool:
+    return isinstance(value, float) and math.isnan(value)
