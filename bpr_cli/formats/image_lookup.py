@@ -134,7 +134,7 @@ class ImageIndex:
                 return self.root / found
         raise BprError(self._miss(forms))
 
-    def only_image(self, name: str, names: Sequence[str], file: Path | None) -> Path | None:
+    def only_image(self, names: Sequence[str], file: Path | None) -> Path | None:
         """The given image, for the only prediction; None if a folder was given. See ``find`` for the arguments.
 
         Raises:
@@ -144,9 +144,8 @@ class ImageIndex:
             return None
         if not self._usable([Path(self.lone.name)]):
             raise BprError(f"{self.lone} is the mask itself, expected its image; give that with --images")
-        self._rules["as the only one"] += 1
-        if file is not None and not self._matches(Path(names[0]).name)[1]:
-            note("mask %s with image %s: their names differ", name, self.lone.name)
+        named = file is None or self._matches(Path(names[0]).name)[1]
+        self._rules["as the only one" if named else "as the only one, though its name differs"] += 1
         return self.lone
 
     def size(self, image: Path, max_pixels: int) -> Size:
@@ -388,7 +387,7 @@ def match_images(candidates: Sequence[Candidate], index: ImageIndex) -> tuple[li
         file = candidate.files[0] if candidate.files else None
         alone = len(candidates) == 1
         try:
-            only = index.only_image(candidate.name, candidate.image_names, file) if alone else None
+            only = index.only_image(candidate.image_names, file) if alone else None
             items.append(Item(candidate.name, only or index.find(candidate.image_names, file)))
         except BprError as error:
             failures.append(Failure(candidate.name, f"{error}{candidate.hint}"))

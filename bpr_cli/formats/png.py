@@ -1,7 +1,7 @@
 """PNG files that hold values instead of colours: single-channel masks and label maps, and panoptic ids.
 
-Values are never interpolated, scaled or mapped through a palette. ``PngStyle`` describes how a file stores them;
-refined files are written in the style of their source.
+Values are never interpolated or scaled, and mapped through a palette only as ``gray_levels`` says. ``PngStyle``
+describes how a file stores them; refined files are written in the style of their source.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class PngStyle:
 def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     """Read the values of a single-channel PNG file: uint8 or uint16, (H, W).
 
-    1-bit files give 0 and 1, palette files their indices, and colour files with equal, opaque channels their gray
-    values. The EXIF orientation is applied, as it is to images: masks have it from photographs whose stored pixels
-    they were made from.
+    1-bit files give 0 and 1, palette files their indices, except those of ``gray_levels``, and colour files with equal,
+    opaque channels their gray values. The EXIF orientation is applied, as it is to images: masks have it from
+    photographs whose stored pixels they were made from.
 
     Raises:
         ColourError: the channels differ, or the file is partly transparent.
@@ -108,7 +108,41 @@ def _gray_of(image: Image.Image, path: Path) -> Gray:
         if read_bytes(path)[_DEPTH_OFFSET] == 16:
             raise BprError(f"{path} stores 16-bit values in colour channels; save it as a single-channel PNG file")
         return gray
-    return np.array(image).astype(np.uint8)
+    values = np.array(image).astype(np.uint8)
+    levels = gray_levels(_palette_of(image)) if image.mode == "P" else None
+    return values if levels is None else levels[values]
+
+
+def gray_levels(palette: bytes) -> ByteArray | None:
+    """The gray values of a palette whose order means nothing, so that its grays, not its indices, are the values.
+
+    Programs that make files smaller write masks with the grays in any order, often white first. The indices of other
+    palettes are labels.
+
+    Args:
+        palette: RGB triples.
+
+    Returns:
+        uint8, (256,), the gray value of each index; None if some entry is a colour or two are alike, or if the grays
+        ascend with the indices.
+
+    >>> gray_levels(bytes([255, 255, 255, 0, 0, 0]))[:2].tolist()
+    [255, 0]
+    >>> gray_levels(bytes([0, 0, 0, 255, 255, 255])) is None
+    True
+    """
+    triples = np.frombuffer(palette[: len(palette) // 3 * 3], np.uint8).reshape(-1, 3).astype(int)
+    grays = triples[:, 0]
+    # Palettes are padded with black.
+    while len(grays) > 1 and grays[-1] == 0 and 0 in grays[:-1]:
+        grays = grays[:-1]
+    if len(np.unique(grays)) < len(grays) or np.ptp(triples, axis=1).any() or np.all(np.diff(grays) > 0):
+        return None
+    return np.pad(grays, (0, 256 - len(grays))).astype(np.uint8)
+
+
+def _palette_of(image: Image.Image) -> bytes:
+    return bytes(image.getpalette("RGB") or [])
 
 
 def gray_of_colour(pixels: ByteArray, name: str) -> ByteArray:
@@ -123,6 +157,11 @@ def gray_of_colour(pixels: ByteArray, name: str) -> ByteArray:
     """
     gray: ByteArray = pixels[:, :, 0].copy()
     colours = pixels[:, :, : 3 if pixels.shape[2] > 2 else 1]
+    if pixels.shape[2] in (2, 4) and pixels[:, :, -1].min() < 255:
+        raise ColourError(
+            f"{name} is partly transparent, expected an opaque single-channel PNG file; remove its alpha, or save the "
+            "alpha alone if that is the mask"
+        )
     if not np.array_equal(colours, np.broadcast_to(gray[:, :, None], colours.shape)):
         if looks_like_photograph(pixels):
             raise ColourError(photograph_given(name))
@@ -130,8 +169,6 @@ def gray_of_colour(pixels: ByteArray, name: str) -> ByteArray:
             f"{name} holds colours, expected one channel: masks and label maps must be single-channel PNG files "
             "with a value, not a colour, for every label"
         )
-    if pixels.shape[2] in (2, 4) and pixels[:, :, -1].min() < 255:
-        raise ColourError(f"{name} is partly transparent, expected an opaque single-channel PNG file; remove its alpha")
     return gray
 
 
@@ -168,7 +205,9 @@ def _decode_plain(path: Path, colours: Collection[int], max_pixels: int) -> NDAr
     """
     stream = open_stream(path, max_pixels)
     rows = stream.inflate() if stream and stream.colour in colours else None
-    return None if stream is None or rows is None else stream.decode(rows)
+    pixels = None if stream is None or rows is None else stream.decode(rows)
+    levels = gray_levels(stream.palette) if stream and stream.colour == PALETTE else None
+    return pixels if pixels is None or levels is None else levels[pixels]
 
 
 def read_style(path: Path) -> PngStyle:
@@ -182,7 +221,9 @@ def read_style(path: Path) -> PngStyle:
             orientation = orientation_of(image)
             if image.mode != "P":
                 return PngStyle("I;16" if image.mode in _DEEP_MODES else image.mode, orientation=orientation)
-            palette = bytes(image.getpalette("RGB") or [])
+            palette = _palette_of(image)
+            if gray_levels(palette) is not None:
+                return PngStyle("L", orientation=orientation)
             return PngStyle("P", palette, image.info.get("transparency"), orientation)
     except Exception as error:
         raise BprError(f"{path} can no longer be read: {error}") from error
@@ -260,6 +301,7 @@ class PngStream:
         colour: ``GRAY``, ``RGB``, ``PALETTE`` or ``RGBA``.
         data: compressed rows.
         depth: bits per channel.
+        palette: RGB triples of palette files.
     """
 
     width: int
@@ -267,6 +309,7 @@ class PngStream:
     colour: int
     data: bytes
     depth: int = 8
+    palette: bytes = b""
 
     @classmethod
     def of(cls, content: bytes, max_pixels: int = MAX_PIXELS) -> PngStream | None:
@@ -284,7 +327,8 @@ class PngStream:
             return None
         if not 0 < width * height <= min(_MOST_PIXELS, max_pixels):
             return None
-        return cls(width, height, colour, b"".join(data for kind, data in chunks if kind == b"IDAT"), depth)
+        data, palette = (b"".join(data for kind, data in chunks if kind == wanted) for wanted in (b"IDAT", b"PLTE"))
+        return cls(width, height, colour, data, depth, palette)
 
     @property
     def pixel_bytes(self) -> int:

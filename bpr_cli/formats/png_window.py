@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.png import Gray, PngStream, open_stream, read_gray
+from bpr_cli.formats.png import Gray, PngStream, gray_levels, open_stream, read_gray
 from bpr_cli.typing import ByteArray, Size
 
 SUB = 1
@@ -43,7 +43,8 @@ def read_window(path: Path, max_pixels: int = MAX_PIXELS) -> Window:
         BprError: the file is missing, truncated, damaged, not a PNG file or too large.
     """
     stream = open_stream(path, max_pixels)
-    window = _decode(stream) if stream and stream.pixel_bytes == 1 else None
+    plain = stream is not None and stream.pixel_bytes == 1 and gray_levels(stream.palette) is None
+    window = _decode(stream) if stream and plain else None
     if window is not None:
         return window
     values = read_gray(path, max_pixels)  # raises a clear error if the file is broken

@@ -132,6 +132,36 @@ def test_soft_masks_keep_their_values_where_nothing_is_refined(tmp_path, style):
     assert np.array_equal(written, values if "soft" in style else HARD * full)
 
 
+@pytest.mark.parametrize("bits", [1, 8])
+def test_palettes_of_grays_in_another_order_are_read_by_their_grays(tmp_path, bits):
+    dark_first = [0, 0, 0, 255, 255, 255] + ([] if bits == 1 else [9, 9, 9, 12, 12, 12])
+    for name, palette, indices in (
+        ("a", dark_first, HARD),
+        ("b", [255, 255, 255, 0, 0, 0, *dark_first[6:]], ~HARD),
+    ):
+        png(tmp_path / f"{name}.png", indices.astype(np.uint8), palette=bytes(palette))
+        opened = open_predictions(tmp_path / f"{name}.png", photo(tmp_path / "x.jpg", HARD.shape))
+        assert np.array_equal(opened.read(opened.items[0])[0].to_array(), HARD)
+        round_trip(tmp_path / f"{name}.png", tmp_path / "x.jpg", tmp_path / "out.png")
+        with Image.open(tmp_path / "out.png") as written:
+            assert np.array_equal(np.array(written.convert("L")) > 127, HARD)
+
+
+def test_a_soft_mask_in_a_palette_of_unordered_grays(tmp_path):
+    gray = in_style("soft")[0]
+    image = Image.fromarray(gray).quantize(64)
+    image.save(tmp_path / "soft.png")
+    opened = open_predictions(tmp_path / "soft.png", photo(tmp_path / "x.jpg", HARD.shape))
+    assert opened.reading.content == "soft masks"
+    assert np.array_equal(opened.read(opened.items[0])[0].to_array(), np.array(image.convert("L")) > 127)
+
+
+def test_alpha_that_may_be_the_mask_is_refused_in_one_sentence(tmp_path):
+    cut = np.dstack([np.full((*HARD.shape, 3), 90, np.uint8), in_style("soft")[0]])
+    with pytest.raises(BprError, match=r"cut\.png is partly transparent.*save the alpha alone if that is the mask"):
+        open_predictions(png(tmp_path / "cut.png", cut), photo(tmp_path / "x.jpg", HARD.shape))
+
+
 @given(st.floats(0.05, 0.95))
 @settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_thresholds(tmp_path, threshold):
