@@ -91,12 +91,18 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     """
     if len(boxes) == 0:
         return coarse
-    field = average(boxes, probabilities, (0, 0, coarse.size[1], coarse.size[0]))
-    frame = union(field.box, coarse.box)
+    low, high = boxes[:, :2].min(axis=0), np.minimum(boxes[:, 2:].max(axis=0), coarse.size[::-1])
+    covered = (*low.tolist(), *high.tolist())
+    frame = union(covered, coarse.box)
     refined = coarse.window(frame)
-    x0, y0, x1, y1 = field.box
-    inside = refined[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
-    inside[...] = field.foreground(inside)
+    # Strips, because the average takes many times the memory of the mask.
+    for top, bottom in strips_of((covered[3] - covered[1], covered[2] - covered[0])):
+        rows = covered[0], covered[1] + top, covered[2], covered[1] + bottom
+        reaching = np.flatnonzero((boxes[:, 1] < rows[3]) & (boxes[:, 3] > rows[1]))
+        field = average(boxes[reaching], probabilities[reaching], rows)
+        x0, y0, x1, y1 = field.box
+        inside = refined[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
+        inside[...] = field.foreground(inside)
     mask = Mask.from_array(refined, (frame[0], frame[1]), coarse.size)
     if mask.box == EMPTY_BOX:
         return coarse
