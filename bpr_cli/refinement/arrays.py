@@ -48,7 +48,7 @@ def rgb_of(image: ImageLike, size: Size | None = None, name: str = "image") -> B
         BprError: it is none of these.
     """
     if isinstance(image, str | os.PathLike):
-        return read_image(Path(image))
+        return read_image(Path(image), masks=size)
     if isinstance(image, Image.Image):
         return rgb_of_picture(_loaded(image, name), name)
     array = as_array(image, name)

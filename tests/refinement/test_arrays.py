@@ -57,13 +57,14 @@ def test_pillow_images_are_what_pillow_shows(mode):
     np.testing.assert_array_equal(rgb_of(image), np.asarray(image.convert("RGB")))
 
 
-def test_pillow_images_are_taken_as_they_were_opened(tmp_path):
+def test_pillow_images_are_taken_as_they_were_opened_and_paths_are_turned_upright(tmp_path):
     """Their EXIF tag is the caller's: viewers and annotation tools differ in whether they had applied it."""
     exif = Image.Exif()
     exif[274] = 3
     Image.fromarray(picture(SIZE)).save(tmp_path / "turned.png", exif=exif)
     with Image.open(tmp_path / "turned.png") as image:
         np.testing.assert_array_equal(rgb_of(image), picture(SIZE))
+    np.testing.assert_array_equal(rgb_of(tmp_path / "turned.png"), picture(SIZE)[::-1, ::-1])
 
 
 @pytest.mark.parametrize("as_path", [str, lambda path: path])
