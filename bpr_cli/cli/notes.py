@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from bpr_cli.cli.console import Console
 from bpr_cli.system.notes import LOGGER
@@ -37,14 +39,26 @@ class NoteHandler(logging.Handler):
 
 @contextmanager
 def notes_shown() -> Iterator[None]:
-    """Print notes while a command runs, and keep the warnings of image libraries back: what they tell is checked."""
+    """Print notes while a command runs, and keep image libraries from printing: what they find becomes a sentence."""
     handler = NoteHandler()
     LOGGER.addHandler(handler)
     LOGGER.propagate = False
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    _silence_libtiff()
     try:
         yield
     finally:
         LOGGER.removeHandler(handler)
         LOGGER.propagate = True
         handler.close()
+
+
+def _silence_libtiff() -> None:
+    """Keep the libtiff that comes with Pillow from printing errors past Python; Pillow reports them as well."""
+    import PIL  # noqa: PLC0415 - only commands that run need it
+
+    package = Path(PIL.__file__).parent
+    for folder in (package.parent / "pillow.libs", package / ".dylibs"):
+        for library in folder.glob("libtiff*"):
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(str(library)).TIFFSetErrorHandler(None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from bpr_cli.formats.image_names import (
     places_of,
     stems_of,
 )
+from bpr_cli.formats.image_pattern import check_pattern, ends_with, fill_pattern
 from bpr_cli.formats.images import holds_picture, image_size
 from bpr_cli.system.notes import note
 from bpr_cli.system.paths import list_files, system_name
@@ -31,9 +31,6 @@ from bpr_cli.typing import Size
 
 _NEAREST_SEARCHES = 20
 """Misses for which the nearest name is looked up: each look-up compares all names."""
-
-_FIELD = re.compile(r"\{(\w*)\}")
-PATTERN_FIELDS = ("stem", "name", "folder", "number")
 
 Tables = dict[str, list[Path]]
 
@@ -55,7 +52,7 @@ class ImageIndex:
     Attributes:
         root: the folder.
         lone: the image, if a single file was given instead of a folder.
-        pattern: name of an image, with the fields of ``PATTERN_FIELDS`` in braces; None for the rules.
+        pattern: name of an image, with fields in braces as in ``image_pattern.py``; None for the rules.
     """
 
     def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None, pattern: str | None = None) -> None:
@@ -93,7 +90,7 @@ class ImageIndex:
             BprError: the path does not exist, the folder holds no image, or the pattern has an unknown field.
         """
         if pattern is not None:
-            _check_pattern(pattern)
+            check_pattern(pattern)
         if images.is_file():
             return cls(images.parent, [Path(images.name)], images, pattern)
         if not images.is_dir():
@@ -200,9 +197,9 @@ class ImageIndex:
 
     def _by_pattern(self, forms: Sequence[str]) -> Iterator[tuple[str, str, list[Path]]]:
         for name in forms:
-            wanted = _filled(self.pattern or "", name)
+            wanted = fill_pattern(self.pattern or "", name)
             path = Path(wanted)
-            ending = [each for each in self._similar.get(loose(path.name), []) if _ends_with(each, path)]
+            ending = [each for each in self._similar.get(loose(path.name), []) if ends_with(each, path)]
             yield f"by --image-pattern {self.pattern}", name, self._usable(ending)
 
     def _matches(self, name: str) -> tuple[str, list[Path]]:
@@ -248,7 +245,7 @@ class ImageIndex:
         """The message for a prediction without an image: what was looked for, where, and what is there."""
         where = self.lone or self.root
         if self.pattern:
-            wanted, looked = [_filled(self.pattern, forms[0])], f"{_filled(self.pattern, forms[0])!r}"
+            wanted, looked = [fill_pattern(self.pattern, forms[0])], f"{fill_pattern(self.pattern, forms[0])!r}"
             advice = "check --image-pattern and --images"
         else:
             wanted = stems_of(Path(list(forms_of(forms[0]))[-1]).name)
@@ -297,35 +294,6 @@ class NoImages(ImageIndex):
         raise BprError(
             f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
         )
-
-
-def _check_pattern(pattern: str) -> None:
-    fields = _FIELD.findall(pattern)
-    known = ", ".join(f"{{{field}}}" for field in PATTERN_FIELDS)
-    unknown = [field for field in fields if field not in PATTERN_FIELDS]
-    if unknown or not fields:
-        found = f"has the unknown field {{{unknown[0]}}}" if unknown else "has no field"
-        raise BprError(f"--image-pattern {pattern!r} {found}, expected a name with {known}")
-
-
-def _filled(pattern: str, name: str) -> str:
-    """The name that a pattern gives for a prediction, which may be named with its folder and suffix."""
-    path = Path(name)
-    bare = path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path
-    digits = re.findall(r"\d+", bare.name)
-    values = {
-        "stem": stems_of(bare.name)[-1],
-        "name": bare.name,
-        "folder": path.parent.name,
-        "number": digits[-1] if digits else "",
-    }
-    return _FIELD.sub(lambda field: values[field[1]], pattern)
-
-
-def _ends_with(path: Path, wanted: Path) -> bool:
-    """Whether a path ends with the folders of a wanted path."""
-    parts = wanted.parent.parts
-    return not parts or path.parent.parts[-len(parts) :] == parts
 
 
 def _rule_of(name: str, stem: str) -> str:

@@ -132,7 +132,9 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
         return f"{path} is empty (0 bytes), expected {kind}"
     if isinstance(error, UnidentifiedImageError):
         return f"{path} is not {kind}"
-    if isinstance(error, (SyntaxError, EOFError, struct.error)) or "truncated" in str(error).lower():
+    told = str(error).lower()
+    damaged = isinstance(error, (SyntaxError, EOFError, struct.error))
+    if damaged or any(word in told for word in ("truncated", "decoder error", "broken data")):
         return f"{path} is truncated or damaged ({error}), expected {kind}; copy or export it again"
     return f"{path} cannot be read as {kind}: {error or type(error).__name__}"
 

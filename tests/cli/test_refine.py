@@ -50,6 +50,19 @@ def test_a_mask_and_an_image_of_other_names(world, bpr):
     assert "1 image found as the only one, though its name differs" in outcome.err.splitlines()[0]
 
 
+def test_image_libraries_print_nothing(world, started):
+    damaged = bytearray(photo(world / "images/a.tif", SIZE, compression="tiff_lzw").read_bytes())
+    damaged[200:2000] = bytes(1800)
+    (world / "images/a.tif").write_bytes(damaged)
+    (world / "images/a.png").unlink()
+    photo(world / "images/b.png", SIZE, exif=b"Exif\0\0II*\0" + b"\xff" * 4)
+    done = started("check", "masks", "--images", "images")
+    assert done.code == 1
+    lines = [line for line in done.err.splitlines() if not set(line) & set("│┃━└┏")]
+    known = ("masks: ", "masks with ", "checking 3/3", "error: images/a.tif is truncated or damaged (decoder error")
+    assert [line for line in lines if not line.startswith(known)] == []
+
+
 def test_images_and_masks_in_one_folder_and_a_pattern(world, refine):
     for name in "abc":
         (world / f"masks/{name}.png").rename(world / f"images/{name}_mask.png")
