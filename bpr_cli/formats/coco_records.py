@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,16 +108,17 @@ class CocoRecords:
             nothing = {"refined": "so there is nothing to refine", "measured": "so all objects are missed"}
             notes.append(f"{self.path} holds no masks, {nothing.get(use, 'so AP has no value')}")
         boxes = {index for index in self.without_mask if use == "measured" and self.rectangle(index)}
-        left = "written as they are" if use == "refined" else "left out of the figures"
         measured = range(len(self.records)) if use == "measured" else ()
         unranked = {i for i in measured if i not in self.faults and _is_nan(self.records[i].get("score"))}
-        for found, text in (
-            (boxes, "have a box instead of a mask; it is measured as a rectangle, as in pycocotools"),
-            (self.without_mask - boxes, f"have no mask; they are {left}"),
-            (unranked, "have the score NaN; they rank last, as in pycocotools"),
+        left = "written as before" if use == "refined" else "left out of the figures"
+        for found, kind, what in (
+            (boxes, "a box instead of a mask", "measured as a rectangle, as in pycocotools"),
+            (self.without_mask - boxes, "no mask", left),
+            (unranked, "the score NaN", "ranked last, as in pycocotools"),
         ):
             if found:
-                notes.append(f"{self.path}: {self._count(found)} {text}")
+                names = join_names(map(self._name, sorted(found)), limit=2)
+                notes.append(f"{self.path}: {len(found)} of {len(self.records)} records with {kind} ({names}), {what}")
         return [*notes, *(self._id_notes() if use == "truth" else ())]
 
     def _id_notes(self) -> list[str]:
@@ -143,11 +143,6 @@ class CocoRecords:
 
     def _where(self, index: int) -> str:
         return f"{self.path}: {self._name(index)} of image {shorten(self.records[index]['image_id'])}"
-
-    def _count(self, indexes: Collection[int]) -> str:
-        """Number and first names of some records."""
-        names = join_names(map(self._name, sorted(indexes)), limit=2)
-        return f"{len(indexes)} of {len(self.records)} records ({names})"
 
 
 def _is_nan(value: Json) -> bool:

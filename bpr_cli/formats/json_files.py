@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, join_names, shorten
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import read_bytes, write_bytes
 
@@ -97,9 +97,18 @@ def _explained(path: Path, content: bytes) -> Iterator[None]:
     try:
         yield
     except (ValueError, RecursionError) as error:
-        raise BprError(f"{path} is not valid JSON ({error}); it may be truncated; write it again") from error
+        raise BprError(f"{path} is not valid JSON ({error}); {_advice(error)}") from error
     except MemoryError as error:
         raise BprError(f"{path} has {len(content) >> 20} MiB, more than the memory holds; split it by image") from error
+
+
+def _advice(error: Exception) -> str:
+    """What to do about text that is not JSON: a text that breaks off is truncated."""
+    if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
+        rest = error.doc[error.pos :].strip()
+        if rest:
+            return f"correct it at {shorten(rest.splitlines()[0])}"
+    return "it may be truncated; write it again"
 
 
 def whole_number(value: Json) -> int | None:

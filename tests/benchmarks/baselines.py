@@ -145,7 +145,7 @@ def refine_all(
             refined = refine(method, image, coarse)
             seconds += time.process_time() - began
             records.update(writer.write(item, refined).records)
-        writer.close(records[position] for position in sorted(records))
+        writer.close(sorted(records.items()))
         return measure(source, data, out, part), seconds / len(predictions.items)
 
 

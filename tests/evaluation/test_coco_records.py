@@ -210,7 +210,7 @@ def test_annotations_without_a_mask_are_left_out_with_a_note(tmp_path):
     assert figures[0] == pytest.approx(100)
     assert report.failures == ()
     assert report.notes == (
-        f"{truth}: 2 of 3 records (record 1 (id 2), record 2 (id 3)) have no mask; they are left out of the figures",
+        f"{truth}: 2 of 3 records with no mask (record 1 (id 2), record 2 (id 3)), left out of the figures",
     )
 
 

@@ -214,8 +214,7 @@ def test_records_without_a_mask_are_left_as_they_are(tmp_path, segmentation):
     assert (len(opened.read(opened.items[0])), opened.failures, opened.faults()) == (1, [], [])
     assert load(tmp_path / "out/r.json") == [record(1), boxed, boxed, boxed]
     assert opened.notes("refined") == [
-        f"{path}: 3 of 4 records (record 1 (id 9), record 2 (id 9) and 1 more) have no mask; they are written as they "
-        "are"
+        f"{path}: 3 of 4 records with no mask (record 1 (id 9), record 2 (id 9) and 1 more), written as before"
     ]
 
 
@@ -255,6 +254,22 @@ def test_a_line_that_is_not_json_is_named(tmp_path):
     path.write_text(f"{json.dumps(record(1))}\n{json.dumps(record(1))}\n{{'a': 1}}\n")
     with pytest.raises(BprError, match=r"r\.jsonl, line 3 is not valid JSON"):
         open_predictions(path, images_at(tmp_path, "1.png"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"image_id": 1', "it may be truncated; write it again"),
+        ('[{"image_id": "a', "it may be truncated; write it again"),
+        ("[1, 2, // three\n3]", "line 1 column 8 (char 7)); correct it at '// three'"),
+        ("{'image_id': 1}", "line 1 column 2 (char 1)); correct it at \"'image_id': 1}\""),
+    ],
+)
+def test_invalid_json_is_told_with_its_place(tmp_path, text, message):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(BprError) as caught:
+        open_predictions(tmp_path / "r.json", images_at(tmp_path, "1.png"))
+    assert message in str(caught.value)
 
 
 def test_commas_before_brackets_are_passed_over(tmp_path):

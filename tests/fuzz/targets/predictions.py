@@ -40,7 +40,7 @@ def refine_nothing(predictions: Path, images: Path, out: Path, **options: object
             opened.size(item)
         with suppress(BprError):
             records.update(writer.write(item, opened.read(item)).records)
-    writer.close(records[position] for position in sorted(records))
+    writer.close(sorted(records.items()))
 
 
 def reader(name: str) -> Callable[[Path], None]:
