@@ -232,7 +232,10 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     """
     low, high = float(pixels.min()), float(pixels.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low < 0:
-        raise BprError(f"{name} has pixel values from {low:g} to {high:g}, expected 0 or more; convert it to 8 bits")
+        raise BprError(
+            f"{name} has pixel values from {low:g} to {high:g}, expected 0 or more; undo its normalisation, or convert "
+            "it to 8 bits"
+        )
     if pixels.dtype.kind == "f":
         full = 1.0 if high < 2 else 255.0
     else:
