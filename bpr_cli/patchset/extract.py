@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from bpr_cli.settings import Count, build, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.paths import as_path, as_paths
-from bpr_cli.system.terminal import show_progress, tell
+from bpr_cli.system.terminal import Advance, show_progress, silent, tell
 from bpr_cli.system.threads import default_workers, in_order
 
 DEFAULTS = PatchSetSettings()
@@ -140,7 +140,7 @@ class Extraction:
         out: Path,
         workers: int | None = None,
         overwrite: bool = False,
-        on_image: Callable[[], None] = lambda: None,
+        on_image: Advance = silent,
     ) -> ExtractResult:
         """Extract the set, or finish it.
 
@@ -181,7 +181,7 @@ class Extraction:
         return patch_set
 
     def _extract(
-        self, out: Path, workers: int, overwrite: bool, on_image: Callable[[], None]
+        self, out: Path, workers: int, overwrite: bool, on_image: Advance
     ) -> tuple[PatchSet, list[Failure], int]:
         """The set, the failures, and the number of images that an earlier run had finished."""
         with self._journal(out, overwrite) as journal:
@@ -191,7 +191,7 @@ class Extraction:
             sample = ReservoirSample(self._settings.max_patches)
             results = self._resume(journal, sample)
             for _ in range(resumed := len(results)):
-                on_image()
+                on_image(resumed=True)
             missing = [number for number in range(self.images) if number not in results]
             extracted = in_order(lambda n: extract_image(*self._queue[n], self._settings, sample), missing, workers)
             for number, result in zip(missing, extracted, strict=True):

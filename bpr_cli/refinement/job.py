@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,11 @@ def refine(
     refiner = Refiner(settings)
     with show_progress(progress, "refining", len(opened.items)) as count:
 
-        def advance(item: Item) -> None:
-            count()
+        def advance(item: Item, resumed: bool = False) -> None:
+            count(resumed=resumed)
             on_item(item)
 
-        return refine_opened(refiner, opened, target, overwrite, advance)
+        return refine_opened(refiner, opened, target, overwrite, advance, partial(advance, resumed=True))
 
 
 def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
@@ -102,19 +103,23 @@ def refine_opened(
     out: Path,
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
+    on_resumed: OnItem | None = None,
 ) -> RefineSummary:
-    """Do the work of ``refine`` with predictions from ``open_for`` and a refiner that can be reused."""
+    """Do the work of ``refine`` with predictions from ``open_for`` and a refiner that can be reused.
+
+    ``on_resumed``, if given, is called for resumed items in place of ``on_item``.
+    """
     report, one_file = report_path(predictions, out), is_one_file(predictions, out)
     check_report(report)
-    settings = settings_of(refiner, predictions)
-    with Journal(work_folder(predictions, out), out, settings, predictions.shared_files(), overwrite) as journal:
+    settings, names = settings_of(refiner, predictions), names_of(refiner)
+    with Journal(work_folder(predictions, out), out, settings, predictions.shared_files(), overwrite, names) as journal:
         if (journal.resumed or overwrite) and not one_file:
             with writing(out):
                 remove_leftovers(out)
         if report:
             with writing(report):
                 report.unlink(missing_ok=True)
-        result = refine_predictions(refiner, predictions, predictions.writer(out), on_item, journal)
+        result = refine_predictions(refiner, predictions, predictions.writer(out), on_item, journal, on_resumed)
         if not result.written or (one_file and not result.failures):
             journal.discard()
         summary = summarise(refiner, predictions, result, out)
@@ -157,7 +162,7 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
     """
     check_report(report_path(predictions, out))
     if not overwrite:
-        check_resumable(work_folder(predictions, out), out, settings_of(refiner, predictions))
+        check_resumable(work_folder(predictions, out), out, settings_of(refiner, predictions), names_of(refiner))
 
 
 def check_report(report: Path | None) -> None:
@@ -184,3 +189,8 @@ def settings_of(refiner: Refiner, predictions: PredictionSet) -> dict[str, Any]:
         **predictions.settings,
         **chosen,
     }
+
+
+def names_of(refiner: Refiner) -> dict[str, str]:
+    """How messages name settings that are digests."""
+    return {"weights": f"{refiner.settings.weights} (SHA-256 {refiner.weights.digest[:12]}…)"}

@@ -84,6 +84,7 @@ def refine_predictions(
     writer: Writer,
     on_item: OnItem = lambda _: None,
     journal: Journal | None = None,
+    on_resumed: OnItem | None = None,
 ) -> RefineResult:
     """Refine every item of a prediction set and write it; the result lists the items that fail.
 
@@ -93,6 +94,7 @@ def refine_predictions(
         writer: writes the refined predictions. It is closed at the end, unless every item failed; then nothing is
             written.
         on_item: called in the calling thread after every item, whether written, failed or resumed.
+        on_resumed: called instead for resumed items, if given.
         journal: the entered journal of this refinement; by default a temporary one.
 
     Raises:
@@ -100,9 +102,9 @@ def refine_predictions(
     """
     if journal is None:
         with Journal.temporary() as temporary:
-            return refine_predictions(refiner, predictions, writer, on_item, temporary)
+            return refine_predictions(refiner, predictions, writer, on_item, temporary, on_resumed)
     began = time.perf_counter()
-    pipeline = Pipeline(refiner, predictions, writer, on_item, journal)
+    pipeline = Pipeline(refiner, predictions, writer, on_item, journal, on_resumed or on_item)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
     known = {failure.reason for failure in result.failures}
@@ -119,12 +121,18 @@ class Pipeline:
     """One run over a prediction set; see ``refine_predictions``."""
 
     def __init__(
-        self, refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem, journal: Journal
+        self,
+        refiner: Refiner,
+        predictions: PredictionSet,
+        writer: Writer,
+        on_item: OnItem,
+        journal: Journal,
+        on_resumed: OnItem,
     ) -> None:
         self.refiner = refiner
         self.predictions = predictions
         self.writer = writer
-        self.on_item = on_item
+        self.on_item, self.on_resumed = on_item, on_resumed
         self.journal = journal
         self.stopwatch = Stopwatch(STAGES)
         self.result = RefineResult()
@@ -165,7 +173,7 @@ class Pipeline:
             self._earlier += [Failure(**fault) for fault in stats.pop(_FAULTS)]
             self.result.items[item.name] = RefinementStats(**stats)
             self.result.resumed.add(item.name)
-            self.on_item(item)
+            self.on_resumed(item)
 
     def _inputs(self, item: Item) -> list[Path]:
         return [*self.predictions.files(item), item.image]

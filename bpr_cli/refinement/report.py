@@ -18,6 +18,7 @@ from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.settings import FORMATS, Task
 from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.refinement.stillness import reason_for_stillness
 from bpr_cli.system.environment import installed_versions, peak_memory
 
 if TYPE_CHECKING:
@@ -156,7 +157,11 @@ class RefineSummary:
         ),
     ]
     notes: Annotated[
-        list[str], Meta(description="How the predictions were read, where that decides the result; in sentences.")
+        list[str],
+        Meta(
+            description="How the predictions were read, where that decides the result, and why boundaries moved by "
+            "almost nothing; in sentences."
+        ),
     ]
     items: Annotated[
         list[ItemSummary],
@@ -192,6 +197,7 @@ def versions_used(refiner: Refiner) -> dict[str, str]:
 
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
     """The summary of a refinement."""
+    still = reason_for_stillness(result.stats, refiner.limits)
     return RefineSummary(
         kind=REPORT_KIND,
         versions=versions_used(refiner),
@@ -211,7 +217,7 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         weights=weights_used(refiner),
         settings=refiner.settings,
         failures=result.failures,
-        notes=result.notes,
+        notes=[*result.notes, *([still] if still and result.written else [])],
         items=[
             ItemSummary(name=name, **_rounded(stats), resumed=name in result.resumed)
             for name, stats in result.items.items()

@@ -67,6 +67,7 @@ class Journal:
         settings: plain values by name: everything besides the input files that affects the result.
         shared_inputs: files that all items are read from; fingerprinted once, when the journal is created.
         overwrite: whether to discard the progress of earlier processes.
+        names: how messages name the values of some settings, such as the file behind a digest; never compared.
 
     Attributes:
         resumed: whether an earlier process started the job, even if none of its items can be reused.
@@ -83,10 +84,12 @@ class Journal:
         settings: Mapping[str, Any],
         shared_inputs: Iterable[Path] = (),
         overwrite: bool = False,
+        names: Mapping[str, str] = {},
     ) -> None:
         self._folder = folder
         self._out = out
         self._settings = settings
+        self._names = dict(names)
         self._shared = fingerprint(shared_inputs)
         self._overwrite = overwrite
         self._closing = ExitStack()
@@ -185,9 +188,10 @@ class Journal:
         lines = self._complete_lines()
         self.resumed = bool(lines)
         if not lines:
-            self._append(self._lines, _line({"version": VERSION, "settings": dict(self._settings)}))
+            header = {"version": VERSION, "settings": dict(self._settings), "names": self._names}
+            self._append(self._lines, _line(header))
             return
-        _check_header(self._folder, lines[0], self._out, self._settings)
+        _check_header(self._folder, lines[0], self._out, self._settings, self._names)
         with _damage_explained(self._folder):
             self._entries = {entry.pop("item"): JournalEntry(**entry) for entry in map(json.loads, lines[1:])}
 
@@ -248,8 +252,10 @@ class Journal:
                 (self._folder / name).unlink(missing_ok=True)
 
 
-def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any]) -> None:
+def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any], names: Mapping[str, str] = {}) -> None:
     """Check that the settings match those of the journal in a folder, if there is one; writes nothing.
+
+    The arguments are those of ``Journal``.
 
     Raises:
         BprError: the job was started with other settings or by another version, or the journal cannot be read.
@@ -258,7 +264,7 @@ def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any]) -> Non
     path = folder / LINES
     header, end, _ = (read_bytes(path) if path.exists() else b"").partition(b"\n")
     if end:
-        _check_header(folder, header, out, settings)
+        _check_header(folder, header, out, settings, names)
 
 
 def _check_earlier(folder: Path, out: Path) -> None:
@@ -270,16 +276,20 @@ def _check_earlier(folder: Path, out: Path) -> None:
         )
 
 
-def _check_header(folder: Path, header: bytes, out: Path, settings: Mapping[str, Any]) -> None:
+def _check_header(
+    folder: Path, header: bytes, out: Path, settings: Mapping[str, Any], names: Mapping[str, str]
+) -> None:
     with _damage_explained(folder):
         content = json.loads(header)
         started = dict(content["settings"]) if content["version"] == VERSION else None
+        earlier = dict(content.get("names", {}))  # journals before 0.4 have none
     if started is None:
         raise BprError(f"{folder / LINES} was written by another version of bpr; choose another --out or --overwrite")
     settings = json.loads(json.dumps(dict(settings)))
     for name in {**started, **settings}:
         if started.get(name) != settings.get(name):
-            before, now = (json.dumps(side.get(name)) for side in (started, settings))
+            before = earlier.get(name, json.dumps(started.get(name)))
+            now = names.get(name, json.dumps(settings.get(name)))
             raise BprError(
                 f"{out} was started with {name}={before}, but this run uses {name}={now}; use the same settings to "
                 "resume, choose another --out, or pass --overwrite"

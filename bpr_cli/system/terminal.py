@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from bpr_cli.errors import printable
 
@@ -21,21 +20,45 @@ PLAIN_INTERVAL = 5.0
 class Advance(Protocol):
     """Advances a progress display by one item."""
 
-    def __call__(self, remark: str = "") -> None:
-        """Count an item; ``remark`` is shown beside the count until the next item."""
+    def __call__(self, remark: str = "", resumed: bool = False) -> None:
+        """Count an item.
+
+        Args:
+            remark: shown beside the count until the next item.
+            resumed: whether an earlier process did the item; then it says nothing about the pace of this one.
+        """
 
 
-class RateColumn(ProgressColumn):
-    """Items per second."""
+def silent(remark: str = "", resumed: bool = False) -> None:
+    """Show nothing."""
 
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
 
-    def render(self, task: Task) -> Text:
-        """Show the recent speed, or nothing before it is known."""
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self._unit}/s" if speed else "", style="progress.data.speed")
+class Pace:
+    """Counts items, and measures how long an item takes.
+
+    Attributes:
+        done: number of items that are done.
+        total: number of all items.
+    """
+
+    def __init__(self, total: int, unit: str, done: int) -> None:
+        self.done, self.total, self._unit = done, total, unit
+        self._worked, self._began = 0, time.monotonic()
+
+    def count(self, resumed: bool) -> None:
+        """Count an item; see ``Advance``."""
+        self.done += 1
+        self._worked += not resumed
+        if not self._worked:
+            self._began = time.monotonic()
+
+    def __str__(self) -> str:
+        """The pace and the time left, such as ``2.5 images/s, 12 s left``; empty before it is known."""
+        if not self._worked:
+            return ""
+        seconds = max(time.monotonic() - self._began, 1e-9) / self._worked
+        pace = f"{1 / seconds:.1f} {self._unit}s/s" if seconds < 1 else f"{seconds:.1f} s/{self._unit}"
+        return f"{pace}, {seconds * (self.total - self.done):.0f} s left"
 
 
 def message_console() -> Console:
@@ -59,54 +82,66 @@ def tell(wanted: bool, message: str) -> None:
 
 
 @contextmanager
-def show_progress(wanted: bool, title: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
+def show_progress(wanted: bool, title: str, total: int, unit: str = "image", done: int = 0) -> Iterator[Advance]:
     """Show progress: a bar on a terminal or in a notebook, a line on standard error every few seconds elsewhere.
 
     Args:
         wanted: whether to show anything.
         title: name of the task.
         total: number of items.
-        unit: noun for the items, in the plural.
+        unit: noun for an item.
         done: number of items that were already done.
     """
-    if not wanted:
-        yield lambda remark="": None  # noqa: ARG005
-        return
     console = message_console()
-    if "ipykernel" in sys.modules:
-        from tqdm.auto import tqdm  # noqa: PLC0415 - in notebooks only, where rich redraws nothing
-
-        with tqdm(desc=title, total=total, initial=done, unit=f" {unit}") as bar:
-
-            def advance(remark: str = "") -> None:
-                bar.set_postfix_str(remark, refresh=False)
-                bar.update()
-
+    if not wanted:
+        yield silent
+    elif "ipykernel" in sys.modules:
+        with _notebook_bar(title, total, unit, done) as advance:
             yield advance
     elif console.is_interactive:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(unit))
-        remark_column = TextColumn("{task.fields[remark]}")
-        with Progress(*columns, TimeRemainingColumn(), remark_column, console=console) as bar:
-            task = bar.add_task(title, total=total, completed=done, remark="")
-            yield lambda remark="": bar.update(task, advance=1, remark=remark)
+        with _bar(console, title, Pace(total, unit, done)) as advance:
+            yield advance
     else:
-        yield _lines(console.print, title, total, unit, done)
+        yield _lines(console, title, Pace(total, unit, done))
 
 
-def _lines(say: Callable[[str], None], title: str, total: int, unit: str, done: int) -> Advance:
+@contextmanager
+def _notebook_bar(title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+    from tqdm.auto import tqdm  # noqa: PLC0415 - in notebooks only, where rich redraws nothing
+
+    with tqdm(desc=title, total=total, initial=done, unit=f" {unit}s") as bar:
+
+        def advance(remark: str = "", resumed: bool = False) -> None:
+            bar.initial += resumed  # tqdm leaves these out of its pace
+            bar.set_postfix_str(remark, refresh=False)
+            bar.update()
+
+        yield advance
+
+
+@contextmanager
+def _bar(console: Console, title: str, pace: Pace) -> Iterator[Advance]:
+    said = (TextColumn("{task.fields[pace]}", style="progress.data.speed"), TextColumn("{task.fields[remark]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *said)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=pace.total, completed=pace.done, pace="", remark="")
+
+        def advance(remark: str = "", resumed: bool = False) -> None:
+            pace.count(resumed)
+            bar.update(task, completed=pace.done, pace=str(pace), remark=remark)
+
+        yield advance
+
+
+def _lines(console: Console, title: str, pace: Pace) -> Advance:
     """Print progress as a line every few seconds and at the end."""
-    began = shown = time.monotonic()
-    before = done
+    shown = time.monotonic()
 
-    def advance(remark: str = "") -> None:
-        nonlocal done, shown
-        done += 1
-        now = time.monotonic()
-        if now - shown < PLAIN_INTERVAL and done < total:
-            return
-        shown = now
-        rate = (done - before) / max(now - began, 1e-9)
-        parts = [f"{title} {done}/{total}", f"{rate:.1f} {unit}/s", f"{(total - done) / rate:.0f} s left"]
-        say(", ".join([*parts, remark] if remark else parts))
+    def advance(remark: str = "", resumed: bool = False) -> None:
+        nonlocal shown
+        pace.count(resumed)
+        if time.monotonic() - shown >= PLAIN_INTERVAL or pace.done >= pace.total:
+            shown = time.monotonic()
+            console.print(", ".join(filter(None, [f"{title} {pace.done}/{pace.total}", str(pace), remark])))
 
     return advance

@@ -117,7 +117,7 @@ def train(
         shown = progress and training.processes.leads
         if shown and training.start:
             message_console().print(f"resuming after step {training.start} of {training.steps}")
-        with show_progress(shown, "training", training.steps, "steps", training.start) as advance:
+        with show_progress(shown, "training", training.steps, "step", training.start) as advance:
             return training.run(lambda loss: advance("" if loss is None else f"loss {loss:.4f}"))
 
 

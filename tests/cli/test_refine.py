@@ -281,6 +281,9 @@ def test_a_bound_that_nothing_can_keep_leaves_every_mask_as_it_is(world, refine)
     assert (outcome.code, summary["kept_coarse"], summary["boundary_movement"]) == (0, 3, 0)
     assert (summary["settings"]["min_iou_with_coarse"], summary["settings"]["max_area_change"]) == (1, 0.5)
     assert "│ kept coarse by a limit" in outcome.err
+    (note,) = summary["notes"]
+    assert note in outcome.err
+    assert "almost nothing: 3 of 3 segments exceeded a limit and were kept coarse; change or leave out" in note
     for name in "abc":
         assert np.array_equal(pixels(world / f"out/{name}.png"), pixels(world / f"masks/{name}.png"))
 

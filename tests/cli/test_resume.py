@@ -86,7 +86,8 @@ def test_changed_inputs_are_refined_again(masks, world, refine):
         (("--scales", "2,1"), "scales=null, but this run uses scales=[2.0, 1.0]"),
         (("--min-iou-with-coarse", "0.5"), "min_iou_with_coarse=null, but this run uses min_iou_with_coarse=0.5"),
         (("--format", "labels"), 'format="masks", but this run uses format="labels"'),
-        (("--weights", "other.safetensors"), "weights="),
+        (("--weights", "other.safetensors"), "weights={weights} (SHA-256 "),
+        (("--weights", "other.safetensors"), "but this run uses weights=other.safetensors (SHA-256 "),
     ],
 )
 def test_other_settings_or_weights_are_refused_and_named(options, sentence, masks, world, refine, random_weights):
@@ -101,7 +102,8 @@ def test_other_settings_or_weights_are_refused_and_named(options, sentence, mask
         outcome = refine(*masks, "--out", "out", *options, *dry)
         assert outcome.code == 2
         assert len(outcome.errors) == 1
-        assert outcome.errors[0].startswith(f"out was started with {sentence}")
+        assert outcome.errors[0].startswith("out was started with ")
+        assert sentence.replace("{weights}", str(random_weights)) in outcome.errors[0]
         assert outcome.errors[0].endswith("choose another --out, or pass --overwrite")
         assert tree(world / "out") == before
     assert refine(*masks, "--out", "out", *options, "--dry-run", "--overwrite").code == 0

@@ -196,3 +196,22 @@ def test_a_job_that_is_resumed_and_completed_leaves_no_folder(folder: Path):
         journal.discard()
     assert not folder.exists()
     assert folder.parent.is_dir()
+
+
+def test_digests_are_named_and_only_their_settings_are_compared(folder: Path) -> None:
+    out = folder.parent
+    with Journal(folder, out, {"weights": "ab"}, names={"weights": "first.pth"}) as journal:
+        journal.add("a", (), {})
+    check_resumable(folder, out, {"weights": "ab"}, {"weights": "renamed.pth"})
+    said = "was started with weights=first.pth, but this run uses weights=second.pth; use the same settings to resume"
+    with pytest.raises(BprError, match=said):
+        check_resumable(folder, out, {"weights": "cd"}, {"weights": "second.pth"})
+
+
+def test_a_journal_without_names_is_resumed(folder: Path) -> None:
+    work(folder)
+    lines = (folder / LINES).read_bytes().splitlines(keepends=True)
+    header = json.loads(lines[0])
+    del header["names"]
+    (folder / LINES).write_bytes(b"".join([json.dumps(header).encode() + b"\n", *lines[1:]]))
+    assert None not in done(folder).values()

@@ -1,15 +1,42 @@
 import sys
 import types
 
-from bpr_cli.system.terminal import show_progress
+import pytest
+
+from bpr_cli.system.terminal import Pace, show_progress
 
 
 def test_a_notebook_gets_a_bar_of_tqdm(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
-    with show_progress(True, "training", 4, "steps", done=1) as advance:
+    with show_progress(True, "training", 4, "step", done=1) as advance:
         advance("loss 0.5")
         advance("loss 0.4")
     shown = capsys.readouterr().err
     assert "training" in shown
     assert "3/4" in shown
     assert "loss 0.4" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.25, "4.0 images/s, 0 s left"), (2.5, "2.5 s/image, 5 s left"), (90, "90.0 s/image, 180 s left")],
+)
+def test_slow_items_are_timed_each_and_resumed_ones_do_not_count(monkeypatch, seconds, said):
+    now = [100.0]
+    monkeypatch.setattr("bpr_cli.system.terminal.time.monotonic", lambda: now[0])
+    pace = Pace(total=6, unit="image", done=0)
+    for _ in range(2):
+        now[0] += 0.001
+        pace.count(resumed=True)
+        assert str(pace) == ""
+    for _ in range(2):
+        now[0] += seconds
+        pace.count(resumed=False)
+    assert (str(pace), pace.done) == (said, 4)
+
+
+def test_a_run_that_only_resumes_shows_no_pace(capsys):
+    with show_progress(True, "refining", 2) as advance:
+        advance(resumed=True)
+        advance(resumed=True)
+    assert capsys.readouterr().err == "refining 2/2\n"
