@@ -84,7 +84,6 @@ class CocoSet(PredictionSet):
                 "image_id, category_id, segmentation and score"
             )
         self._index = index
-        self._document_notes = source.document_notes
         self._table = _image_table(self.document, self.path, settings)
         self._hint = "; check --image-info" if settings.image_info else ""
         self.contents = CocoRecords(self.path, self.document, self.max_pixels)
@@ -177,8 +176,8 @@ class CocoSet(PredictionSet):
         return len(self.contents.faults) < len(self.contents.records)
 
     def notes(self, use: Use) -> list[str]:
-        """Commas that were passed over, records without a mask, and where pycocotools gives another figure."""
-        return [*self._document_notes, *self.contents.notes(use)]
+        """Records without a mask, and where pycocotools gives another figure."""
+        return self.contents.notes(use)
 
     def file(self, item: Item) -> Path:  # noqa: ARG002
         """The JSON file, which holds all items."""

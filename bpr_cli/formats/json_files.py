@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from bpr_cli.errors import BprError, join_names, shorten
 from bpr_cli.system.atomic import atomic_file, writing
+from bpr_cli.system.notes import note
 from bpr_cli.system.paths import read_bytes, write_bytes
 
 Json = Any
@@ -32,21 +33,18 @@ class JsonLines(list[Json]):
 
 
 def read_json(path: Path) -> Json:
-    """Parse a JSON file.
+    """Parse a JSON file. Commas before closing brackets are passed over, with a note.
 
     Raises:
         BprError: the file cannot be read, is empty, or is not valid JSON.
     """
     content = _content(path)
     with _explained(path, content):
-        return json.loads(content)
+        return _parse(content, path)
 
 
-def read_records(path: Path) -> tuple[Json, tuple[str, ...]]:
-    """Parse a JSON file of records, also with one object a line or with commas before closing brackets.
-
-    Returns:
-        The document (``JsonLines`` for one object a line), and notes on how it was read, if it is not plain JSON.
+def read_records(path: Path) -> Json:
+    """Parse a JSON file of records, which may hold one object a line; the document is then ``JsonLines``.
 
     Raises:
         BprError: see ``read_json``.
@@ -54,22 +52,30 @@ def read_records(path: Path) -> tuple[Json, tuple[str, ...]]:
     content = _content(path)
     with _explained(path, content):
         try:
-            document = json.loads(content)
+            document = _parse(content, path)
         except json.JSONDecodeError as error:
-            return _read_odd(content.decode(json.detect_encoding(content), "surrogatepass"), path, error)
-        one_line = isinstance(document, dict) and "image_id" in document
-        return (JsonLines([document]) if one_line else document), ()
+            if error.msg != "Extra data":
+                raise
+            return JsonLines(_read_lines(_decode(content), path))
+    return JsonLines([document]) if isinstance(document, dict) and "image_id" in document else document
 
 
-def _read_odd(text: str, path: Path, error: json.JSONDecodeError) -> tuple[Json, tuple[str, ...]]:
-    """Read what is almost JSON; raises the error if it is something else."""
-    if error.msg == "Extra data":
-        return JsonLines(_read_lines(text, path)), ()
-    plain = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
-    if len(plain) == len(text):
-        raise error
-    commas = len(text) - len(plain)
-    return json.loads(plain), (f"{path} has commas before closing brackets ({commas} in all), which are passed over",)
+def _parse(content: bytes, path: Path) -> Json:
+    """Parse JSON, if need be without commas before closing brackets."""
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        text = _decode(content)
+        plain = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+        if error.msg == "Extra data" or plain == text:
+            raise
+        document = json.loads(plain)
+        note("%s has commas before closing brackets, which JSON does not allow; they are passed over", path)
+        return document
+
+
+def _decode(content: bytes) -> str:
+    return content.decode(json.detect_encoding(content), "surrogatepass")
 
 
 def _read_lines(text: str, path: Path) -> Iterator[Json]:

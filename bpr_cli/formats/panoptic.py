@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names, shorten
-from bpr_cli.formats.base import CategoryRecord, Failure, Item, PredictionSet, SegmentRecord, Use, Writer, Written
+from bpr_cli.formats.base import CategoryRecord, Failure, Item, PredictionSet, SegmentRecord, Writer, Written
 from bpr_cli.formats.coco_json import (
     ImageTable,
     id_of,
@@ -120,7 +120,6 @@ class PanopticSet(PredictionSet):
                 f"{source.document_path} holds {describe(self.document)}, expected COCO panoptic results: an object "
                 "whose annotations have image_id, file_name and segments_info"
             )
-        self._document_notes = source.document_notes
         self.layout = _layout(source, self.document["annotations"])
         self._table = self._image_table(settings)
         self._numbers: dict[str, int] = {}
@@ -136,7 +135,7 @@ class PanopticSet(PredictionSet):
             return True
         _check_one_document(source)
         sibling = source.sibling_document
-        return sibling is not None and bool(source.sample.colours) and is_panoptic(read_records(sibling)[0])
+        return sibling is not None and bool(source.sample.colours) and is_panoptic(read_records(sibling))
 
     def _image_table(self, settings: ReadSettings) -> ImageTable:
         if settings.image_info is not None:
@@ -242,10 +241,6 @@ class PanopticSet(PredictionSet):
         number = None if item is None else self._numbers[item.name]
         return [fault for (owner, _), fault in sorted(self._faults.items()) if number in (None, owner)]
 
-    def notes(self, use: Use) -> list[str]:  # noqa: ARG002
-        """Commas that were passed over."""
-        return list(self._document_notes)
-
     def file(self, item: Item) -> Path:
         """The PNG file of an item."""
         return self.layout.folder / item.name
@@ -303,7 +298,7 @@ def _check_one_document(source: Source) -> None:
 def _read_if_json(path: Path) -> Json:
     """The content of a JSON file; None if it is not one."""
     try:
-        return read_records(path)[0]
+        return read_records(path)
     except BprError:
         return None
 

@@ -147,18 +147,9 @@ class Source:
         raise BprError(f"{self.path} holds {len(candidates)} JSON files ({names}), expected one; give the file itself")
 
     @cached_property
-    def _read_document(self) -> tuple[Json, tuple[str, ...]]:
-        return read_records(self.document_path)
-
-    @property
     def document(self) -> Json:
         """The parsed content of ``document_path``."""
-        return self._read_document[0]
-
-    @property
-    def document_notes(self) -> tuple[str, ...]:
-        """How ``document_path`` was read, if it is not plain JSON."""
-        return self._read_document[1]
+        return read_records(self.document_path)
 
     @cached_property
     def telling_document(self) -> Json:
