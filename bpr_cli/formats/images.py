@@ -109,7 +109,7 @@ def image_size(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
     try:
         with open_image(path, _PILLOW_FORMATS) as image:
             size = upright_size(image)
-            if _fits_only_stored(masks, size, orientation_of(image)):
+            if _fits_only_stored(path, masks, size, orientation_of(image)):
                 size = size[1], size[0]
     except Exception as error:
         raise BprError(_explain(path, _IMAGE, error)) from error
@@ -166,15 +166,20 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
         pixels = rgb_of_picture(image, str(path))
     shown = upright(pixels, left)
     orientation = max(left, decoded.turned)
-    if _fits_only_stored(masks, (shown.shape[0], shown.shape[1]), orientation):
-        note("%s is used as it is stored, not as its EXIF orientation shows it: only so it fits its mask", path)
+    if _fits_only_stored(path, masks, (shown.shape[0], shown.shape[1]), orientation):
         return as_stored(shown, orientation)
     return shown
 
 
-def _fits_only_stored(masks: Size | None, size: Size, orientation: int) -> bool:
-    """Whether masks fit the stored pixels of an image and not the image as it is shown, of ``size`` (H, W)."""
-    return masks is not None and swaps_sides(orientation) and masks != size and masks == (size[1], size[0])
+def _fits_only_stored(path: Path, masks: Size | None, size: Size, orientation: int) -> bool:
+    """Whether masks fit the stored pixels of an image and not the image as it is shown, of ``size`` (H, W).
+
+    If so, it is noted.
+    """
+    if masks is None or not swaps_sides(orientation) or masks == size or masks != (size[1], size[0]):
+        return False
+    note("%s is used as it is stored, not as its EXIF orientation shows it: only so it fits its mask", path)
+    return True
 
 
 def rgb_of_picture(image: Image.Image, name: str) -> ByteArray:

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.settings import ReadSettings
@@ -48,6 +49,21 @@ def test_a_mask_and_an_image_of_other_names(world, bpr):
     outcome = bpr("refine", "masks/a.png", "--images", "images/b.png", "--out", "new")
     assert outcome.code == 0
     assert "1 image found as the only one, though its name differs" in outcome.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", ["refine", "check"])
+@pytest.mark.parametrize("fits", ["shown", "stored"])
+def test_an_image_with_a_quarter_turn(world, random_weights, bpr, command, fits):
+    """Masks of models that regard the EXIF orientation, and of models that do not."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo(world / "turned.jpg", SIZE, exif=exif)
+    mask = MASK.astype(np.uint8) * 255
+    png(world / "turned.png", mask if fits == "stored" else np.ascontiguousarray(mask.T))
+    outcome = bpr(command, "turned.png", "--images", "turned.jpg", "--out", "new", "--weights", random_weights)
+    assert (outcome.code, outcome.errors) == (0, [])
+    said = "note: turned.jpg is used as it is stored, not as its EXIF orientation shows it: only so it fits its mask"
+    assert (said in outcome.err) == (fits == "stored")
 
 
 def test_image_libraries_print_nothing(world, started):
