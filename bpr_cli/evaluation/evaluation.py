@@ -6,7 +6,7 @@ import hashlib
 import math
 import operator
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from bpr_cli.formats.settings import Format, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.environment import installed_versions
-from bpr_cli.system.paths import as_path, read_bytes
+from bpr_cli.system.paths import as_path, noting_digests, read_bytes
 from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.truth.pairs import Pair, Sets, task_name
@@ -183,8 +183,8 @@ def _measure_all(inputs: EvaluationInputs) -> Iterator[_Image]:
 
 def _measure(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> _Image:
     try:
-        with budget.hold(math.prod(_size_of(inputs, pair))):
-            return _measure_image(inputs, pair)
+        with budget.hold(math.prod(_size_of(inputs, pair))), noting_digests() as read:
+            return _measure_image(inputs, pair, read)
     except BprError as error:
         if not inputs.settings.allow_missing:
             raise
@@ -196,7 +196,8 @@ def _size_of(inputs: EvaluationInputs, pair: Pair) -> Size:
     return pair.size or (pair.truth and inputs.sets.truth.size(pair.truth)) or (0, 0)
 
 
-def _measure_image(inputs: EvaluationInputs, pair: Pair) -> _Image:
+def _measure_image(inputs: EvaluationInputs, pair: Pair, read: Mapping[Path, bytes]) -> _Image:
+    """Measure an image; ``read`` holds the SHA-256 of the files that are read meanwhile, by path."""
     evaluator, sets = inputs.evaluator, inputs.sets
     with _naming(sets.truth, pair.truth):
         truth = evaluator.read_truth(sets.truth, pair)
@@ -209,7 +210,7 @@ def _measure_image(inputs: EvaluationInputs, pair: Pair) -> _Image:
         evaluator.measure(pair, evaluator.oracle(comparisons[0], distance)) for distance in inputs.settings.oracle
     ]
     sides = [(sets.truth, pair.truth), *_scored_items(sets, pair)]
-    digests = tuple(digest_files(side.files(item)) if item else "" for side, item in sides)
+    digests = tuple(digest_files(side.files(item), read) if item else "" for side, item in sides)
     return _Image(pair, tuple(scored), tuple(oracle), digests)
 
 
@@ -225,13 +226,19 @@ def _naming(side: PredictionSet, item: Item | None) -> Iterator[None]:
         raise BprError(f"{file}: {error}") from error
 
 
-def digest_files(files: Iterable[Path]) -> str:
-    """SHA-256 over names and contents, hexadecimal; empty without files."""
+def digest_files(files: Iterable[Path], known: Mapping[Path, bytes] | None = None) -> str:
+    """SHA-256 over names and contents, hexadecimal; empty without files.
+
+    Args:
+        files: the files.
+        known: SHA-256 of files that were read before, which are not read again.
+    """
+    read = known or {}
     digest = hashlib.sha256()
     count = 0
     for count, file in enumerate(files, 1):  # noqa: B007
         digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
-        digest.update(hashlib.sha256(read_bytes(file)).digest())
+        digest.update(read.get(file) or hashlib.sha256(read_bytes(file)).digest())
     return digest.hexdigest() if count else ""
 
 

@@ -384,8 +384,8 @@ def open_stream(path: Path, max_pixels: int = MAX_PIXELS) -> PngStream | None:
     """
     check_regular(path)
     try:
-        return PngStream.of(path.read_bytes(), max_pixels)
-    except OSError:
+        return PngStream.of(read_bytes(path), max_pixels)
+    except BprError:
         return None
 
 

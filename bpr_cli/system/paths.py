@@ -6,6 +6,8 @@ import errno
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
@@ -39,6 +41,10 @@ def as_paths(given: object, name: str) -> list[Path]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         return [as_path(given, name)]
     return [as_path(each, f"{name}[{index}]") for index, each in enumerate(given)]
+
+
+_digests: ContextVar[dict[Path, bytes] | None] = ContextVar("digests", default=None)
+"""Where ``read_bytes`` notes digests, see ``noting_digests``; None for nowhere."""
 
 
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
@@ -154,9 +160,24 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
     check_regular(path)
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            content = file.read(most)
     except OSError as error:
         raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+    noted = _digests.get()
+    if noted is not None and most < 0:
+        noted[path] = hashlib.sha256(content).digest()
+    return content
+
+
+@contextmanager
+def noting_digests() -> Iterator[dict[Path, bytes]]:
+    """Collect the SHA-256 of every file that this thread reads with ``read_bytes`` meanwhile, by its path."""
+    noted: dict[Path, bytes] = {}
+    token = _digests.set(noted)
+    try:
+        yield noted
+    finally:
+        _digests.reset(token)
 
 
 def write_bytes(path: Path, content: bytes) -> str:

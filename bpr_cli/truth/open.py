@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord
+from bpr_cli.formats.cityscapes import result_files
 from bpr_cli.formats.coco import CocoUnion
 from bpr_cli.formats.image_lookup import NoImages
 from bpr_cli.formats.label_maps import PngFolder
@@ -157,6 +158,11 @@ def _has(source: Source, ending: str) -> bool:
 def _open_instance_ids(source: Source, settings: ReadSettings) -> PredictionSet:
     narrowed = Source(source.path, INSTANCE_IDS, _KIND)
     if not narrowed.pngs:
+        if result_files(source):
+            raise BprError(
+                f"{source.path} holds Cityscapes results, which cannot be ground truth: their masks may overlap, and "
+                f"they do not say which pixels are void; give the gtFine folder, with …{INSTANCE_IDS}.png files"
+            )
         raise BprError(
             f"{source.path} holds no file called …{INSTANCE_IDS}.png, expected the gtFine folder for Cityscapes "
             "results; check --ground-truth"

@@ -359,6 +359,14 @@ BAD = [
         drop(*(f"truth/val/ulm/ulm_{name}_000019_gtFine_instanceIds.png" for name in "abc")),
     ),
     Bad(
+        "Cityscapes results as ground truth",
+        "cityscapes",
+        "before holds Cityscapes results, which cannot be ground truth: their masks may overlap, and they do not say "
+        "which pixels are void; give the gtFine folder, with …_instanceIds.png files",
+        lambda here: None,
+        "--ground-truth before",
+    ),
+    Bad(
         "an unknown Cityscapes label",
         "cityscapes",
         "after/ulm_a_000019_leftImg8bit_pred.txt: [..] has the label 99, expected [..]",

@@ -1,8 +1,15 @@
 """The pass over the files: what it read."""
 
+import hashlib
+from collections import Counter
 from pathlib import Path
 
-from bpr_cli.evaluation.evaluation import digest_files
+import numpy as np
+
+from bpr_cli.evaluation.evaluation import Evaluation, digest_files
+from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation
+from bpr_cli.evaluation.settings import EvaluateSettings
+from tests.formats.format_builders import png
 
 
 def test_digests_tell_names_and_contents(tmp_path: Path) -> None:
@@ -14,3 +21,26 @@ def test_digests_tell_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"two")
     assert digest_files([tmp_path / "a"]) not in digests
     assert digest_files([]) == ""
+
+
+def test_files_are_read_once_for_figures_and_digests(tmp_path, monkeypatch):
+    for folder in ("truth", "preds"):
+        for name in "ab":
+            png(tmp_path / folder / f"{name}.png", np.arange(48, dtype=np.uint8).reshape(6, 8) % 3)
+    opened = Counter()
+    plain = Path.open
+
+    def counted(path, *given, **options):
+        opened[f"{path.parent.name}/{path.name}"] += 1
+        return plain(path, *given, **options)
+
+    monkeypatch.setattr(Path, "open", counted)
+    inputs = open_evaluation(EvaluationPaths(tmp_path / "preds", tmp_path / "truth"), EvaluateSettings(workers=2))
+    opened.clear()
+    report = Evaluation(inputs).run()
+    read = {name: count for name, count in opened.items() if name.endswith(".png")}
+    monkeypatch.undo()
+    assert read == {"preds/a.png": 1, "preds/b.png": 1, "truth/a.png": 1, "truth/b.png": 1}
+    expected = hashlib.sha256("".join(digest_files([tmp_path / f"preds/{name}.png"]) for name in "ab").encode())
+    expected.update(digest_files([]).encode())
+    assert report.inputs[0].digest == expected.hexdigest()
