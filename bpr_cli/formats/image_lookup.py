@@ -142,7 +142,7 @@ class ImageIndex:
         if not self._usable([Path(self.lone.name)]):
             raise BprError(f"{self.lone} is the mask itself, expected its image; give that with --images")
         named = file is None or self._matches(Path(names[0]).name)[1]
-        self._rules["as the given file" if named else "as the only one, though its name differs"] += 1
+        self._rules["as the only one" if named else f"as the only one, {self.lone.name}, though its name differs"] += 1
         return self.lone
 
     def size(self, image: Path, max_pixels: int) -> Size:

@@ -48,7 +48,7 @@ def test_one_mask_to_a_directory(world, refine):
 def test_a_mask_and_an_image_of_other_names(world, bpr):
     outcome = bpr("refine", "masks/a.png", "--images", "images/b.png", "--out", "new")
     assert outcome.code == 0
-    assert "1 image found as the only one, though its name differs" in outcome.err.splitlines()[0]
+    assert "1 image found as the only one, b.png, though its name differs" in outcome.err.splitlines()[0]
 
 
 @pytest.mark.parametrize("command", ["refine", "check"])

@@ -314,7 +314,7 @@ def test_unrelated_names_of_one_mask_and_one_image_are_told(tmp_path):
     mask = png(tmp_path / "one.png", (disc() * 255).astype(np.uint8))
     assert open_predictions(mask, photo(tmp_path / "one.jpg")).found_by == "as the only one"
     other = open_predictions(mask, photo(tmp_path / "other.jpg"))
-    assert other.found_by == "as the only one, though its name differs"
+    assert other.found_by == "as the only one, other.jpg, though its name differs"
 
 
 def test_the_cost_grows_with_the_number_of_images_only():
