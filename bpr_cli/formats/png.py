@@ -92,6 +92,15 @@ def read_gray(path: Path, max_pixels: int = MAX_PIXELS) -> Gray:
     return _shown(_gray_of(image, path), image, path)
 
 
+def is_one_bit(path: Path) -> bool:
+    """Whether an intact PNG file is gray with one bit, black and white: a mask of 0 and full foreground.
+
+    Raises:
+        BprError: the file cannot be read.
+    """
+    return read_bytes(path, _DEPTH_OFFSET + 2)[_DEPTH_OFFSET:] == bytes([1, GRAY])
+
+
 def _shown(stored: NDArray[Any], image: Image.Image, path: Path) -> NDArray[Any]:
     """The values of a file as its EXIF orientation shows them."""
     orientation = orientation_of(image)

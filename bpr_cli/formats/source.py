@@ -13,8 +13,8 @@ import numpy as np
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.json_files import DOCUMENTS, Json, read_records
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.png import ColourError, read_gray
-from bpr_cli.masks.values import MaskValues
+from bpr_cli.formats.png import ColourError, is_one_bit, read_gray
+from bpr_cli.masks.values import BYTE, MaskValues
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 
 REPORT, REPORT_KIND = "run.json", "bpr refinement"
@@ -111,7 +111,10 @@ class Source:
         errors: list[BprError] = []
         for position in np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int):
             try:
-                values += MaskValues.of(read_gray(self.root / self.value_files[position], self.max_pixels))
+                path = self.root / self.value_files[position]
+                found = read_gray(path, self.max_pixels)
+                # White is 1 in one bit and 255 in eight.
+                values += MaskValues.of(found * np.uint8(BYTE) if is_one_bit(path) else found)
             except BprError as error:
                 errors.append(error)
         return PngSample(min(count, _SAMPLE), values, errors)

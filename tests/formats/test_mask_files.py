@@ -187,6 +187,14 @@ def test_a_folder_is_decided_as_a_whole(tmp_path):
     assert all(np.array_equal(mask.to_array(), HARD) for (mask,) in found.values())
 
 
+def test_one_bit_masks_beside_masks_of_8_bits_are_masks(tmp_path):
+    for name, mode in (("a", "L"), ("b", "1"), ("c", "P"), ("d", "RGB")):
+        mask_file(tmp_path / f"preds/{name}.png", mode=mode)
+        photo(tmp_path / f"images/{name}.png")
+    opened = open_predictions(tmp_path / "preds", tmp_path / "images")
+    assert all(np.array_equal(mask.to_array(), disc()) for (mask,) in read_all(opened).values())
+
+
 THREE = np.where(HARD, 255, np.eye(*HARD.shape)).astype(np.uint8)
 
 
