@@ -1,6 +1,6 @@
 """What a mask is: one rule for files and arrays, which tells binary masks, soft masks and label maps apart.
 
-1. Booleans, or 0 and one other value, whatever it is: a binary mask.
+1. Booleans, or 0 and one other value, whatever it is: a binary mask; also 1, 255 or 65535 alone.
 2. 0, one other value, and a value known as void: unclear, because it may be a mask with void pixels, a mask with soft
    edges or a map of two classes.
 3. Whole numbers that change gradually between 0 and 255, or 0 and 65535, and fractions from 0 to 1: a soft mask. Pixels
@@ -136,7 +136,7 @@ class MaskValues:
             return MaskKind.UNCLEAR
         if self.fractions:
             return MaskKind.SOFT if min(self.present) >= 0 and max(self.present) <= 1 else MaskKind.UNCLEAR
-        if self.binary and len(self.present - {0}) <= 1:
+        if self._are_binary:
             return MaskKind.BINARY
         if self._with_void(void):
             return MaskKind.UNCLEAR
@@ -162,6 +162,11 @@ class MaskValues:
         if len(ordered) > 5:
             return f"{len(ordered)} values from {ordered[0]:g} to {ordered[-1]:g}"
         return f"the values {join_names((f'{value:g}' for value in ordered), limit=5)}"
+
+    @property
+    def _are_binary(self) -> bool:
+        """Whether these are 0 and one other value; without any 0, only the usual values of masks."""
+        return self.binary and len(self.present - {0}) <= 1 and (0 in self.present or self.present <= {1, BYTE, WORD})
 
     def _with_void(self, void: Collection[int]) -> bool:
         """Whether these are 0, one other value, and void."""

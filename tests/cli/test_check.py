@@ -89,6 +89,7 @@ def test_the_counts_are_those_of_the_refinement(make, world, check, refine):
         "versions",
         "format",
         "task",
+        "reading",
         "images",
         "segments",
         "patches",
@@ -99,7 +100,7 @@ def test_the_counts_are_those_of_the_refinement(make, world, check, refine):
     )
     for name in names:
         assert summaries[0][name] == summaries[1][name], name
-    assert set(summaries[0]) == {*names, "estimate"}
+    assert set(summaries[0]) == {*names, "estimate", "notes"}
     assert summaries[0]["patches"] > 0
 
 

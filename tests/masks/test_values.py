@@ -108,6 +108,7 @@ LABELS = {
     "two classes without background": regions([3, 4, 3, 4]).astype(np.uint8),
     "three classes": regions([0, 1, 2, 1]).astype(np.uint8),
     "void without background": regions([1, 255, 1]).astype(np.uint8),
+    "one class": np.full(SIZE, 2, np.uint8),
     "noise": RANDOM.integers(0, 256, SIZE).astype(np.uint8),
     "negative": regions([-1, 0, 1, 5]),
 }
