@@ -173,13 +173,6 @@ class Fusion:
         return LabelMap(self._labels, self._coarse.void)
 
 
-def fuse(coarse: LabelMap, refined: Iterable[RefinedLabel]) -> LabelMap:
-    """Fuse all rows of a map at once; see ``Fusion``."""
-    fusion = Fusion(coarse)
-    fusion.advance(coarse.size[0], refined)
-    return fusion.finish()
-
-
 def _claim(field: ProbabilityField, top: int, width: int, contested: BoolArray) -> tuple[IntArray, FloatArray]:
     """The pixels that the patches of a label cover, except void ones, and the average probability of each, 0..1.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bpr_cli.masks import strips
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patches.boxes import move_inside
-from bpr_cli.patches.paste import RefinedLabel, average, fuse, reassemble, union
+from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
 from tests.patches.drawn import label_planes, planes
 
 
@@ -139,7 +139,9 @@ def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted)
 
 def fused(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
     refined = [RefinedLabel(label, average(*given_to, frame_of(labels))) for label, given_to in entries.items()]
-    result = fuse(LabelMap(labels, void), iter(refined))
+    fusion = Fusion(LabelMap(labels, void))
+    fusion.advance(len(labels), iter(refined))
+    result = fusion.finish()
     assert result.void == void
     assert result.labels.dtype == np.int32
     return result.labels
