@@ -379,8 +379,8 @@ BAD = [
         lambda here: make("masks", here / "other"),
         "--baseline other/after",
     ),
-    Bad("a negative tolerance", "masks", "tolerance is -1.0; expected a number of 0 or more", more="--tolerance -1"),
-    Bad("no band", "masks", "dilation_ratio is 0.0; expected a number above 0 up to 1", more="--dilation-ratio 0"),
+    Bad("a negative tolerance", "masks", "--tolerance is -1.0; expected a number of 0 or more", more="--tolerance -1"),
+    Bad("no band", "masks", "--dilation-ratio is 0.0; expected a number above 0 up to 1", more="--dilation-ratio 0"),
     Bad(
         "a distance that is text",
         "masks",
@@ -390,14 +390,14 @@ BAD = [
     Bad(
         "a distance of 0",
         "masks",
-        "oracle is (0,); expected a list of values, each a whole number from 1 to 1000",
+        "--oracle is (0,); expected a list of values, each a whole number from 1 to 1000",
         more="--oracle 0",
     ),
-    Bad("no workers", "masks", "workers is 0; expected a whole number of 1 or more", more="--workers 0"),
+    Bad("no workers", "masks", "--workers is 0; expected a whole number of 1 or more", more="--workers 0"),
     Bad(
-        "no detections", "coco", "max_detections is 0; expected a whole number of 1 or more", more="--max-detections 0"
+        "no detections", "coco", "--max-detections is 0; expected a whole number of 1 or more", more="--max-detections 0"
     ),
-    Bad("an unknown format", "masks", "format is 'voc'; expected one of coco, [..]", more="--format voc"),
+    Bad("an unknown format", "masks", "--format is 'voc'; expected one of coco, [..]", more="--format voc"),
     Bad(
         "no images",
         "masks",
