@@ -49,7 +49,8 @@ def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weigh
 )
 def test_what_cannot_be_done_is_one_sentence(arguments, sentence, world, bpr, random_weights):
     before = tree(world)
-    outcome = bpr("demo", "--weights", random_weights, *arguments)
+    weights = () if "--weights" in arguments else ("--weights", random_weights)
+    outcome = bpr("demo", *weights, *arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert len(outcome.errors) == 1
     assert sentence in outcome.errors[0]

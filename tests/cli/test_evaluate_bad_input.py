@@ -395,7 +395,10 @@ BAD = [
     ),
     Bad("no workers", "masks", "--workers is 0; expected a whole number of 1 or more", more="--workers 0"),
     Bad(
-        "no detections", "coco", "--max-detections is 0; expected a whole number of 1 or more", more="--max-detections 0"
+        "no detections",
+        "coco",
+        "--max-detections is 0; expected a whole number of 1 or more",
+        more="--max-detections 0",
     ),
     Bad("an unknown format", "masks", "--format is 'voc'; expected one of coco, [..]", more="--format voc"),
     Bad(

@@ -83,7 +83,7 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_help(name, bpr):
     [
         ("bpr ref", ["refine"]),
         ("bpr weights s", ["show", "start"]),
-        ("bpr refine masks --ima", ["--images", "--image-info"]),
+        ("bpr refine masks --ima", ["--images", "--image-info", "--image-pattern"]),
         ("bpr refine masks --images images --scheme de", ["dense"]),
     ],
 )
@@ -213,3 +213,14 @@ def test_progress_as_lines_on_a_terminal_without_cursor(capsys, monkeypatch):
         advance()
         advance()
     assert re.fullmatch(r"refining 2/2, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("width", ["80", "60"])
+@pytest.mark.parametrize("name", [(), *((name,) for name in COMMANDS), ("weights", "list"), ("weights", "convert")])
+def test_help_is_worded_for_people(name, width, bpr, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    lines = bpr(*name, "--help").out.splitlines()
+    assert not re.search(r"[<{}]|\b(FLOAT|INTEGER|BOOLEAN|DIRECTORY|RANGE)\b", "\n".join(lines))
+    for line in lines:  # choices stand on one line
+        assert not re.match(r"\s+(-.*)?\|", line)
+        assert not line.endswith("|")
