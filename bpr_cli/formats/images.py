@@ -142,7 +142,7 @@ def _explain(path: Path, kind: str, error: Exception) -> str:
 def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> ByteArray:
     """Decode an image to RGB as every viewer shows it: uint8, (H, W, 3); see ``rgb_of_picture``.
 
-    Its EXIF orientation is applied. Of several frames, the first is taken, with a note.
+    Its EXIF orientation is applied, with a note. Of several frames, the first is taken, with a note.
 
     Args:
         path: the file.
@@ -168,6 +168,8 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
     orientation = max(left, decoded.turned)
     if _fits_only_stored(path, masks, (shown.shape[0], shown.shape[1]), orientation):
         return as_stored(shown, orientation)
+    if orientation != UPRIGHT:
+        note("%s is shown as its EXIF orientation says; masks that were made without regard to it do not fit", path)
     return shown
 
 
