@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.png import Gray, PngStream, gray_levels, open_stream, read_gray
+from bpr_cli.formats.png import Gray, gray_levels, read_gray
+from bpr_cli.formats.png_stream import PngStream, open_stream
 from bpr_cli.typing import ByteArray, Size
 
 SUB = 1
