@@ -43,7 +43,8 @@ from bpr_cli.evaluation.instances import (
 )
 from bpr_cli.evaluation.report.model import Tables
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet, Searched
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.records import CategoryRecord, Searched
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import BoolArray, DoubleArray, LabelArray, Size

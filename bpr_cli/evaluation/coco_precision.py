@@ -21,7 +21,7 @@ from bpr_cli.evaluation.evaluator import mean_of_defined
 from bpr_cli.evaluation.instance_af import boundary_f_by_category
 from bpr_cli.evaluation.instances import ImageKey
 from bpr_cli.evaluation.report.model import Curve, Row, Tables, metrics_of
-from bpr_cli.formats.base import CategoryRecord
+from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.typing import DoubleArray, IntArray
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())

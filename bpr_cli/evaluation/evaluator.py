@@ -12,7 +12,8 @@ import numpy as np
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.report.model import Tables
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import DoubleArray, LabelArray
 

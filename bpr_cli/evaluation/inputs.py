@@ -17,13 +17,13 @@ from bpr_cli.evaluation.panoptic import PanopticEvaluator
 from bpr_cli.evaluation.semantic import SemanticEvaluator
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
-from bpr_cli.formats.image_lookup import ImageIndex, NoImages
+from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.open import FORMATS, open_as
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.truth.label_sets import ending_of
-from bpr_cli.truth.open import open_truth, open_without_images
+from bpr_cli.truth.open import NoImages, open_truth, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, pair_sets
 
 EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {

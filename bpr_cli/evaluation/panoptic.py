@@ -39,8 +39,9 @@ from bpr_cli.evaluation.panoptic_matching import (
 )
 from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord, Item, PredictionSet
+from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.panoptic import VOID
+from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.masks.runs import Runs, values_of, weigh
 from bpr_cli.truth.pairs import Pair, Sets

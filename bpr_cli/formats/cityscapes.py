@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.base import Failure, Item, PredictionSet, SegmentRecord, Writer, Written
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.coco_json import category_of, is_finite
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.mask_files import encode_mask, read_mask
 from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction

@@ -10,18 +10,7 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import (
-    CategoryRecord,
-    Failure,
-    Family,
-    ImageRecord,
-    Item,
-    PredictionSet,
-    SegmentRecord,
-    Use,
-    Writer,
-    Written,
-)
+from bpr_cli.formats.base import Failure, Family, Item, PredictionSet, Use, Writer, Written
 from bpr_cli.formats.coco_json import (
     ImageTable,
     Measures,
@@ -34,6 +23,7 @@ from bpr_cli.formats.coco_records import CocoRecords
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.records import CategoryRecord, ImageRecord, SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction

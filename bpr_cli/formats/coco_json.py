@@ -11,8 +11,8 @@ from typing import TypeGuard
 import numpy as np
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.base import CategoryRecord, ImageRecord, Searched, SegmentRecord
 from bpr_cli.formats.json_files import Json, Record, describe, read_json, whole_number
+from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
 from bpr_cli.masks.masks import Mask
 from bpr_cli.masks.runs import Runs, weigh
 from bpr_cli.typing import LabelArray, Size

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names, shorten
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import Failure, SegmentRecord, Use
+from bpr_cli.formats.base import Failure, Use
 from bpr_cli.formats.coco_json import box_area, box_of, id_of, is_finite, read_record, records_of
 from bpr_cli.formats.json_files import Json
+from bpr_cli.formats.records import SegmentRecord
 
 
 class CocoRecords:

@@ -24,7 +24,8 @@ from bpr_cli.formats.image_names import (
     stems_of,
 )
 from bpr_cli.formats.image_pattern import check_pattern, ends_with, fill_pattern
-from bpr_cli.formats.images import holds_picture, image_size
+from bpr_cli.formats.images import image_size
+from bpr_cli.formats.photographs import holds_image
 from bpr_cli.system.notes import note
 from bpr_cli.system.paths import list_files, system_name
 from bpr_cli.typing import Size
@@ -168,7 +169,7 @@ class ImageIndex:
         alone = [file for file in files if not self._has_image(root / file)]
         if len(alone) == len(files):
             return []
-        images = [file for file in alone if not is_named_as_mask(file) and holds_picture(root / file)]
+        images = [file for file in alone if not is_named_as_mask(file) and holds_image(root / file)]
         if images:
             note(
                 "%s of the PNG files in %s are taken for images, not for masks, such as %s",
@@ -268,32 +269,6 @@ class ImageIndex:
                 return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
         near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.5)
         return f"; the nearest name there is {self._similar[near[0]][0]}" if near else ""
-
-
-class NoImages(ImageIndex):
-    """An index for tasks that need no images; it returns a possible name of the image instead of a path."""
-
-    def __init__(self) -> None:
-        """Make an empty index."""
-        super().__init__(Path(), [])
-
-    def find(self, names: Sequence[str], beside: Path | None = None) -> Path:  # noqa: ARG002
-        """The first name, as a path that need not exist."""
-        return Path(names[0])
-
-    def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:  # noqa: ARG002
-        """No file, because nothing is known of images."""
-        return []
-
-    def size(self, image: Path, max_pixels: int) -> Size:  # noqa: ARG002
-        """Always fails, because the name comes from a prediction and no such file may be opened.
-
-        Raises:
-            BprError: always.
-        """
-        raise BprError(
-            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
-        )
 
 
 def _rule_of(name: str, stem: str) -> str:

@@ -4,94 +4,26 @@ from __future__ import annotations
 
 import io
 import math
-import struct
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.deep_colours import holds_deep_colours, read_deep_colours
 from bpr_cli.formats.orientation import UPRIGHT, as_stored, orientation_of, swaps_sides, upright, upright_size
-from bpr_cli.formats.pillow_files import open_image
+from bpr_cli.formats.pillow_files import decode, explain, open_image, parts_of
 from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.masks.strips import strips_of
 from bpr_cli.system.notes import note
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray, Size
 
-_PILLOW_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
-_WITH_FRAMES = ("PNG", "WEBP", "TIFF")
-"""Formats whose further frames are pictures of their own; those in JPEG files of phones are not."""
-
+IMAGE_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
+"""The formats of images, by Pillow's names."""
 _IMAGE = "a PNG, JPEG, TIFF, WebP or BMP image"
-_MASK_MODES = ("1", "L", "LA", "P", "I;16")
-_MOST_LABELS = 100
-"""Images of these modes with more values are pictures rather than masks."""
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-
-
-def load_pillow(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Open and fully decode an image file of one frame, without applying its EXIF orientation.
-
-    Args:
-        path: the file.
-        formats: accepted formats, by Pillow's names.
-        kind: noun for the file in messages.
-        max_pixels: largest number of pixels.
-
-    Raises:
-        BprError: the file is missing, unreadable, truncated, animated, of another format or too large.
-    """
-    decoded = _decode(path, formats, kind, max_pixels)
-    if decoded.frames > 1:
-        found = f"is animated ({decoded.frames} frames)"
-        raise BprError(f"{path} {found}, expected {kind} with one picture; save one frame as an image")
-    return decoded.image
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """The first frame of an image file.
-
-    Attributes:
-        image: the frame as Pillow decodes it: stored pixels, but TIFF files are turned upright.
-        turned: EXIF orientation that Pillow has applied; 1 if none.
-        frames: number of frames in the file.
-    """
-
-    image: Image.Image
-    turned: int
-    frames: int
-
-
-def _decode(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int) -> _Decoded:
-    check_regular(path)
-    try:
-        with open_image(path, formats) as image:
-            check_pixels(f"{path} claims to have", (image.height, image.width), max_pixels)
-            frames = _frames_of(image)
-            stated = orientation_of(image) if image.format == "TIFF" else UPRIGHT
-            image.load()
-            return _Decoded(image, stated if orientation_of(image) == UPRIGHT else UPRIGHT, frames)
-    except BprError:
-        raise
-    except Exception as error:
-        # Decoders raise almost any exception on broken bytes, such as SyntaxError, IndexError and zlib.error.
-        raise BprError(_explain(path, kind, error)) from error
-
-
-def _frames_of(image: Image.Image) -> int:
-    """Number of frames of an opened image; 1 if a later frame is broken."""
-    frames = 1
-    if image.format in _WITH_FRAMES:
-        with suppress(Exception):
-            frames = getattr(image, "n_frames", 1)
-    return frames
 
 
 def image_size(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> Size:
@@ -107,12 +39,12 @@ def image_size(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
     """
     check_regular(path)
     try:
-        with open_image(path, _PILLOW_FORMATS) as image:
+        with open_image(path, IMAGE_FORMATS) as image:
             size = upright_size(image)
             if _fits_only_stored(path, masks, size, orientation_of(image)):
                 size = size[1], size[0]
     except Exception as error:
-        raise BprError(_explain(path, _IMAGE, error)) from error
+        raise BprError(explain(path, _IMAGE, error)) from error
     check_pixels(f"{path} claims to have", size, max_pixels)
     return size
 
@@ -123,20 +55,6 @@ def pixels_of(path: Path, max_pixels: int = MAX_PIXELS) -> int:
         return math.prod(image_size(path, max_pixels))
     except BprError:
         return 0
-
-
-def _explain(path: Path, kind: str, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{path} does not exist, expected {kind}"
-    if path.is_file() and path.stat().st_size == 0:
-        return f"{path} is empty (0 bytes), expected {kind}"
-    if isinstance(error, UnidentifiedImageError):
-        return f"{path} is not {kind}"
-    told = str(error).lower()
-    damaged = isinstance(error, (SyntaxError, EOFError, struct.error))
-    if damaged or any(word in told for word in ("truncated", "decoder error", "broken data")):
-        return f"{path} is truncated or damaged ({error}), expected {kind}; copy or export it again"
-    return f"{path} cannot be read as {kind}: {error or type(error).__name__}"
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> ByteArray:
@@ -154,7 +72,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
         BprError: the file is missing, unreadable, truncated, not an image or too large, or its pixels cannot be
             converted to 8 bits.
     """
-    decoded = _decode(path, _PILLOW_FORMATS, _IMAGE, max_pixels)
+    decoded = decode(path, IMAGE_FORMATS, _IMAGE, max_pixels)
     if decoded.frames > 1:
         note("%s holds %s pictures, of which the first is used", path, decoded.frames)
     image = decoded.image
@@ -216,13 +134,6 @@ def _rgb_in_strips(image: Image.Image) -> ByteArray:
     return rgb
 
 
-def parts_of(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
-    """The strips of an image, each with its rows: every conversion of an entire image would be a copy of it."""
-    strips = strips_of((image.height, image.width))
-    for top, bottom in strips:
-        yield slice(top, bottom), image.crop((0, top, image.width, bottom)) if len(strips) > 1 else image
-
-
 def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     """Scale pixels to uint8, of the same shape.
 
@@ -256,16 +167,6 @@ def to_eight_bits(pixels: NDArray[np.generic], name: str) -> ByteArray:
     return scaled
 
 
-def holds_picture(path: Path) -> bool:
-    """Whether a file holds a picture rather than a mask: colours, or more shades of gray than labels."""
-    try:
-        with open_image(path, _PILLOW_FORMATS) as image:
-            check_pixels(str(path), (image.height, image.width), MAX_PIXELS)
-            return image.mode not in _MASK_MODES or len(image.getcolors() or ()) > _MOST_LABELS
-    except Exception:  # as in ``load_pillow``; reading it as a mask will raise a clear error
-        return False
-
-
 def check_image_file(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> Size:
     """Check that an image file is intact, and return its (H, W) as ``image_size`` does.
 
@@ -292,5 +193,5 @@ def _is_intact_png(content: bytes) -> bool:
         with open_image(io.BytesIO(content), ("PNG",)) as image:
             image.verify()
             return getattr(image, "n_frames", 1) == 1
-    except Exception:  # as in ``load_pillow``; decoding will raise a clear error
+    except Exception:  # as in ``decode``; decoding will raise a clear error
         return False

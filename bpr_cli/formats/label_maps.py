@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord, Writer, Written
+from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
 from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names, shorten
-from bpr_cli.formats.base import CategoryRecord, Failure, Item, PredictionSet, SegmentRecord, Writer, Written
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.coco_json import (
     ImageTable,
     id_of,
@@ -21,6 +21,7 @@ from bpr_cli.formats.coco_json import (
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_records, whole_number, write_document
 from bpr_cli.formats.png import encode_ids, read_ids, read_style
+from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction

@@ -1,15 +1,23 @@
-"""Tells photographs from pictures of labels, where one is given in place of the other."""
+"""Tells images from masks and label maps, where one is given in place of the other, or both lie in one folder."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
+from bpr_cli.formats.images import IMAGE_FORMATS
+from bpr_cli.formats.pillow_files import open_image
+from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
 from bpr_cli.typing import ByteArray
 
 MOST_COLOURS = 256
 """Colours of a picture of labels at most; gray pictures, such as soft masks, never have more."""
+
+_MASK_MODES = ("1", "L", "LA", "P", "I;16")
+_MOST_LABELS = 100
+"""Files of these modes with more values hold images rather than masks."""
 
 SAMPLED_PIXELS = 2**18
 """Pixels at which an image is judged, about."""
@@ -31,3 +39,13 @@ def photograph_given(name: str) -> str:
         f"{name} looks like a photograph (more than {MOST_COLOURS} colours), expected a mask or a label map: "
         "one value, not a colour, for every pixel; are masks and images swapped?"
     )
+
+
+def holds_image(path: Path) -> bool:
+    """Whether a file holds an image rather than a mask: colours, or more shades of gray than labels."""
+    try:
+        with open_image(path, IMAGE_FORMATS) as image:
+            check_pixels(str(path), (image.height, image.width), MAX_PIXELS)
+            return image.mode not in _MASK_MODES or len(image.getcolors() or ()) > _MOST_LABELS
+    except Exception:  # whatever Pillow raises; reading it as a mask will raise a clear error
+        return False

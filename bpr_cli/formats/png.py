@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.images import load_pillow, parts_of
 from bpr_cli.formats.orientation import UPRIGHT, as_stored, exif_of, orientation_of, upright
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
-from bpr_cli.formats.pillow_files import open_image
+from bpr_cli.formats.pillow_files import load_pillow, open_image, parts_of
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png_stream import GRAY, PALETTE, RGB, RGBA, chunk, open_stream
 from bpr_cli.system.notes import note

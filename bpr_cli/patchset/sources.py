@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Failure, Item, PredictionSet, SegmentRecord
+from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
-from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
+from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.truth.label_sets import CITYSCAPES_VOID, check_labels, choose_label_set, ending_of
@@ -130,7 +131,7 @@ class OpenSource:
             BprError: the file is broken.
         """
         if image.truth is None:
-            return ImageMasks((), _empty_mask(image.size or (0, 0)))
+            return ImageMasks((), Mask.empty(image.size or (0, 0)))
         return self._read(self.sets.truth, image.truth)
 
     def _read(self, side: PredictionSet, item: Item) -> ImageMasks:
@@ -141,7 +142,7 @@ class OpenSource:
             return self._masks_of_map(side, item, read)
         if side.family == "binary":
             masks = tuple(AnnotatedMask(mask, number) for number, mask in enumerate(read))
-            return ImageMasks(masks, _empty_mask(read[0].size))
+            return ImageMasks(masks, Mask.empty(read[0].size))
         return _image_masks(list(zip(read, side.records(item), strict=True)))
 
     def _masks_of_map(self, side: PredictionSet, item: Item, read: LabelMap) -> ImageMasks:
@@ -160,11 +161,7 @@ def _image_masks(segments: Sequence[tuple[Mask, SegmentRecord]]) -> ImageMasks:
     masks = tuple(
         AnnotatedMask(mask, number, record.category, record.crowd) for number, (mask, record) in enumerate(segments)
     )
-    return ImageMasks(masks, _empty_mask(masks[0].mask.size if masks else (0, 0)))
-
-
-def _empty_mask(size: Size) -> Mask:
-    return Mask(size, EMPTY_BOX, np.zeros((0, 0), dtype=bool))
+    return ImageMasks(masks, Mask.empty(masks[0].mask.size if masks else (0, 0)))
 
 
 def pair_paths(

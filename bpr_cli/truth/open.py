@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +11,18 @@ from cityscapesscripts.helpers.labels import labels
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.base import Item, PredictionSet, SegmentRecord
+from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.cityscapes import result_files
 from bpr_cli.formats.coco import CocoUnion
-from bpr_cli.formats.image_lookup import NoImages
+from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.label_maps import PngFolder
 from bpr_cli.formats.open import FORMATS, open_as, open_source
 from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
-from bpr_cli.typing import LabelArray
+from bpr_cli.typing import LabelArray, Size
 
 INSTANCE_IDS = "_instanceIds"
 LABEL_IDS = "_labelIds"
@@ -67,6 +69,32 @@ def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
         group = number < FIRST_INSTANCE and label in _WITH_INSTANCES
         records.append(SegmentRecord(label, crowd=group, id=number))
     return tuple(records)
+
+
+class NoImages(ImageIndex):
+    """An index for tasks that need no images; it returns a possible name of the image instead of a path."""
+
+    def __init__(self) -> None:
+        """Make an empty index."""
+        super().__init__(Path(), [])
+
+    def find(self, names: Sequence[str], beside: Path | None = None) -> Path:  # noqa: ARG002
+        """The first name, as a path that need not exist."""
+        return Path(names[0])
+
+    def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:  # noqa: ARG002
+        """No file, because nothing is known of images."""
+        return []
+
+    def size(self, image: Path, max_pixels: int) -> Size:  # noqa: ARG002
+        """Always fails, because the name comes from a prediction and no such file may be opened.
+
+        Raises:
+            BprError: always.
+        """
+        raise BprError(
+            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
+        )
 
 
 def open_without_images(predictions: Path, settings: ReadSettings) -> PredictionSet:

@@ -39,8 +39,8 @@ from bpr_cli.evaluation.panoptic import PanopticEvaluator, measure_panoptic
 from bpr_cli.evaluation.panoptic_matching import PanopticMap, SegmentInfo
 from bpr_cli.evaluation.semantic import SemanticEvaluator, semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord
 from bpr_cli.formats.png import encode_ids, read_gray, read_ids
+from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.truth.label_sets import LabelSet
 
 ROUNDS = 5

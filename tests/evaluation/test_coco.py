@@ -21,7 +21,7 @@ from bpr_cli.evaluation.coco_precision import IOU_THRESHOLDS, SIZES, Columns, av
 from bpr_cli.evaluation.instances import ScoredMask, TruthMask, check_segments
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats import rle
-from bpr_cli.formats.base import CategoryRecord, Searched
+from bpr_cli.formats.records import CategoryRecord, Searched
 from bpr_cli.masks.masks import Mask
 from tests.evaluation.instance_cases import CATEGORIES, cases, reference
 

@@ -21,7 +21,7 @@ from bpr_cli.evaluation.boundary import band_width
 from bpr_cli.evaluation.panoptic import PanopticComparison, PanopticEvaluator, measure_panoptic
 from bpr_cli.evaluation.panoptic_matching import PanopticMap, SegmentInfo
 from bpr_cli.evaluation.settings import EvaluateSettings
-from bpr_cli.formats.base import CategoryRecord
+from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.masks import runs
 from tests.evaluation.label_cases import label_pairs
 from tests.evaluation.panoptic_loops import loop_sums

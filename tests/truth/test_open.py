@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bpr_cli.formats.base import SegmentRecord
+from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.truth.open import instance_records
 
 ROAD, CAR, PERSON = 7, 26, 24
