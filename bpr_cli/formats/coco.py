@@ -75,8 +75,8 @@ class CocoSet(PredictionSet):
             )
         self._index = index
         self._table = _image_table(self.document, self.path, settings)
-        self._hint = "; check --image-info" if settings.image_info else ""
-        self.contents = CocoRecords(self.path, self.document, self.max_pixels)
+        listed = None if settings.image_info else self._table
+        self.contents = CocoRecords(self.path, self.document, self.max_pixels, listed)
         self._groups: dict[str, _Group] = {}
         for number in range(len(self.contents.records)):
             image_id = self.contents.check(number)
@@ -95,7 +95,7 @@ class CocoSet(PredictionSet):
         if self._table and known is None:
             problem = (
                 f"{self.path}: record {group.indexes[0]} has the unknown image id {group.image_id!r}, "
-                f"expected one of the ids in the images list{self._hint}"
+                f"expected one of the ids in the images list; check --image-info"
             )
         names = (known.file_name,) if known else image_names_of(group.image_id)
         return Candidate(name, names, problem, "" if self._table else ", or name the images with --image-info")

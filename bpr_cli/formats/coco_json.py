@@ -159,7 +159,7 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
     """Read the ``categories`` of a JSON document; empty if it has none.
 
     Raises:
-        BprError: a category has no id, or two categories have the same id.
+        BprError: a category has no id, or two different categories have the same id.
     """
     listed = document.get("categories") if isinstance(document, dict) else None
     found: dict[int, CategoryRecord] = {}
@@ -168,15 +168,15 @@ def read_categories(document: Json, path: Path) -> tuple[CategoryRecord, ...]:
         category_id = category_of(given)
         if category_id is None:
             raise BprError(f"{path}: category {number} has the id {shorten(given)}, expected a whole number")
-        if category_id in found:
-            raise BprError(f"{path}: category {number} has the id {category_id}, which another category already has")
         name, thing, frequency = record.get("name"), record.get("isthing"), record.get("frequency")
-        found[category_id] = CategoryRecord(
+        category = CategoryRecord(
             category_id,
             str(category_id if name is None else name),
             None if thing is None else bool(thing),
             frequency if isinstance(frequency, str) else "",
         )
+        if found.setdefault(category_id, category) != category:
+            raise BprError(f"{path}: category {number} has the id {category_id}, which another category already has")
     return tuple(found.values())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bpr_cli.errors import BprError, join_names, shorten
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import Failure, Use
-from bpr_cli.formats.coco_json import box_area, box_of, id_of, is_finite, read_record, records_of
+from bpr_cli.formats.coco_json import ImageTable, box_area, box_of, id_of, read_record, records_of
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.records import SegmentRecord
 
@@ -26,12 +26,13 @@ class CocoRecords:
         faults: the records that cannot be read, as far as they were tried.
     """
 
-    def __init__(self, path: Path, document: Json, max_pixels: int) -> None:
+    def __init__(self, path: Path, document: Json, max_pixels: int, images: ImageTable | None = None) -> None:
         self.path = path
         self.records: list[Json] = records_of(document)
         self.without_mask: set[int] = set()
         self.faults: dict[int, Failure] = {}
         self._max_pixels = max_pixels
+        self._images = images
         self._are_results = isinstance(document, list)
         # pycocotools decides by the first result whether areas are those of boxes.
         self._have_boxes = self._are_results and bool(self.records) and box_of(self.records[0]) is not None
@@ -45,10 +46,9 @@ class CocoRecords:
         record = self.records[index]
         given = record.get("image_id") if isinstance(record, dict) else None
         image_id = id_of(given)
-        if image_id is None:
-            found = "no image_id" if given is None else f"the image_id {shorten(given)}"
-            reason = f"{self.path}: record {index} has {found}, expected a whole number or a text"
-            self.faults[index] = Failure(f"record {index}", reason)
+        problem = self._problem_of_image(given)
+        if image_id is None or problem:
+            self.faults[index] = Failure(f"record {index}", f"{self.path}: record {index} has {problem}")
             return None
         segmentation = record.get("segmentation")
         if segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation)):
@@ -59,6 +59,16 @@ class CocoRecords:
         except BprError as error:
             self.fail(index, error)
         return image_id
+
+    def _problem_of_image(self, given: Json) -> str:
+        """What is wrong with an ``image_id``; empty if it can be used."""
+        image_id = id_of(given)
+        if image_id is None:
+            found = "no image_id" if given is None else f"the image_id {shorten(given)}"
+            return f"{found}, expected a whole number or a text"
+        if self._images and self._images.get(image_id) is None:
+            return f"the unknown image id {shorten(image_id)}, expected one of the ids in the images list"
+        return ""
 
     @property
     def category_count(self) -> int:
@@ -124,9 +134,10 @@ class CocoRecords:
 
     def _id_notes(self) -> list[str]:
         """Where the ids of annotations make pycocotools give another figure than the right one."""
-        ids = [record["id"] for record in self.records if isinstance(record, dict) and is_finite(record.get("id"))]
+        given = [record["id"] for record in self.records if isinstance(record, dict) and "id" in record]
+        ids = [one for one in given if not isinstance(one, list | dict)]
         notes = []
-        if 0 in ids:
+        if 0 in ids or "0" in ids:
             notes.append(
                 f"{self.path} has an annotation with the id 0; pycocotools takes a match with it as none, so its "
                 "figures differ (they are lower); here the match counts"

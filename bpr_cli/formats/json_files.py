@@ -110,6 +110,8 @@ def _explained(path: Path, content: bytes) -> Iterator[None]:
 
 def _advice(error: Exception) -> str:
     """What to do about text that is not JSON: a text that breaks off is truncated."""
+    if isinstance(error, UnicodeDecodeError) and error.reason != "unexpected end of data":
+        return "save it as text in UTF-8"
     if isinstance(error, json.JSONDecodeError) and not error.msg.startswith("Unterminated"):
         rest = error.doc[error.pos :].strip()
         if rest:

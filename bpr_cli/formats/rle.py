@@ -64,7 +64,8 @@ def _form_of_counts(counts: Json) -> Form:
 
 
 def _check_size(size: Json, max_pixels: int) -> None:
-    sides = [whole_number(side) or 0 for side in size] if isinstance(size, list) else []
+    # As in pycocotools, a third number is dropped, such as that of the channels of an array.
+    sides = [whole_number(side) or 0 for side in size[:2]] if isinstance(size, list) else []
     if len(sides) != 2 or min(sides) <= 0:
         raise BprError(f"its size is {shorten(size)}, expected [height, width] in whole pixels")
     check_pixels("its size is", (sides[0], sides[1]), max_pixels)

@@ -147,6 +147,50 @@ def test_annotations_with_one_id_all_count(tmp_path):
     assert any("1 annotations whose id another one has too" in note for note in report.notes)
 
 
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ([None, None], "1 annotations whose id another one has too"),
+        (["7", "7"], "1 annotations whose id another one has too"),
+        (["0", "1"], "an annotation with the id 0"),
+    ],
+)
+def test_ids_that_are_no_numbers_count_and_are_told(tmp_path, ids, words):
+    found = save(tmp_path / "r.json", [result(1), result(2)])
+    annotations = (annotation(number) | {"id": one} for number, one in enumerate(ids, 1))
+    truth = save(tmp_path / "gt.json", ground_truth(*annotations))
+    figures, report = ours(truth, found)
+    assert official(truth, found)[0] < 60
+    assert figures[0] == pytest.approx(100)
+    assert [words in note for note in report.notes] == [True]
+
+
+def test_an_annotation_of_an_unlisted_image_is_named_and_left_out(tmp_path):
+    found = save(tmp_path / "r.json", [result(1)])
+    truth = save(tmp_path / "gt.json", ground_truth(annotation(1), annotation(2, image_id=9)))
+    report = evaluate(found, truth)
+    assert report.summary[0].value == pytest.approx(official(truth, found)[0]) == 100
+    assert [failure.reason for failure in report.failures] == [
+        f"{truth}: record 1 has the unknown image id 9, expected one of the ids in the images list"
+    ]
+
+
+def test_a_category_that_is_listed_twice_is_one_category(tmp_path):
+    found = save(tmp_path / "r.json", [result(1), result(2)])
+    document = ground_truth(annotation(1), annotation(2), annotation(3))
+    truth = save(tmp_path / "gt.json", document | {"categories": CATEGORIES[:1] * 2})
+    assert ours(truth, found)[0] == pytest.approx(official(truth, found))
+
+
+def test_a_size_of_three_numbers(tmp_path):
+    runs = compressed(SHAPES[1])
+    found = save(tmp_path / "r.json", [result(1, segmentation=runs | {"size": [*runs["size"], 1]})])
+    truth = save(tmp_path / "gt.json", ground_truth(annotation(1)))
+    figures, report = ours(truth, found)
+    assert figures == pytest.approx(official(truth, found))
+    assert report.failures == ()
+
+
 def test_no_results_have_ap_0(tmp_path):
     truth = save(tmp_path / "gt.json", ground_truth(annotation(1)))
     figures, report = ours(truth, save(tmp_path / "r.json", []))

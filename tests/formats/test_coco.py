@@ -272,6 +272,12 @@ def test_invalid_json_is_told_with_its_place(tmp_path, text, message):
     assert message in str(caught.value)
 
 
+def test_json_in_another_encoding_is_told_as_such(tmp_path):
+    (tmp_path / "r.json").write_bytes(json.dumps([record(1, note="é")], ensure_ascii=False).encode("latin-1"))
+    with pytest.raises(BprError, match=r"r\.json is not valid JSON .*; save it as text in UTF-8$"):
+        open_predictions(tmp_path / "r.json", images_at(tmp_path, "1.png"))
+
+
 def test_commas_before_brackets_are_passed_over(tmp_path, caplog):
     path = tmp_path / "r.json"
     text = json.dumps([record(1, note="a ,] b ,} \\"), record(1)], indent=1)
