@@ -37,7 +37,8 @@ from rich.table import Table
 from bpr_cli.evaluation.boundary import band_width
 from bpr_cli.evaluation.panoptic import PanopticEvaluator, measure_panoptic
 from bpr_cli.evaluation.panoptic_matching import PanopticMap, SegmentInfo
-from bpr_cli.evaluation.semantic import SemanticEvaluator, semantic_sums
+from bpr_cli.evaluation.semantic import SemanticEvaluator
+from bpr_cli.evaluation.semantic_sums import semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.png import encode_ids, read_gray, read_ids
 from bpr_cli.formats.records import CategoryRecord

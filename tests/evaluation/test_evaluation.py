@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.evaluation.evaluation import Evaluation, digest_files
+from bpr_cli.evaluation.collected import digest_files
+from bpr_cli.evaluation.evaluation import Evaluation
 from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation
 from bpr_cli.evaluation.settings import EvaluateSettings
 from tests.formats.format_builders import png

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.oracle import oracle_labels, oracle_mask
-from bpr_cli.evaluation.semantic import SemanticEvaluator, semantic_sums
+from bpr_cli.evaluation.semantic import SemanticEvaluator
+from bpr_cli.evaluation.semantic_sums import semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.truth.label_sets import LabelSet
 from tests.evaluation.label_cases import label_pairs

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f
-from bpr_cli.evaluation.semantic import LabelPair, SemanticEvaluator, semantic_sums
+from bpr_cli.evaluation.semantic import LabelPair, SemanticEvaluator
+from bpr_cli.evaluation.semantic_sums import semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.truth.label_sets import LabelSet
 from tests.evaluation.label_cases import brute_band, brute_iou, label_pairs
