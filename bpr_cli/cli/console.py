@@ -39,9 +39,13 @@ class Console:
         self._messages = message_console()
         self._results = result_console() if results else self._messages
 
-    def note(self, message: str) -> None:
+    def message(self, text: str) -> None:
         """Print a message."""
-        self._messages.print(printable(message))
+        self._messages.print(printable(text))
+
+    def note(self, sentence: str) -> None:
+        """Print a note: how an input was read, or what a result must be read with."""
+        self.message(f"note: {sentence}")
 
     def error(self, message: str) -> None:
         """Print an error on one line."""

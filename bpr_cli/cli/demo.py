@@ -46,9 +46,9 @@ def demo(
 
     console = Console()
     refiner = Refiner(RefineSettings(**values))
-    results = run_demo(out, refiner, lambda name: console.note(f"refining {name}"))
+    results = run_demo(out, refiner, lambda name: console.message(f"refining {name}"))
     show(console, results)
-    console.note(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
+    console.message(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
     if json:
         console.json([to_json(result) for result in results])
 

@@ -80,7 +80,7 @@ def evaluate(
     console.failures(report.failures, "--out and --json list them all")
     show_report(console, report)
     if out is not None:
-        console.note(f"written: {out / 'report.html'}, report.csv and report.json")
+        console.message(f"written: {out / 'report.html'}, report.csv and report.json")
     if json:
         console.json(report.summary_json())
     raise typer.Exit(1 if report.failures else 0)

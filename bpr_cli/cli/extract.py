@@ -106,7 +106,7 @@ def show(console: Console, result: ExtractResult) -> None:
     """Print the closing table."""
     patch_set = result.patch_set
     if result.resumed:
-        console.note(f"{result.resumed} images were done before; --overwrite starts afresh")
+        console.message(f"{result.resumed} images were done before; --overwrite starts afresh")
     rows = [
         (
             shortened(source.name),

@@ -27,13 +27,13 @@ class NoteHandler(logging.Handler):
         self._count[record.msg] += 1
         if record.msg not in self._first:
             self._first[record.msg] = record.getMessage()
-            Console().note(f"note: {record.getMessage()}")
+            Console().note(record.getMessage())
 
     def close(self) -> None:
         """Tell how often notes were left out."""
         for kind, count in self._count.items():
             if count > 1:
-                Console().note(f"note: {self._first[kind]} (and {count - 1} more like it)")
+                Console().note(f"{self._first[kind]} (and {count - 1} more like it)")
         super().close()
 
 

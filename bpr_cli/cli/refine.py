@@ -76,7 +76,7 @@ app = app_of(command_of(refine), EXAMPLES)
 def show_refinement(console: Console, summary: RefineSummary) -> None:
     """Print the result of a refinement."""
     if summary.resumed:
-        console.note(f"{summary.resumed} images were done before; --overwrite starts afresh")
+        console.message(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_problems(console, summary)
     if summary.images:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
@@ -134,7 +134,7 @@ def show_problems(console: Console, summary: RefineSummary | CheckSummary) -> No
     for failure in summary.failures:
         console.error(failure.reason)
     for note in summary.notes:
-        console.note(f"note: {note}")
+        console.note(note)
 
 
 def exit_code(summary: RefineSummary | CheckSummary) -> int:

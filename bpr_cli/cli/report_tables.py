@@ -28,7 +28,7 @@ def show_report(console: Console, report: Report) -> None:
         )
         console.table(title, *oracle_table(report.oracle))
     for note in report.notes:
-        console.note(f"note: {note}")
+        console.note(note)
 
 
 def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -86,7 +86,7 @@ def train(
         console.json(asdict(summary))
     if summary.stopped_by:
         same = "the same command" + (", without --overwrite," if settings.overwrite else "")
-        console.note(f"saved after step {summary.stopped_at} of {summary.steps}; repeat {same} to resume")
+        console.message(f"saved after step {summary.stopped_at} of {summary.steps}; repeat {same} to resume")
         raise typer.Exit(Stopped(summary.stopped_by).code)
     show(console, summary)
 
@@ -103,4 +103,4 @@ def show(console: Console, summary: TrainSummary) -> None:
     title = f"{summary.network} on {summary.patches} patches -> {summary.output}"
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
     for path in summary.weights.values():
-        console.note(f"written: {path}")
+        console.message(f"written: {path}")

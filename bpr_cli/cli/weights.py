@@ -93,7 +93,8 @@ def convert(
     from bpr_cli.weights.convert import convert_weights  # noqa: PLC0415
 
     converted = convert_weights(weights, out, overwrite=overwrite, **changes)
-    Console().note(f"{converted.card.network} as {converted.card.name}: {converted.path}, SHA-256 {converted.digest}")
+    made = f"{converted.card.network} as {converted.card.name}: {converted.path}"
+    Console().message(f"{made}, SHA-256 {converted.digest}")
 
 
 def start(
@@ -111,7 +112,7 @@ def start(
 
     check_new(out, overwrite)
     save_weights(out, start_from_imagenet(checkpoint, seed), START_CARD)
-    Console().note(f"{START_CARD.network}, to be trained with bpr train --init {out}")
+    Console().message(f"{START_CARD.network}, to be trained with bpr train --init {out}")
 
 
 def check(name: Name, json: Json = False) -> None:
