@@ -33,7 +33,7 @@ _FULL = {np.dtype(np.uint8): BYTE, np.dtype(np.uint16): WORD}
 
 
 @dataclass(frozen=True)
-class Reading(Settings):
+class MaskSettings(Settings):
     """How masks are read.
 
     Attributes:
@@ -64,7 +64,7 @@ class GivenMask:
     full: int | None
 
     @classmethod
-    def read(cls, given: object, name: str, how: Reading) -> GivenMask:
+    def read(cls, given: object, name: str, how: MaskSettings) -> GivenMask:
         """Read one mask.
 
         Raises:
@@ -105,7 +105,7 @@ class GivenMasks:
     given: object
 
     @classmethod
-    def read(cls, given: object, how: Reading) -> GivenMasks:
+    def read(cls, given: object, how: MaskSettings) -> GivenMasks:
         """Read a list, a generator or a stack.
 
         Raises:
@@ -138,10 +138,8 @@ def _by_rule(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
         return plane.values, None
     values = MaskValues.of(plane.values)
     kind = values.kind()
-    if not values.finite:
-        raise _wrong_values(plane, "a mask of finite numbers")
-    if kind is MaskKind.BINARY:
-        return plane.values != 0, None
+    if kind is MaskKind.BINARY or not values.finite:
+        return _as_mask(plane, threshold)
     if kind is not MaskKind.SOFT or values.fractions:
         raise BprError(
             f"{plane.name} holds {values.describe()}; expected a mask of 0 and one other value. Say what it is: "
@@ -158,6 +156,7 @@ def _by_rule(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
 
 
 def _as_mask(plane: Plane, _: float) -> tuple[BoolArray, int | None]:
+    """All pixels but 0; see ``_by_rule`` for the result, here and below."""
     if not np.isfinite(plane.values).all():
         raise _wrong_values(plane, "a mask of finite numbers")
     return plane.values != 0, None
@@ -181,7 +180,7 @@ def _as_logits(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
     return plane.values > math.log(threshold / (1 - threshold)), 1
 
 
-def _soft_mask(plane: Plane, foreground: BoolArray, full: int | None, how: Reading) -> SoftMask:
+def _soft_mask(plane: Plane, foreground: BoolArray, full: int | None, how: MaskSettings) -> SoftMask:
     """The mask with its probabilities in units of 1/255 for uint8, else of 1/65535."""
     dtype = plane.values.dtype.newbyteorder("=")
     if dtype.kind != "f" and dtype not in _FULL:

@@ -17,7 +17,7 @@ from bpr_cli.refinement.arrays import ImageLike, rgb_of
 from bpr_cli.refinement.batches import fill_batches
 from bpr_cli.refinement.image import ImagePass
 from bpr_cli.refinement.limits import Limits
-from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Kind, Reading, ignored_labels, labels_of
+from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Kind, MaskSettings, ignored_labels, labels_of
 from bpr_cli.refinement.segments import Refined
 from bpr_cli.refinement.settings import RefineSettings, passes_of
 from bpr_cli.settings import check_settings
@@ -129,7 +129,7 @@ class Refiner:
         Raises:
             BprError: an argument is none of the above, or sizes differ; the message names the argument.
         """
-        given = GivenMask.read(mask, "mask", Reading(kind, threshold, soft))
+        given = GivenMask.read(mask, "mask", MaskSettings(kind, threshold, soft))
         return given.back(self._refine_masks(image, [given])[0])
 
     @overload
@@ -167,7 +167,7 @@ class Refiner:
         Raises:
             BprError: as in ``refine``; the message names the mask by its place, such as ``masks[2]``.
         """
-        given = GivenMasks.read(masks, Reading(kind, threshold, soft))
+        given = GivenMasks.read(masks, MaskSettings(kind, threshold, soft))
         return given.back(self._refine_masks(image, given.masks))
 
     def refine_labels(self, image: ImageLike, labels: Given, ignore: int | Iterable[int] = (255,)) -> Given:

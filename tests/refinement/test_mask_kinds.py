@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Reading, ignored_labels, labels_of
+from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, MaskSettings, ignored_labels, labels_of
 from tests.inference.engines import blob, picture
 from tests.refinement.given_cases import MASKS, MEMORY, PICTURES, SHAPES
 
 SIZE = (40, 52)
-DEFAULT = Reading()
-PROBABILITIES, LOGITS = Reading("probabilities"), Reading("logits")
+DEFAULT = MaskSettings()
+PROBABILITIES, LOGITS = MaskSettings("probabilities"), MaskSettings("logits")
 
 
 def foreground(given_mask, how=DEFAULT):
@@ -41,9 +41,10 @@ def test_any_type_and_layout_of_a_mask_gives_its_foreground(kind, memory, shape,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mask = SHAPES[shape](MEMORY[memory](MASKS[kind](blob(SIZE, seed))))
-        np.testing.assert_array_equal(foreground(mask, Reading(how)), blob(SIZE, seed))
+        np.testing.assert_array_equal(foreground(mask, MaskSettings(how)), blob(SIZE, seed))
         if memory != "big-endian":
-            np.testing.assert_array_equal(foreground(torch.from_numpy(mask.copy()), Reading(how)), blob(SIZE, seed))
+            tensor = torch.from_numpy(mask.copy())
+            np.testing.assert_array_equal(foreground(tensor, MaskSettings(how)), blob(SIZE, seed))
 
 
 @pytest.mark.parametrize("mode", PICTURES)
@@ -66,14 +67,14 @@ def test_pillow_masks(mode):
 )
 def test_probabilities_have_the_same_foreground_in_every_type(convert, threshold):
     levels = np.rint(soft() * 255) / 255
-    read = foreground(convert(levels), Reading("probabilities", threshold))
+    read = foreground(convert(levels), MaskSettings("probabilities", threshold))
     np.testing.assert_array_equal(read, levels > threshold)
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
 def test_logits_are_compared_with_the_logit_of_the_threshold(threshold):
     logits = np.random.default_rng(0).normal(0, 4, SIZE)
-    read = foreground(logits, Reading("logits", threshold))
+    read = foreground(logits, MaskSettings("logits", threshold))
     np.testing.assert_array_equal(read, 1 / (1 + np.exp(-logits)) > threshold)
 
 
@@ -103,13 +104,13 @@ REFUSED = {
     "a mask with void": (np.where(blob(SIZE), 255, np.eye(*SIZE)), DEFAULT, r"mask holds the values 0, 1, 255"),
     "NaN": (np.where(blob(SIZE), 1, np.nan), DEFAULT, r"mask holds values that are no numbers.*expected a mask of fin"),
     "infinite": (np.where(blob(SIZE), np.inf, 0), DEFAULT, r"mask holds values that are no numbers"),
-    "NaN as mask": (np.where(blob(SIZE), 1, np.nan), Reading("mask"), r"mask holds .*; expected a mask of finite num"),
+    "NaN as mask": (np.where(blob(SIZE), 1, np.nan), MaskSettings("mask"), r"mask holds .*; expected a mask of finite"),
     "NaN as logits": (np.where(blob(SIZE), 1, np.nan), LOGITS, r"mask holds .*float64; expected logits"),
     "NaN as probabilities": (np.where(blob(SIZE), 1, np.nan), PROBABILITIES, r"mask holds .*; expected probabilities"),
     "negative": (soft() - 0.1, PROBABILITIES, r"mask holds values from -0.1 to 0.9.*float64; expected probabilities"),
     "above 1": (soft() * 1.1, PROBABILITIES, r"mask holds values from 0 to 1.1 .*; expected probabilities from 0 to 1"),
-    "soft bool": (blob(SIZE), Reading(soft=True), r"mask is an array .* dtype bool; expected floats, uint8 or uint16"),
-    "soft int64": (blob(SIZE) * 1, Reading(soft=True), r"mask is an array .* dtype int64; expected floats, uint8 or"),
+    "soft bool": (blob(SIZE), MaskSettings(soft=True), r"mask is an array .* dtype bool; expected floats, uint8 or"),
+    "soft int64": (blob(SIZE) * 1, MaskSettings(soft=True), r"mask is an array .* dtype int64; expected floats, uint8"),
     "wide": (np.full(SIZE, 200), PROBABILITIES, r"mask holds the values 200 of the type int64; expected probabilities"),
 }
 
@@ -132,9 +133,9 @@ def test_values_that_are_something_else_are_refused(name):
         ({"threshold": math.nan}, "threshold is nan; expected a number"),
     ],
 )
-def test_readings_that_do_not_exist(arguments, message):
+def test_settings_that_do_not_exist(arguments, message):
     with pytest.raises(BprError, match=message):
-        Reading(**arguments)
+        MaskSettings(**arguments)
 
 
 @pytest.mark.parametrize("how", [PROBABILITIES, LOGITS])
@@ -159,7 +160,7 @@ def test_probabilities_of_whole_numbers_come_back_in_their_range():
 def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(dtype, threshold):
     full = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
     given_soft = (soft() * full).astype(dtype)
-    mask = GivenMask.read(given_soft, "mask", Reading("probabilities", threshold, soft=True))
+    mask = GivenMask.read(given_soft, "mask", MaskSettings("probabilities", threshold, soft=True))
     back = mask.back(mask.mask)
     assert back.dtype == dtype
     np.testing.assert_allclose(back, given_soft, atol=1.01 / 65535 if full == 1 else 0)
@@ -168,9 +169,9 @@ def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(d
 
 def test_soft_results_of_logits_and_masks_are_probabilities():
     logits = np.log(np.clip(soft(), 1e-6, 1 - 1e-6) / (1 - np.clip(soft(), 1e-6, 1 - 1e-6)))
-    mask = GivenMask.read(np.where(soft() == 1, np.inf, logits), "mask", Reading("logits", soft=True))
+    mask = GivenMask.read(np.where(soft() == 1, np.inf, logits), "mask", MaskSettings("logits", soft=True))
     np.testing.assert_allclose(mask.back(mask.mask), soft(), atol=2e-5)
-    mask = GivenMask.read(blob(SIZE).astype(np.uint8), "mask", Reading(soft=True))
+    mask = GivenMask.read(blob(SIZE).astype(np.uint8), "mask", MaskSettings(soft=True))
     np.testing.assert_array_equal(mask.back(mask.mask), blob(SIZE) * 255)
 
 
