@@ -18,7 +18,7 @@ from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for
-from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit, read_usable
+from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit, read_usable, with_faults
 from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
 from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
@@ -173,8 +173,6 @@ def check_opened(
         else:
             failures.append(found)
         on_item(item)
-    known = {failure.reason for failure in failures}
-    failures += [fault for fault in predictions.faults() if fault.reason not in known]
     return CheckSummary(
         versions=versions_used(refiner),
         format=predictions.format,
@@ -187,7 +185,7 @@ def check_opened(
         devices=[str(device) for device in refiner.predictor.devices],
         weights=weights_used(refiner),
         settings=refiner.settings,
-        failures=failures,
+        failures=with_faults(failures, predictions.faults()),
         notes=predictions.notes("refined"),
     )
 

@@ -107,8 +107,7 @@ def refine_predictions(
     pipeline = Pipeline(refiner, predictions, writer, on_item, journal, on_resumed or on_item)
     result = pipeline.run()
     result.failures[:0] = predictions.failures
-    known = {failure.reason for failure in result.failures}
-    result.failures += [fault for fault in pipeline.faults() if fault.reason not in known]
+    result.failures = with_faults(result.failures, pipeline.faults())
     result.notes = predictions.notes("refined")
     if result.written or not result.failures:
         writer.close(journal.records())
@@ -315,6 +314,12 @@ def read_usable(predictions: PredictionSet, item: Item) -> Prediction:
     if faults and prediction == ():
         raise BprError(faults[0].reason)
     return prediction
+
+
+def with_faults(failures: list[Failure], faults: list[Failure]) -> list[Failure]:
+    """The failures, and the records that cannot be read; an item that failed for its records is listed once."""
+    known = {failure.reason for failure in failures}
+    return [*failures, *(fault for fault in faults if fault.reason not in known)]
 
 
 def misfit(item: Item, error: BprError) -> BprError:

@@ -18,7 +18,8 @@ from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.patchset.extract import extract
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.check import check
-from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, read_all, save
+from bpr_cli.refinement.pipeline import read_usable
+from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
 
 PIXELS = SIZE[0] * SIZE[1]
 READERS = (read_image, image_size, check_image_file, read_gray, read_ids, read_window)
@@ -98,7 +99,7 @@ def test_every_format_has_the_limit(tmp_path, predictions):
 
     def read(limit):
         opened = open_predictions(path, tmp_path / "images", ReadSettings(max_pixels=limit))
-        assert read_all(opened)
+        assert [read_usable(opened, item) for item in opened.items]
 
     read(PIXELS)
     with pytest.raises(BprError, match="--max-pixels"):
