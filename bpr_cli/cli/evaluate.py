@@ -37,7 +37,7 @@ def evaluate(
             help="Ground truth in the format of the predictions, gtFine, or COCO annotations",
         ),
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
+    options: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     settings: EvaluateSettings,
     baseline: Annotated[
         Path | None,
@@ -73,7 +73,7 @@ def evaluate(
         images=images,
         out=out,
         settings=settings,
-        **reading,
+        **options,
         progress=True,
     )
     console = Console(results=not json)

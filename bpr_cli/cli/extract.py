@@ -54,7 +54,7 @@ def extract(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="PATH", help="Directory of the patch set, created if missing")
     ],
-    reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
+    options: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     values: Annotated[dict[str, Any], OptionsOf(PatchSetSettings)],
     predictions: Annotated[
         list[Path] | None,
@@ -86,7 +86,7 @@ def extract(
         ground_truth,
         out,
         PatchSetSettings(**{"simulate": int(simulated), **values}),
-        **reading,
+        **options,
         workers=workers,
         overwrite=overwrite,
         progress=True,

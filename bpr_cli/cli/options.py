@@ -46,7 +46,7 @@ WORDS = {float: "NUMBER", int: "NUMBER", str: "TEXT", Path: "PATH"}
 class OptionsOf:
     """Marks a parameter that receives a dict of the values the user set, by field name.
 
-        reading: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task"))]
+        options: Annotated[dict[str, Any], OptionsOf(ReadSettings, ("format", "task"))]
 
     Attributes:
         kind: settings class whose fields become options.

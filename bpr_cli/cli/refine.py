@@ -34,7 +34,7 @@ def refine(
     predictions: Predictions,
     images: Images,
     out: Annotated[Path | None, OUT],
-    reading: ReadSettings,
+    options: ReadSettings,
     settings: RefineSettings,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh instead of resuming an interrupted run")
@@ -58,12 +58,12 @@ def refine(
     if only_checks or not out:
         from bpr_cli.refinement.check import check  # noqa: PLC0415
 
-        summary = check(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
+        summary = check(predictions, images, out, settings, options, overwrite=overwrite, progress=True)
         show_check(console, summary)
     else:
         from bpr_cli.refinement.job import refine as run  # noqa: PLC0415
 
-        summary = run(predictions, images, out, settings, reading, overwrite=overwrite, progress=True)
+        summary = run(predictions, images, out, settings, options, overwrite=overwrite, progress=True)
         show_refinement(console, summary)
     if json:
         console.json(asdict(summary))

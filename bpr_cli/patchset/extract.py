@@ -95,8 +95,8 @@ def extract(
     target = as_path(out, "out")
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
-    reading = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
-    extraction = Extraction(given, settings, reading)
+    options = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    extraction = Extraction(given, settings, options)
     for sentence in extraction.sentences:
         tell(progress, sentence)
     with show_progress(progress, "extracting", extraction.images) as advance:
@@ -109,7 +109,7 @@ class Extraction:
     Args:
         given: the sources. With ``settings.simulate``, coarse masks are also simulated from all their ground truth.
         settings: settings of the set.
-        reading: how the predictions are read, except for their void labels.
+        options: how the predictions are read, except for their void labels.
 
     Attributes:
         images: number of images to process; an image with several predictions counts once for each.
@@ -122,11 +122,11 @@ class Extraction:
         self,
         given: Sequence[SourcePaths],
         settings: PatchSetSettings,
-        reading: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
+        options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
     ) -> None:
         self._given = given
         self._settings = settings
-        self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, reading)
+        self._sources = open_sources(with_simulated(given) if settings.simulate else given, settings, options)
         self._queue = [(source, image) for source in self._sources for image in source.images]
         self.images = len(self._queue)
 

@@ -199,33 +199,33 @@ def with_simulated(given: Sequence[SourcePaths]) -> list[SourcePaths]:
     return list(dict.fromkeys([*given, *simulated]))
 
 
-def open_sources(given: Sequence[SourcePaths], settings: PatchSetSettings, reading: ReadSettings) -> list[OpenSource]:
+def open_sources(given: Sequence[SourcePaths], settings: PatchSetSettings, options: ReadSettings) -> list[OpenSource]:
     """Open the sources, and check everything that can be checked before reading images.
 
     Args:
         given: the sources.
         settings: settings of the set; the label set and void labels are used.
-        reading: how the predictions are read, except for their void labels.
+        options: how the predictions are read, except for their void labels.
 
     Raises:
         BprError: a file is missing or of the wrong kind, or a source has no usable image.
     """
     if settings.ignore_labels is not None:
-        reading = replace(reading, ignore_labels=frozenset(settings.ignore_labels))
+        options = replace(options, ignore_labels=frozenset(settings.ignore_labels))
     elif settings.label_set is not None:
-        reading = replace(reading, ignore_labels=reading.void)
-    return [_open(number, paths, settings, reading) for number, paths in enumerate(given)]
+        options = replace(options, ignore_labels=options.void)
+    return [_open(number, paths, settings, options) for number, paths in enumerate(given)]
 
 
-def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, reading: ReadSettings) -> OpenSource:
-    index = ImageIndex.scan(paths.images, reading.image_pattern)
+def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, options: ReadSettings) -> OpenSource:
+    index = ImageIndex.scan(paths.images, options.image_pattern)
     ending = ending_of(settings.label_set)
     if paths.predictions is None:
-        truth = open_truth_alone(paths.truth, reading, ending)
+        truth = open_truth_alone(paths.truth, options, ending)
         sets = Sets(truth, truth)
     else:
-        predictions = open_without_images(paths.predictions, reading)
-        sets = Sets(predictions, open_truth(paths.truth, predictions, reading, ending))
+        predictions = open_without_images(paths.predictions, options)
+        sets = Sets(predictions, open_truth(paths.truth, predictions, options, ending))
     pairing = match_sets(sets)
     index.leave_out(file for side in (sets.predictions, sets.truth) for file in side.all_files())
     images, failures = _find_images(pairing.pairs, index)
