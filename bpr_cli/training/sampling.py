@@ -16,7 +16,6 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patches.crop import reflected_range, resize
 from bpr_cli.patchset import simulate
 from bpr_cli.patchset.image import boxes_of, crop_patch
 from bpr_cli.patchset.matching import AnnotatedMask, MatchedMask
@@ -27,6 +26,7 @@ from bpr_cli.training.augmentation import PatchSizes, Random, centre, composed, 
 from bpr_cli.training.data import AUGMENTING, CHOOSING, PatchSubset
 from bpr_cli.training.photometric import vary_image
 from bpr_cli.training.settings import ErrorSettings, Recipe, SamplingSettings, SetSampling
+from bpr_cli.training.zoom import draw_zoom, warped
 from bpr_cli.typing import BoolArray, ByteArray, FloatArray
 
 Each = TypeVar("Each")
@@ -42,9 +42,6 @@ ERROR_MARGIN = 32
 
 PASTED_ZOOMS, PASTED_SHIFT = (0.5, 1.6), 70
 """Zoom range of the second scene in a composite, and its largest shift in pixels."""
-
-SHRINKING = 0.4
-"""Below this zoom, patches are averaged as they shrink, because bilinear interpolation would leave pixels out."""
 
 WHOLE_SURROUNDINGS, WHOLE_SHIFT, LARGEST_WHOLE_ZOOM = (1.15, 2.2), 0.06, 3.0
 """A patch of a whole mask: its side and the standard deviation of its shift, in longer sides of the mask, and its
@@ -283,32 +280,6 @@ def any_of(items: Sequence[Each], random: Random) -> Each:
     return items[int(random.integers(len(items)))]
 
 
-def draw_zoom(settings: SetSampling, random: Random) -> float:
-    """Sample a magnification."""
-    left = random.random()
-    for zoom, chance in settings.zooms:
-        if left < chance:
-            return zoom
-        left -= chance
-    return math.exp(random.uniform(*np.log(settings.zoom_range)))
-
-
-def warped(plane: ByteArray, place: tuple[float, float], zoom: float, side: int, interpolation: int) -> ByteArray:
-    """Crop ``side`` pixels around a place, magnified by ``zoom``; the image is continued by reflection.
-
-    Coordinates have half-pixel centres.
-    """
-    if zoom < SHRINKING:
-        return shrunk(plane, place, side / zoom, side, interpolation)
-    if zoom == 1:
-        place = round(place[0]), round(place[1])
-    x, y = (each - side / 2 / zoom + 0.5 / zoom - 0.5 for each in place)
-    matrix = np.array([[1 / zoom, 0, x], [0, 1 / zoom, y]])
-    flags = interpolation | cv2.WARP_INVERSE_MAP
-    found = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-    return found.astype(np.uint8, copy=False)
-
-
 ERRORS: dict[str, Callable[[FloatArray, Random], FloatArray]] = {
     "blobs": simulate.blobs,
     "mask_head": simulate.mask_head,
@@ -318,17 +289,6 @@ ERRORS: dict[str, Callable[[FloatArray, Random], FloatArray]] = {
     "polygon": simulate.polygon,
 }
 """The errors of ``ErrorSettings``, in the order of their application."""
-
-
-def shrunk(plane: ByteArray, place: tuple[float, float], extent: float, side: int, interpolation: int) -> ByteArray:
-    """Crop ``extent`` pixels around a place and shrink them to ``side`` pixels; averages the pixels of images."""
-    size = max(side, round(extent))
-    x0, y0 = (round(each - size / 2) for each in place)
-    rows, columns = (
-        reflected_range(start, start + size, length) for start, length in zip((y0, x0), plane.shape, strict=False)
-    )
-    averaging = cv2.INTER_AREA if interpolation == cv2.INTER_LINEAR else cv2.INTER_NEAREST_EXACT
-    return resize(plane[rows][:, columns], side, averaging)
 
 
 def simulated_mask(truth: BoolArray, chances: ErrorSettings, random: Random) -> ByteArray:
