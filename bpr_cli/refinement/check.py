@@ -158,21 +158,7 @@ def check_opened(
     """
     if out:
         check_start(refiner, predictions, out, overwrite)
-    failures = list(predictions.failures)
-    workloads = []
-    budget = Budget(PIXELS_AT_ONCE)
-
-    def examine(item: Item) -> Workload | Failure:
-        with budget.hold(pixels_of(item.image, predictions.max_pixels)):
-            return _examine(refiner, predictions, item)
-
-    examined = in_order(examine, predictions.items, refiner.settings.workers)
-    for item, found in zip(predictions.items, examined, strict=True):
-        if isinstance(found, Workload):
-            workloads.append(found)
-        else:
-            failures.append(found)
-        on_item(item)
+    workloads, failures = _examine_all(refiner, predictions, on_item)
     return CheckSummary(
         versions=versions_used(refiner),
         format=predictions.format,
@@ -185,9 +171,29 @@ def check_opened(
         devices=[str(device) for device in refiner.predictor.devices],
         weights=weights_used(refiner),
         settings=refiner.settings,
-        failures=with_faults(failures, predictions.faults()),
+        failures=with_faults([*predictions.failures, *failures], predictions.faults()),
         notes=predictions.notes("refined"),
     )
+
+
+def _examine_all(refiner: Refiner, predictions: PredictionSet, on_item: OnItem) -> tuple[list[Workload], list[Failure]]:
+    """The workloads of the items that can be refined, and the reasons why the others cannot."""
+    budget = Budget(PIXELS_AT_ONCE)
+
+    def examine(item: Item) -> Workload | Failure:
+        with budget.hold(pixels_of(item.image, predictions.max_pixels)):
+            return _examine(refiner, predictions, item)
+
+    workloads: list[Workload] = []
+    failures: list[Failure] = []
+    examined = in_order(examine, predictions.items, refiner.settings.workers)
+    for item, found in zip(predictions.items, examined, strict=True):
+        if isinstance(found, Workload):
+            workloads.append(found)
+        else:
+            failures.append(found)
+        on_item(item)
+    return workloads, failures
 
 
 def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Workload | Failure:
