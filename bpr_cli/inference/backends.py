@@ -33,6 +33,9 @@ OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16"}
 
 ONNX_OPSET = 17
 
+_EXPORTING = Lock()
+"""Held while a network is exported: PyTorch exports one at a time, and warnings are silenced in all threads."""
+
 NOT_IN_ONNX = ("fast-scnn",)
 """Networks that cannot be exported to ONNX: this one pools to grids that do not divide its feature maps."""
 
@@ -167,7 +170,7 @@ def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
     tests compare the result with PyTorch for every network.
     """
     out = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode():
+    with _EXPORTING, warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,

@@ -191,7 +191,7 @@ def _soft_mask(plane: Plane, foreground: BoolArray, full: int | None, how: MaskS
     if how.kind == "logits":
         probabilities = (1 + np.tanh(plane.values.astype(np.float64) / 2)) / 2
     else:
-        probabilities = foreground * 1.0 if full is None else plane.values / full
+        probabilities = foreground * 1.0 if full is None else plane.values.astype(np.float64) / full
     units = _FULL.get(dtype, WORD)
     threshold = (HALF if full is None else how.threshold) * units
     return SoftMask.with_foreground(foreground, np.rint(probabilities * units), threshold, units)

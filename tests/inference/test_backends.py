@@ -50,6 +50,17 @@ def test_threads_predict_as_one_after_the_other(backend):
         np.testing.assert_array_equal(predicted, shared.predict(each))
 
 
+def test_threads_make_predictors_at_the_same_time():
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    patches = random_patches(3)
+    first = predictor(untrained_network("unet-s"), "openvino")
+    with ThreadPoolExecutor(4) as threads:
+        others = list(threads.map(pickle.loads, [pickle.dumps(first)] * 4))
+    for other in others:
+        np.testing.assert_array_equal(other.predict(patches), first.predict(patches))
+
+
 @pytest.mark.parametrize("backend", ["pytorch", "openvino"])
 def test_copies_and_pickles_predict_alike(backend):
     if backend == "openvino":

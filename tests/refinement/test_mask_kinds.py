@@ -156,7 +156,8 @@ def test_probabilities_of_whole_numbers_come_back_in_their_range():
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.77])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.uint16])
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.uint8, np.uint16])
 def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(dtype, threshold):
     full = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
     given_soft = (soft() * full).astype(dtype)
