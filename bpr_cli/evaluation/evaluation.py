@@ -18,7 +18,7 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.settings import Format, Task
+from bpr_cli.formats.settings import Format, ReadSettings, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.paths import as_path, noting_digests
@@ -72,16 +72,12 @@ def evaluate(
         as_path(predictions, "predictions"),
         as_path(ground_truth, "ground_truth"),
         **{name: as_path(path, name) for name, path in optional.items() if path is not None},
-        format=format,
-        task=task,
-        image_pattern=image_pattern,
-        threshold=threshold,
-        max_pixels=max_pixels,
     )
     target = None if out is None else as_path(out, "out")
     if target:
         check_outputs(target, paths.all)
-    inputs = open_evaluation(paths, settings)
+    options = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    inputs = open_evaluation(paths, settings, options)
     for sentence in inputs.sentences:
         tell(progress, sentence)
     evaluation = Evaluation(inputs)
@@ -128,7 +124,7 @@ class Evaluation:
         predicted = [
             evaluator.layer(evaluator.compare(scored, item, pair, truth)) for scored, item in _scored_items(sets, pair)
         ]
-        picture = read_image(path, self._inputs.paths.max_pixels, masks=pair.size) if path else None
+        picture = read_image(path, sets.truth.max_pixels, masks=pair.size) if path else None
         return Layers(picture, evaluator.truth_layer(truth), *predicted)
 
 

@@ -19,8 +19,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.open import FORMATS, open_as
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.truth.label_sets import ending_of
 from bpr_cli.truth.open import NoImages, open_truth, open_without_images
@@ -48,22 +47,12 @@ class EvaluationPaths:
         truth: the ground truth, a file or a directory.
         baseline: other predictions to compare with, or None.
         images: a directory of images, or None; only pictures use it.
-        format: format of the predictions; None detects it.
-        task: the segmentation task; None detects it.
-        image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
-        threshold: threshold of soft masks, as a fraction of their range; None for one half.
-        max_pixels: largest image or map that is read, in pixels.
     """
 
     predictions: Path
     truth: Path
     baseline: Path | None = None
     images: Path | None = None
-    format: Format | None = None
-    task: Task | None = None
-    image_pattern: str | None = None
-    threshold: float | None = None
-    max_pixels: int = MAX_PIXELS
 
     @property
     def all(self) -> list[Path]:
@@ -108,21 +97,24 @@ class EvaluationInputs:
         return used | ({"label_set": self.evaluator.label_set} if self.evaluator.label_set else {})
 
 
-def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> EvaluationInputs:
+def open_evaluation(
+    paths: EvaluationPaths,
+    settings: EvaluateSettings,
+    options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
+) -> EvaluationInputs:
     """Open and check everything that can be checked before measuring.
+
+    Args:
+        paths: the inputs.
+        settings: what to measure and how; void labels are those of these settings.
+        options: how to read the predictions and find images.
 
     Raises:
         BprError: an input is missing, of the wrong kind, or does not match the others.
     """
     # Who names classes or void has label maps, even if their values look like those of masks.
     named = settings.label_set is not None or settings.ignore_labels is not None
-    options = ReadSettings(
-        paths.format,
-        paths.task,
-        ignore_labels=frozenset(settings.ignore_labels or ()) if named else None,
-        threshold=paths.threshold,
-        max_pixels=paths.max_pixels,
-    )
+    options = replace(options, ignore_labels=frozenset(settings.ignore_labels or ()) if named else None)
     predictions = open_without_images(paths.predictions, options)
     _check_settings(settings, predictions, paths.predictions)
     baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None
@@ -132,7 +124,7 @@ def open_evaluation(paths: EvaluationPaths, settings: EvaluateSettings) -> Evalu
     if settings.max_detections is None:
         settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
     evaluator = EVALUATORS[predictions.family].of(sets, pairs, settings)
-    images = _find_images(ImageIndex.scan(paths.images, paths.image_pattern), pairs, sets) if paths.images else {}
+    images = _find_images(ImageIndex.scan(paths.images, options.image_pattern), pairs, sets) if paths.images else {}
     return EvaluationInputs(paths, settings, sets, evaluator, pairs, problems, images)
 
 
