@@ -101,13 +101,7 @@ def command_of(
 
     def command(**values: Any) -> None:  # noqa: ANN401 - whatever Typer read
         del values["_debug"]
-        for name, hint in hints.items():
-            if expanded := expansion(hint):
-                given = expanded.take(values)
-                values[name] = hint(**given) if isinstance(hint, type) else given
-            elif name in single:
-                value = single[name].read(values[name])
-                values[name] = single[name].default if value is None else value
+        settle(values, hints, single)
         from bpr_cli.cli.notes import notes_shown  # noqa: PLC0415 - help texts need no notes
 
         with notes_shown():
@@ -117,6 +111,23 @@ def command_of(
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
+
+
+def settle(values: dict[str, Any], hints: Mapping[str, Any], single: Mapping[str, FieldOption]) -> None:
+    """Turn what Typer read into the arguments of a command, in place.
+
+    Args:
+        values: values of all options, by name.
+        hints: types of the parameters of the command.
+        single: parameters that are one option each.
+    """
+    for name, hint in hints.items():
+        if expanded := expansion(hint):
+            given = expanded.take(values)
+            values[name] = hint(**given) if isinstance(hint, type) else given
+        elif name in single:
+            value = single[name].read(values[name])
+            values[name] = single[name].default if value is None else value
 
 
 def expansion(hint: Any) -> OptionsOf | None:  # noqa: ANN401
