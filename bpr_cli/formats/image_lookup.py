@@ -171,12 +171,8 @@ class ImageIndex:
             return []
         images = [file for file in alone if not is_named_as_mask(file) and holds_image(root / file)]
         if images:
-            note(
-                "%s of the PNG files in %s are taken for images, not for masks, such as %s",
-                len(images),
-                root,
-                images[0],
-            )
+            sentence = "%s of the PNG files in %s are taken for images, not for masks, such as %s"
+            note(sentence, len(images), root, images[0])
         return images
 
     def _has_image(self, mask: Path) -> bool:
@@ -231,8 +227,9 @@ class ImageIndex:
         for group in (matches, same, near, beside_it):
             if len(group) == 1:
                 return group[0]
+        found = join_names(self.root / path for path in matches)
         raise BprError(
-            f"several images match {_quote(name)}: {join_names(self.root / path for path in matches)}; "
+            f"several images match {stems_of(Path(name).name)[-1]!r}: {found}; "
             "give a directory with one of them, or tell them apart with --image-pattern"
         )
 
@@ -290,10 +287,6 @@ def _identities(files: Iterable[Path]) -> Iterator[tuple[int, int]]:
         with suppress(OSError):
             status = file.stat()
             yield status.st_dev, status.st_ino
-
-
-def _quote(name: str) -> str:
-    return repr(stems_of(Path(name).name)[-1])
 
 
 @dataclass(frozen=True)

@@ -12,22 +12,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".webp", ".
 """Suffixes of the image files that are read, in lower case."""
 
 _CAMERA_SUFFIXES = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef", ".raw")
-_OTHER_SUFFIXES = (
-    ".dcm",
-    ".exr",
-    ".gif",
-    ".hdr",
-    ".jp2",
-    ".jpe",
-    ".npy",
-    ".pbm",
-    ".pgm",
-    ".ppm",
-    ".psd",
-    ".svg",
-    ".tga",
-)
-UNREAD_SUFFIXES = (*_CAMERA_SUFFIXES, *_OTHER_SUFFIXES)
+_GRAPHICS_SUFFIXES = (".exr", ".gif", ".hdr", ".jp2", ".jpe", ".pbm", ".pgm", ".ppm", ".psd", ".svg", ".tga")
+UNREAD_SUFFIXES = (*_CAMERA_SUFFIXES, *_GRAPHICS_SUFFIXES, ".dcm", ".npy")
 """Suffixes of image files that are not read, in lower case."""
 
 CITYSCAPES_IMAGE = "_leftImg8bit"
