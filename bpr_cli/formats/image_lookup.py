@@ -18,10 +18,12 @@ from bpr_cli.formats.image_names import (
     UNREAD_SUFFIXES,
     bare_stems,
     forms_of,
+    is_mask_word,
     is_named_as_mask,
     loose,
     places_of,
     stems_of,
+    unnumbered,
 )
 from bpr_cli.formats.image_pattern import check_pattern, ends_with, fill_pattern
 from bpr_cli.formats.images import image_size
@@ -42,8 +44,10 @@ class ImageIndex:
     The image of a prediction is the file with exactly its relative path. Else it is the first of these that exists, for
     the name of the prediction, then for its shorter stems (``stems_of``): a file of that full name; a Cityscapes image
     (``…_leftImg8bit``); a file with that stem; one that has an ending or a beginning of images besides (``x_im``,
-    ``img_7``); one whose name differs only in case, Unicode composition or percent-encoding. Files with names of masks
-    come last. If nothing has a name of the prediction, its folders are tried as names, innermost first.
+    ``img_7``); one whose name differs only in case, Unicode composition, percent-encoding or zeros before a number. Files with names of masks
+    come last. If nothing has a name of the prediction, its folders are tried as names, innermost first, then its name
+    without the number of a mask (``x`` for ``x_mask_3``). A prediction called only ``mask`` or the like has the only image
+    in its folder.
 
     If several files match, one in the same relative folder wins, then the one whose innermost folders are those of the
     prediction, apart from names such as ``masks`` and ``images``.
@@ -65,12 +69,14 @@ class ImageIndex:
         self._left_out: set[tuple[int, int]] = set()
         self._rules: Counter[str] = Counter()
         self._searches = 0
+        self._folders: dict[Path, list[Path]] = {}
         names: Tables = {}
         cityscapes: Tables = {}
         stems: Tables = {}
         dressed: Tables = {}
         similar: Tables = {}
         for path in self._paths.values():
+            self._folders.setdefault(path.parent, []).append(path)
             names.setdefault(path.name, []).append(path)
             stems.setdefault(path.stem, []).append(path)
             if path.stem.endswith(CITYSCAPES_IMAGE):
@@ -125,7 +131,7 @@ class ImageIndex:
             BprError: no image matches, or several do.
         """
         forms = [form for name in names for form in forms_of(system_name(name))]
-        for rule, name, matches in self._by_pattern(forms) if self.pattern else self._by_rules(forms):
+        for rule, name, matches in self._by_pattern(forms) if self.pattern else self._by_rules(forms, beside):
             if matches:
                 found = self._choose(name, matches, beside)
                 self._rules[rule] += 1
@@ -176,12 +182,19 @@ class ImageIndex:
         return images
 
     def _has_image(self, mask: Path) -> bool:
-        """Whether another file is the image of a mask, by its name."""
-        own = set(_identities([mask]))
-        images = (self.root / path for path in self._matches(mask.stem)[1] if not is_named_as_mask(path))
-        return any(identity not in own for identity in _identities(images))
+        """Whether another file is the image of a mask, by its name.
 
-    def _by_rules(self, forms: Sequence[str]) -> Iterator[tuple[str, str, list[Path]]]:
+        A file of the same name in the folder of another sample (``s1/image.png`` and ``s2/image.png``) is not.
+        """
+        own, places = set(_identities([mask])), places_of(mask.absolute().parent)
+        found = (self.root / path for _, _, paths in self._by_rules([mask.stem], mask) for path in paths)
+        images = [path for path in found if not is_named_as_mask(path.relative_to(self.root))]
+        near = (
+            path for path in images if path.name != mask.name or places_of(path.absolute().parent)[:1] == places[:1]
+        )
+        return any(identity not in own for identity in _identities(near))
+
+    def _by_rules(self, forms: Sequence[str], beside: Path | None) -> Iterator[tuple[str, str, list[Path]]]:
         """The rules in the order in which they hold: how a rule is called, the name it was used for, the matches."""
         for name in forms:
             path = self._paths.get(name)
@@ -189,8 +202,19 @@ class ImageIndex:
             stem, matches = self._matches(Path(name).name)
             yield _rule_of(Path(name).name, stem), name, matches
         for name in forms:
-            for folder in places_of(Path(name).parent):
+            above = places_of(beside.absolute().parent)[:1] if beside else []
+            for folder in places_of(Path(name).parent) or above:
                 yield "by the name of the mask's folder", name, self._matches(folder)[1]
+            if plain := unnumbered(Path(name).name):
+                yield "by name without the number of the mask", name, self._matches(plain)[1]
+        if beside and is_mask_word(beside.stem):
+            yield "as the only one in the mask's folder", forms[0], self._beside(beside)
+
+    def _beside(self, mask: Path) -> list[Path]:
+        """The images in the folder of a mask."""
+        folder, root = mask.absolute().parent, self.root.absolute()
+        near = self._folders.get(folder.relative_to(root), ()) if folder.is_relative_to(root) else ()
+        return self._usable(path for path in near if not is_named_as_mask(path))
 
     def _by_pattern(self, forms: Sequence[str]) -> Iterator[tuple[str, str, list[Path]]]:
         for name in forms:
@@ -264,7 +288,7 @@ class ImageIndex:
             if loose(path.stem) in keys:
                 expected = ", ".join(IMAGE_SUFFIXES)
                 return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
-        near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.5)
+        near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.0)
         return f"; the nearest name there is {self._similar[near[0]][0]}" if near else ""
 
 

@@ -27,14 +27,14 @@ _MASK_WORDS = (
     r"pred[a-z]*(_[a-z]+)?",
     r"outputs?|out|results?|res|coarse|refined|prob(s|ability|abilities)?|logits",
     # masks and label maps of all kinds
-    r"masks?|binary|bin|instances?|panoptic|semantic|seg|segm|segs|segmap|segmented|segmentations?",
-    r"labels?|label_?map|gt|ground_?truth|ann|anno|annotations?|manual",
+    r"(cp_)?masks?|binary|bin|instances?|panoptic|semantic|seg|segm|segs|segmap|segmented|segmentations?",
+    r"labels?|label_?map|gt|ground_?truth|ann|anno|annotations?|manual\d?",
     # ADE20K, CamVid, iSAID, and the folders of labelme
     r"parts_\d+|(?-i:L)|instance_(id|color)_RGB|json",
     # matting and background removal
     r"alpha|matte|pha|fg|foreground|cutout|no-?bg|rembg|rmbg|removebg-preview|sal|saliency",
 )
-_IMAGE_WORDS = (r"leftImg8bit", r"rgb_anon|rgb|im|img|image|photo|sat|orig|original|input|frame")
+_IMAGE_WORDS = (r"leftImg8bit", r"rgb_anon|rgb|im|img|image|photo|sat|orig|original|input|frame|src|source|training")
 _MASK_BEGINNING = r"(masks?|labels?|seg|segmentation|pred|prediction|gt|annotation)"
 _IMAGE_BEGINNING = r"(images?|img|im|photo|frame|rgb)"
 
@@ -42,6 +42,8 @@ _SUFFIX = "|".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _MASK_ENDING = re.compile(rf"[-_. ]({'|'.join(_MASK_WORDS)})$", re.IGNORECASE)
 _IMAGE_ENDING = re.compile(rf"[-_. ]({'|'.join(_IMAGE_WORDS)})$", re.IGNORECASE)
 _ENDING = re.compile(rf"(\.({_SUFFIX})|[-_. ]({'|'.join((*_MASK_WORDS, *_IMAGE_WORDS))}))$", re.IGNORECASE)
+_WHOLE_MASK = re.compile("|".join(_MASK_WORDS), re.IGNORECASE)
+_NUMBERED = re.compile(r"[-_. ]*\d+_?$")
 _BEGINS_AS_MASK = re.compile(rf"^{_MASK_BEGINNING}([-_. ]+|(?=\d))", re.IGNORECASE)
 _BEGINS_AS_IMAGE = re.compile(rf"^{_IMAGE_BEGINNING}([-_. ]+|(?=\d))", re.IGNORECASE)
 
@@ -84,13 +86,31 @@ def bare_stems(stem: str) -> set[str]:
     return bare - {stem, ""}
 
 
-def loose(text: str) -> str:
-    """The form in which names are compared: composed Unicode, without the case of letters and percent-encoding.
+def unnumbered(stem: str) -> str | None:
+    """The stem of a numbered mask, of which an image may have several, without the number; None for other names.
 
-    >>> loose("Caf%C3%A9") == loose("CAFÉ")
+    >>> unnumbered("photo_mask_3"), unnumbered("photo_3")
+    ('photo_mask', None)
+    """
+    plain = _NUMBERED.sub("", stem)
+    return plain if plain != stem and _MASK_ENDING.search(plain) else None
+
+
+def is_mask_word(stem: str) -> bool:
+    """Whether a stem says only that the file is a mask, such as ``mask`` and ``label``."""
+    return _WHOLE_MASK.fullmatch(stem) is not None
+
+
+def loose(text: str) -> str:
+    """The form in which names are compared.
+
+    It is in composed Unicode, without the case of letters, percent-encoding, and zeros before a number.
+
+    >>> loose("Caf%C3%A9") == loose("CAFÉ") and loose("0042") == loose("42")
     True
     """
     plain = unquote(text, errors="surrogateescape") if "%" in text else text
+    plain = plain.lstrip("0") or "0" if plain.isdecimal() else plain
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", plain).casefold())
 
 
@@ -104,7 +124,7 @@ def is_named_as_mask(path: Path) -> bool:
     """Whether an image file, by a relative path, has a name or a folder that tools give to masks."""
     if path.suffix.lower() not in _MASK_SUFFIXES:
         return False
-    named = _MASK_ENDING.search(path.stem) or _BEGINS_AS_MASK.match(path.stem)
+    named = _MASK_ENDING.search(path.stem) or _BEGINS_AS_MASK.match(path.stem) or is_mask_word(path.stem)
     return bool(named) or any(map(_MASK_FOLDER.fullmatch, path.parent.parts))
 
 

@@ -21,7 +21,7 @@ REPORT, REPORT_KIND = "run.json", "bpr refinement"
 """File name of the report that ``bpr refine`` writes to its output, and the value of its first field, ``kind``."""
 
 _REPORT_HEAD = re.compile(rf'\s*{{\s*"kind"\s*:\s*"{REPORT_KIND}"'.encode())
-_COMPANIONS = ("_color", "_colour", "_instanceIds", "_instanceTrainIds")
+_COMPANIONS = ("_color", "_colour", "_viz", "_instanceIds", "_instanceTrainIds")
 _SAMPLE = 16
 
 
@@ -99,7 +99,7 @@ class Source:
     def value_files(self) -> list[Path]:
         """The PNG files, without pictures that tools save next to label maps.
 
-        Files that end in ``_color`` or ``_instanceIds`` are left out, unless there are no others.
+        Files that end in ``_color``, ``_viz`` or ``_instanceIds`` are left out, unless there are no others.
         """
         return [file for file in self.pngs if not file.stem.endswith(_COMPANIONS)] or self.pngs
 

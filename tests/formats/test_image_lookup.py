@@ -137,6 +137,7 @@ KNOWN_ENDINGS = [
     *("_pha", "-removebg-preview", "_nobg", "_rembg", "_saliency", "_bin", "_instance", "_semantic", "_panoptic"),
     *("_gtFine_labelTrainIds", "_gtFine_labelIds", "_gtFine_color", "_gtCoarse_instanceIds", "_gt_labelIds"),
     *("_leftImg8bit_pred", "_leftImg8bit_mask", "_train_id", "_L", "_parts_1", "_instance_id_RGB", "_manual"),
+    *("_cp_masks", "_manual1"),
 ]
 KNOWN_IMAGES = [
     "{}",
@@ -149,6 +150,8 @@ KNOWN_IMAGES = [
     "{}_rgb_anon",
     "{}_sat",
     "{}_photo",
+    "{}-src",
+    "{}_training",
 ]
 STEMS = st.text("abxyzABü0123é뷰 ", min_size=1, max_size=12).map(str.strip).filter(bool).map("n{}7".format)
 FORMS = st.sampled_from(["NFC", "NFD", "NFKC"])
@@ -280,6 +283,59 @@ def test_the_pattern_is_an_option_of_reading(tmp_path):
     settings = ReadSettings(image_pattern="{stem}_fog.png")
     opened = open_predictions(tmp_path / "masks", tmp_path / "images", settings)
     assert [item.image.name for item in opened.items] == ["a_fog.png"]
+
+
+@pytest.mark.parametrize("mask", ["mask", "label", "gt"])
+@pytest.mark.parametrize("image", ["image.png", "img.jpg", "scan7.bmp"])
+def test_a_folder_for_each_image_and_its_mask(tmp_path, mask, image):
+    masks_and_photos(tmp_path, (f"*/{mask}.png", f"*/{image}"))
+    opened = open_predictions(tmp_path, tmp_path)
+    assert [item.image for item in opened.items] == [tmp_path / "a" / image, tmp_path / "b" / image]
+    assert opened.failures == []
+    (tmp_path / "b" / image).unlink()
+    assert len(open_predictions(tmp_path, tmp_path).failures) == 1
+    photo(tmp_path / "a/second.jpg")
+    with pytest.raises(BprError, match="several images match"):
+        open_predictions(tmp_path, tmp_path)
+
+
+def test_images_of_one_name_in_the_folders_of_several_videos(tmp_path):
+    for video in ("bear", "camel"):
+        masks_and_photos(tmp_path / video, ("masks/*.png", "images/*.png"))
+    images = [item.image for item in open_predictions(tmp_path, tmp_path).items]
+    assert images == [tmp_path / video / f"images/{stem}.png" for video in ("bear", "camel") for stem in ("a", "b")]
+
+
+def test_masks_of_the_data_science_bowl_lie_beside_the_folder_of_their_image(tmp_path):
+    for stem in ("x1", "x2"):
+        photo(tmp_path / stem / f"images/{stem}.png")
+        for name in ("5ff1", "0a3c"):
+            png(tmp_path / stem / f"masks/{name}.png", (disc() * 255).astype(np.uint8))
+    items = open_predictions(tmp_path, tmp_path).items
+    assert [item.image.name for item in items] == ["x1.png", "x1.png", "x2.png", "x2.png"]
+
+
+def test_the_folder_of_a_mask_names_the_image_if_it_is_given_itself(tmp_path):
+    photo(tmp_path / "images/shot.jpg")
+    photo(tmp_path / "images/other.jpg")
+    for number in range(2):
+        png(tmp_path / f"out/shot/{number}.png", (disc() * 255).astype(np.uint8))
+    items = open_predictions(tmp_path / "out/shot", tmp_path / "images").items
+    assert [item.image.name for item in items] == ["shot.jpg", "shot.jpg"]
+
+
+def test_an_image_may_have_numbered_masks(tmp_path):
+    index = index_of(tmp_path, "shot.jpg", "shot_12.jpg")
+    for name, image in [("shot_mask_0", "shot"), ("shot_mask12", "shot"), ("shot_12_seg_3", "shot_12")]:
+        assert index.find([name]).stem == image
+    with pytest.raises(BprError, match=r"the nearest name there is shot_12\.jpg"):
+        index.find(["shot_13"])
+
+
+@given(st.integers(0, 10**6), st.integers(0, 12), st.integers(0, 12))
+def test_zeros_before_a_number_do_not_matter(number, width, other):
+    image = Path(f"{number:0{width}}.jpg")
+    assert ImageIndex(Path(), [image, Path(f"{number + 1}.jpg")]).find([f"{number:0{other}}_mask"]) == image
 
 
 def test_a_miss_tells_what_is_there(tmp_path):
