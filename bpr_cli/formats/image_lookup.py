@@ -44,10 +44,10 @@ class ImageIndex:
     The image of a prediction is the file with exactly its relative path. Else it is the first of these that exists, for
     the name of the prediction, then for its shorter stems (``stems_of``): a file of that full name; a Cityscapes image
     (``…_leftImg8bit``); a file with that stem; one that has an ending or a beginning of images besides (``x_im``,
-    ``img_7``); one whose name differs only in case, Unicode composition, percent-encoding or zeros before a number. Files with names of masks
-    come last. If nothing has a name of the prediction, its folders are tried as names, innermost first, then its name
-    without the number of a mask (``x`` for ``x_mask_3``). A prediction called only ``mask`` or the like has the only image
-    in its folder.
+    ``img_7``); one whose name differs only in case, Unicode composition, percent-encoding or zeros before a number.
+    Files with names of masks come last. If nothing has a name of the prediction, its folders are tried as names,
+    innermost first, then its name without the number of a mask (``x`` for ``x_mask_3``). A prediction called only
+    ``mask`` or the like has the only image in its folder.
 
     If several files match, one in the same relative folder wins, then the one whose innermost folders are those of the
     prediction, apart from names such as ``masks`` and ``images``.
