@@ -48,6 +48,7 @@ def demo(
     refiner = Refiner(RefineSettings(**values))
     results = run_demo(out, refiner, lambda name: console.message(f"refining {name}"))
     show(console, results)
+    console.message("photos have no exact ground truth, and so no scores: look at their pictures")
     console.message(f"pictures: {out / 'pictures'}, refined predictions: {out / 'refined'}")
     if json:
         console.json([to_json(result) for result in results])

@@ -80,7 +80,7 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
     show_problems(console, summary)
     if summary.images:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
-        title = f"{summary.format} with {summary.weights.name} on {where} -> {summary.output}"
+        title = f"format {summary.format}, weights {summary.weights.name}, on {where} -> {summary.output}"
         console.table(title, ("refined", ""), refinement_rows(summary))
 
 
@@ -104,7 +104,9 @@ def show_check(console: Console, summary: CheckSummary) -> None:
     """Print the result of a check."""
     show_problems(console, summary)
     if summary.images:
-        title = f"{summary.format} with {summary.weights.name} on {', '.join(summary.devices)}; nothing was written"
+        verdict = "nothing was written" if summary.failures else "nothing is broken, nothing was written"
+        where = ", ".join(summary.devices)
+        title = f"format {summary.format}, weights {summary.weights.name}, on {where}: {verdict}"
         console.table(title, ("to be refined", ""), check_rows(summary))
 
 

@@ -21,7 +21,7 @@ from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.open import FORMATS, open_as
 from bpr_cli.formats.settings import ReadSettings
 from bpr_cli.formats.source import Source
-from bpr_cli.truth.label_sets import ending_of
+from bpr_cli.truth.label_sets import VOID, ending_of
 from bpr_cli.truth.open import NoImages, open_truth, open_without_images
 from bpr_cli.truth.pairs import Pair, Sets, pair_sets
 
@@ -112,9 +112,11 @@ def open_evaluation(
     Raises:
         BprError: an input is missing, of the wrong kind, or does not match the others.
     """
+    ignored = settings.ignore_labels
     # Who names classes or void has label maps, even if their values look like those of masks.
-    named = settings.label_set is not None or settings.ignore_labels is not None
-    options = replace(options, ignore_labels=frozenset(settings.ignore_labels or ()) if named else None)
+    if ignored is None and settings.label_set is not None:
+        ignored = (VOID,)
+    options = replace(options, ignore_labels=None if ignored is None else frozenset(ignored))
     predictions = open_without_images(paths.predictions, options)
     _check_settings(settings, predictions, paths.predictions)
     baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None

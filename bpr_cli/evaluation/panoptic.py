@@ -276,9 +276,9 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
             return ()
         return (
             f"boundary PQ: in {total.flawed} of {total.images} images a segment has the id "
-            f"{mark_of(self._categories)}, the number that boundary-iou-api writes over the inside of all segments; "
-            "the figures repeat that, to equal this tool's, and are not those of the paper there (segment ids above "
-            "the number avoid it)",
+            f"{mark_of(self._categories)}, the number that the official tool, boundary-iou-api, uses for the inside of "
+            "all segments; the figures equal its figures, which are not quite those of the paper there (higher segment "
+            "ids avoid it)",
         )
 
     def layer(self, comparison: PanopticComparison) -> LabelArray:

@@ -142,8 +142,9 @@ def open_truth(
     if family in ("semantic", "binary"):
         source = Source(path, _ending_in(source, ending) or "", _KIND)
         if not source.pngs:
+            found = "is" if path.is_file() else "holds"
             raise BprError(
-                f"{path} holds no PNG file, expected {_KIND} for {predictions.format} predictions: a PNG file for "
+                f"{path} {found} no PNG file, expected {_KIND} for {predictions.format} predictions: a PNG file for "
                 "every image; check --ground-truth"
             )
     return open_as(type(predictions), source, NoImages(), settings)

@@ -114,7 +114,7 @@ def test_the_estimate(world, check):
 def test_for_people(world, check):
     outcome = check("masks", "--images", "images")
     assert (outcome.code, outcome.errors) == (0, [])
-    assert "masks with small unet on cpu; nothing was written" in outcome.out
+    assert "format masks, weights small unet, on cpu: nothing is broken, nothing was written\n" in outcome.out
     assert "│ images             │       3 │" in outcome.out
     assert "│ network time       │ 0:00:0" in outcome.out
 

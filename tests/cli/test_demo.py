@@ -25,6 +25,7 @@ def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weigh
     assert lines[:4] == [f"refining {part}" for part in PARTS]
     assert max(map(len, lines[:-1])) <= 80
     assert [line.split("│")[1].strip() for line in lines if line.startswith("│")] == PARTS
+    assert lines[-2].startswith("photos have no exact ground truth")
     assert lines[-1] == f"pictures: {out}/pictures, refined predictions: {out}/refined"
     results = json.loads(outcome.out)
     assert [result["name"] for result in results] == PARTS

@@ -222,6 +222,15 @@ def test_classes_file(here: Path, bpr: Bpr) -> None:
     assert [row["name"] for row in report["classes"]] == ["never", "ground", "disc"]
     assert [found["value"] for found in report["classes"][0]["figures"]] == [None, 100.0, None]
     assert report["settings"]["label_set"] == "classes.txt"
+    assert [", void 255;" in line for line in done.err.splitlines()[:2]] == [True, True]
+
+
+def test_ground_truth_of_another_format_is_told(here: Path, bpr: Bpr) -> None:
+    make("labels", here)
+    Path("truth.json").write_text("[]")
+    done = bpr("evaluate", "after", "-g", "truth.json")
+    assert done.code == 2
+    assert done.err.startswith("error: truth.json is no PNG file, expected ground truth for labels predictions")
 
 
 def test_classes_of_a_json_file(here: Path, bpr: Bpr) -> None:

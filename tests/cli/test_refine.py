@@ -109,7 +109,7 @@ def test_output_directories_of_all_kinds(out, world, refine):
     outcome = refine("masks", "--images", "images", "--out", out)
     assert (outcome.code, outcome.errors) == (0, [])
     assert {"a.png", "b.png", "c.png"} <= set(files((world / out).resolve()))
-    written = re.search(r"masks with small unet on cpu \((pytorch|openvino)\) -> (.+)\n", outcome.err)
+    written = re.search(r"format masks, weights small unet, on cpu \((pytorch|openvino)\) -> (.+)\n", outcome.err)
     assert written
     assert written[2] == str((world / out).relative_to(world))
 
@@ -252,7 +252,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
     assert (summary["images"], summary["segments"], summary["failures"]) == (3, 3, [])
     assert summary["patches"] > 3
     assert summary["boundary_movement"] > 0
-    assert set(summary["seconds"]) == {"read", "cut", "network", "paste", "write"}
+    assert set(summary["seconds"]) == {"read", "crop", "network", "paste", "write"}
     assert summary["devices"] == ["cpu"]
     assert summary["backend"] in ("pytorch", "openvino")
     assert (summary["weights"]["name"], summary["weights"]["network"]) == ("small unet", "unet-s")

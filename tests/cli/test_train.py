@@ -76,7 +76,7 @@ def test_the_weights_refine(train, world, refine):
     assert (card.name, card.licence, card.patch_size, card.padding, card.input_size) == ("my discs", "CC0", 16, 8, 32)
     outcome = refine("masks", "--images", "images", "--out", "out", "--weights", "run/best.safetensors")
     assert (outcome.code, outcome.errors) == (0, [])
-    assert re.search(r"masks with my discs on cpu \(\w+\) -> out\n", outcome.err)
+    assert re.search(r"format masks, weights my discs, on cpu \(\w+\) -> out\n", outcome.err)
     assert sorted(results(world / "out")) == ["a.png", "b.png", "c.png"]
 
 
