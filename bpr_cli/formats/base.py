@@ -285,7 +285,10 @@ class PredictionSet(ABC):
     @property
     def reading(self) -> InputReading:
         """What the input was taken for; formats add what only they know."""
-        classes = len(self.categories) or None
+        try:
+            classes = len(self.categories) or None
+        except BprError:
+            classes = None  # only figures need the list; they are refused with the reason
         return InputReading(self.noun, self.format, self.task.value, len(self.items), self.found_by, classes)
 
     @property

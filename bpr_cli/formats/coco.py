@@ -70,8 +70,8 @@ class CocoSet(PredictionSet):
         self.max_pixels = settings.max_pixels
         if not is_coco(self.document):
             raise BprError(
-                f"{self.path} holds {describe(self.document)}, expected COCO instance results: a list of objects with "
-                "image_id, category_id, segmentation and score"
+                f"{self.path} holds {describe(self.document)}, expected COCO instances: objects with image_id, "
+                "category_id and segmentation, and in results a score"
             )
         self._index = index
         self._table = _image_table(self.document, self.path, settings)
@@ -210,7 +210,8 @@ class CocoSet(PredictionSet):
     @property
     def reading(self) -> InputReading:
         """The common facts, and the number of categories that records have."""
-        return replace(super().reading, classes=len(self.categories) or self.contents.category_count)
+        common = super().reading
+        return replace(common, classes=common.classes or self.contents.category_count)
 
     def take_image_records(self, other: PredictionSet) -> None:
         """Use another set's image list, for the sizes of polygons, if this set has none."""

@@ -229,7 +229,10 @@ class PanopticSet(PredictionSet):
         positions = self.positions(item)
         stray, missing = in_file - positions.keys(), positions.keys() - in_file
         if (in_file or positions) and not in_file & positions.keys():
-            raise BprError(f"{path} and {self.layout.document} disagree: {_difference(stray, missing)}")
+            # Ids that cannot be read explain why none of them is in the file.
+            reasons = [fault.reason for (owner, _), fault in sorted(self._faults.items()) if owner == number]
+            explained = f" ({reasons[0]})" if reasons else ""
+            raise BprError(f"{path} and {self.layout.document} disagree: {_difference(stray, missing)}{explained}")
         for segment_id in missing:
             self._fail(number, positions[segment_id], f"its id {segment_id} has no pixels in {path}")
         if stray:

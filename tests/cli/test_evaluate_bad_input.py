@@ -480,7 +480,7 @@ BAD = [
         "panoptic annotations for COCO results",
         "coco",
         "panoptic/truth.json holds an object whose 'annotations' are a list of objects with the fields file_name, "
-        "image_id, segments_info, expected COCO instance results: [..]",
+        "image_id, segments_info, expected COCO instances: [..]",
         lambda here: make("panoptic", here / "panoptic"),
         "--ground-truth panoptic/truth.json",
     ),

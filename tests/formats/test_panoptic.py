@@ -240,6 +240,23 @@ def test_png_and_json_of_different_images(tmp_path):
         opened.read(opened.items[0])
 
 
+def test_ids_written_as_text_are_told_where_no_segment_has_pixels(tmp_path):
+    photo(tmp_path / "images/x.png")
+    path = panoptic(tmp_path, [annotation(ids=("300", "70000"))])
+    opened = open_predictions(path, tmp_path / "images")
+    with pytest.raises(BprError, match=r"disagree: .* without a segment \(.*: its id '300' is not a whole number"):
+        opened.read(opened.items[0])
+
+
+@pytest.mark.parametrize("categories", [["sky", "car"], [{"id": "1", "name": "sky"}]])
+def test_an_odd_list_of_categories_does_not_stop_a_refinement(tmp_path, categories):
+    photo(tmp_path / "images/x.png")
+    opened = open_predictions(panoptic(tmp_path, [annotation()], categories=categories), tmp_path / "images")
+    assert opened.reading.classes is None
+    with pytest.raises(BprError, match=r"category 0 has the id .*, expected a whole number"):
+        _ = opened.categories
+
+
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
