@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.masks.masks import in_pixels
 
 
 def check_map(labels: NDArray[np.generic], name: str) -> None:
@@ -27,5 +28,5 @@ def check_sizes(prediction: NDArray[np.generic], truth: NDArray[np.generic]) -> 
         BprError: the sizes differ.
     """
     if prediction.shape != truth.shape:
-        found, expected = (f"{shape[1]} x {shape[0]} pixels" for shape in (prediction.shape, truth.shape))
+        found, expected = (in_pixels((shape[0], shape[1])) for shape in (prediction.shape, truth.shape))
         raise BprError(f"the prediction is {found}, expected the {expected} of the ground truth")

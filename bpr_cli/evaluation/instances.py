@@ -14,7 +14,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.masks.masks import EMPTY_BOX, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
 from bpr_cli.patches.boundary import grow
 from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
 
@@ -95,10 +95,9 @@ def check_segments(
     for name, mask in masks:
         size = size or mask.size
         if mask.size != size:
-            found = f"{mask.size[0]} x {mask.size[1]}"
             raise BprError(
-                f"image {image!r}: {name} has a mask of {found} pixels, expected {size[0]} x {size[1]} like the other "
-                "masks of the image"
+                f"image {image!r}: {name} has a mask of {in_pixels(mask.size)}, expected {in_pixels(size)} like the "
+                "other masks of the image"
             )
 
 

@@ -16,7 +16,7 @@ from bpr_cli.formats.reading import InputReading
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
-from bpr_cli.masks.masks import Mask, Prediction
+from bpr_cli.masks.masks import Mask, Prediction, in_pixels
 from bpr_cli.system.paths import file_inside, read_bytes, write_bytes
 from bpr_cli.typing import Size
 
@@ -170,8 +170,8 @@ class CityscapesSet(PredictionSet):
         size = self._size_of(item, [mask.size for mask in masks.values()])
         for number, mask in masks.items():
             if mask.size != size:
-                found, expected = (f"{height} x {width}" for height, width in (mask.size, size))
-                self._fail(item.name, number, BprError(f"its mask has the size {found}, expected {expected}"))
+                reason = f"its mask is {in_pixels(mask.size)}, expected {in_pixels(size)}"
+                self._fail(item.name, number, BprError(reason))
         return tuple(mask for mask in masks.values() if mask.size == size)
 
     def _size_of(self, item: Item, sizes: list[Size]) -> Size:

@@ -17,7 +17,7 @@ from pycocotools import mask as coco_mask
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.json_files import Json, Record, whole_number
 from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
-from bpr_cli.masks.masks import EMPTY_BOX, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
 from bpr_cli.typing import IntArray, Size
 
 LONGEST_OUTLINE = 2**22
@@ -197,7 +197,7 @@ def _decode_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -
     length = sum(_outline_length(polygon) for polygon in polygons)
     if length > min(4 * (height + 1) * (width + 1), LONGEST_OUTLINE):
         raise BprError(
-            f"its polygons are {length:.0f} pixels long, so they lie far outside the image of {height} x {width} pixels"
+            f"its polygons are {length:.0f} pixels long, so they lie far outside the image of {in_pixels(size)}"
         )
     if not polygons:
         return Mask.empty(size)

@@ -181,6 +181,15 @@ def size_of(prediction: Prediction) -> Size | None:
     return prediction[0].size if prediction else None
 
 
+def in_pixels(size: Size) -> str:
+    """The size (H, W) of an image or mask in words, width first as in image viewers.
+
+    >>> in_pixels((1080, 1920))
+    '1920 x 1080 pixels'
+    """
+    return f"{size[1]} x {size[0]} pixels"
+
+
 def check_size(size: Size, image: Size, name: str = "the mask") -> None:
     """Check that a mask or label map of ``size`` (H, W) fits an image of size ``image`` (H, W).
 
@@ -192,9 +201,8 @@ def check_size(size: Size, image: Size, name: str = "the mask") -> None:
     Raises:
         BprError: the sizes differ.
     """
-    height, width = image
     if size != image:
         raise BprError(
-            f"the image is {width} x {height} pixels but {name} {size[1]} x {size[0]}; "
+            f"the image is {in_pixels(image)} but {name} {size[1]} x {size[0]}; "
             "give the image the prediction was made for, at its full resolution"
         )

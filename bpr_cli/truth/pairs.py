@@ -10,6 +10,7 @@ from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.coco_json import plain_id
 from bpr_cli.formats.image_names import image_stem, stems_of
+from bpr_cli.masks.masks import in_pixels
 from bpr_cli.typing import Size
 
 _SHOWN = 3
@@ -165,8 +166,8 @@ def _other_sizes(truth: PredictionSet) -> list[Failure]:
         size, image_id = truth.size(item), truth.image_id(item)
         record = None if image_id is None else truth.image_record(image_id)
         if size and record and record.size not in (None, size):
-            stated = f"{truth.file(item)}: the masks of image {item.name} are {_pixels(size)}"
-            problems.append(Failure(item.name, f"{stated}, expected {_pixels(record.size)} as in its list of images"))
+            stated = f"{truth.file(item)}: the masks of image {item.name} are {in_pixels(size)}"
+            problems.append(Failure(item.name, f"{stated}, expected {in_pixels(record.size)} as in its list of images"))
     return problems
 
 
@@ -284,13 +285,8 @@ def _check_size(scored: PredictionSet, item: Item, truth: PredictionSet, image: 
     size = scored.size(item)
     if size is not None and image.size is not None and size != image.size:
         where = truth.file(image.item) if image.item else _place(truth)
-        raise BprError(
-            f"{_name(scored, item)} is {_pixels(size)}, expected {_pixels(image.size)} like the ground truth {where}"
-        )
-
-
-def _pixels(size: Size) -> str:
-    return f"{size[1]} x {size[0]} pixels"
+        found, expected = in_pixels(size), in_pixels(image.size)
+        raise BprError(f"{_name(scored, item)} is {found}, expected {expected} like the ground truth {where}")
 
 
 def _name(scored: PredictionSet, item: Item) -> str:

@@ -188,7 +188,7 @@ def test_broken_input_is_named():
     frame, mask = InstanceMap.of(ids_with((CAR_A, 26001))), Mask.from_array(CAR_A)
     with pytest.raises(BprError, match="image 'a': prediction 0 has the label 99"):
         CityscapesComparison.of("a", [ScoredMask(mask, 99, 0.5)], frame)
-    with pytest.raises(BprError, match="64 x 96 pixels, expected 32 x 96"):
+    with pytest.raises(BprError, match="96 x 64 pixels, expected 96 x 32"):
         CityscapesComparison.of("a", [ScoredMask(mask, CAR, 0.5)], InstanceMap.of(frame.instance_ids[:32]))
     with pytest.raises(BprError, match="the map of instance ids holds 255"):
         InstanceMap.of(np.full((4, 4), 255))

@@ -205,9 +205,9 @@ def test_nothing_at_all():
 
 def test_broken_input_is_named():
     small, large = square((20, 20), 1, 1), square((20, 30), 1, 1)
-    with pytest.raises(BprError, match=r"image 7: prediction 0 has a mask of 20 x 30 pixels, expected 20 x 20"):
+    with pytest.raises(BprError, match=r"image 7: prediction 0 has a mask of 30 x 20 pixels, expected 20 x 20"):
         check_segments(7, [ScoredMask(large, 1, 0.5)], [TruthMask(small, 1)])
-    with pytest.raises(BprError, match="image 'b': truth 1 has a mask of 20 x 30"):
+    with pytest.raises(BprError, match="image 'b': truth 1 has a mask of 30 x 20"):
         check_segments("b", [], [TruthMask(small, 1), TruthMask(large, 1)])
     with pytest.raises(BprError, match="prediction 1 has the score nan"):
         check_segments(7, [ScoredMask(small, 1, 0.5), ScoredMask(small, 1, float("nan"))], [])

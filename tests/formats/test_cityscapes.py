@@ -118,7 +118,7 @@ def test_a_broken_line_leaves_the_others(tmp_path, line, fragments):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.full((9, 9), 255, np.uint8), "line 2: its mask has the size 9 x 9, expected 24 x 32"),
+        (np.full((9, 9), 255, np.uint8), "line 2: its mask is 9 x 9 pixels, expected 32 x 24"),
         (np.arange(SIZE[0] * SIZE[1], dtype=np.uint8).reshape(SIZE), "expected a binary mask"),
     ],
 )
