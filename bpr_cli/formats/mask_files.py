@@ -66,6 +66,11 @@ class MaskSet(PngFolder):
         if settings.ignore_labels is not None:
             # Who names void labels has label maps, unless the values are those that most masks have.
             return kind is MaskKind.SOFT or any(values.present <= {0, foreground} for foreground in (1, BYTE))
+        if kind is MaskKind.UNCLEAR and values.transitions.are_photographs:
+            raise BprError(
+                f"{source.path} holds {values.describe()} that differ from pixel to pixel, as a gray photograph does, "
+                f"expected masks or label maps; are masks and images swapped? If not, {_how_to_say(values)}"
+            )
         if kind is MaskKind.UNCLEAR:
             raise BprError(f"{source.path} holds {values.describe()}: masks, or a label map; {_how_to_say(values)}")
         return kind is not MaskKind.LABELS

@@ -26,6 +26,9 @@ _SOFT, _SOFT_EXTREME = 0.7, 0.5
 _BETWEEN = 0.75
 """With at least this share of runs between their neighbours, an array may be soft, or nested labels."""
 
+_DIFFERING = 0.75
+"""In a photograph, at least this share of the pixels of middle value have a neighbour of another value."""
+
 
 def outer_tenths(full: int) -> tuple[float, float]:
     """Where the lowest tenth of the range from 0 to ``full`` ends, and where the highest begins."""
@@ -71,9 +74,19 @@ class Transitions:
 
     @property
     def may_be_soft(self) -> bool:
-        """Whether the values may be those of soft masks, but also nested labels, or a picture."""
+        """Whether the values may be those of soft masks, but also nested labels, or a picture.
+
+        So may values of which all are extreme, some at either end: masks with noise.
+        """
         nested = self.runs > 0 and self.between >= _BETWEEN * self.runs
-        return nested and (self._mostly_extreme or self._gradual_share >= _SOFT)
+        noisy = 0 < self.pixels == self.extreme
+        return noisy or (nested and (self._mostly_extreme or self._gradual_share >= _SOFT))
+
+    @property
+    def are_photographs(self) -> bool:
+        """Whether values change from nearly every pixel to the next, as in gray photographs."""
+        middle = self.pixels - self.extreme
+        return not self._mostly_extreme and self.changing >= _DIFFERING * middle
 
     @property
     def _mostly_extreme(self) -> bool:

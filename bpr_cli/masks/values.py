@@ -5,7 +5,9 @@
    edges or a map of two classes.
 3. Whole numbers that change gradually between 0 and 255, or 0 and 65535, and fractions from 0 to 1: a soft mask. Pixels
    above one half of the range are foreground.
-4. Other whole numbers: a label map.
+4. Whole numbers that change at nearly every pixel, as in a gray photograph, or that lie only close to 0 and close to
+   full, as in a noisy mask: unclear.
+5. Other whole numbers: a label map.
 
 Several files are decided together, from the sum of their ``MaskValues``. Callers ask ``kind`` first, and refuse what is
 unclear with ``describe`` and the way to say what it is; ``foreground`` then gives the mask.
@@ -142,7 +144,8 @@ class MaskValues:
             return MaskKind.UNCLEAR
         if self.transitions.are_soft:
             return MaskKind.SOFT if max(self.present) > HALF * self.full else MaskKind.UNCLEAR
-        return MaskKind.UNCLEAR if self.transitions.may_be_soft else MaskKind.LABELS
+        unclear = self.transitions.may_be_soft or self.transitions.are_photographs
+        return MaskKind.UNCLEAR if unclear else MaskKind.LABELS
 
     def foreground(self, threshold: float | None = None) -> Foreground:
         """Which pixels are foreground if these are masks; of binary ones, all but 0.
@@ -174,9 +177,9 @@ class MaskValues:
 
     @property
     def _could_be_soft(self) -> bool:
-        """Whether these may be the values of a soft mask: some lie in between, or several close to both ends."""
+        """Whether these may be the values of a soft mask: some lie in between, or several close to full."""
         low, high = outer_tenths(self.full)
         ends = [sum(value <= low for value in self.present), sum(value >= high for value in self.present)]
         between = len(self.present) > sum(ends)
         in_range = min(self.present, default=0) >= 0 and max(self.present, default=0) <= WORD
-        return in_range and len(self.present) > 3 and (between or min(ends) > 1)
+        return in_range and len(self.present) > 3 and (between or (ends[0] > 0 and ends[1] > 1))

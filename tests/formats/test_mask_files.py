@@ -244,5 +244,13 @@ def test_options_of_masks_do_not_apply_to_label_maps(tmp_path, option):
 
 def test_a_jpeg_is_no_mask(tmp_path):
     photo(tmp_path / "preds/x.jpg")
-    with pytest.raises(BprError, match=r"holds x\.jpg, expected"):
+    with pytest.raises(BprError, match=r"x\.jpg looks like a photograph"):
         open_predictions(tmp_path / "preds", photo(tmp_path / "x.jpg"))
+
+
+def test_a_gray_photograph_is_no_label_map(tmp_path):
+    noisy = np.random.default_rng(0).normal(np.where(disc(), 170, 80), 5).astype(np.uint8)
+    path, image = png(tmp_path / "x.png", noisy), photo(tmp_path / "x.jpg")
+    with pytest.raises(BprError, match=r"as a gray photograph does.*are masks and images swapped"):
+        open_predictions(path, image)
+    assert open_predictions(path, image, ReadSettings(format="labels")).format == "labels"

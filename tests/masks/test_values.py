@@ -109,7 +109,8 @@ LABELS = {
     "three classes": regions([0, 1, 2, 1]).astype(np.uint8),
     "void without background": regions([1, 255, 1]).astype(np.uint8),
     "one class": np.full(SIZE, 2, np.uint8),
-    "noise": RANDOM.integers(0, 256, SIZE).astype(np.uint8),
+    "noise of few labels": RANDOM.integers(0, 20, SIZE).astype(np.uint8),
+    "tiny instances": np.kron(np.arange(1, 201).reshape(10, 20), np.pad(np.ones((4, 4)), 3)).astype(np.uint8),
     "negative": regions([-1, 0, 1, 5]),
 }
 
@@ -133,10 +134,15 @@ def test_label_maps(name):
         np.tile(np.arange(256, dtype=np.uint8), (100, 1)),
         (blurred(8) // 32 * 36).astype(np.uint8),
         (blurred(3) * 0.4).astype(np.uint8),
+        RANDOM.normal(np.where(shape(), 170, 80), 5).astype(np.uint8),
+        np.where(shape(), RANDOM.integers(250, 256, SIZE), 0).astype(np.uint8),
         np.where(shape(), 6.5, -3.2),
         np.where(shape(), np.nan, 0.5),
     ],
-    ids=["0 1 255", "0 128 255", "0 1 65535", "a gradient", "nested steps", "below the threshold", "logits", "NaN"],
+    ids=[
+        *("0 1 255", "0 128 255", "0 1 65535", "a gradient", "nested steps", "below the threshold"),
+        *("a gray photograph", "noise in the foreground", "logits", "NaN"),
+    ],
 )
 def test_what_cannot_be_told_is_not_guessed(array):
     assert MaskValues.of(array).kind() is MaskKind.UNCLEAR
