@@ -273,7 +273,8 @@ class ImageIndex:
             wanted = stems_of(Path(list(forms_of(forms[0]))[-1]).name)
             looked = " or ".join(map(repr, reversed(wanted)))
             advice = "check --images, or say with --image-pattern how images are called"
-        return f"no image called {looked} in {where} ({len(self._paths)} images){self._hint(wanted)}; {advice}"
+        images = "1 image" if len(self._paths) == 1 else f"{len(self._paths)} images"
+        return f"no image called {looked} in {where} ({images}){self._hint(wanted)}; {advice}"
 
     def _hint(self, wanted: Sequence[str]) -> str:
         """What lies in the folder under a wanted or a similar name."""

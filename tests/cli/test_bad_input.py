@@ -148,7 +148,8 @@ PREDICTIONS = [
     ),
     Bad(
         "a mask without image",
-        "no image called 'a' in others (1 images); check --images, or say with --image-pattern how images are called",
+        "no image called 'a' in others (1 image); the nearest name there is z.png; check --images, or say with "
+        "--image-pattern how images are called",
         "only",
         "others",
         make=lambda world: (png(world / "only/a.png", MASK), png(world / "others/z.png", MASK)),
@@ -181,7 +182,7 @@ PREDICTIONS = [
     ),
     Bad(
         "an image id that is no file name",
-        "no image called '9' in images (3 images); check --images"
+        "no image called '9' in images (3 images); the nearest name there is c.png; check --images"
         ", or say with --image-pattern how images are called, or name the images with --image-info",
         "r.json",
         make=results(record(9)),

@@ -117,7 +117,7 @@ def test_no_images(tmp_path):
         ImageIndex.scan(tmp_path / "nowhere")
     with pytest.raises(BprError, match=r"holds no image.*--images"):
         ImageIndex.scan(tmp_path)
-    with pytest.raises(BprError, match=r"no image called 'y'.*1 images"):
+    with pytest.raises(BprError, match=r"no image called 'y'.*1 image\)"):
         index_of(tmp_path, "x.png").find(["y_labelIds"])
 
 
