@@ -19,10 +19,17 @@ def as_path(given: object, name: str) -> Path:
     """The path in an argument of the Python API, which may be text.
 
     Raises:
-        BprError: the argument is something else, or empty.
+        BprError: the argument is something else, or empty, or a path that the system refuses to look up.
     """
     if isinstance(given, str | Path) and str(given):
-        return Path(given)
+        path = Path(given)
+        try:
+            path.exists()
+        except OSError as error:
+            raise BprError(
+                f"{name} is {shorten(str(path))}, which cannot be looked up ({error.strerror}); check the path"
+            ) from error
+        return path
     if isinstance(given, os.PathLike):
         return as_path(os.fspath(given), name)
     expected = "expected a path, as text or Path"

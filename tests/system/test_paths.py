@@ -11,7 +11,7 @@ from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.json_files import read_json
 from bpr_cli.formats.png import read_gray, read_ids
 from bpr_cli.formats.png_window import read_window
-from bpr_cli.system.paths import list_files, output_file, path_inside, read_bytes, write_bytes
+from bpr_cli.system.paths import as_path, list_files, output_file, path_inside, read_bytes, write_bytes
 
 
 def test_listings_are_sorted_by_folder(tmp_path):
@@ -19,6 +19,11 @@ def test_listings_are_sorted_by_folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert [path.as_posix() for path in list_files(tmp_path, (".png",))] == ["a/y.PNG", "a-b/x.png", "b/x.png", "x.png"]
+
+
+def test_a_path_that_the_system_refuses_is_named(tmp_path):
+    with pytest.raises(BprError, match=r"predictions is '.*, which cannot be looked up \(File name too long\); check"):
+        as_path(tmp_path / ("x" * 300), "predictions")
 
 
 def test_names_inside(tmp_path):
