@@ -231,6 +231,8 @@ class PanopticSet(PredictionSet):
         if (in_file or positions) and not in_file & positions.keys():
             # Ids that cannot be read explain why none of them is in the file.
             reasons = [fault.reason for (owner, _), fault in sorted(self._faults.items()) if owner == number]
+            if stray and {_swapped(one) for one in stray} <= positions.keys():
+                reasons = ["red and blue are swapped, as OpenCV stores them; write the channels as R, G, B"]
             explained = f" ({reasons[0]})" if reasons else ""
             raise BprError(f"{path} and {self.layout.document} disagree: {_difference(stray, missing)}{explained}")
         for segment_id in missing:
@@ -314,6 +316,11 @@ def _difference(in_file: set[int], in_json: set[int]) -> str:
     if in_json - in_file:
         parts.append(f"the segments {join_names(sorted(in_json - in_file))} have no pixels in the PNG file")
     return "; ".join(parts)
+
+
+def _swapped(segment_id: int) -> int:
+    """The id that a colour stands for if its red and blue are swapped."""
+    return int.from_bytes(segment_id.to_bytes(3, "little"), "big")
 
 
 class _PanopticWriter(Writer):

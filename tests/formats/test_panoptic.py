@@ -248,6 +248,16 @@ def test_ids_written_as_text_are_told_where_no_segment_has_pixels(tmp_path):
         opened.read(opened.items[0])
 
 
+def test_swapped_channels_are_told(tmp_path):
+    photo(tmp_path / "images/x.png")
+    path = panoptic(tmp_path, [annotation(ids=(7, 9))])
+    blue_first = np.where(id_map() == 70000, 7 << 16, 9 << 16)
+    (tmp_path / "preds/x.png").write_bytes(encode_ids(blue_first.astype(np.int32)))
+    opened = open_predictions(path, tmp_path / "images")
+    with pytest.raises(BprError, match="red and blue are swapped, as OpenCV stores them"):
+        opened.read(opened.items[0])
+
+
 @pytest.mark.parametrize("categories", [["sky", "car"], [{"id": "1", "name": "sky"}]])
 def test_an_odd_list_of_categories_does_not_stop_a_refinement(tmp_path, categories):
     photo(tmp_path / "images/x.png")
