@@ -126,7 +126,8 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     else:
         content = f"holds {join_names(path.name for path in list_folder(source.path))}"
     raise BprError(
-        f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result files"
+        f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
+        "files; convert masks to PNG files"
     )
 
 

@@ -25,7 +25,8 @@ def reason_for_stillness(stats: RefinementStats, limits: Limits) -> str | None:
     if not stats.segments:
         return "nothing was refined: the predictions hold no segments, or all pixels are void"
     if not stats.area:
-        return f"nothing was refined: all {stats.segments} masks are empty"
+        empty = "the mask is" if stats.segments == 1 else f"all {stats.segments} masks are"
+        return f"nothing was refined: {empty} empty"
     if not stats.patches:
         return (
             "nothing was refined: no segment has a boundary inside its image; a mask or label that covers the entire "

@@ -102,13 +102,15 @@ PREDICTIONS = [
     ),
     Bad(
         "a text",
-        "notes.txt is a .txt file, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result files",
+        "notes.txt is a .txt file, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
+        "files; convert masks to PNG files",
         "notes.txt",
         make=text("notes.txt"),
     ),
     Bad(
         "a directory of texts",
-        "notes holds a.txt, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result files",
+        "notes holds a.txt, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
+        "files; convert masks to PNG files",
         "notes",
         make=text("notes/a.txt"),
     ),

@@ -18,6 +18,7 @@ def stats(**changes):
     [
         (RefinementStats(), Limits(), "the predictions hold no segments, or all pixels are void"),
         (RefinementStats(segments=3), Limits(), "all 3 masks are empty"),
+        (RefinementStats(segments=1), Limits(), "the mask is empty"),
         (stats(patches=0, boundary_length=0, changed=0), Limits(), "no segment has a boundary inside its image"),
         (
             stats(kept_coarse=4),
