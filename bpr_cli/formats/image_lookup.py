@@ -32,7 +32,7 @@ from bpr_cli.system.notes import note
 from bpr_cli.system.paths import list_files, system_name
 from bpr_cli.typing import Size
 
-_NEAREST_SEARCHES = 20
+_NEAREST_SEARCHES = 5
 """Misses for which the nearest name is looked up: each look-up compares all names."""
 
 Tables = dict[str, list[Path]]
