@@ -37,7 +37,7 @@ def refine(
     options: ReadSettings,
     settings: RefineSettings,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start afresh instead of resuming an interrupted run")
+        bool, typer.Option("--overwrite", help="Start afresh instead of resuming, and replace files of others in --out")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check all input, estimate time and memory, and write nothing")

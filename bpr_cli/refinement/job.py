@@ -110,7 +110,7 @@ def refine_opened(
     ``on_resumed``, if given, is called for resumed items in place of ``on_item``.
     """
     report, one_file = report_path(predictions, out), is_one_file(predictions, out)
-    check_report(report)
+    check_files(predictions, out, overwrite)
     settings, names = settings_of(refiner, predictions), names_of(refiner)
     with Journal(work_folder(predictions, out), out, settings, predictions.shared_files(), overwrite, names) as journal:
         if (journal.resumed or overwrite) and not one_file:
@@ -160,21 +160,36 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
     Raises:
         BprError: the output was started with other settings, or another file has the name of the report.
     """
-    check_report(report_path(predictions, out))
+    check_files(predictions, out, overwrite)
     if not overwrite:
         check_resumable(work_folder(predictions, out), out, settings_of(refiner, predictions), names_of(refiner))
 
 
-def check_report(report: Path | None) -> None:
-    """Check that the report does not replace a file of another kind.
+def check_files(predictions: PredictionSet, out: Path, overwrite: bool) -> None:
+    """Check that a refinement replaces no file in the output directory that none has written.
+
+    Args:
+        predictions: what will be refined.
+        out: output file, which is replaced in any case, or directory.
+        overwrite: whether refined predictions may replace such files.
 
     Raises:
-        BprError: a file at this path is not the report of a refinement.
+        BprError: a file has the name of a refined prediction, but the directory has no journal (``.bpr``); or a file
+            that is not the report of a refinement has the name of the report.
     """
+    report = report_path(predictions, out)
     if report and report.exists() and not is_report(report):
         raise BprError(
             f"the report of the refinement would overwrite {report}, which is something else; move that file, or "
             "choose another --out"
+        )
+    if overwrite or is_one_file(predictions, out) or work_folder(predictions, out).exists():
+        return
+    names = [predictions.one_file] if predictions.one_file else [item.name for item in predictions.items]
+    if found := next((out / name for name in names if (out / name).exists()), None):
+        raise BprError(
+            f"the output {out} already holds {found.name}, which no refinement wrote; give another --out, or "
+            "--overwrite to replace such files"
         )
 
 

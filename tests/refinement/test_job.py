@@ -63,6 +63,18 @@ def test_other_settings_and_outputs_among_the_inputs_are_refused(world, settings
     assert check(world / "masks", world / "images", world / "out", other, overwrite=True).images == 3
 
 
+def test_files_that_no_refinement_wrote_are_kept(world, settings):
+    """Ground truth of the same names, for instance; only ``overwrite`` replaces it."""
+    other = png(world / "truth/b.png", np.zeros(SIZE, np.uint8)).read_bytes()
+    for function in (refine, check):
+        with pytest.raises(BprError, match=r"truth already holds b\.png, which no refinement wrote"):
+            function(world / "masks", world / "images", world / "truth", settings)
+    assert [path.name for path in (world / "truth").iterdir()] == ["b.png"]
+    assert (world / "truth/b.png").read_bytes() == other
+    refine(world / "masks", world / "images", world / "truth", settings, overwrite=True)
+    assert (world / "truth/b.png").read_bytes() != other
+
+
 def test_options_say_how_predictions_are_read(world, settings):
     with pytest.raises(BprError, match="holds no JSON file"):
         refine(world / "masks", world / "images", world / "out", settings, ReadSettings(format="coco"))
