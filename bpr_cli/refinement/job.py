@@ -186,7 +186,7 @@ def check_files(predictions: PredictionSet, out: Path, overwrite: bool) -> None:
     if overwrite or is_one_file(predictions, out) or work_folder(predictions, out).exists():
         return
     names = [predictions.one_file] if predictions.one_file else [item.name for item in predictions.items]
-    if found := next((out / name for name in names if (out / name).exists()), None):
+    if found := next((out / name for name in names if (out / name).is_file()), None):
         raise BprError(
             f"the output {out} already holds {found.name}, which no refinement wrote; give another --out, or "
             "--overwrite to replace such files"

@@ -229,10 +229,16 @@ def test_equal_files_whatever_the_workers_and_batches(options, world, refine, ev
     assert results(world / "first") == results(world / "again")
 
 
-def test_the_files_of_an_earlier_run_are_replaced(world, refine):
+def test_files_of_others_are_replaced_only_if_asked_for(world, refine):
     png(world / "out/a.png", MASK)
     (world / "out/notes.txt").write_text("kept")
-    assert refine("masks", "--images", "images", "--out", "out").code == 0
+    outcome = refine("masks", "--images", "images", "--out", "out")
+    assert (outcome.code, files(world / "out")) == (2, ["a.png", "notes.txt"])
+    assert outcome.errors == [
+        "the output out already holds a.png, which no refinement wrote; give another --out, or --overwrite to replace "
+        "such files"
+    ]
+    assert refine("masks", "--images", "images", "--out", "out", "--overwrite").code == 0
     assert files(world / "out") == ["a.png", "b.png", "c.png", "notes.txt"]
     assert set(np.unique(pixels(world / "out/a.png"))) == {0, 255}
 
