@@ -39,8 +39,14 @@ AT_START = AT_IMPORT.rpartition("from bpr_cli")[0] + "import runpy\nrunpy.run_mo
 
 NEVER_DONE = """
 import threading
+from pathlib import Path
 from bpr_cli.system import paths as files
-files.write_atomically = lambda *_: threading.Event().wait()
+
+def never_done(*_):
+    Path("writing").touch()
+    threading.Event().wait()
+
+files.write_atomically = never_done
 from bpr_cli.cli.main import program
 program()
 """
@@ -112,7 +118,7 @@ def test_ctrl_c_at_the_very_start_is_silent(module, start):
 def test_a_second_signal_waits_for_nothing(world, start, random_weights):
     arguments = ("refine", "masks", "--images", "images", "--out", "out", "--weights", random_weights)
     with start(*arguments, program=("-c", NEVER_DONE)) as process:
-        wait_for(world / "out/.bpr/journal.jsonl", process)
+        wait_for(world / "writing", process)  # before, the main thread may be importing, and stops at once
         while process.poll() is None:
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)
