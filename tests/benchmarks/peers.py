@@ -25,11 +25,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
-from quality import new_table, number
+from quality import new_table, number, spread
 from rich.console import Console
 
 from bpr_cli import Refiner, RefineSettings
-from bpr_cli.evaluation.boundary import boundary_f
+from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.boundary import grow
 from bpr_cli.typing import BoolArray, ByteArray
@@ -137,18 +137,18 @@ def mask_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Ite
     paths = sorted((data / "masks/val").glob("*.png"))
     images = {path.stem: path for path in (data / "images/val").iterdir()}
     yolo = best_masks(data) if "yolo" in predictions else {}
-    for place in spread(len(paths), limit):
-        stem = paths[place].stem
-        truth, image = read_mask(paths[place]), read_image(images[stem])
+    for place, path in spread(list(enumerate(paths)), limit):
+        stem = path.stem
+        truth, image = read_mask(path), read_image(images[stem])
         first = stem.startswith(FIRST_VIDEOS) if data.name == "objects" else place % 2 == 0
         for kind in predictions:
-            path = data / "predictions" / kind / "val" / f"{stem}.png"
+            predicted = data / "predictions" / kind / "val" / f"{stem}.png"
             if kind == TRUTH:
                 coarse = truth
             elif kind == "yolo":
                 coarse = yolo.get(stem, np.zeros_like(truth))
             else:
-                coarse = read_mask(path) if path.exists() else np.zeros_like(truth)
+                coarse = read_mask(predicted) if predicted.exists() else np.zeros_like(truth)
             if coarse.any():
                 yield Case((data.name, kind), first, image, coarse, truth)
 
@@ -169,8 +169,7 @@ def cell_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Ite
         by_image[TRUTH][record["image_id"]].append(coco_mask.decode(record["segmentation"]) > 0)
     for record in json.loads((data / "predictions/otsu/val.segm.json").read_text()):
         by_image["otsu"][record["image_id"]].append(coco_mask.decode(record["segmentation"]) > 0)
-    for place in spread(len(truth["images"]), limit):
-        entry = truth["images"][place]
+    for place, entry in spread(list(enumerate(truth["images"])), limit):
         image = read_image(data / "images/val" / entry["file_name"])
         for kind in predictions:
             for true in by_image[TRUTH][entry["id"]][:MOST_CELLS]:
@@ -193,13 +192,6 @@ def read_mask(path: Path) -> BoolArray:
     return mask > mask.max() / 2
 
 
-def spread(count: int, limit: int | None) -> list[int]:
-    """At most ``limit`` numbers below ``count``, evenly spread."""
-    if limit is None or limit >= count:
-        return list(range(count))
-    return np.linspace(0, count - 1, limit).astype(int).tolist()
-
-
 def scored(case: Case, refiner: Refiner) -> Score:
     """Refine one mask and measure it."""
     began = time.process_time()
@@ -209,12 +201,6 @@ def scored(case: Case, refiner: Refiner) -> Score:
     edges, boundary = box_edges(case.coarse, refined, case.truth)
     overlap, contour = (tuple(100 * of(each, case.truth) for each in both) for of in (iou, boundary_f))
     return Score(overlap, contour, edges, boundary, seconds)
-
-
-def iou(mask: BoolArray, truth: BoolArray) -> float:
-    """The IoU of two masks, 0 to 1; 1 if both are empty."""
-    either = np.count_nonzero(mask | truth)
-    return np.count_nonzero(mask & truth) / either if either else 1.0
 
 
 def box_edges(coarse: BoolArray, refined: BoolArray, truth: BoolArray) -> tuple[int, int]:
