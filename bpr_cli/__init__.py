@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bpr_cli.errors import BprError
     from bpr_cli.evaluation.evaluation import evaluate
     from bpr_cli.evaluation.settings import EvaluateSettings
-    from bpr_cli.formats.settings import ReadSettings
+    from bpr_cli.formats.reading import ReadSettings
     from bpr_cli.patchset.extract import extract
     from bpr_cli.patchset.settings import PatchSetSettings
     from bpr_cli.refinement.check import check

@@ -1,7 +1,8 @@
-"""The exception type of the program, and helpers that format values, names and lists for messages."""
+"""The exception type of the program, notes to the user, and helpers that format values, names and lists."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 
@@ -32,3 +33,16 @@ def join_names(names: Iterable[object], limit: int = 3) -> str:
     every = [str(name) for name in names]
     shown = ", ".join(every[:limit])
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
+
+
+LOGGER = logging.getLogger("bpr_cli")
+
+
+def note(sentence: str, *values: object) -> None:
+    """Report how an input was read; thread-safe.
+
+    Args:
+        sentence: with ``%s`` for each value. ``bpr`` shows each sentence once, and counts the others like it.
+        values: names of files and the like.
+    """
+    LOGGER.warning(sentence, *values)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.settings import TrainSettings

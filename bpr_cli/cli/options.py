@@ -102,7 +102,7 @@ def command_of(
     def command(**values: Any) -> None:  # noqa: ANN401 - whatever Typer read
         del values["_debug"]
         settle(values, hints, single)
-        from bpr_cli.cli.notes import notes_shown  # noqa: PLC0415 - help texts need no notes
+        from bpr_cli.cli.console import notes_shown  # noqa: PLC0415 - help texts need no notes
 
         with notes_shown():
             function(**values, **fixed)

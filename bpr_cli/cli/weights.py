@@ -106,9 +106,9 @@ def start(
     seed: Annotated[Natural, option("Random seed of the decoder's weights")] = 0,
 ) -> None:
     """Make a lite-unet to train, with an encoder pre-trained on ImageNet."""
+    from bpr_cli.weights.convert import CARD as START_CARD  # noqa: PLC0415
+    from bpr_cli.weights.convert import start_from_imagenet  # noqa: PLC0415
     from bpr_cli.weights.files import check_new, save_weights  # noqa: PLC0415
-    from bpr_cli.weights.imagenet import CARD as START_CARD  # noqa: PLC0415
-    from bpr_cli.weights.imagenet import start_from_imagenet  # noqa: PLC0415
 
     check_new(out, overwrite)
     save_weights(out, start_from_imagenet(checkpoint, seed), START_CARD)

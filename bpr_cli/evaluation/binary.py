@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f, boundary_iou, iou, tolerance_pixels
-from bpr_cli.evaluation.checks import check_sizes
-from bpr_cli.evaluation.evaluator import Evaluator, Measured
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, check_sizes
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.evaluation.report.model import Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings

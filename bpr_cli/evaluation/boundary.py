@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.settings import DILATION_RATIO
-from bpr_cli.patches.boundary import grow
+from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import BoolArray, Box, Size
 
 

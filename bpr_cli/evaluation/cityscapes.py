@@ -25,9 +25,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.cityscapes_matching import CLASSES, OVERLAPS, CityscapesComparison, InstanceMap, match_class
-from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, Outcomes
+from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, Outcomes, boundary_f_by_category, sum_boundary_f
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, mean_of_defined
-from bpr_cli.evaluation.instance_af import boundary_f_by_category, sum_boundary_f
 from bpr_cli.evaluation.instances import (
     ImageKey,
     draw,

@@ -24,10 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpr_cli.evaluation.boundary import band_width, boundary_band
-from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, match_masks, outcomes_of
+from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, match_masks, outcomes_of, sum_boundary_f
 from bpr_cli.evaluation.coco_precision import AREAS, IOU_THRESHOLDS, CocoRecord, coco_tables
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of
-from bpr_cli.evaluation.instance_af import sum_boundary_f
 from bpr_cli.evaluation.instances import (
     CategoryOverlaps,
     ImageKey,

@@ -1,19 +1,23 @@
-"""The greedy matching of the COCO benchmark, which pairs predicted masks with true masks.
+"""The greedy matching of the COCO benchmark, and the boundary F-score that AF averages over matched masks.
 
-It works on one image and one category, while pycocotools needs the annotations of the whole data set and visits all
-pairs for every threshold. The tests compare it with pycocotools.
+The matching works on one image and one category, while pycocotools needs the annotations of the whole data set and
+visits all pairs for every threshold. The tests compare it with pycocotools.
 
 Shape letters: D predicted masks, G masks of the ground truth, A size ranges, T IoU thresholds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import numpy as np
 
-from bpr_cli.typing import BoolArray, ByteArray, DoubleArray, IntArray
+from bpr_cli.evaluation.boundary import boundary_map, contour_f, tolerance_pixels
+from bpr_cli.evaluation.evaluator import mean_of_defined
+from bpr_cli.masks.masks import EMPTY_BOX, Mask
+from bpr_cli.patches.boxes import grow
+from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray, IntArray
 
 Outcomes = ByteArray
 Partners = IntArray
@@ -108,3 +112,47 @@ def outcomes_of(partners: Partners, ignored: BoolArray, outside: BoolArray) -> O
     partner_ignored = padded[np.arange(len(ignored))[:, None], partners]
     dropped = np.where(matched, partner_ignored, outside.T[:, None, :, None])
     return np.where(dropped, Outcome.IGNORED, np.where(matched, Outcome.TRUE, Outcome.FALSE)).astype(np.uint8)
+
+
+def mask_boundary_f(found: Mask, true: Mask, tolerance: float) -> float:
+    """``boundary_f`` of two masks of one image, computed on the window that contains both contours."""
+    window = _window(found, true)
+    contours = boundary_map(found.window(window)), boundary_map(true.window(window))
+    return contour_f(*contours, tolerance_pixels(tolerance, found.size))
+
+
+def _window(found: Mask, true: Mask) -> Box:
+    """The union of both boxes with a margin of one pixel, which contains both contours."""
+    boxes = [mask.box for mask in (found, true) if mask.crop.size]
+    if not boxes:
+        return EMPTY_BOX
+    x0, y0 = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    x1, y1 = max(box[2] for box in boxes), max(box[3] for box in boxes)
+    return grow((x0, y0, x1, y1), 1, found.size)
+
+
+def sum_boundary_f(
+    found: Sequence[Mask], true: Sequence[Mask] | Mapping[int, Mask], partners: Partners, tolerance: float
+) -> tuple[DoubleArray, IntArray]:
+    """Sum of F, and number of pairs, at every threshold for one image and category.
+
+    Args:
+        found: D predicted masks.
+        true: true masks by index, at least those with a partner.
+        partners: (D, T), index of the true mask paired with each predicted mask, or ``NO_PARTNER``.
+        tolerance: tolerance in pixels; below 1, a fraction of the image diagonal.
+
+    Returns:
+        float64 (T,) and int64 (T,).
+    """
+    sums = np.zeros(partners.shape[1])
+    for d, row in enumerate(partners):
+        for g in set(row.tolist()) - {NO_PARTNER}:
+            sums[row == g] += mask_boundary_f(found[d], true[g], tolerance)
+    return sums, np.count_nonzero(partners != NO_PARTNER, axis=0)
+
+
+def boundary_f_by_category(sums: DoubleArray, pairs: IntArray) -> list[float]:
+    """AF of every category from the sums over all images, (K, T) each; NaN without pairs."""
+    scores = np.where(pairs > 0, sums / np.maximum(pairs, 1), np.nan)
+    return [mean_of_defined(of_category) for of_category in scores]

@@ -16,9 +16,8 @@ from itertools import pairwise
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.coco_matching import Outcome, Outcomes
+from bpr_cli.evaluation.coco_matching import Outcome, Outcomes, boundary_f_by_category
 from bpr_cli.evaluation.evaluator import mean_of_defined
-from bpr_cli.evaluation.instance_af import boundary_f_by_category
 from bpr_cli.evaluation.instances import ImageKey
 from bpr_cli.evaluation.report.model import Curve, Row, Tables, metrics_of
 from bpr_cli.formats.records import CategoryRecord

@@ -17,8 +17,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.formats.reading import MAX_PIXELS, Format, ReadSettings, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.paths import as_path, noting_digests

@@ -19,7 +19,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Family, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.open import FORMATS, open_as
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.truth.label_sets import VOID, ending_of
 from bpr_cli.truth.open import NoImages, open_truth, open_without_images

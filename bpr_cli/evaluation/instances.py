@@ -15,7 +15,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
-from bpr_cli.patches.boundary import grow
+from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
 
 MATCHED = 0.5

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.evaluation.boundary import dilate, disc_of
-from bpr_cli.evaluation.checks import check_sizes
+from bpr_cli.evaluation.evaluator import check_sizes
 from bpr_cli.evaluation.label_boundary import label_steps
 from bpr_cli.typing import BoolArray
 

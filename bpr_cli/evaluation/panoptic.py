@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width
-from bpr_cli.evaluation.checks import check_map, check_sizes
-from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of, check_map, check_sizes
+from bpr_cli.evaluation.label_boundary import BandMap, band_overlaps
 from bpr_cli.evaluation.oracle import near_boundary
-from bpr_cli.evaluation.panoptic_bands import BandMap, band_overlaps
 from bpr_cli.evaluation.panoptic_matching import (
     ID_LIMIT,
     MatchSums,

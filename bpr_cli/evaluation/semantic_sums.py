@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width, tolerance_pixels
-from bpr_cli.evaluation.checks import check_map, check_sizes
+from bpr_cli.evaluation.evaluator import check_map, check_sizes
 from bpr_cli.evaluation.label_boundary import label_band, label_boundary_f
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.masks.runs import Runs, weigh

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.reading import MAX_PIXELS, InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.typing import Size
 

@@ -12,9 +12,8 @@ from bpr_cli.formats.coco_json import category_of, is_finite
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.mask_files import encode_mask, read_mask
-from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction, in_pixels
 from bpr_cli.system.paths import file_inside, read_bytes, write_bytes

@@ -22,9 +22,8 @@ from bpr_cli.formats.coco_json import (
 from bpr_cli.formats.coco_records import CocoRecords
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
-from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.system.paths import output_file

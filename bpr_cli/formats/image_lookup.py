@@ -10,13 +10,16 @@ from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, join_names, note
 from bpr_cli.formats.base import Failure, Item
 from bpr_cli.formats.image_names import (
     CITYSCAPES_IMAGE,
     IMAGE_SUFFIXES,
     UNREAD_SUFFIXES,
     bare_stems,
+    check_pattern,
+    ends_with,
+    fill_pattern,
     forms_of,
     is_mask_word,
     is_named_as_mask,
@@ -25,10 +28,8 @@ from bpr_cli.formats.image_names import (
     stems_of,
     unnumbered,
 )
-from bpr_cli.formats.image_pattern import check_pattern, ends_with, fill_pattern
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.photographs import holds_image
-from bpr_cli.system.notes import note
 from bpr_cli.system.paths import list_files, system_name
 from bpr_cli.typing import Size
 
@@ -57,7 +58,7 @@ class ImageIndex:
     Attributes:
         root: the folder.
         lone: the image, if a single file was given instead of a folder.
-        pattern: name of an image, with fields in braces as in ``image_pattern.py``; None for the rules.
+        pattern: name of an image, with fields in braces as in ``image_names.py``; None for the rules.
     """
 
     def __init__(self, root: Path, paths: Iterable[Path], lone: Path | None = None, pattern: str | None = None) -> None:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from bpr_cli.errors import BprError, join_names, shorten
+from bpr_cli.errors import BprError, join_names, note, shorten
 from bpr_cli.system.atomic import atomic_file, writing
-from bpr_cli.system.notes import note
 from bpr_cli.system.paths import read_bytes, write_bytes
 
 Json = Any

@@ -13,9 +13,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
-from bpr_cli.formats.reading import InputReading
+from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.system.paths import output_file, write_bytes

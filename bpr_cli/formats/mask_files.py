@@ -12,11 +12,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.label_maps import PngFolder
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.png import Gray, encode_gray, read_gray, read_style
-from bpr_cli.formats.png_window import read_window
-from bpr_cli.formats.reading import InputReading
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.png import Gray, encode_gray, read_gray, read_style, read_window
+from bpr_cli.formats.reading import MAX_PIXELS, InputReading, ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.masks.soft import SoftMask

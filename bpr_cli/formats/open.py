@@ -16,7 +16,7 @@ from bpr_cli.formats.label_maps import LabelMapSet
 from bpr_cli.formats.mask_files import MaskSet
 from bpr_cli.formats.panoptic import PanopticSet
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.system.paths import list_folder
 

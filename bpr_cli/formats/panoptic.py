@@ -21,8 +21,8 @@ from bpr_cli.formats.coco_json import (
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_records, whole_number, write_document
 from bpr_cli.formats.png import encode_ids, read_ids, read_style
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.masks.runs import values_of

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpr_cli.formats.images import IMAGE_FORMATS
 from bpr_cli.formats.pillow_files import open_image
-from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
+from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
 from bpr_cli.typing import ByteArray
 
 MOST_COLOURS = 256

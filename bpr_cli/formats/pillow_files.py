@@ -14,8 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.orientation import UPRIGHT, orientation_of
-from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
-from bpr_cli.masks.strips import strips_of
+from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
+from bpr_cli.masks.runs import strips_of
 from bpr_cli.system.paths import check_regular
 
 _WITH_FRAMES = ("PNG", "WEBP", "TIFF")

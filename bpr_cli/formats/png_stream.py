@@ -15,7 +15,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
+from bpr_cli.formats.reading import MAX_PIXELS
 from bpr_cli.system.paths import check_regular, read_bytes
 from bpr_cli.typing import ByteArray
 

@@ -16,7 +16,7 @@ from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.json_files import Json, Record, whole_number
-from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
+from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
 from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
 from bpr_cli.typing import IntArray, Size
 

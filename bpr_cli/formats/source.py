@@ -12,8 +12,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.json_files import DOCUMENTS, Json, read_records
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
 from bpr_cli.formats.png import ColourError, is_one_bit, read_gray
+from bpr_cli.formats.reading import MAX_PIXELS
 from bpr_cli.masks.values import BYTE, MaskValues
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 

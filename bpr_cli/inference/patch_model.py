@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from bpr_cli.networks.lite_unet import LiteUNet
-from bpr_cli.networks.unet import INPUT_CHANNELS
+from bpr_cli.networks.unet import INPUT_CHANNELS, LiteUNet
 from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.weights.card import WeightsCard
 

@@ -1,7 +1,6 @@
-"""Runs of constant value in label or id maps, for counting and measuring without visiting every pixel.
+"""Runs of equal values in a mask, and strips: rows of a large map that are worked on together.
 
-Maps are piecewise constant, so there are far fewer runs than pixels (one per thirty pixels in street scenes).
-Everything here is computed on runs.
+Strips keep the memory of a step from growing with the map.
 """
 
 from __future__ import annotations
@@ -11,8 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.masks.strips import STRIP_PIXELS
 from bpr_cli.typing import BoolArray, IntArray, Size
+
+STRIP_PIXELS = 2**22
+"""Most pixels of a strip, unless a single row has more. Images of ordinary size are one strip."""
+
+
+def strips_of(size: Size) -> list[tuple[int, int]]:
+    """First and last row (exclusive) of each strip of an image of ``size`` (H, W), from top to bottom.
+
+    >>> strips_of((1080, 1920)), len(strips_of((12_000, 12_000)))
+    ([(0, 1080)], 35)
+    """
+    height, width = size
+    rows = max(1, STRIP_PIXELS // max(width, 1))
+    return [(top, min(top + rows, height)) for top in range(0, height, rows)]
+
 
 _LARGEST_TABLE = 1 << 22
 """Largest number of possible codes that is counted in a table; with more, codes are sorted."""

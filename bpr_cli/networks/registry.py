@@ -11,9 +11,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.networks.deeplab import DeepLabV3Plus
 from bpr_cli.networks.fast_scnn import FastSCNN
 from bpr_cli.networks.hrnet import W18, W18_SMALL, W48, HRNet
-from bpr_cli.networks.lite_unet import LiteUNet
 from bpr_cli.networks.resnet import RESNET18, RESNET50, ResNetFCN
-from bpr_cli.networks.unet import UNet
+from bpr_cli.networks.unet import LiteUNet, UNet
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "hrnet18s": partial(HRNet, W18_SMALL),

@@ -13,9 +13,8 @@ import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
-from bpr_cli.masks.runs import values_of
+from bpr_cli.masks.runs import strips_of, values_of
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.masks.strips import strips_of
 from bpr_cli.patches.boxes import Boxes
 from bpr_cli.patches.crop import resize
 from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray

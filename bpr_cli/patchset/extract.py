@@ -18,8 +18,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.pixel_limit import MAX_PIXELS
-from bpr_cli.formats.settings import Format, ReadSettings, Task
+from bpr_cli.formats.reading import MAX_PIXELS, Format, ReadSettings, Task
 from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
 from bpr_cli.patchset.settings import PatchSetSettings

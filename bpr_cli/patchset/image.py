@@ -14,8 +14,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import Mask, check_size
-from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patches.boxes import boxes_along
+from bpr_cli.patches.boxes import boundary_pixels, boxes_along
 from bpr_cli.patches.crop import crop_mask, padding_around, reflected_range, resize
 from bpr_cli.patchset.layout import SourceCounts
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks, MatchedMask, match_masks, void_for

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.masks.masks import EMPTY_BOX, Mask
-from bpr_cli.patches.boundary import grow
+from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import Box, FloatArray, LabelArray
 
 SimulatedError = Callable[[FloatArray, np.random.Generator], FloatArray]

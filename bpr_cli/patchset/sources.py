@@ -11,8 +11,8 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patchset.matching import AnnotatedMask, ImageMasks
 from bpr_cli.patchset.settings import PatchSetSettings

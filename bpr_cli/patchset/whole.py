@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.pixel_limit import MAX_PIXELS, check_pixels
+from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
 from bpr_cli.formats.rle import Form, decode, encode
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.matching import ImageMasks, MatchedMask, void_for

@@ -13,8 +13,7 @@ import numpy as np
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import check_image_file, pixels_of
-from bpr_cli.formats.reading import InputReading
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for

@@ -13,7 +13,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import REPORT, is_report
 from bpr_cli.refinement.pipeline import OnItem, refine_predictions
 from bpr_cli.refinement.report import RefineSummary, summarise

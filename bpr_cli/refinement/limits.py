@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import LabelMap, Mask
-from bpr_cli.masks.runs import Runs, values_of, weigh
-from bpr_cli.masks.strips import strips_of
+from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
 from bpr_cli.patches.paste import union
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray

@@ -22,8 +22,7 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import pixels_of, read_image
 from bpr_cli.masks.masks import Prediction, size_of
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.batches import PatchBatch, fill_batches
-from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats
+from bpr_cli.refinement.image import ImagePass, PatchBatch, RefinedImage, RefinementStats, fill_batches
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.system.atomic import concerns_all_files
 from bpr_cli.system.journal import Journal

@@ -14,8 +14,7 @@ from bpr_cli.inference.predictor import Predictor
 from bpr_cli.masks.masks import LabelMap, Mask, check_size
 from bpr_cli.masks.values import HALF
 from bpr_cli.refinement.arrays import ImageLike, rgb_of
-from bpr_cli.refinement.batches import fill_batches
-from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.image import ImagePass, fill_batches
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Kind, MaskSettings, ignored_labels, labels_of
 from bpr_cli.refinement.segments import Refined

@@ -14,17 +14,18 @@ import msgspec
 from msgspec import Meta
 
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
-from bpr_cli.formats.reading import InputReading
-from bpr_cli.formats.settings import FORMATS, Task
+from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
+from bpr_cli.refinement.image import RefinementStats
+from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.refinement.stillness import reason_for_stillness
 from bpr_cli.system.environment import installed_versions, peak_memory
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.image import RefinementStats
     from bpr_cli.refinement.pipeline import RefineResult
     from bpr_cli.refinement.refiner import Refiner
+
 
 SCHEMA = Path(__file__).with_name("run.schema.json")
 """JSON schema of a ``RefineSummary`` as a dictionary (``dataclasses.asdict``)."""
@@ -238,3 +239,54 @@ def _rounded(stats: RefinementStats) -> dict[str, Any]:
 
 if __name__ == "__main__":
     SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n")
+
+
+STILL = 0.02
+"""Mean boundary displacement in pixels below which a refinement has moved almost nothing."""
+
+TINY = 64
+"""Mean area of segments in pixels below which the network has little to see."""
+
+SHALLOW = 0.05
+"""Depth of the interior below which masks can hardly lose a pixel; see ``Limits.core``."""
+
+
+def reason_for_stillness(stats: RefinementStats, limits: Limits) -> str | None:
+    """A sentence on a refinement that moved almost nothing, and why; None if boundaries moved.
+
+    Args:
+        stats: statistics over all images.
+        limits: the limits that applied.
+    """
+    if not stats.segments:
+        return "nothing was refined: the predictions hold no segments, or all pixels are void"
+    if not stats.area:
+        empty = "the mask is" if stats.segments == 1 else f"all {stats.segments} masks are"
+        return f"nothing was refined: {empty} empty"
+    if not stats.patches:
+        return (
+            "nothing was refined: no segment has a boundary inside its image; a mask or label that covers the entire "
+            "image has none"
+        )
+    if stats.displacement >= STILL:
+        return None
+    moved = f"boundaries moved by {stats.displacement:.3f} px on average, which is almost nothing"
+    return f"{moved}: {_cause(stats, limits)}"
+
+
+def _cause(stats: RefinementStats, limits: Limits) -> str:
+    """The likely cause, and what to do."""
+    if 2 * stats.kept_coarse >= stats.segments:
+        return (
+            f"{stats.kept_coarse} of {stats.segments} segments exceeded a limit and were kept coarse; change or leave "
+            "out --max-area-change and --min-iou-with-coarse"
+        )
+    if limits.core < SHALLOW:
+        return f"--core {limits.core:g} keeps nearly all pixels of a mask; raise it or leave it out"
+    if stats.area < TINY * stats.segments:
+        size = f"{stats.area / stats.segments:.0f} pixels on average"
+        return f"the segments are tiny, {size}; refine images of a higher resolution"
+    return (
+        "the boundaries already agree with the images, or the weights do not suit them; check that every image belongs "
+        "to its prediction"
+    )

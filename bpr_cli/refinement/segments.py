@@ -11,11 +11,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, AnyMask, LabelMap, LabelMask, Mask, Prediction, check_size
-from bpr_cli.masks.runs import Runs, weigh
+from bpr_cli.masks.runs import Runs, strips_of, weigh
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.masks.strips import strips_of
-from bpr_cli.patches.boundary import boundary_pixels, grow
-from bpr_cli.patches.boxes import NO_BOXES, Boxes, boxes_along, side_of
+from bpr_cli.patches.boxes import NO_BOXES, Boxes, boundary_pixels, boxes_along, grow, side_of
 from bpr_cli.patches.crop import padding_around
 from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
 from bpr_cli.refinement.limits import (

@@ -14,8 +14,7 @@ from threading import Lock
 from typing import IO, Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.atomic import writing
-from bpr_cli.system.lock import sole_writer
+from bpr_cli.system.atomic import sole_writer, writing
 from bpr_cli.system.paths import fingerprint, read_bytes
 
 VERSION = 3

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.atomic import remove_leftovers, write_atomically, writing
-from bpr_cli.system.lock import locked
+from bpr_cli.system.atomic import locked, remove_leftovers, write_atomically, writing
 from bpr_cli.system.paths import read_bytes
 
 if TYPE_CHECKING:

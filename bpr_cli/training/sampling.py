@@ -15,18 +15,27 @@ import cv2
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.patches.boundary import boundary_pixels
+from bpr_cli.patches.boxes import boundary_pixels
 from bpr_cli.patchset import simulate
 from bpr_cli.patchset.image import boxes_of, crop_patch
 from bpr_cli.patchset.matching import AnnotatedMask, MatchedMask
 from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.whole import StoredMask, WholeImage, decode_header, decode_whole
-from bpr_cli.training.augmentation import PatchSizes, Random, centre, composed, flipped, resized, vary_coarse
+from bpr_cli.training.augmentation import (
+    PatchSizes,
+    Random,
+    centre,
+    composed,
+    draw_zoom,
+    flipped,
+    resized,
+    vary_coarse,
+    warped,
+)
 from bpr_cli.training.data import AUGMENTING, CHOOSING, PatchSubset
 from bpr_cli.training.photometric import vary_image
 from bpr_cli.training.settings import ErrorSettings, Recipe, SamplingSettings, SetSampling
-from bpr_cli.training.zoom import draw_zoom, warped
 from bpr_cli.typing import BoolArray, ByteArray, FloatArray
 
 Each = TypeVar("Each")

@@ -18,8 +18,8 @@ from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.label_maps import PngFolder
 from bpr_cli.formats.open import FORMATS, open_as, open_source
 from bpr_cli.formats.png import read_gray
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
-from bpr_cli.formats.settings import ReadSettings, Task
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.typing import LabelArray, Size

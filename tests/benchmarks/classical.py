@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.evaluation.oracle import near_boundary
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask, Prediction
-from bpr_cli.patches.boundary import grow
+from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import BoolArray, Box
 
 Image = NDArray[np.uint8]

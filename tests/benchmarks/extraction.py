@@ -28,8 +28,7 @@ from speed_set import SpeedSet, instances, label_maps
 
 from bpr_cli.formats.images import read_image
 from bpr_cli.masks.masks import LabelMap, Prediction
-from bpr_cli.refinement.batches import fill_batches
-from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.image import ImagePass, fill_batches
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import PassSettings, RefineSettings, passes_of
 from bpr_cli.weights.files import load_weights

@@ -31,7 +31,7 @@ from rich.console import Console
 from bpr_cli import Refiner, RefineSettings
 from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.formats.images import read_image
-from bpr_cli.patches.boundary import grow
+from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import BoolArray, ByteArray
 
 TRUTH = "truth"

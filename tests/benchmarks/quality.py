@@ -35,15 +35,15 @@ from rich.table import Table
 from bpr_cli import Refiner, RefineSettings
 from bpr_cli.evaluation.binary import BinaryEvaluator
 from bpr_cli.evaluation.coco import CocoEvaluator
+from bpr_cli.evaluation.coco_matching import mask_boundary_f
 from bpr_cli.evaluation.evaluation import Evaluation
 from bpr_cli.evaluation.inputs import EvaluationInputs, EvaluationPaths, open_evaluation
-from bpr_cli.evaluation.instance_af import mask_boundary_f
 from bpr_cli.evaluation.instances import MATCHED
 from bpr_cli.evaluation.report.model import Report
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.masks.masks import Mask
 from bpr_cli.refinement.pipeline import refine_predictions
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 
 
 @dataclass(frozen=True)

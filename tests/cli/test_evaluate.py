@@ -1,4 +1,4 @@
-"""``bpr evaluate`` on every kind: figures, tables, reports and exit codes."""
+"""Scores as the terminal shows them."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bpr_cli.cli.evaluate import signed
 from tests.cli.evaluations import (
     AFTER,
     BEFORE,
@@ -24,6 +25,15 @@ from tests.cli.evaluations import (
 )
 from tests.cli.worlds import Bpr, tree
 from tests.formats.format_builders import compressed, load, png, save
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.25, "+1.2"), (-1.26, "-1.3"), (0.0, "+0.0"), (-0.0, "+0.0"), (-0.04, "+0.0"), (-0.06, "-0.1"), (None, "-")],
+)
+def test_differences_have_a_sign_and_no_negative_zero(value: float | None, text: str) -> None:
+    assert signed(value) == text
+
 
 HEADLINE = {"masks": "IoU", "labels": "mIoU", "coco": "AP", "panoptic": "PQ", "cityscapes": "AP"}
 TASK = {"masks": "binary", "labels": "semantic", "coco": "instance", "panoptic": "panoptic", "cityscapes": "instance"}

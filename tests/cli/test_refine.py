@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from tests.cli.worlds import INFO, MASK, SIZE, record, results, tree
 from tests.formats.format_builders import disc, load, panoptic_ids, panoptic_png, photo, pixels, png, save
 

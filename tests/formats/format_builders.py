@@ -13,7 +13,7 @@ from pycocotools import mask as coco_mask
 
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.masks.masks import Prediction
 
 SIZE = (24, 32)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.reading import ReadSettings, Task
 from tests.formats.format_builders import SIZE, disc, photo, pixels, png, read_all, round_trip, write_back
 
 

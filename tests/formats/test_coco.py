@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from bpr_cli.errors import BprError
 from bpr_cli.formats.json_files import write_document
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.open import open_without_images
 from tests.formats.format_builders import (

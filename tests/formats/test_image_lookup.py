@@ -14,7 +14,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.image_names import stems_of
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from tests.formats.format_builders import compressed, disc, photo, png, save
 
 

@@ -37,7 +37,7 @@ def test_large_images_are_converted_strip_by_strip(tmp_path, monkeypatch, mode):
     path = tmp_path / "a.tif"
     Image.fromarray(rgb()).convert(mode).save(path)
     whole = read_image(path)
-    monkeypatch.setattr("bpr_cli.masks.strips.STRIP_PIXELS", 100)
+    monkeypatch.setattr("bpr_cli.masks.runs.STRIP_PIXELS", 100)
     np.testing.assert_array_equal(read_image(path), whole)
 
 

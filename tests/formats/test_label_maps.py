@@ -9,7 +9,7 @@ from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap
 from tests.formats.format_builders import (
     SIZE,

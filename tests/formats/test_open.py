@@ -7,7 +7,7 @@ from PIL import Image
 from bpr_cli.errors import BprError
 from bpr_cli.formats import open as open_module
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.settings import FORMATS, ReadSettings, Task
+from bpr_cli.formats.reading import FORMATS, ReadSettings, Task
 from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
 
 

@@ -10,7 +10,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.coco_json import measure_segments
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.png import encode_ids, read_ids
-from bpr_cli.formats.settings import ReadSettings, Task
+from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.masks.masks import LabelMap
 from tests.formats.format_builders import (
     SIZE,

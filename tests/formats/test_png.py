@@ -12,9 +12,8 @@ from PIL import Image, ImageOps
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.pillow_files import load_pillow
-from bpr_cli.formats.png import encode_gray, encode_ids, read_gray, read_ids, read_style
+from bpr_cli.formats.png import encode_gray, encode_ids, read_gray, read_ids, read_style, read_window
 from bpr_cli.formats.png_stream import GRAY, RGB, RGBA, PngStream
-from bpr_cli.formats.png_window import read_window
 from tests.formats.format_builders import png
 
 FILTERS = range(5)

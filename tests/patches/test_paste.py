@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bpr_cli.masks import strips
+from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patches.boxes import move_inside
 from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
@@ -77,7 +77,7 @@ def test_reassembly_equals_the_rule_pixel_by_pixel(data, plane):
 @given(st.data(), planes(12), st.integers(1, 40))
 def test_large_masks_are_reassembled_strip_by_strip(data, plane, pixels):
     boxes, probabilities = data.draw(predicted(plane.shape))
-    with patch.object(strips, "STRIP_PIXELS", pixels):
+    with patch.object(runs, "STRIP_PIXELS", pixels):
         refined = reassemble(Mask.from_array(plane), boxes, probabilities)
     np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities))
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.boundary import BoundaryPixels, boundary_score
-from bpr_cli.patches.boxes import suppress
+from bpr_cli.patches.boxes import BoundaryPixels, boundary_score, suppress
 from bpr_cli.patches.paste import reassemble
 
 MASKS = ("border", "lindau_car", "multi", "small")

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.patches.boxes import dense_boxes
+from bpr_cli.patches.boxes import boundary_pixels, dense_boxes
 from bpr_cli.patchset.extract import Extraction, pack, unpack
 from bpr_cli.patchset.extract import extract as extract_folders
 from bpr_cli.patchset.image import EncodedPatch
@@ -491,7 +490,7 @@ def test_stuff_needs_no_overlap_but_things_do(world, tmp_path, isthing, matched)
 HOLD = """
 import sys, time
 from pathlib import Path
-from bpr_cli.system.lock import sole_writer
+from bpr_cli.system.atomic import sole_writer
 with sole_writer(Path(sys.argv[1]), "in use"):
     print("locked", flush=True)
     time.sleep(60)

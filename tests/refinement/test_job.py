@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.check import check
 from bpr_cli.refinement.job import refine
 from bpr_cli.refinement.settings import RefineSettings

@@ -8,7 +8,7 @@ from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
-from bpr_cli.formats.settings import Task
+from bpr_cli.formats.reading import Task
 from bpr_cli.inference.predictor import Predictor
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.refinement import pipeline as module

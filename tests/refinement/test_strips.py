@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bpr_cli.masks import strips
+from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
-from bpr_cli.masks.strips import strips_of
-from bpr_cli.patches.boundary import boundary_pixels
-from bpr_cli.refinement.batches import fill_batches
-from bpr_cli.refinement.image import ImagePass, RefinementStats
+from bpr_cli.masks.runs import strips_of
+from bpr_cli.patches.boxes import boundary_pixels
+from bpr_cli.refinement.image import ImagePass, RefinementStats, fill_batches
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.segments import label_masks
 from bpr_cli.refinement.settings import PassSettings
@@ -30,7 +29,7 @@ PASSES = (
 
 
 def strips_of_pixels(count: int):
-    return patch.object(strips, "STRIP_PIXELS", count)
+    return patch.object(runs, "STRIP_PIXELS", count)
 
 
 def refined(image, coarse: LabelMap, limits: Limits, batch_size: int) -> tuple[np.ndarray, RefinementStats, int]:

@@ -9,8 +9,7 @@ import pytest
 from bpr_cli.errors import BprError
 from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.json_files import read_json
-from bpr_cli.formats.png import read_gray, read_ids
-from bpr_cli.formats.png_window import read_window
+from bpr_cli.formats.png import read_gray, read_ids, read_window
 from bpr_cli.system.paths import as_path, list_files, output_file, path_inside, read_bytes, write_bytes
 
 

@@ -15,13 +15,12 @@ from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.store import PatchOrigin, PatchSetWriter
 from bpr_cli.patchset.whole import encode_whole
-from bpr_cli.training.augmentation import PatchSizes
+from bpr_cli.training.augmentation import PatchSizes, draw_zoom, warped
 from bpr_cli.training.data import PatchSubset, TrainBatch
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.sampling import ImageStream, MaskPool, simulated_mask, validation_patches
 from bpr_cli.training.settings import ErrorSettings, SetSampling, TrainSettings
 from bpr_cli.training.train import train
-from bpr_cli.training.zoom import draw_zoom, warped
 from tests.training.toy_data import disc, image_set, toy_set
 from tests.training.trainers import TinyNorm
 

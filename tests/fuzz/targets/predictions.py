@@ -11,7 +11,7 @@ from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.images import image_size, read_image
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.reading import ReadSettings
 from tests.formats.format_builders import (
     SIZE,
     compressed,

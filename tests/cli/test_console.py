@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bpr_cli.cli.tables import table_of
+from bpr_cli.cli.console import table_of
 
 COLUMNS = ("", "AP", "AP50", "boundary AP", "AF")
 ROWS = [

@@ -1,9 +1,11 @@
+""""""
+
 import pytest
 import torch
 from torch.nn import functional
 
-from bpr_cli.networks.lite_unet import LiteUNet, SameConv2d
-from bpr_cli.weights.imagenet import _names
+from bpr_cli.networks.unet import LiteUNet, SameConv2d
+from bpr_cli.weights.convert import _names
 
 # Tan and Le, EfficientNet, Table 1 (B0), which Lite0 shares: kernel, stride, expansion, channels, blocks.
 PUBLISHED = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3))

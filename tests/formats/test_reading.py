@@ -12,9 +12,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluation.evaluation import evaluate
 from bpr_cli.formats.images import check_image_file, image_size, read_image
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.png import read_gray, read_ids, read_style
-from bpr_cli.formats.png_window import read_window
-from bpr_cli.formats.settings import ReadSettings
+from bpr_cli.formats.png import read_gray, read_ids, read_style, read_window
+from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.patchset.extract import extract
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.check import check
