@@ -14,9 +14,9 @@ from bpr_cli.evaluation.evaluator import Measured
 from bpr_cli.evaluation.inputs import EvaluationInputs
 from bpr_cli.evaluation.report.model import ImageScore, InputRecord, OracleRow, Report, SegmentPair, Tables
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.system.environment import installed_versions
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.truth.pairs import Pair, task_name
+from bpr_cli.version import installed_versions
 
 SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
 EXAMPLES = 6

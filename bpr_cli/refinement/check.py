@@ -18,11 +18,10 @@ from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit, read_usable, with_faults
-from bpr_cli.refinement.report import WeightsUsed, versions_used, weights_used
+from bpr_cli.refinement.report import WeightsUsed, peak_memory, versions_used, weights_used
 from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
-from bpr_cli.system.environment import peak_memory
 from bpr_cli.system.paths import as_path
 from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order

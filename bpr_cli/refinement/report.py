@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.system.environment import installed_versions, peak_memory
+from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.image import RefinementStats
@@ -249,6 +250,16 @@ TINY = 64
 
 SHALLOW = 0.05
 """Depth of the interior below which masks can hardly lose a pixel; see ``Limits.core``."""
+
+
+def peak_memory() -> int | None:
+    """Peak resident memory of this process in bytes; None on Windows, where it is not available."""
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415 - missing on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def reason_for_stillness(stats: RefinementStats, limits: Limits) -> str | None:

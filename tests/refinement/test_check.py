@@ -4,8 +4,8 @@ import pytest
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.check import Workload, estimate, seconds_per_patch, workload
 from bpr_cli.refinement.image import ImagePass
+from bpr_cli.refinement.report import peak_memory
 from bpr_cli.refinement.segments import segments_of
-from bpr_cli.system.environment import peak_memory
 from tests.inference.engines import blob, picture
 
 SIZE = (60, 70)
