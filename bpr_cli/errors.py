@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BprError(Exception):
@@ -46,3 +47,13 @@ def note(sentence: str, *values: object) -> None:
         values: names of files and the like.
     """
     LOGGER.warning(sentence, *values)
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Report nothing meanwhile, such as while files are read a second time; in all threads."""
+    LOGGER.disabled = True
+    try:
+        yield
+    finally:
+        LOGGER.disabled = False

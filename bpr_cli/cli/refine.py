@@ -13,6 +13,7 @@ from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.settings import Natural, option
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.check import CheckSummary
@@ -36,6 +37,9 @@ def refine(
     out: Annotated[Path | None, OUT],
     options: ReadSettings,
     settings: RefineSettings,
+    pictures: Annotated[
+        Natural, option("Draw before/after pictures of the NUMBER images that changed most", metavar="NUMBER")
+    ] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh instead of resuming, and replace files of others in --out")
     ] = False,
@@ -63,7 +67,9 @@ def refine(
     else:
         from bpr_cli.refinement.job import refine as run  # noqa: PLC0415
 
-        summary = run(predictions, images, out, settings, options, overwrite=overwrite, progress=True)
+        summary = run(
+            predictions, images, out, settings, options, pictures=pictures, overwrite=overwrite, progress=True
+        )
         show_refinement(console, summary)
     if json:
         console.json(asdict(summary))

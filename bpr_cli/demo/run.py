@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from bpr_cli.demo.scene import write_scenes
 from bpr_cli.errors import BprError
@@ -17,96 +15,13 @@ from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings
-from bpr_cli.masks.drawing import (
-    AFTER,
-    BEFORE,
-    Colour,
-    Picture,
-    Segments,
-    busiest_places,
-    changed_pixels,
-    draw_segments,
-    magnify,
-)
+from bpr_cli.masks.drawing import Segments, to_jpeg
 from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.refinement.before_after import QUALITY, compare
 from bpr_cli.refinement.pipeline import refine_predictions
 from bpr_cli.refinement.refiner import Refiner
-from bpr_cli.typing import BoolArray, Box
-
-PAPER: Colour = (255, 255, 255)
-INK: Colour = (34, 34, 34)
-FAINT: Colour = (110, 110, 110)
-
-MARGIN, GAP, HEADER, CAPTION = 20, 16, 38, 24
-"""Pixels of the outer margin, the gaps, the panel headers and the inset headers."""
-PANEL_WIDTH = 640
-MAGNIFICATION = 4
-SIDES = (("Before", BEFORE), ("After", AFTER))
-
-
-def compare(
-    image: Picture, before: Segments, after: Segments, captions: tuple[str, ...] = ("", ""), zooms: int = 3
-) -> Picture:
-    """Draw an image twice, side by side: with the segmentation before and after refinement.
-
-    Args:
-        image: uint8 RGB, (H, W, 3).
-        before: masks, bool (H, W), or a label map, int32 (H, W).
-        after: likewise.
-        captions: right-aligned text above each of the two.
-        zooms: largest number of magnified places; those with the most changed pixels are chosen.
-
-    Returns:
-        uint8 RGB picture, about 1340 pixels wide.
-    """
-    height = max(1, round(PANEL_WIDTH * image.shape[0] / image.shape[1]))
-    pitch = (2 * PANEL_WIDTH + 2 * GAP) // 3
-    side = (pitch - 2 * GAP) // 2 // MAGNIFICATION
-    places = busiest_places(changed_pixels(before, after), side, zooms)
-    top = HEADER + MARGIN // 2
-    bottom = top + height + (GAP // 2 + CAPTION + side * MAGNIFICATION if places else 0)
-    sheet = Image.new("RGB", (2 * MARGIN + 2 * PANEL_WIDTH + GAP, bottom + MARGIN), PAPER)
-    for number, (segments, (name, color)) in enumerate(zip((before, after), SIDES, strict=True)):
-        panel = (MARGIN + number * (PANEL_WIDTH + GAP), top)
-        sheet.paste(Image.fromarray(draw_segments(image, segments, color, (PANEL_WIDTH, height))), panel)
-        _draw_header(sheet, panel, name, color, captions[number])
-        for place_number, place in enumerate(places):
-            size = (place[2] - place[0]) * MAGNIFICATION, (place[3] - place[1]) * MAGNIFICATION
-            x = MARGIN + place_number * (pitch + GAP // 3) + number * (side * MAGNIFICATION + GAP // 2)
-            y = top + height + GAP // 2 + CAPTION
-            sheet.paste(Image.fromarray(magnify(image, segments, color, place, size)), (x, y))
-            caption = f"{place_number + 1}  {name.lower()}"
-            ImageDraw.Draw(sheet).text((x, y - 7), caption, fill=FAINT, font=_font(13), anchor="ls")
-            _mark_place(sheet, panel, place, place_number + 1, PANEL_WIDTH / image.shape[1])
-    return np.asarray(sheet, dtype=np.uint8)
-
-
-def _draw_header(sheet: Image.Image, panel: tuple[int, int], name: str, color: Colour, caption: str) -> None:
-    """Draw the header of a panel: a dash in the color of its outlines, its name and its caption."""
-    draw = ImageDraw.Draw(sheet)
-    x, baseline = panel[0], panel[1] - 12
-    draw.rounded_rectangle((x, baseline - 9, x + 26, baseline - 4), radius=2, fill=color)
-    draw.text((x + 36, baseline), name, fill=INK, font=_font(20, bold=True), anchor="ls")
-    draw.text((x + PANEL_WIDTH, baseline), caption, fill=FAINT, font=_font(15), anchor="rs")
-
-
-def _mark_place(sheet: Image.Image, panel: tuple[int, int], place: Box, number: int, scale: float) -> None:
-    """Frame a magnified place in a panel and number it."""
-    draw = ImageDraw.Draw(sheet)
-    x0, y0, x1, y1 = (round(panel[i % 2] + place[i] * scale) for i in range(4))
-    draw.rectangle((x0 - 1, y0 - 1, x1, y1), outline=INK, width=3)
-    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=PAPER, width=1)
-    draw.rectangle((x0, y0, x0 + 14, y0 + 16), fill=PAPER)
-    draw.text((x0 + 7, y0 + 8), f"{number}", fill=INK, font=_font(12, bold=True), anchor="mm")
-
-
-def _font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib."""
-    # Imported here because the import is slow.
-    from matplotlib import get_data_path  # noqa: PLC0415
-
-    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf", size)
-
+from bpr_cli.system.paths import write_bytes
+from bpr_cli.typing import BoolArray
 
 PHOTOS = Path(__file__).parent / "data"
 """Photographs with predictions by YOLOv5n-seg; see ``ATTRIBUTION.txt`` in this directory."""
@@ -216,16 +131,12 @@ def run_part(part: DemoPart, root: Path, refiner: Refiner) -> DemoResult:
     sides = [open_predictions(path, part.images, part.reading) for path in (refined, part.truth) if path]
     before, after, pictures = [], [], []
     for items in zip(opened.items, *(side.items for side in sides), strict=True):
-        coarse, better, *truth = (
-            as_segments(side.read(item)) for side, item in zip((opened, *sides), items, strict=True)
-        )
-        before += [score(coarse, each) for each in truth]
-        after += [score(better, each) for each in truth]
+        coarse, better, *truth = (side.read(item) for side, item in zip((opened, *sides), items, strict=True))
+        before += [score(as_segments(coarse), as_segments(each)) for each in truth]
+        after += [score(as_segments(better), as_segments(each)) for each in truth]
         picture = compare(read_image(items[0].image), coarse, better, tuple(map(_caption, (before, after))))
-        pictures.append(root / "pictures" / f"{part.name}_{items[0].image.stem}.png")
-        pictures[-1].parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(pictures[-1]), picture[:, :, ::-1]):
-            raise BprError(f"{pictures[-1]} cannot be written; give a directory that can be written")
+        pictures.append(root / "pictures" / f"{part.name}_{items[0].image.stem}.jpg")
+        write_bytes(pictures[-1], to_jpeg(picture, QUALITY))
     segments = result.stats.segments
     return DemoResult(part.name, result.written, segments, mean(before), mean(after), refined, tuple(pictures))
 

@@ -1,4 +1,4 @@
-"""Draws segments over images, and finds the places where two segmentations differ most."""
+"""Draws segments over images, and finds the places with most pixels of interest."""
 
 from __future__ import annotations
 
@@ -27,15 +27,6 @@ FILLS: tuple[Colour, ...] = (
 """Fill colours of segments, used in turn; Paul Tol's palette without the colours close to those of the outlines."""
 FINE = 2
 """Supersampling factor of outlines: they are drawn this many times larger, then reduced for smooth edges."""
-
-
-def changed_pixels(before: Segments, after: Segments) -> BoolArray:
-    """Mark the pixels where any mask or the label differs: bool, (H, W)."""
-    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
-        return np.asarray(before != after)
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after) > 0:
-        return np.asarray(np.any([a != b for a, b in zip(before, after, strict=True)], axis=0))
-    raise ValueError("coarse and refined must both be label maps, or as many masks as each other and at least one")
 
 
 def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
@@ -98,6 +89,15 @@ def magnify(
         for mask in _as_masks(segments)
     ]
     return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.4)
+
+
+def to_jpeg(picture: Picture, quality: int) -> bytes:
+    """Encode a picture as JPEG, without chroma subsampling to keep thin lines clean; ``quality`` is 0 to 100."""
+    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    written, content = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality, *sampling))
+    if not written:
+        raise ValueError(f"a picture of shape {picture.shape} cannot be written as JPEG")
+    return content.tobytes()
 
 
 def _without(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import REPORT, is_report
-from bpr_cli.refinement.pipeline import OnItem, refine_predictions
+from bpr_cli.refinement.pipeline import OnItem, RefineResult, refine_predictions
 from bpr_cli.refinement.report import RefineSummary, summarise
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
@@ -40,6 +41,7 @@ def refine(
     settings: RefineSettings = RefineSettings(),  # noqa: B008 - frozen
     options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
     *,
+    pictures: int = 0,
     overwrite: bool = False,
     progress: bool = False,
     on_item: OnItem = lambda _: None,
@@ -52,6 +54,8 @@ def refine(
         out: output file or directory, created if missing. A directory also receives the report, ``run.json``.
         settings: how to refine.
         options: how to read the predictions; by default the format is detected.
+        pictures: largest number of before/after pictures, of the images that changed most; they are written to the
+            folder ``pictures`` in ``out``, or beside it if it is a file.
         overwrite: start afresh instead of resuming.
         progress: show what the input was taken for and a progress bar on standard error.
         on_item: called after every item, whether refined, failed or resumed.
@@ -71,6 +75,7 @@ def refine(
     target = as_path(out, "out")
     opened = open_for(predictions, images, target, options)
     tell(progress, opened.reading.sentence(predictions))
+    from bpr_cli.refinement.pictures import add_pictures  # noqa: PLC0415 - most runs draw nothing
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
     refiner = Refiner(settings)
@@ -80,7 +85,8 @@ def refine(
             count(resumed=resumed)
             on_item(item)
 
-        return refine_opened(refiner, opened, target, overwrite, advance, partial(advance, resumed=True))
+        draw = partial(add_pictures, opened, target, options, pictures)
+        return refine_opened(refiner, opened, target, overwrite, advance, partial(advance, resumed=True), draw)
 
 
 def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
@@ -104,10 +110,12 @@ def refine_opened(
     overwrite: bool = False,
     on_item: OnItem = lambda _: None,
     on_resumed: OnItem | None = None,
+    on_written: Callable[[RefineResult], None] = lambda _: None,
 ) -> RefineSummary:
     """Do the work of ``refine`` with predictions from ``open_for`` and a refiner that can be reused.
 
-    ``on_resumed``, if given, is called for resumed items in place of ``on_item``.
+    ``on_resumed``, if given, is called for resumed items in place of ``on_item``; ``on_written`` is called with the
+    result once all refined predictions are written, before the report is.
     """
     report, one_file = report_path(predictions, out), is_one_file(predictions, out)
     check_files(predictions, out, overwrite)
@@ -122,6 +130,7 @@ def refine_opened(
         result = refine_predictions(refiner, predictions, predictions.writer(out), on_item, journal, on_resumed)
         if not result.written or (one_file and not result.failures):
             journal.discard()
+        on_written(result)
         summary = summarise(refiner, predictions, result, out)
         if report and (result.written or not result.failures):
             write_bytes(report, json.dumps(asdict(summary), indent=2).encode() + b"\n")

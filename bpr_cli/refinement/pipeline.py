@@ -55,6 +55,7 @@ class RefineResult:
         failures: items that could not be refined, in the order of the input; then records of the others that could
             not be read and were left as they were.
         notes: how the predictions were read, where that decides the result.
+        pictures: before/after pictures, if any were asked for.
         seconds: busy seconds by stage, summed over threads.
         elapsed: seconds from start to end.
     """
@@ -63,6 +64,7 @@ class RefineResult:
     resumed: set[str] = field(default_factory=set)
     failures: list[Failure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pictures: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
 

@@ -73,6 +73,7 @@ class ItemSummary:
     name: Annotated[
         str, Meta(description="Relative path of the prediction file, or the id of the image in COCO results.")
     ]
+    image: Annotated[str, Meta(description="Path of the image file.")]
     segments: Segments
     patches: Patches
     boundary_movement: BoundaryMovement
@@ -165,6 +166,10 @@ class RefineSummary:
             "almost nothing; in sentences."
         ),
     ]
+    pictures: Annotated[
+        list[str],
+        Meta(description="Paths of the before/after pictures, if asked for; that of the most changed image first."),
+    ]
     items: Annotated[
         list[ItemSummary],
         Meta(description="The images in the output, in the order of the input."),
@@ -199,6 +204,7 @@ def versions_used(refiner: Refiner) -> dict[str, str]:
 
 def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
     """The summary of a refinement."""
+    images = {item.name: str(item.image) for item in predictions.items}
     still = reason_for_stillness(result.stats, refiner.limits)
     return RefineSummary(
         kind=REPORT_KIND,
@@ -220,8 +226,9 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         settings=refiner.settings,
         failures=result.failures,
         notes=[*result.notes, *([still] if still and result.written else [])],
+        pictures=[str(path) for path in result.pictures],
         items=[
-            ItemSummary(name=name, **_rounded(stats), resumed=name in result.resumed)
+            ItemSummary(name=name, image=images[name], **_rounded(stats), resumed=name in result.resumed)
             for name, stats in result.items.items()
         ],
     )

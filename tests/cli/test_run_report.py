@@ -57,6 +57,7 @@ def test_it_is_what_json_prints_and_as_the_schema_says(kind, world, refine, sche
         "ignore_labels": [255],
     }
     assert (run["output"], run["format"], run["images"], run["failures"]) == ("out", kind, 3, [])
+    assert all((world / item["image"]).is_file() for item in run["items"])
     assert {"bpr", "python", "torch", "numpy"} <= set(run["versions"])
     assert ("openvino" in run["versions"]) == (run["backend"] == "openvino")
 
@@ -105,8 +106,9 @@ def test_it_tells_of_the_last_refinement_and_of_what_was_done_before(kind, world
 
 
 def test_an_output_is_read_as_if_nothing_else_lay_in_it(kind, world, refine, bpr):
-    refine(predictions_of(kind), *options_for(kind), "--out", "out")
-    shutil.copytree(world / "out", world / "bare", ignore=shutil.ignore_patterns("run.json", ".bpr"))
+    refine(predictions_of(kind), *options_for(kind), "--out", "out", "--pictures", "2")
+    assert len(list((world / "out/pictures").iterdir())) == 2
+    shutil.copytree(world / "out", world / "bare", ignore=shutil.ignore_patterns("run.json", ".bpr", "pictures"))
     truth = "truth.json" if kind == "coco" else "truth"
     figures = []
     for folder in ("out", "bare"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,14 +13,15 @@ from bpr_cli.evaluation.report.model import Layers
 from bpr_cli.masks.drawing import (
     AFTER,
     BEFORE,
-    FILLS,
     Colour,
     Picture,
     Segments,
     busiest_places,
     draw_segments,
     magnify,
+    to_jpeg,
 )
+from bpr_cli.masks.paint import painted
 from bpr_cli.typing import BoolArray, Box
 
 Labels = NDArray[np.int32]
@@ -95,7 +95,7 @@ def compare_layers(layers: Layers, task: str) -> Comparison:
     """
     sheets = list(_sheets(layers))
     if task in ("instance", "panoptic"):
-        sheets = _painted(sheets)
+        sheets = _coloured(sheets)
     height, width = layers.truth.shape
     image = layers.image if layers.image is not None else np.full((height, width, 3), PAPER, dtype=np.uint8)
     scale = min(LONGEST / max(width, height), ENLARGED)
@@ -131,20 +131,15 @@ def _draw(image: Picture, sheet: _Sheet, size: tuple[int, int], places: list[Box
 
 
 def data_uri(picture: Picture) -> str:
-    """The picture as a data URI with a JPEG, without chroma subsampling to keep thin lines clean."""
-    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    written, content = cv2.imencode(".jpg", picture[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling))
-    if not written:
-        raise ValueError(f"a picture of shape {picture.shape} cannot be written as JPEG")
-    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode('ascii')}"
+    """The picture as a data URI with a JPEG."""
+    return f"data:image/jpeg;base64,{base64.b64encode(to_jpeg(picture, JPEG_QUALITY)).decode('ascii')}"
 
 
-def _painted(sheets: list[_Sheet]) -> list[_Sheet]:
+def _coloured(sheets: list[_Sheet]) -> list[_Sheet]:
     """Colour the segments with few labels: touching ones differ, and overlapping ones match across sheets."""
     first = _renamed(sheets[0].labels, np.zeros_like(sheets[0].labels))
     maps = [first, *(_renamed(sheet.labels, first) for sheet in sheets[1:])]
-    paints = _paint(set().union(*(_touching(labels) for labels in maps)), max(int(labels.max()) for labels in maps))
-    return [_Sheet(old.name, old.key, old.colour, paints[new]) for old, new in zip(sheets, maps, strict=True)]
+    return [replace(old, labels=new) for old, new in zip(sheets, painted(*maps), strict=True)]
 
 
 def _renamed(labels: Labels, reference: Labels) -> Labels:
@@ -161,28 +156,3 @@ def _renamed(labels: Labels, reference: Labels) -> Labels:
     fresh = int(reference.max(initial=0)) + 1
     renamed = [0 if own == 0 else names.get(own, fresh + index) for index, own in enumerate(values.tolist())]
     return np.asarray(renamed, dtype=np.int32)[positions].reshape(labels.shape)
-
-
-def _touching(labels: Labels) -> set[tuple[int, int]]:
-    """Pairs of segments that share an edge, the lower number first; a segment alone is paired with itself."""
-    found = [np.stack([labels.ravel(), labels.ravel()])]
-    for first, second in ((labels[:, 1:], labels[:, :-1]), (labels[1:], labels[:-1])):
-        step = first != second
-        found.append(np.sort(np.stack([first[step], second[step]]), axis=0))
-    pairs = np.unique(np.concatenate(found, axis=1), axis=1)
-    return {(a, b) for a, b in pairs[:, pairs[0] != 0].T.tolist()}
-
-
-def _paint(touching: set[tuple[int, int]], largest: int) -> Labels:
-    """A fill number, from 1, for every segment, and 0 for background: int32, (largest + 1,)."""
-    neighbours: dict[int, set[int]] = {}
-    for a, b in touching:
-        neighbours.setdefault(a, set()).add(b)
-        neighbours.setdefault(b, set()).add(a)
-    paints = np.zeros(largest + 1, dtype=np.int32)
-    for turn, segment in enumerate(sorted(neighbours)):
-        used = {int(paints[other]) for other in neighbours[segment]}
-        # Starting at a different colour each time spreads the colours among segments that do not touch.
-        free = [paint for paint in (1 + (turn + i) % len(FILLS) for i in range(len(FILLS))) if paint not in used]
-        paints[segment] = free[0] if free else 1 + turn % len(FILLS)
-    return paints

@@ -12,12 +12,10 @@ from bpr_cli.evaluation.report.overlays import (
     ENLARGED,
     LONGEST,
     TRUTH,
-    _paint,
     _renamed,
-    _touching,
     compare_layers,
 )
-from bpr_cli.masks.drawing import AFTER, BEFORE, FILLS
+from bpr_cli.masks.drawing import AFTER, BEFORE
 from tests.evaluation.report.report_cases import layers
 
 TASKS = ("instance", "semantic", "panoptic", "binary")
@@ -109,15 +107,3 @@ def test_segments_take_the_numbers_of_those_they_overlap_most_each_given_once():
     assert renamed[0, 30] == 3
     assert renamed[0, 19] not in (0, 3, 7)
     assert renamed[0, 21] == 0
-
-
-def test_touching_segments_are_painted_differently():
-    # Eight by eight blocks on some background, numbered in a random order.
-    numbers = np.random.default_rng(5).permutation(70)[:64].reshape(8, 8)
-    labels = np.where(numbers > 60, 0, numbers).astype(np.int32).repeat(6, axis=0).repeat(6, axis=1)
-    touching = _touching(labels)
-    paints = _paint(touching, int(labels.max()))
-    assert all(paints[a] != paints[b] for a, b in touching if a != b)
-    assert set(np.unique(paints)) <= set(range(len(FILLS) + 1))
-    assert paints[0] == 0
-    assert all(paints[number] for number in np.unique(labels) if number)

@@ -1,0 +1,113 @@
+"""Before/after pictures of a refinement: of the images that changed most, drawn from the files that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from bpr_cli.errors import BprError, without_notes
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.images import read_image
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.reading import Format, ReadSettings
+from bpr_cli.masks.drawing import to_jpeg
+from bpr_cli.masks.masks import size_of
+from bpr_cli.refinement.before_after import QUALITY, compare
+from bpr_cli.refinement.image import RefinementStats
+from bpr_cli.refinement.pipeline import RefineResult
+from bpr_cli.system.atomic import concerns_all_files, writing
+from bpr_cli.system.paths import output_file, write_bytes
+
+FOLDER, SUFFIX = "pictures", "_before_after.jpg"
+"""Where the pictures are, and the end of their names, which tells them from the files of others."""
+LONGEST_NAME = 56
+"""Characters of a file name that fit above a picture."""
+
+
+def add_pictures(
+    predictions: PredictionSet, out: Path, options: ReadSettings, count: int, result: RefineResult
+) -> None:
+    """Draw the images that a refinement changed most, and note them in its result.
+
+    The pictures are JPEG files, which no reader takes for predictions. Those of an earlier refinement are removed. If
+    pictures cannot be drawn, a note says why.
+
+    Args:
+        predictions: the coarse predictions.
+        out: output of the refinement, which must be complete.
+        options: how the coarse predictions were read.
+        count: largest number of pictures; images that did not change get none.
+        result: result of the refinement; receives the pictures, that of the most changed image first.
+
+    Raises:
+        BprError: the disk is full, or the like.
+    """
+    folder = pictures_folder(predictions, out)
+    with writing(folder):
+        for earlier in folder.glob(f"[0-9][0-9]_*{SUFFIX}"):
+            earlier.unlink()
+    chosen = most_changed(predictions.items, result.items)[:count]
+    try:
+        with without_notes():
+            for number, (item, picture) in enumerate(_drawn(chosen, predictions, out, options, result.items), start=1):
+                path = folder / f"{number:02}_{item.image.stem}{SUFFIX}"
+                write_bytes(path, picture)
+                result.pictures.append(path)
+    except BprError as error:
+        if concerns_all_files(error):
+            raise
+        result.notes.append(f"pictures are missing: {error}")
+
+
+def most_changed(items: Sequence[Item], stats: Mapping[str, RefinementStats]) -> list[Item]:
+    """The items that changed, those whose boundaries moved furthest first.
+
+    Args:
+        items: the items, in any order.
+        stats: statistics of those that were written, by name.
+    """
+    changed = [item for item in items if item.name in stats and stats[item.name].changed]
+    return sorted(changed, key=lambda item: -stats[item.name].displacement)
+
+
+def pictures_folder(predictions: PredictionSet, out: Path) -> Path:
+    """The folder of the pictures: in the output directory, or beside an output file."""
+    if predictions.one_file and output_file(out, predictions.one_file) == out:
+        return out.with_name(f"{out.stem}_{FOLDER}")
+    return out / FOLDER
+
+
+def _drawn(
+    items: Sequence[Item],
+    predictions: PredictionSet,
+    out: Path,
+    options: ReadSettings,
+    stats: Mapping[str, RefinementStats],
+) -> Iterator[tuple[Item, bytes]]:
+    """Items with their pictures, as JPEG."""
+    if not items:
+        return
+    refined = _open_refined(predictions, out, options)
+    written = {item.name: item for item in refined.items}
+    for item in items:
+        before = predictions.read(item)
+        # A single mask may have been given another name.
+        after = refined.read(written.get(item.name, refined.items[0]))
+        image = read_image(item.image, predictions.max_pixels, masks=size_of(before))
+        captions = (_shortened(item.image.name), f"boundaries moved by {stats[item.name].displacement:.2f} px")
+        yield item, to_jpeg(compare(image, before, after, captions), QUALITY)
+
+
+def _open_refined(predictions: PredictionSet, out: Path, options: ReadSettings) -> PredictionSet:
+    """Open the output of a refinement of files."""
+    assert predictions.inputs is not None
+    written = output_file(out, predictions.one_file) if predictions.one_file else out
+    images = predictions.items[0].image if len(predictions.items) == 1 else Path(predictions.inputs.images)
+    return open_predictions(written, images, replace(options, format=cast(Format, predictions.format)))
+
+
+def _shortened(name: str) -> str:
+    """The end of a file name, as far as it fits above a picture."""
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"

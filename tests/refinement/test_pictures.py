@@ -1,0 +1,84 @@
+"""Before/after pictures: of the images that changed most, beside what was refined, and in nobody's way."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from bpr_cli.masks.masks import Mask
+from bpr_cli.refinement.before_after import compare
+from bpr_cli.refinement.job import refine
+from bpr_cli.refinement.settings import RefineSettings
+from tests.formats.format_builders import pixels, png
+from tests.inference.engines import blob, picture
+
+SIZE = (36, 44)
+
+
+@pytest.fixture
+def world(tmp_path):
+    for number, name in enumerate("abc"):
+        png(tmp_path / f"masks/{name}.png", blob(SIZE, number).astype(np.uint8) * 255)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(picture(SIZE, number)).save(tmp_path / f"images/{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def run(world, weights_of):
+    settings = RefineSettings(weights=str(weights_of("unet-s")), device="cpu", workers=1)
+
+    def refine_world(count, predictions="masks", out="out", **options):
+        return refine(world / predictions, world / "images", world / out, settings, pictures=count, **options)
+
+    return refine_world
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_images_that_changed_most_are_drawn(run, world):
+    summary = run(2)
+    order = sorted(summary.items, key=lambda item: -item.boundary_movement)
+    stems = [item.name.removesuffix(".png") for item in order[:2]]
+    expected = [str(world / f"out/pictures/{n:02}_{stem}_before_after.jpg") for n, stem in enumerate(stems, 1)]
+    assert summary.pictures == expected
+    first = order[0].name
+    masks = [(Mask.from_array(pixels(world / f"{folder}/{first}")),) for folder in ("masks", "out")]
+    movement = f"boundaries moved by {order[0].boundary_movement:.2f} px"
+    drawn = compare(pixels(world / f"images/{first}"), *masks, (first, movement))
+    written = cv2.imread(expected[0])[:, :, ::-1]
+    assert np.abs(written.astype(int) - drawn).mean() < 3
+
+
+def test_repeated_it_draws_without_refining_and_removes_its_earlier_pictures_only(run, world):
+    run(3)
+    (world / "out/pictures/01_holiday.jpg").write_bytes(b"")
+    again = run(1)
+    assert again.resumed == 3
+    assert len(again.pictures) == 1
+    assert len(names(world / "out/pictures")) == 2
+    assert run(0).pictures == []
+    assert names(world / "out/pictures") == ["01_holiday.jpg"]
+
+
+def test_pictures_of_one_file_lie_beside_it(run, world):
+    summary = run(5, predictions="masks/a.png", out="new/refined.png")
+    assert summary.pictures == [str(world / "new/refined_pictures/01_a_before_after.jpg")]
+    assert names(world / "new") == ["refined.png", "refined_pictures"]
+
+
+def test_an_image_that_did_not_change_is_not_drawn(run, world):
+    png(world / "masks/b.png", np.zeros(SIZE, np.uint8))
+    assert len(run(3).pictures) == 2
+
+
+def test_what_cannot_be_drawn_is_noted_and_spoils_nothing(run, world):
+    def lose(item):
+        item.image.unlink()
+
+    summary = run(3, on_item=lose)
+    assert (summary.images, summary.failures, summary.pictures) == (3, [], [])
+    assert summary.notes[-1].startswith("pictures are missing: ")
+    assert (world / "out/run.json").exists()
