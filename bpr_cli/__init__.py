@@ -7,7 +7,7 @@ Functions for files and directories work like the commands of the same name:
     bpr_cli.extract("preds.json", "images/", "labels/", "patches/")
     bpr_cli.train("patches/", "run/")
 
-For arrays, use ``Refiner(RefineSettings()).refine(image, mask)``. Expected failures raise ``BprError``.
+For arrays, use ``Refiner(device="cpu").refine(image, mask)``. Expected failures raise ``BprError``.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MODULES = {
     "BprError": "errors",
     "EvaluateSettings": "evaluation.settings",
     "PatchSetSettings": "patchset.settings",
-    "ReadSettings": "formats.settings",
+    "ReadSettings": "formats.reading",
     "RefineSettings": "refinement.settings",
     "Refiner": "refinement.refiner",
     "TrainSettings": "training.settings",

@@ -14,8 +14,8 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
 
 Kind = TypeVar("Kind")
+Changed = TypeVar("Changed", bound="Settings")
 
 
 def option(
@@ -73,6 +74,21 @@ def check_settings(value: object, kind: type[Settings], name: str = "settings") 
     """
     if not isinstance(value, kind):
         raise BprError(f"{name} is {shorten(value)}; expected {kind.__name__}(...)")
+
+
+def changed_settings(settings: Changed, changes: Mapping[str, object]) -> Changed:
+    """Settings with other values for some fields.
+
+    Raises:
+        BprError: a name is unknown, or a value is wrong.
+    """
+    _check_names(changes, hints_of(type(settings)))
+    return replace(settings, **changes)
+
+
+def _check_names(names: Iterable[str], hints: Mapping[str, object], prefix: str = "") -> None:
+    if unknown := [name for name in names if name not in hints]:
+        raise BprError(f"{prefix}{str(unknown[0])[:40]} is unknown; expected {', '.join(hints)}")
 
 
 def hints_of(kind: type) -> dict[str, Any]:
@@ -148,8 +164,7 @@ def build(kind: type[Kind], content: object, prefix: str = "") -> Kind:
     if not isinstance(content, Mapping):
         raise BprError(f"{prefix.rstrip('.') or 'the content'} is {shorten(content)}; expected names with values")
     hints = hints_of(kind)
-    if unknown := [name for name in content if name not in hints]:
-        raise BprError(f"{prefix}{str(unknown[0])[:40]} is unknown; expected {', '.join(hints)}")
+    _check_names(content, hints, prefix)
     needed = [field.name for field in fields(kind) if field.default is MISSING and field.default_factory is MISSING]  # type: ignore[arg-type]
     if missing := [name for name in needed if name not in content]:
         raise BprError(f"{prefix}{missing[0]} is missing")

@@ -45,6 +45,11 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize("name", bpr_cli.__all__)
+def test_every_name_is_there(name):
+    assert getattr(bpr_cli, name) is not None
+
+
 @pytest.mark.parametrize(("function", "arguments", "named", "message"), WRONG)
 def test_arguments_of_a_wrong_type_are_refused_by_name(function, arguments, named, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -205,7 +205,7 @@ def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
 
 
 def parse_devices(text: str) -> list[torch.device]:
-    """Parse ``auto``, ``cpu``, ``cuda`` (all GPUs), ``cuda:1`` or ``cuda:0,1``.
+    """Parse ``auto``, ``cpu``, ``cuda`` (all GPUs), ``cuda:1``, ``cuda:0,1`` or ``mps`` (the GPU of Apple machines).
 
     Returns:
         At least one device; passes are split between them.
@@ -213,12 +213,18 @@ def parse_devices(text: str) -> list[torch.device]:
     Raises:
         BprError: the text is none of these, or names a GPU that PyTorch does not see.
     """
+    if text == "mps":
+        if not torch.backends.mps.is_available():
+            raise BprError("device is 'mps', but PyTorch sees no Apple GPU; use --device cpu")
+        return [torch.device("mps")]
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if text == "cpu" or (text == "auto" and available == 0):
         return [CPU]
     listed = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", text)
     if text not in ("auto", "cuda") and listed is None:
-        raise BprError(f"device is {text!r}; expected auto, cpu, cuda, or GPUs by number such as cuda:0 or cuda:0,1")
+        raise BprError(
+            f"device is {text!r}; expected auto, cpu, cuda, GPUs by number such as cuda:0 or cuda:0,1, or mps"
+        )
     numbers = list(dict.fromkeys(int(n) for n in listed[1].split(","))) if listed else list(range(available))
     missing = [number for number in numbers if number >= available]
     if missing or not numbers:

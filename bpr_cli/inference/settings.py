@@ -25,7 +25,10 @@ class InferenceSettings(Settings):
         str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")
     ] = DEFAULT_WEIGHTS
     device: Annotated[
-        str, option("auto (all GPUs, else the CPU), cpu, cuda (all GPUs), or GPUs such as cuda:0,1", panel=PANEL)
+        str,
+        option(
+            "auto (all GPUs, else the CPU), cpu, cuda (all GPUs), GPUs such as cuda:0,1, or mps (Apple)", panel=PANEL
+        ),
     ] = "auto"
     precision: Annotated[Precision, option("Floating-point type of the network", panel=PANEL)] = "float32"
     backend: Annotated[

@@ -1,33 +1,26 @@
-"""What the masks of Python programs stand for: masks, probabilities or logits; and several masks in one argument."""
+"""What the values of masks in Python programs stand for: masks, probabilities or logits."""
 
 from __future__ import annotations
 
 import math
-import os
 import warnings
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
 from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.values import BYTE, HALF, WORD, Foreground, MaskKind, MaskValues
-from bpr_cli.refinement.arrays import Plane, as_array, as_given, unusable
-from bpr_cli.settings import Settings, checked
+from bpr_cli.refinement.arrays import Plane, unusable
+from bpr_cli.settings import Settings
 from bpr_cli.typing import BoolArray
 
 Kind = Literal["mask", "probabilities", "logits"]
 
-_SEVERAL = "several masks: a list, a generator or a stack (N, H, W)"
-_SINGLE = (str, os.PathLike, Mapping, Image.Image)
-"""Types that are never several masks, though some can be iterated."""
 _FULL = {np.dtype(np.uint8): BYTE, np.dtype(np.uint16): WORD}
 """Certain foreground in probabilities of whole numbers."""
 
@@ -42,98 +35,33 @@ class MaskSettings(Settings):
             because only the caller knows whether they are probabilities or logits.
         threshold: probability above which pixels are foreground; masks do not use it.
         soft: whether refined masks are probabilities.
+        return_details: whether ``MaskDetails`` come with refined masks.
     """
 
     kind: Kind | None = None
     threshold: Annotated[float, Meta(gt=0, lt=1)] = HALF
     soft: bool = False
+    return_details: bool = False
 
 
-@dataclass(frozen=True)
-class GivenMask:
-    """A mask that was read, and the way back to what was given.
+def read_mask(plane: Plane, how: MaskSettings) -> tuple[Mask, int | None]:
+    """The foreground of a plane, and the value of refined foreground; None where the values of the plane are kept.
 
-    Attributes:
-        plane: its values.
-        mask: its foreground; a ``SoftMask`` if the result is soft.
-        full: value of refined foreground; None where the values of the mask are kept.
+    The mask is a ``SoftMask`` if probabilities are wanted.
+
+    Raises:
+        BprError: the numbers are not what ``how`` says.
     """
-
-    plane: Plane
-    mask: Mask
-    full: int | None
-
-    @classmethod
-    def read(cls, given: object, name: str, how: MaskSettings) -> GivenMask:
-        """Read one mask.
-
-        Raises:
-            BprError: it does not hold one number per pixel, or its numbers are not what ``how`` says.
-        """
-        plane = Plane.of(given, name)
-        foreground, full = _READERS[how.kind](plane, how.threshold)
-        mask = _soft_mask(plane, foreground, full, how) if how.soft else Mask.from_array(foreground)
-        return cls(plane, mask, full)
-
-    def back(self, refined: Mask) -> Any:  # noqa: ANN401 - the kind that was given
-        """The refined mask in the kind that was given."""
-        return as_given(self.shaped(refined), self.plane.given)
-
-    def shaped(self, refined: Mask) -> NDArray[Any]:
-        """The refined mask with the shape, type and range of what was given."""
-        foreground, values = refined.to_array(), self.plane.values
-        if isinstance(refined, SoftMask):
-            scaled = refined.values / refined.full if values.dtype.kind == "f" else refined.values
-            return self.plane.shaped(scaled.astype(values.dtype))
-        if self.full is None:
-            return self.plane.shaped(like(foreground, values))
-        return self.plane.shaped((foreground * self.full).astype(values.dtype))
-
-
-@dataclass(frozen=True)
-class GivenMasks:
-    """Several masks that were read from one argument.
-
-    Attributes:
-        masks: the masks.
-        stack: the array of a stack, (N, H, W); None for a list.
-        given: the argument.
-    """
-
-    masks: list[GivenMask]
-    stack: NDArray[Any] | None
-    given: object
-
-    @classmethod
-    def read(cls, given: object, how: MaskSettings) -> GivenMasks:
-        """Read a list, a generator or a stack.
-
-        Raises:
-            BprError: it is none of these, or see ``GivenMask.read``.
-        """
-        stack = as_array(given, "masks") if isinstance(given, np.ndarray | Tensor) else None
-        if stack is None and isinstance(given, Iterable) and not isinstance(given, _SINGLE):
-            parts = list(given)
-        elif stack is not None and stack.ndim in (3, 4):
-            parts = list(stack)
-        else:
-            raise unusable(given, "masks", _SEVERAL)
-        masks = [GivenMask.read(part, f"masks[{index}]", how) for index, part in enumerate(parts)]
-        return cls(masks, stack, given)
-
-    def back(self, refined: tuple[Mask, ...]) -> Any:  # noqa: ANN401 - the kind that was given
-        """The refined masks: a stack of the kind that was given, or a list with the kind of each mask."""
-        pairs = zip(self.masks, refined, strict=True)
-        if self.stack is None:
-            return [given.back(mask) for given, mask in pairs]
-        out = np.empty_like(self.stack)
-        for part, (given, mask) in zip(out, pairs, strict=True):
-            part[...] = given.shaped(mask)
-        return as_given(out, self.given)
+    foreground, full = _READERS[how.kind](plane, how.threshold)
+    if how.soft:
+        return _soft_mask(plane, foreground, full, how), full
+    if how.return_details:
+        return SoftMask.with_foreground(foreground, foreground * WORD, HALF * WORD, WORD), full
+    return Mask.from_array(foreground), full
 
 
 def _by_rule(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
-    """The foreground of a mask, and its value in the result; see ``GivenMask``."""
+    """The foreground of a mask, and its value in the result; see ``read_mask``."""
     if plane.values.dtype == np.bool_:
         return plane.values, None
     values = MaskValues.of(plane.values)
@@ -150,7 +78,7 @@ def _by_rule(plane: Plane, threshold: float) -> tuple[BoolArray, int | None]:
     warnings.warn(
         f"{plane.name} holds {values.describe()} and is taken for a soft mask: pixels above "
         f'{foreground.threshold * foreground.full:g} are foreground; kind="probabilities" says so without this warning',
-        stacklevel=4,
+        stacklevel=5,
     )
     return foreground.of(plane.values), foreground.full
 
@@ -215,31 +143,15 @@ def like(mask: BoolArray, original: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
-def labels_of(given: object) -> Plane:
-    """Read a label map.
+def checked_labels(plane: Plane) -> Plane:
+    """The plane, if it holds labels.
 
     Raises:
         BprError: it does not hold one integer of at most 32 bits per pixel.
     """
-    plane = Plane.of(given, "labels")
     if plane.values.dtype.kind not in "iu":
-        raise unusable(given, "labels", "integers")
+        raise unusable(plane.given, plane.name, "integers")
     limits, lowest, highest = np.iinfo(np.int32), int(plane.values.min()), int(plane.values.max())
     if lowest < limits.min or highest > limits.max:
-        raise BprError(f"labels holds labels from {lowest} to {highest}; expected 32-bit integers")
+        raise BprError(f"{plane.name} holds labels from {lowest} to {highest}; expected 32-bit integers")
     return plane
-
-
-def ignored_labels(given: object) -> frozenset[int]:
-    """The labels of the argument ``ignore``: one number or several.
-
-    Raises:
-        BprError: it is neither.
-    """
-    plain = given.tolist() if hasattr(given, "tolist") else given
-    if isinstance(plain, int):
-        plain = (plain,)
-    elif isinstance(plain, Iterable) and not isinstance(plain, str):
-        plain = tuple(plain)
-    ignored: frozenset[int] = checked("ignore", plain, frozenset[int])
-    return ignored

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from os import PathLike
-from typing import Any, TypeVar, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
 
-import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bpr_cli.errors import LOGGER, BprError
 from bpr_cli.inference.predictor import Predictor
-from bpr_cli.masks.masks import LabelMap, Mask, check_size
 from bpr_cli.masks.values import HALF
-from bpr_cli.refinement.arrays import ImageLike, rgb_of
-from bpr_cli.refinement.image import ImagePass, fill_batches
+from bpr_cli.refinement.arrays import ImageLike
+from bpr_cli.refinement.cases import Case, Each, read_batch, refine_cases
+from bpr_cli.refinement.details import MaskDetails
+from bpr_cli.refinement.given import Given, GivenLabels, GivenMask, GivenMasks, joined
 from bpr_cli.refinement.limits import Limits
-from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, Kind, MaskSettings, ignored_labels, labels_of
-from bpr_cli.refinement.segments import Refined
+from bpr_cli.refinement.mask_kinds import Kind, MaskSettings
 from bpr_cli.refinement.settings import RefineSettings, passes_of
-from bpr_cli.settings import check_settings
-from bpr_cli.typing import ByteArray
+from bpr_cli.settings import changed_settings, check_settings
 from bpr_cli.weights.files import load_weights
 
-Given = TypeVar("Given")
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+One = TypeVar("One")
 Stack = TypeVar("Stack", NDArray[Any], Tensor)
+Progress = Callable[[int, int], object]
+"""Called with the number of images that are done, and of all images."""
+
+
+class Reading(TypedDict, total=False):
+    """For type checkers: the keywords by which ``Refiner.refine`` and its kin read masks."""
+
+    kind: Kind | None
+    threshold: float
+    soft: bool
 
 
 class Refiner:
@@ -34,48 +49,96 @@ class Refiner:
         refined = refiner.refine(image, mask)
 
     Several threads may share a refiner. It can be copied and pickled, also into other processes; a copy loads its
-    network onto the devices anew.
+    network onto the devices anew. It may stay open until the program ends; as a context manager, or by ``close``, it
+    frees its memory before:
+
+        with Refiner(weights="best", device="cuda:0") as refiner:
+            refined = refiner.refine(image, mask)
+
+    The logger ``bpr_cli`` tells at level INFO what is loaded, at level DEBUG what became of every image.
 
     Args:
         settings: how to refine; the defaults suit most uses.
+        changes: settings by name, in place of those of ``settings``.
 
     Attributes:
-        settings: the given settings.
+        settings: the settings, with these changes.
         weights: the loaded network with its card and digest.
         passes: how each pass places and crops its patches.
         limits: how much a segment may change.
-        predictor: the network on its devices.
 
     Raises:
         BprError: the settings are no ``RefineSettings``, the weights cannot be used, or the device does not exist.
     """
 
-    def __init__(self, settings: RefineSettings = RefineSettings()) -> None:  # noqa: B008 - frozen
+    def __init__(self, settings: RefineSettings = RefineSettings(), **changes: Any) -> None:  # noqa: ANN401, B008
         check_settings(settings, RefineSettings)
-        self.settings = settings
-        self.weights = load_weights(settings.weights)
-        self.passes = passes_of(self.weights.card, settings)
-        self.limits = Limits.of(settings, self.weights.card)
-        self.predictor = Predictor(self.weights, settings, settings.flip)
+        self.settings = changed_settings(settings, changes)
+        self.weights = load_weights(self.settings.weights)
+        self.passes = passes_of(self.weights.card, self.settings)
+        self.limits = Limits.of(self.settings, self.weights.card)
+        self._predictor: Predictor | None = Predictor(self.weights, self.settings, self.settings.flip)
+        LOGGER.info("loaded %r", self)
+
+    @property
+    def predictor(self) -> Predictor:
+        """The network on its devices.
+
+        Raises:
+            BprError: the refiner is closed.
+        """
+        if self._predictor is None:
+            raise BprError("this Refiner is closed; make a new one, or refine inside of its with statement")
+        return self._predictor
+
+    def close(self) -> None:
+        """Free the network and its memory on the devices; refining afterwards raises ``BprError``."""
+        self._predictor = None
+        torch.cuda.empty_cache()
+
+    def __enter__(self) -> Refiner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """The changed settings, and what they led to."""
+        changed = ((field.name, getattr(self.settings, field.name)) for field in fields(self.settings))
+        default = RefineSettings()
+        given = ", ".join(f"{name}={value!r}" for name, value in changed if value != getattr(default, name))
+        card = self.weights.card
+        where = "closed"
+        if self._predictor is not None:
+            devices = ", ".join(map(str, self.predictor.devices))
+            where = f"on {devices} with {self.predictor.backend.name}"
+        sides = ", ".join(str(each.patch_size) for each in self.passes)
+        return f"<Refiner({given}): {card.name} ({card.network}), patches of {sides} pixels, {where}>"
 
     @overload
     def refine(
+        self, image: ImageLike, mask: str | PathLike[str], *, return_details: Literal[True], **reading: Unpack[Reading]
+    ) -> tuple[NDArray[Any], MaskDetails]: ...
+    @overload
+    def refine(
+        self, image: ImageLike, mask: One, *, return_details: Literal[True], **reading: Unpack[Reading]
+    ) -> tuple[One, MaskDetails]: ...
+    @overload
+    def refine(self, image: ImageLike, mask: str | PathLike[str], **reading: Unpack[Reading]) -> NDArray[Any]: ...
+    @overload
+    def refine(self, image: ImageLike, mask: One, **reading: Unpack[Reading]) -> One: ...
+
+    def refine(
         self,
         image: ImageLike,
-        mask: str | PathLike[str],
+        mask: Any,
         *,
         kind: Kind | None = None,
         threshold: float = HALF,
         soft: bool = False,
-    ) -> NDArray[Any]: ...
-
-    @overload
-    def refine(
-        self, image: ImageLike, mask: Given, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
-    ) -> Given: ...
-
-    def refine(
-        self, image: ImageLike, mask: Any, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
+        return_details: bool = False,
     ) -> Any:
         """Refine one mask.
 
@@ -119,36 +182,44 @@ class Refiner:
             soft: whether to return probabilities: from 0 to 1 in floats, and of the full range of uint8 and uint16; no
                 other types can hold them. Near the boundary they are those of the network, scaled so that its one half
                 is the threshold; elsewhere those that were given.
+            return_details: whether to return ``MaskDetails`` too: the probability of every pixel, where the mask
+                changed, and how sure the network is of it.
 
         Returns:
             The refined mask in the kind, shape and dtype of ``mask``, tensors on its device; an array for a path. In a
             mask, pixels that stay foreground keep their value, and new foreground gets the largest value of the mask.
             Without ``soft``, probabilities and logits become 0 and 1, or 0 and 255 or 65535 if their range is that.
+            With ``return_details``, a tuple of the mask and its details.
 
         Raises:
             BprError: an argument is none of the above, or sizes differ; the message names the argument.
         """
-        given = GivenMask.read(mask, "mask", MaskSettings(kind, threshold, soft))
-        return given.back(self._refine_masks(image, [given])[0])
+        return self._refine(image, GivenMask.read(mask, "mask", MaskSettings(kind, threshold, soft, return_details)))
 
     @overload
     def refine_masks(  # type: ignore[overload-overlap]  # a stack can be iterated too
-        self, image: ImageLike, masks: Stack, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
-    ) -> Stack: ...
-
+        self, image: ImageLike, masks: Stack, *, return_details: Literal[True], **reading: Unpack[Reading]
+    ) -> tuple[Stack, list[MaskDetails]]: ...
     @overload
+    def refine_masks(
+        self, image: ImageLike, masks: Iterable[One], *, return_details: Literal[True], **reading: Unpack[Reading]
+    ) -> tuple[list[One], list[MaskDetails]]: ...
+    @overload
+    def refine_masks(  # type: ignore[overload-overlap]  # a stack can be iterated too
+        self, image: ImageLike, masks: Stack, **reading: Unpack[Reading]
+    ) -> Stack: ...
+    @overload
+    def refine_masks(self, image: ImageLike, masks: Iterable[One], **reading: Unpack[Reading]) -> list[One]: ...
+
     def refine_masks(
         self,
         image: ImageLike,
-        masks: Iterable[Given],
+        masks: Any,
         *,
         kind: Kind | None = None,
         threshold: float = HALF,
         soft: bool = False,
-    ) -> list[Given]: ...
-
-    def refine_masks(
-        self, image: ImageLike, masks: Any, *, kind: Kind | None = None, threshold: float = HALF, soft: bool = False
+        return_details: bool = False,
     ) -> Any:
         """Refine several masks of one image independently; they may overlap.
 
@@ -159,17 +230,18 @@ class Refiner:
             kind: as in ``refine``, for all masks.
             threshold: as in ``refine``, for all masks.
             soft: as in ``refine``, for all masks.
+            return_details: whether to return a list of the details of each mask too.
 
         Returns:
-            A stack for a stack, else a list; the kind of each mask is as in ``refine``.
+            A stack for a stack, else a list; the kind of each mask is as in ``refine``. With ``return_details`` a tuple
+            of these and the details.
 
         Raises:
             BprError: as in ``refine``; the message names the mask by its place, such as ``masks[2]``.
         """
-        given = GivenMasks.read(masks, MaskSettings(kind, threshold, soft))
-        return given.back(self._refine_masks(image, given.masks))
+        return self._refine(image, GivenMasks.read(masks, "masks", MaskSettings(kind, threshold, soft, return_details)))
 
-    def refine_labels(self, image: ImageLike, labels: Given, ignore: int | Iterable[int] = (255,)) -> Given:
+    def refine_labels(self, image: ImageLike, labels: One, ignore: int | Iterable[int] = (255,)) -> One:
         """Refine a label map: every label is refined as a mask, then each pixel takes the most confident label.
 
         Args:
@@ -184,27 +256,64 @@ class Refiner:
         Raises:
             BprError: as in ``refine``.
         """
-        plane, void = labels_of(labels), ignored_labels(ignore)
-        rgb = rgb_of(image, plane.size)
-        check_size(plane.size, (rgb.shape[0], rgb.shape[1]), "labels")
-        refined = self._refine(rgb, LabelMap(plane.values.astype(np.int32), void))
-        back: Given = plane.back(refined.labels.astype(plane.values.dtype))
-        return back
+        refined: One = self._refine(image, GivenLabels.read(labels, "labels", ignore))
+        return refined
 
-    def _refine_masks(self, image: ImageLike, given: Sequence[GivenMask]) -> tuple[Mask, ...]:
-        rgb = rgb_of(image, given[0].mask.size if given else None)
-        for each in given:
-            check_size(each.mask.size, (rgb.shape[0], rgb.shape[1]), each.plane.name)
-        return self._refine(rgb, tuple(each.mask for each in given))
+    def refine_batch(
+        self,
+        images: Iterable[ImageLike],
+        masks: Any,  # noqa: ANN401 - what ``each`` says
+        *,
+        each: Each = "mask",
+        kind: Kind | None = None,
+        threshold: float = HALF,
+        soft: bool = False,
+        return_details: bool = False,
+        ignore: int | Iterable[int] = (255,),
+        progress: Progress = lambda _done, _total: None,
+    ) -> Any:  # noqa: ANN401 - see there
+        """Refine a batch of images; the results are those of one image after the other, only sooner.
 
-    def _refine(self, image: ByteArray, prediction: Refined) -> Refined:
-        """All passes over one image, one after the other."""
-        refined: Refined = prediction
-        current = ImagePass.begin(image, prediction, self.passes[0])
-        for number, how in enumerate(self.passes):
-            if number:
-                current = current.next(refined, how)
-            for batch in fill_batches([(None, current)], self.predictor.batch_size):
-                batch.hand_out(self.predictor.predict(batch.crop(how.input_size)))
-            refined = current.refine(self.limits).prediction
+        Patches of several images go through the network together. All arguments are read before anything is refined,
+        so give as many images as fit into memory; ``bpr_cli.refine`` refines directories of any size.
+
+            >>> images = np.random.default_rng(0).integers(0, 256, (2, 60, 80, 3), np.uint8)
+            >>> masks = np.zeros((2, 60, 80), bool)
+            >>> masks[:, 20:40, 30:60] = True
+            >>> refiner = bpr_cli.Refiner()
+            >>> refiner.refine_batch(images, masks, progress=lambda done, total: print(f"{done} of {total}")).shape
+            1 of 2
+            2 of 2
+            (2, 60, 80)
+
+        Args:
+            images: a list, a generator, or a stack (N, ...) of images as in ``refine``; they may differ in size.
+            masks: as many of what ``each`` says, in a list, a generator or a stack.
+            each: what is given for each image: ``"mask"``, one mask as in ``refine``; ``"masks"``, several as in
+                ``refine_masks``; ``"labels"``, a label map as in ``refine_labels``.
+            kind: as in ``refine``, for all masks, as the next three.
+            threshold: as in ``refine``.
+            soft: as in ``refine``.
+            return_details: as in ``refine`` and ``refine_masks``; label maps have no details.
+            ignore: as in ``refine_labels``, for label maps.
+            progress: called in this thread after every image with the number of images done and of all.
+
+        Returns:
+            A stack for a stack, else a list of what the other methods return for each image.
+
+        Raises:
+            BprError: as in these methods; the message names the place, such as ``masks[2]``. Also if the numbers of
+                images and masks differ, or label maps are given with what only masks have.
+        """
+        cases = read_batch(images, masks, each, MaskSettings(kind, threshold, soft, return_details), ignore)
+        results: list[Any] = [None] * len(cases)
+        for done, (number, refined) in enumerate(refine_cases(self, cases), start=1):
+            results[number] = refined
+            progress(done, len(cases))
+        if not return_details:
+            return joined(results, masks)
+        return joined([mask for mask, _ in results], masks), [details for _, details in results]
+
+    def _refine(self, image: ImageLike, given: Given[Any]) -> Any:  # noqa: ANN401 - the kind that was given
+        [(_, refined)] = refine_cases(self, [Case.read(image, given)])
         return refined

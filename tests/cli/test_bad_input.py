@@ -385,7 +385,7 @@ SETTINGS = [
     ),
     Bad(
         "device",
-        "device is 'gpu'; expected auto, cpu, cuda, or GPUs by number such as cuda:0 or cuda:0,1",
+        "device is 'gpu'; expected auto, cpu, cuda, GPUs by number such as cuda:0 or cuda:0,1, or mps",
         more="--device gpu",
     ),
     Bad(

@@ -147,13 +147,23 @@ def test_devices_by_name(gpus, text, count, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "gpu", "CUDA", "cuda:", "cuda:a", "cuda:0,", "cuda:,0", "cuda:-1", "cuda:0 1", "mps"]
+    "text", ["", "gpu", "CUDA", "cuda:", "cuda:a", "cuda:0,", "cuda:,0", "cuda:-1", "cuda:0 1", "mps:0"]
 )
 def test_other_names_are_refused(gpus, text):
     gpus(2)
     with pytest.raises(BprError, match="expected auto, cpu, cuda") as caught:
         parse_devices(text)
     assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_gpu_of_apple_machines(monkeypatch, there):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there)
+    if there:
+        assert [str(device) for device in parse_devices("mps")] == ["mps"]
+    else:
+        with pytest.raises(BprError, match="device is 'mps', but PyTorch sees no Apple GPU; use --device cpu"):
+            parse_devices("mps")
 
 
 @pytest.mark.parametrize(

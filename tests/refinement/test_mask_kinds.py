@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.mask_kinds import GivenMask, GivenMasks, MaskSettings, ignored_labels, labels_of
+from bpr_cli.refinement.given import GivenLabels, GivenMask, GivenMasks, ignored_labels
+from bpr_cli.refinement.mask_kinds import MaskSettings
 from tests.inference.engines import blob, picture
 from tests.refinement.given_cases import MASKS, MEMORY, PICTURES, SHAPES
 
@@ -143,7 +144,7 @@ def test_settings_that_do_not_exist(arguments, message):
 def test_probabilities_and_logits_come_back_as_0_and_1(how, dtype):
     tensor = torch.from_numpy(soft()[None]).to(dtype)
     given_mask = GivenMask.read(tensor, "mask", how)
-    back = given_mask.back(given_mask.mask)
+    back = given_mask.back(given_mask.prediction)
     assert (back.dtype, back.shape) == (dtype, tensor.shape)
     assert torch.equal(back > 0.5, tensor > (0.5 if how is PROBABILITIES else 0))
     assert back.unique().tolist() == [0, 1] if how is PROBABILITIES else [1]
@@ -152,7 +153,7 @@ def test_probabilities_and_logits_come_back_as_0_and_1(how, dtype):
 def test_probabilities_of_whole_numbers_come_back_in_their_range():
     for dtype, full in ((np.uint8, 255), (np.uint16, 65535)):
         given_mask = GivenMask.read((soft() * full).astype(dtype), "mask", PROBABILITIES)
-        assert np.unique(given_mask.back(given_mask.mask)).tolist() == [0, full]
+        assert np.unique(given_mask.back(given_mask.prediction)).tolist() == [0, full]
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.77])
@@ -162,7 +163,7 @@ def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(d
     full = {np.uint8: 255, np.uint16: 65535}.get(dtype, 1)
     given_soft = (soft() * full).astype(dtype)
     mask = GivenMask.read(given_soft, "mask", MaskSettings("probabilities", threshold, soft=True))
-    back = mask.back(mask.mask)
+    back = mask.back(mask.prediction)
     assert back.dtype == dtype
     np.testing.assert_allclose(back, given_soft, atol=1.01 / 65535 if full == 1 else 0)
     np.testing.assert_array_equal(back > threshold * full, given_soft > threshold * full)
@@ -171,14 +172,14 @@ def test_soft_results_are_the_probabilities_on_the_right_side_of_the_threshold(d
 def test_soft_results_of_logits_and_masks_are_probabilities():
     logits = np.log(np.clip(soft(), 1e-6, 1 - 1e-6) / (1 - np.clip(soft(), 1e-6, 1 - 1e-6)))
     mask = GivenMask.read(np.where(soft() == 1, np.inf, logits), "mask", MaskSettings("logits", soft=True))
-    np.testing.assert_allclose(mask.back(mask.mask), soft(), atol=2e-5)
+    np.testing.assert_allclose(mask.back(mask.prediction), soft(), atol=2e-5)
     mask = GivenMask.read(blob(SIZE).astype(np.uint8), "mask", MaskSettings(soft=True))
-    np.testing.assert_array_equal(mask.back(mask.mask), blob(SIZE) * 255)
+    np.testing.assert_array_equal(mask.back(mask.prediction), blob(SIZE) * 255)
 
 
 def read_and_back(masks, how=DEFAULT):
-    several = GivenMasks.read(masks, how)
-    return several.back(tuple(each.mask for each in several.masks))
+    several = GivenMasks.read(masks, "masks", how)
+    return several.back(several.prediction)
 
 
 SEVERAL = [blob(SIZE, seed) for seed in range(3)]
@@ -239,7 +240,7 @@ def test_no_masks():
 )
 def test_what_is_not_several_masks_is_refused(masks, message):
     with pytest.raises(BprError, match=message):
-        GivenMasks.read(masks, DEFAULT)
+        GivenMasks.read(masks, "masks", DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_what_is_not_several_masks_is_refused(masks, message):
 )
 def test_what_is_no_label_map_is_refused(labels, message):
     with pytest.raises(BprError, match=message):
-        labels_of(labels)
+        GivenLabels.read(labels, "labels", ())
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,53 @@ def test_settings_are_settings(wrong):
         Refiner(wrong)
 
 
+def test_settings_by_name(weights_of):
+    weights = str(weights_of("unet-s"))
+    refiner = Refiner(weights=weights, device="cpu", scales=[2, 1])
+    assert refiner.settings == RefineSettings(weights=weights, device="cpu", scales=(2, 1))
+    assert Refiner(refiner.settings, batch_size=3).settings == RefineSettings(
+        weights=weights, device="cpu", scales=(2, 1), batch_size=3
+    )
+    with pytest.raises(BprError, match="weight is unknown; expected weights, device"):
+        Refiner(weight=weights)
+    with pytest.raises(BprError, match=r"batch_size is 0; expected a whole number of 1 or more"):
+        Refiner(batch_size=0)
+
+
+def test_a_refiner_shows_itself(make_refiner, weights_of):
+    refiner = make_refiner(backend="pytorch", scales=(2, 1))
+    weights = str(weights_of("unet-s"))
+    given = f"weights={weights!r}, device='cpu', backend='pytorch', scales=(2.0, 1.0)"
+    where = "on cpu with pytorch"
+    assert repr(refiner) == f"<Refiner({given}): small unet (unet-s), patches of 32, 16 pixels, {where}>"
+    refiner.close()
+    assert repr(refiner).endswith("closed>")
+
+
+def test_a_closed_refiner_says_so(make_refiner, refined):
+    with make_refiner() as refiner:
+        np.testing.assert_array_equal(refiner.refine(picture(SIZE), blob(SIZE)), refined)
+    with pytest.raises(BprError, match="this Refiner is closed"):
+        refiner.refine(picture(SIZE), blob(SIZE))
+    refiner.close()
+    with pytest.raises(ZeroDivisionError), make_refiner() as refiner:
+        1 / 0  # noqa: B018
+    with pytest.raises(BprError, match="this Refiner is closed"):
+        copy(refiner).refine_labels(picture(SIZE), label_map())
+
+
+def test_the_log_tells_what_is_loaded_and_what_became_of_images(make_refiner, caplog):
+    with caplog.at_level("DEBUG", logger="bpr_cli"):
+        refiner = make_refiner()
+        out = refiner.refine(picture(SIZE), blob(SIZE))
+    loaded, refined = caplog.records
+    assert (loaded.levelname, loaded.getMessage()) == ("INFO", f"loaded {refiner!r}")
+    changed = (out != blob(SIZE)).sum()
+    assert refined.levelname == "DEBUG"
+    assert refined.getMessage().startswith("refined 52 x 40 pixels: 1 segments, ")
+    assert f"{changed} pixels changed" in refined.getMessage()
+
+
 @pytest.mark.parametrize("backend", ["pytorch", "openvino"])
 def test_threads_refine_as_one_after_the_other(make_refiner, backend):
     if backend == "openvino":
@@ -295,7 +342,7 @@ def test_the_page_for_one_image_holds(tmp_path, monkeypatch):
     """Its Python runs from top to bottom, with the inputs that it only names."""
     page = Path(bpr_cli.__file__).parents[1] / "docs/how-to/one-image.md"
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 8
     Image.fromarray(picture(SIZE)).save(tmp_path / "photo.jpg")
     Image.fromarray(blob(SIZE)).convert("L").save(tmp_path / "mask.png")
     logits = torch.from_numpy(blob(SIZE)).float() * 8 - 4
@@ -304,7 +351,7 @@ def test_the_page_for_one_image_holds(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in blocks:
         exec(block, names)
-    assert isinstance(names["refined"], torch.Tensor)
-    assert names["refined"].shape == (1, 1, *SIZE)
+    assert names["refined"].shape == SIZE
+    assert 0 < names["details"].boundary_confidence <= 1
     assert len(names["refined_masks"]) == 2
     assert names["refined_labels"].shape == SIZE
