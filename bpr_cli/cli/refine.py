@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +15,9 @@ from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Natural, option
+
+SHOWN_FIRST = 3
+"""Number of images that the closing lines name."""
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.check import CheckSummary
@@ -88,6 +92,8 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
         title = f"format {summary.format}, weights {summary.weights.name}, on {where} -> {summary.output}"
         console.table(title, ("refined", ""), refinement_rows(summary))
+        for line in closing_lines(summary):
+            console.message(line)
 
 
 def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
@@ -101,9 +107,36 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
         ("patches", f"{summary.patches}"),
         ("mean boundary displacement", f"{summary.boundary_movement:.2f} px"),
         *kept,
-        *((f"{stage} time", f"{seconds:.1f} s") for stage, seconds in summary.seconds.items()),
-        ("total time", f"{summary.elapsed:.1f} s"),
+        ("time", f"{summary.elapsed:.1f} s"),
     ]
+
+
+def closing_lines(summary: RefineSummary) -> list[str]:
+    """What to look at first, where the pictures are, what the time went into, and what to do next."""
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.seconds.items())
+    return [
+        f"busy, summed over threads: {stages}",
+        *look_first(summary),
+        *([f"pictures: {Path(summary.pictures[0]).parent}"] if summary.pictures else []),
+        *next_steps(summary),
+    ]
+
+
+def look_first(summary: RefineSummary) -> list[str]:
+    """A line on the images whose boundaries moved furthest; none if there is no choice."""
+    furthest = sorted(summary.items, key=lambda item: -item.boundary_movement)[:SHOWN_FIRST]
+    named = [f"{item.image} ({item.boundary_movement:.1f} px)" for item in furthest if item.boundary_movement]
+    return [f"look first at: {', '.join(named)}"] if named and len(summary.items) > 1 else []
+
+
+def next_steps(summary: RefineSummary) -> list[str]:
+    """Commands that show and measure what a refinement of files did."""
+    if summary.inputs is None:
+        return []
+    given, images = summary.inputs.predictions, summary.inputs.images
+    measured = ("bpr", "evaluate", summary.output, "--ground-truth", "TRUTH", "--baseline", given, "--images", images)
+    shown = [] if summary.pictures else ["to see what changed, repeat the command with --pictures 6"]
+    return [*shown, f"to measure it against ground truth: {shlex.join((*measured, '--out', 'report'))}"]
 
 
 def show_check(console: Console, summary: CheckSummary) -> None:

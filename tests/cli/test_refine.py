@@ -320,12 +320,23 @@ def test_the_closing_table(world, refine):
         "segments",
         "patches",
         "mean boundary displacement",
-        "read time",
-        "crop time",
-        "network time",
-        "paste time",
-        "write time",
-        "total time",
+        "time",
     ]
     assert (shown["images"], shown["segments"]) == ("3", "3")
     assert shown["mean boundary displacement"].endswith(" px")
+
+
+def test_the_closing_lines_say_what_to_look_at_and_what_to_do_next(world, refine):
+    lines = refine("masks", "--images", "images", "--out", "with space").err.splitlines()
+    items = sorted(load(world / "with space/run.json")["items"], key=lambda item: -item["boundary_movement"])
+    first = ", ".join(f"{item['image']} ({item['boundary_movement']:.1f} px)" for item in items)
+    assert re.fullmatch(r"busy, summed over threads: read [\d.]+ s, crop .* network .* paste .* write .*", lines[-4])
+    assert lines[-3:] == [
+        f"look first at: {first}",
+        "to see what changed, repeat the command with --pictures 6",
+        "to measure it against ground truth: bpr evaluate 'with space' --ground-truth TRUTH --baseline masks "
+        "--images images --out report",
+    ]
+    lines = refine("masks", "--images", "images", "--out", "with space", "--pictures", "1").err.splitlines()
+    assert lines[-2] == "pictures: with space/pictures"
+    assert "repeat" not in lines[-1]
