@@ -34,7 +34,7 @@ EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {
 }
 """The evaluator of each family of predictions."""
 
-_NOUNS: dict[Family, str] = {kind.family: kind.noun for kind in FORMATS.values()}
+_NOUNS: dict[Family, str] = {kind.family: kind.noun for kind in reversed(FORMATS.values())}
 """The name of each family of predictions in messages."""
 
 

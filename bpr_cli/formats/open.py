@@ -18,10 +18,12 @@ from bpr_cli.formats.panoptic import PanopticSet
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.yolo import YoloSet
 from bpr_cli.system.paths import list_folder
 
 FORMATS: dict[str, type[PredictionSet]] = {
     "cityscapes": CityscapesSet,
+    "yolo": YoloSet,
     "coco": CocoSet,
     "panoptic": PanopticSet,
     "masks": MaskSet,
@@ -41,12 +43,13 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
     The format is ``settings.format``, or else the first of these that matches:
 
     1. ``cityscapes``: a folder with result files (``…_pred.txt``, or text files of ``mask.png labelID score`` lines).
-    2. ``coco``: a JSON file, or a folder with exactly one JSON file directly in it, whose records have a
+    2. ``yolo``: text files whose lines are a class and a polygon, as fractions of the image.
+    3. ``coco``: a JSON file, or a folder with exactly one JSON file directly in it, whose records have a
        ``segmentation``.
-    3. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
+    4. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
        panoptic JSON file of the same name next to it.
-    4. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
-    5. ``labels``: other PNG files.
+    5. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
+    6. ``labels``: other PNG files.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
     of other kinds are ignored.
@@ -89,6 +92,11 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
                 f"--{name} applies to masks in PNG files, but {source.path} holds {kind.noun} (format {kind.format}); "
                 "leave it out, or check --format"
             )
+    if settings.polygon_tolerance != ReadSettings.polygon_tolerance and not kind.holds_polygons:
+        raise BprError(
+            f"--polygon-tolerance applies to polygons, but {source.path} holds {kind.noun} (format {kind.format}); "
+            "leave it out, or check --format"
+        )
     return open_as(kind, source, index, settings)
 
 
@@ -126,8 +134,8 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     else:
         content = f"holds {join_names(path.name for path in list_folder(source.path))}"
     raise BprError(
-        f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
-        "files; convert masks to PNG files"
+        f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, Cityscapes result "
+        "files or YOLO polygons; convert masks to PNG files"
     )
 
 

@@ -13,7 +13,7 @@ from bpr_cli.formats.image_names import IMAGE_SUFFIXES
 from bpr_cli.formats.json_files import DOCUMENTS
 from bpr_cli.system.paths import output_file
 
-_FILE_SUFFIXES = (*DOCUMENTS, *IMAGE_SUFFIXES)
+_FILE_SUFFIXES = (*DOCUMENTS, ".txt", *IMAGE_SUFFIXES)
 
 
 def check_outputs(out: Path, read: Iterable[Path] = (), refined: PredictionSet | None = None) -> None:

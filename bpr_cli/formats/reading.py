@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from msgspec import Meta
 
 from bpr_cli.errors import BprError, join_names, shorten
-from bpr_cli.settings import Settings, option
+from bpr_cli.settings import NonNegative, Settings, option
 
 if TYPE_CHECKING:
     from bpr_cli.typing import Size  # imports NumPy, which help texts need not wait for
@@ -47,7 +47,7 @@ trust it, raise the limit with --max-pixels
         )
 
 
-Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks"]
+Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks", "yolo"]
 FORMATS: tuple[str, ...] = get_args(Format)
 """Values of ``--format``."""
 
@@ -110,6 +110,14 @@ class ReadSettings(Settings):
             panel=PANEL,
         ),
     ] = False
+    polygon_tolerance: Annotated[
+        NonNegative,
+        option(
+            "Farthest that polygons lie off the outline of refined masks, in pixels; up to 0.5, they hold exactly its "
+            "pixels",
+            panel=PANEL,
+        ),
+    ] = 0.5
     max_pixels: Annotated[
         int,
         Meta(ge=1, le=HIGHEST_LIMIT),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bpr_cli.typing import Size
 
@@ -24,6 +24,10 @@ class SegmentRecord:
     crowd: bool = False
     area: float | None = None
     id: int | None = None
+
+    def scored(self) -> SegmentRecord:
+        """The same metadata with a score: 1 if there is none."""
+        return self if self.score is not None else replace(self, score=1.0)
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,22 @@ def make_panoptic(world: Path) -> tuple[str, ...]:
     return ("preds.json", "--images", "photos")
 
 
+def make_yolo(world: Path) -> tuple[str, ...]:
+    (world / "preds").mkdir()
+    for index, name in enumerate(NAMES):
+        x = index / 100
+        lines = [f"{number} {0.1 + x} 0.2 {0.3 + x} 0.2 {0.4 + x} {0.5 + number / 4} 0.9" for number in (0, 1)]
+        (world / f"preds/{name}.txt").write_text("\n".join(lines))
+    return ("preds", "--images", "photos")
+
+
 MAKERS = {
     "masks": make_masks,
     "labels": make_labels,
     "cityscapes": make_cityscapes,
     "coco": make_coco,
     "panoptic": make_panoptic,
+    "yolo": make_yolo,
 }
 
 

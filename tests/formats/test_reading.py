@@ -91,7 +91,13 @@ def cityscapes(folder):
     return folder / "results"
 
 
-@pytest.mark.parametrize("predictions", [coco, polygons, panoptic, label_maps, masks, cityscapes])
+def yolo(folder):
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.txt").write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    return folder / "labels"
+
+
+@pytest.mark.parametrize("predictions", [coco, polygons, panoptic, label_maps, masks, cityscapes, yolo])
 def test_every_format_has_the_limit(tmp_path, predictions):
     path = predictions(tmp_path)
     photo(tmp_path / "images" / "a.png")

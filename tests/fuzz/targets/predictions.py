@@ -121,6 +121,20 @@ def make_panoptic(folder: Path) -> None:
     save(folder / "preds.json", {"images": images, "annotations": annotations})
 
 
+def make_yolo(folder: Path) -> None:
+    (folder / "preds").mkdir()
+    for name in "ab":
+        photo(folder / f"images/{name}.png")
+        (folder / f"preds/{name}.txt").write_text("1 0.1 0.1 0.9 0.1 0.9 0.9 0.1 0.9 0.75\n0 0.5 0.5 0.7 0.5 0.6 0.8\n")
+    (folder / "data.yaml").write_text("names: [cat, dog]\n")
+
+
+def read_yolo(folder: Path) -> None:
+    with suppress(BprError):
+        _ = open_predictions(folder / "preds", folder / "images").categories
+    refine_nothing(folder / "preds", folder / "images", folder.parent / "out")
+
+
 def make_journal(folder: Path) -> None:
     for name in ("shared.json", *"abc"):
         (folder / "in").mkdir(exist_ok=True)
@@ -142,5 +156,6 @@ TARGETS = (
     Target("coco", make_coco, read_coco),
     Target("cityscapes", make_cityscapes, reader("preds")),
     Target("panoptic", make_panoptic, reader("preds.json")),
+    Target("yolo", make_yolo, read_yolo),
     Target("journal", make_journal, read_journal),
 )

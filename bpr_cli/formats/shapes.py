@@ -1,0 +1,197 @@
+"""Folders with one text file per image that lists the shapes of its objects, most of them as polygons."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bpr_cli.errors import BprError, join_names
+from bpr_cli.formats.base import Failure, Item, PredictionSet, Use, Writer, Written
+from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.reading import ReadSettings, Task
+from bpr_cli.formats.records import SegmentRecord
+from bpr_cli.formats.source import Source
+from bpr_cli.masks.masks import Mask, Prediction
+from bpr_cli.system.paths import output_file, read_bytes, write_bytes
+from bpr_cli.typing import Size
+
+
+class Shape(ABC):
+    """The shape of one object, as its file states it."""
+
+    record: SegmentRecord
+
+    @abstractmethod
+    def mask(self, size: Size) -> Mask:
+        """The pixels of the object in an image of ``size``, (H, W).
+
+        Raises:
+            BprError: it cannot be drawn. The message does not name the file.
+        """
+
+
+@dataclass
+class ShapeFile:
+    """The content of one file.
+
+    Attributes:
+        shapes: the shapes of objects that can be read, by their number in the file.
+        errors: why some cannot be read, by their number; the messages do not name the file.
+        others: number of shapes that are no masks, such as boxes.
+    """
+
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    errors: dict[int, BprError] = field(default_factory=dict)
+    others: int = 0
+
+
+class ShapeFiles(PredictionSet):
+    """One text file per image, in nested folders, or a single file; items are named by relative path.
+
+    A shape that cannot be read is left as it is; the others of its image are used.
+    """
+
+    task = Task.INSTANCE
+    family = "coco"
+    holds_polygons = True
+    omits_empty_images = True
+    part: str
+    """What messages call a shape, such as ``line``."""
+
+    def __init__(
+        self, source: Source, index: ImageIndex, settings: ReadSettings, candidates: Sequence[Candidate]
+    ) -> None:
+        """Find the images of the files."""
+        self._root = source.root
+        self._is_file = source.is_file
+        self._index = index
+        self._others: dict[str, int] = {}
+        self._emptied: set[tuple[str, int]] = set()
+        self._unscored: set[str] = set()
+        self._faults: dict[tuple[str, int], Failure] = {}
+        self.tolerance = settings.polygon_tolerance
+        self.max_pixels = settings.max_pixels
+        self.items, self.failures = match_images(candidates, index)
+
+    @abstractmethod
+    def parse(self, content: bytes, path: Path) -> ShapeFile:
+        """The shapes in the content of a file.
+
+        Raises:
+            BprError: the whole file is broken.
+        """
+
+    @abstractmethod
+    def encode(self, content: bytes, masks: Mapping[int, Mask]) -> bytes:
+        """The content of a file with other masks for some shapes, by their number; none of the masks is empty."""
+
+    def _drawn(self, item: Item) -> dict[int, tuple[Mask, SegmentRecord]]:
+        """The masks and metadata of the shapes of an item that can be read, by their number; notes the faults."""
+        path = self.file(item)
+        file = self.parse(read_bytes(path), path)
+        size = self.size(item)
+        drawn, reasons = {}, dict(file.errors)
+        for number, shape in file.shapes.items():
+            try:
+                drawn[number] = shape.mask(size), shape.record
+            except BprError as error:
+                reasons[number] = error
+        for number, reason in reasons.items():
+            fault = f"{self.part} {number}"
+            self._faults[item.name, number] = Failure(f"{item.name}, {fault}", f"{path}, {fault}: {reason}")
+        self._others[item.name] = file.others
+        return drawn
+
+    def read(self, item: Item) -> Prediction:
+        """Read the masks of one image, in the order of its file."""
+        return tuple(mask for mask, _ in self._drawn(item).values())
+
+    def records(self, item: Item) -> tuple[SegmentRecord, ...]:
+        """Classes and confidences of the masks that can be read, in the order of the file."""
+        return tuple(record for _, record in self._drawn(item).values())
+
+    def segments(self, item: Item, use: Use) -> list[tuple[Mask, SegmentRecord]]:
+        """Read the masks of one image with their metadata; without a confidence, a prediction to measure has 1."""
+        drawn = list(self._drawn(item).values())
+        if use != "measured":
+            return drawn
+        if any(record.score is None for _, record in drawn):
+            self._unscored.add(item.name)
+        return [(mask, record.scored()) for mask, record in drawn]
+
+    def faults(self, item: Item | None = None) -> list[Failure]:
+        """The shapes that cannot be read, in the order of the files."""
+        return [fault for (name, _), fault in sorted(self._faults.items()) if item is None or name == item.name]
+
+    def notes(self, use: Use) -> list[str]:
+        """What is no mask, what has no confidence, and what a polygon cannot hold."""
+        notes, others = [], sum(self._others.values())
+        if others:
+            left = "written as before" if use == "refined" else "left out of the figures"
+            notes.append(f"{self._root}: {others} {self.part}s hold no mask, {left}")
+        if self._unscored:
+            names = join_names(sorted(self._unscored))
+            notes.append(f"{self._root}: masks without a confidence ({names}) are measured with the confidence 1")
+        if self._emptied:
+            names = join_names(f"{name}, {self.part} {number}" for name, number in sorted(self._emptied))
+            notes.append(
+                f"{self._root}: masks that became empty, which polygons cannot be, stay as they were ({names})"
+            )
+        return notes
+
+    def file(self, item: Item) -> Path:
+        """The file of an item."""
+        return self._root / item.name
+
+    def size(self, item: Item) -> Size:
+        """(H, W) of the image of an item.
+
+        Raises:
+            BprError: the image is broken or too large.
+        """
+        return self._index.size(item.image, self.max_pixels)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The common settings, and how polygons are written."""
+        return {**super().settings, "polygon_tolerance": self.tolerance}
+
+    def written(self, item: Item, refined: Prediction) -> bytes:
+        """The file of an item with its refined masks; a shape whose mask has not changed is left as it is."""
+        drawn = self._drawn(item)
+        if not isinstance(refined, tuple) or len(refined) != len(drawn):
+            raise TypeError(f"expected {len(drawn)} masks for {item.name}")
+        changed = {}
+        for (number, (coarse, _)), mask in zip(drawn.items(), refined, strict=True):
+            if mask.box == coarse.box and np.array_equal(mask.crop, coarse.crop):
+                continue
+            if mask.area:
+                changed[number] = mask
+            else:
+                self._emptied.add((item.name, number))
+        content = read_bytes(self.file(item))
+        return self.encode(content, changed) if changed else content
+
+    @property
+    def one_file(self) -> str | None:
+        """Name of the file, if the set is a single file."""
+        return self.items[0].name if self._is_file else None
+
+    def writer(self, out: Path) -> Writer:
+        """Make a writer of files under the relative paths of the input."""
+        return _ShapeWriter(self, out)
+
+
+class _ShapeWriter(Writer):
+    def __init__(self, source: ShapeFiles, out: Path) -> None:
+        self._source = source
+        self._out = out
+
+    def write(self, item: Item, refined: Prediction) -> Written:
+        path = output_file(self._out, item.name) if self._source.one_file else self._out / item.name
+        return Written({path: write_bytes(path, self._source.written(item, refined))})
