@@ -1,11 +1,9 @@
-"""Backends and devices: PyTorch on CPU and GPUs, and OpenVINO, if installed, on the CPU."""
+"""Backends and devices: PyTorch on CPU and GPUs; if installed, OpenVINO on the CPU and ONNX Runtime on either."""
 
 from __future__ import annotations
 
-import io
 import re
 import sys
-import warnings
 from copy import deepcopy
 from importlib import import_module
 from importlib.util import find_spec
@@ -17,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from bpr_cli.errors import BprError
+from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches, onnx_bytes
+from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
 from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
 from bpr_cli.inference.settings import InferenceSettings, Precision
 from bpr_cli.typing import ByteArray
@@ -31,13 +31,8 @@ slower and sends telemetry."""
 OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16"}
 """OpenVINO's names of precisions."""
 
-ONNX_OPSET = 17
-
-_EXPORTING = Lock()
-"""Held while a network is exported: PyTorch exports one at a time, and warnings are silenced in all threads."""
-
-NOT_IN_ONNX = ("fast-scnn",)
-"""Networks that cannot be exported to ONNX: this one pools to grids that do not divide its feature maps."""
+ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+"""Names of backends in messages."""
 
 
 class Backend(Protocol):
@@ -90,7 +85,7 @@ class OpenVINOBackend:
     name = "openvino"
     packages: tuple[str, ...] = OPENVINO_PACKAGES
 
-    def __init__(self, model: PatchModel, precision: Precision, example: list[Tensor]) -> None:
+    def __init__(self, model: PatchModel, precision: Precision, example: tuple[Tensor, Tensor]) -> None:
         options = {
             "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -121,7 +116,7 @@ def make_backend(
 
     Args:
         weights: the network and its settings.
-        settings: ``backend`` and ``precision`` are used.
+        settings: ``backend``, ``precision`` and ``device`` are used.
         flip: average the predictions for each patch and its mirror image.
         devices: at least one.
         pass_size: number of patches in every pass.
@@ -135,16 +130,19 @@ def make_backend(
         wanted = "openvino" if fits and settings.precision in openvino_precisions() else "pytorch"
     elif wanted == "openvino":
         check_openvino(settings.precision, devices)
+    elif wanted == "onnxruntime":
+        check_onnxruntime(settings, devices)
     if wanted == "pytorch":
         model = PatchModel(weights.network, weights.card, DTYPES[settings.precision], flip)
         return PyTorchBackend(model, devices, pass_size)
-    side = weights.card.input_size
-    example = [torch.zeros(pass_size, side, side, *channels, dtype=torch.uint8) for channels in ((3,), ())]
+    model, example = PatchModel(weights.network, weights.card, flip=flip), blank_patches(weights.card, pass_size)
     try:
-        return OpenVINOBackend(PatchModel(weights.network, weights.card, flip=flip), settings.precision, example)
+        if wanted == "onnxruntime":
+            return OnnxRuntimeBackend(model, settings.device, devices[0], example)
+        return OpenVINOBackend(model, settings.precision, example)
     except RuntimeError as error:
         raise BprError(
-            f"OpenVINO cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"
+            f"{ENGINES[wanted]} cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"
         ) from error
 
 
@@ -161,26 +159,6 @@ def import_openvino() -> ModuleType:
     # A module set to None cannot be imported; OpenVINO works without its telemetry module.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     return import_module("openvino")
-
-
-def onnx_bytes(model: PatchModel, example: list[Tensor]) -> bytes:
-    """Export a model as ONNX, for inputs with the shapes of the example.
-
-    This uses the exporter that needs no further package. Its warnings are for authors of networks and are silenced;
-    tests compare the result with PyTorch for every network.
-    """
-    out = io.BytesIO()
-    with _EXPORTING, warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            tuple(example),
-            out,  # type: ignore[arg-type]  # this exporter takes it, and no file can be left behind
-            input_names=["image", "mask"],
-            opset_version=ONNX_OPSET,
-            dynamo=False,
-        )
-    return out.getvalue()
 
 
 def check_openvino(precision: Precision, devices: list[torch.device]) -> None:

@@ -20,7 +20,7 @@ CPU_PASS = 8
 """Patches per forward pass on a CPU, whatever the batch size. The last bits of a network's output depend on the size of
 the pass, but results must not depend on the batch size. Larger passes are hardly faster on a CPU."""
 
-MEMORY_ERRORS = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+MEMORY_ERRORS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 class Predictor:

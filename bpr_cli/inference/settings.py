@@ -11,7 +11,9 @@ from bpr_cli.weights.card import DEFAULT_WEIGHTS
 PANEL = "Network and device"
 
 Precision = Literal["float32", "bfloat16", "float16"]
-BackendName = Literal["auto", "pytorch", "openvino"]
+ExportFormat = Literal["onnx", "openvino", "torchscript"]
+Weights = Annotated[str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")]
+BackendName = Literal["auto", "pytorch", "openvino", "onnxruntime"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,7 @@ class InferenceSettings(Settings):
     On a CPU, results do not depend on the batch size. On a GPU, pixels with a probability close to 0.5 may differ.
     """
 
-    weights: Annotated[
-        str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")
-    ] = DEFAULT_WEIGHTS
+    weights: Weights = DEFAULT_WEIGHTS
     device: Annotated[
         str,
         option(
@@ -38,3 +38,12 @@ class InferenceSettings(Settings):
     batch_size: Annotated[
         Count, option("Patches per forward pass; halved automatically when memory is short", panel=PANEL)
     ] = 64
+
+
+@dataclass(frozen=True)
+class ExportSettings(Settings):
+    """Which weights are exported, and in which form."""
+
+    weights: Weights = DEFAULT_WEIGHTS
+    format: Annotated[ExportFormat, option("Format of the file")] = "onnx"
+    batch: Annotated[Count | None, option("Number of patches in every call (default: any number)")] = None

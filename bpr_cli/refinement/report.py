@@ -101,8 +101,8 @@ class RefineSummary:
     versions: Annotated[
         dict[str, str],
         Meta(
-            description="Versions of bpr, python, torch, numpy, opencv-python and pycocotools; of openvino and onnx if "
-            "openvino ran the network."
+            description="Versions of bpr, python, torch, numpy, opencv-python and pycocotools; of the "
+            "packages of the backend, such as openvino and onnx."
         ),
     ]
     output: Annotated[str, Meta(description="File or directory of the refined predictions, as given.")]
@@ -143,7 +143,7 @@ class RefineSummary:
         str,
         Meta(
             description="The inference engine that ran the network.",
-            extra_json_schema={"enum": ["pytorch", "openvino"]},
+            extra_json_schema={"enum": ["pytorch", "openvino", "onnxruntime"]},
         ),
     ]
     weights: Annotated[WeightsUsed, Meta(description="Weights of the network.")]

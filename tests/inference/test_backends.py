@@ -112,7 +112,7 @@ def test_openvino_sends_no_telemetry():
 
 
 def test_unknown_backends_are_refused():
-    with pytest.raises(BprError, match=r"backend is 'tvm'; expected one of auto, pytorch, openvino"):
+    with pytest.raises(BprError, match=r"backend is 'tvm'; expected one of auto, pytorch, openvino, onnxruntime"):
         InferenceSettings(backend="tvm")  # type: ignore[arg-type]
 
 
