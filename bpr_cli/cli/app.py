@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "Measure predictions against ground truth",
     "extract": "Make a patch set for training from predictions and ground truth",
     "train": "Train a network on patch sets",
+    "export": "Write weights as ONNX, OpenVINO or TorchScript",
     "demo": "Refine photographs and an example of every task, and draw pictures",
     "weights": "List, show, convert and check weights",
 }

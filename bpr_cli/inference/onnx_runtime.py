@@ -20,8 +20,8 @@ from bpr_cli.typing import ByteArray
 PACKAGES = ("onnxruntime", "onnx")
 """Packages of the extra ``onnxruntime``."""
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-PROVIDERS = (CUDA, "CoreMLExecutionProvider", "DmlExecutionProvider", CPU)
+CUDA, CORE_ML, CPU = "CUDAExecutionProvider", "CoreMLExecutionProvider", "CPUExecutionProvider"
+PROVIDERS = (CUDA, CORE_ML, "DmlExecutionProvider", CPU)
 """ONNX Runtime's names of what networks run on, best first."""
 
 ERRORS = ("Fail", "RuntimeException", "InvalidGraph", "InvalidProtobuf", "NotImplemented", "EPFail")
@@ -55,10 +55,10 @@ class OnnxRuntimeBackend:
         providers = providers_for(asked, import_module("onnxruntime").get_available_providers())
         self._session = open_session(onnx_bytes(model, example), providers, device.index or 0)
         used = self._session.get_providers()[0]
-        if asked.startswith("cuda") and used != CUDA:
+        if asked != "auto" and used != provider_of(asked):
             raise BprError(
-                f"the device is {asked}, but ONNX Runtime cannot load its {CUDA}; install the CUDA and cuDNN that it "
-                "was built for, or use --backend pytorch"
+                f"the device is {asked}, but ONNX Runtime cannot load its {provider_of(asked)}; install what it needs, "
+                "such as CUDA and cuDNN, or use --backend pytorch"
             )
         if used != CPU:
             note(f"ONNX Runtime runs the network with its {used}; --device cpu takes the CPU")
@@ -107,18 +107,21 @@ def providers_for(asked: str, available: list[str]) -> list[str]:
         asked: the device as the user gave it.
         available: the providers that this build of ONNX Runtime has.
     """
-    if asked == "cpu":
-        return [CPU]
-    wanted = PROVIDERS if asked == "auto" else (CUDA, CPU)
-    return [name for name in wanted if name in available or name == CPU]
+    wanted = PROVIDERS if asked == "auto" else (provider_of(asked), CPU)
+    return [name for name in dict.fromkeys(wanted) if name in available or name == CPU]
+
+
+def provider_of(device: str) -> str:
+    """The provider for a device as the user gave it: ``cpu``, ``mps`` or GPUs of CUDA."""
+    return {"cpu": CPU, "mps": CORE_ML}.get(device, CUDA)
 
 
 def check_onnxruntime(settings: InferenceSettings, devices: list[torch.device]) -> None:
     """Refuse ONNX Runtime where it would fail or silently use another precision or device.
 
     Raises:
-        BprError: it is not installed, the precision is not float32, or several GPUs or a build without CUDA were asked
-            for.
+        BprError: it is not installed, the precision is not float32, several GPUs were asked for, or one that
+            this build cannot use.
     """
     if not all(find_spec(package) for package in PACKAGES):
         raise BprError(
@@ -136,8 +139,9 @@ def check_onnxruntime(settings: InferenceSettings, devices: list[torch.device]) 
         raise BprError(
             f"the device is {settings.device}, and the backend onnxruntime uses one GPU; choose it with --device cuda:0"
         )
-    if CUDA not in import_module("onnxruntime").get_available_providers():
+    wanted = provider_of(settings.device)
+    if wanted not in import_module("onnxruntime").get_available_providers():
         raise BprError(
-            f"the device is {settings.device}, but this build of ONNX Runtime has no {CUDA}; "
-            "install onnxruntime-gpu in its place, or use --backend pytorch"
+            f"the device is {settings.device}, but this build of ONNX Runtime has no {wanted}; "
+            "install another in its place, such as onnxruntime-gpu, or use --backend pytorch"
         )

@@ -65,6 +65,7 @@ def test_a_broken_file_is_an_error_like_those_of_other_engines(installed):
         ("auto", [DIRECT_ML, CPU], [DIRECT_ML, CPU]),
         ("auto", ["TensorrtExecutionProvider", CUDA, CPU], [CUDA, CPU]),
         ("cpu", [CUDA, CORE_ML, CPU], [CPU]),
+        ("mps", [CUDA, CORE_ML, CPU], [CORE_ML, CPU]),
         ("cuda:1", [CUDA, CORE_ML, CPU], [CUDA, CPU]),
     ],
 )
