@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from bpr_cli.patchset.settings import PatchSetSettings
     from bpr_cli.refinement.check import check
     from bpr_cli.refinement.job import refine
+    from bpr_cli.refinement.merge import merge
     from bpr_cli.refinement.refiner import Refiner
     from bpr_cli.refinement.settings import RefineSettings
+    from bpr_cli.system.shards import Shard
     from bpr_cli.training.recipe import load_recipe
     from bpr_cli.training.settings import TrainSettings
     from bpr_cli.training.train import train
@@ -37,12 +39,14 @@ __all__ = [
     "ReadSettings",
     "RefineSettings",
     "Refiner",
+    "Shard",
     "TrainSettings",
     "__version__",
     "check",
     "evaluate",
     "extract",
     "load_recipe",
+    "merge",
     "refine",
     "train",
 ]
@@ -54,11 +58,13 @@ _MODULES = {
     "ReadSettings": "formats.reading",
     "RefineSettings": "refinement.settings",
     "Refiner": "refinement.refiner",
+    "Shard": "system.shards",
     "TrainSettings": "training.settings",
     "check": "refinement.check",
     "evaluate": "evaluation.evaluation",
     "extract": "patchset.extract",
     "load_recipe": "training.recipe",
+    "merge": "refinement.merge",
     "refine": "refinement.job",
     "train": "training.train",
 }

@@ -12,6 +12,7 @@ from bpr_cli.version import __version__
 
 COMMANDS = {
     "refine": "Sharpen the boundaries of predicted masks",
+    "merge": "Complete an output that was refined in shards",
     "check": "Check predictions before refining them",
     "evaluate": "Measure predictions against ground truth",
     "extract": "Make a patch set for training from predictions and ground truth",

@@ -23,4 +23,4 @@ Examples:
       --image-info instances_val2017.json --json | jq .failures
 """
 
-app = app_of(command_of(refine, fixed={"dry_run": True}, defaults={"out": None}), EXAMPLES, HELP)
+app = app_of(command_of(refine, fixed={"dry_run": True, "shard": None}, defaults={"out": None}), EXAMPLES, HELP)

@@ -89,19 +89,21 @@ def command_of(
     parameters: list[inspect.Parameter] = []
     single: dict[str, FieldOption] = {}
     for name, parameter in asked.items():
+        if name in fixed:
+            continue
         if expanded := expansion(hints[name]):
             parameters += [each.parameter for each in expanded.options]
         elif described := option_of(name, hints[name], parameter.default):
             single[name] = described
             parameters.append(described.parameter)
-        elif name not in fixed:
+        else:
             default = defaults.get(name, parameter.default)
             parameters.append(inspect.Parameter(name, KEYWORD_ONLY, default=default, annotation=hints[name]))
     parameters.append(inspect.Parameter("_debug", KEYWORD_ONLY, default=False, annotation=Debug))
 
     def command(**values: Any) -> None:  # noqa: ANN401 - whatever Typer read
         del values["_debug"]
-        settle(values, hints, single)
+        settle(values, {name: hint for name, hint in hints.items() if name not in fixed}, single)
         from bpr_cli.cli.console import notes_shown  # noqa: PLC0415 - help texts need no notes
 
         with notes_shown():

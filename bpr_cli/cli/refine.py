@@ -12,9 +12,11 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
+from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Natural, option
+from bpr_cli.system.shards import Shard
 
 SHOWN_FIRST = 3
 """Number of images that the closing lines name."""
@@ -32,6 +34,8 @@ Examples:
       --image-info instances_val2017.json --out refined/
 
   bpr refine preds/ --images leftImg8bit/val/ --out refined/
+
+  bpr refine preds/ --images photos/ --out refined/ --shard 2/8
 """
 
 
@@ -44,6 +48,14 @@ def refine(
     pictures: Annotated[
         Natural, option("Draw before/after pictures of the NUMBER images that changed most", metavar="NUMBER")
     ] = 0,
+    shard: Annotated[
+        str | None,
+        option(
+            "Refine one of N equal parts, by a process of its own: I/N such as 2/8, or the task of a scheduler (slurm, "
+            "slurm/N, job-index/N); bpr merge completes the output",
+            metavar="I/N",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh instead of resuming, and replace files of others in --out")
     ] = False,
@@ -60,6 +72,11 @@ def refine(
     resume when you repeat the command.
     """
     only_checks = dry_run or not out
+    if shard and only_checks:
+        raise BprError("--shard does not apply to a check, which reads all images; leave it out")
+    if shard and pictures:
+        raise BprError("--pictures does not apply to a shard, which knows only its own images; leave it out")
+    part = Shard.parse(shard) if shard else None
     console = Console(results=only_checks and not json)
     summary: RefineSummary | CheckSummary
     # Imported here, so that help texts need not wait for NumPy and OpenCV. PyTorch is imported after the input checks.
@@ -72,9 +89,18 @@ def refine(
         from bpr_cli.refinement.job import refine as run  # noqa: PLC0415
 
         summary = run(
-            predictions, images, out, settings, options, pictures=pictures, overwrite=overwrite, progress=True
+            predictions,
+            images,
+            out,
+            settings,
+            options,
+            pictures=pictures,
+            shard=part,
+            overwrite=overwrite,
+            progress=True,
         )
-        show_refinement(console, summary)
+        merging = f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', str(out)))}"
+        show_refinement(console, summary, [merging] if part else [*seeing(summary), *measuring(summary)])
     if json:
         console.json(asdict(summary))
     raise typer.Exit(exit_code(summary))
@@ -83,8 +109,8 @@ def refine(
 app = app_of(command_of(refine), EXAMPLES)
 
 
-def show_refinement(console: Console, summary: RefineSummary) -> None:
-    """Print the result of a refinement."""
+def show_refinement(console: Console, summary: RefineSummary, next_steps: list[str]) -> None:
+    """Print the result of a refinement, and what to do next."""
     if summary.resumed:
         console.message(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_problems(console, summary)
@@ -92,7 +118,7 @@ def show_refinement(console: Console, summary: RefineSummary) -> None:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
         title = f"format {summary.format}, weights {summary.weights.name}, on {where} -> {summary.output}"
         console.table(title, ("refined", ""), refinement_rows(summary))
-        for line in closing_lines(summary):
+        for line in [*closing_lines(summary), *next_steps]:
             console.message(line)
 
 
@@ -112,13 +138,12 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
 
 
 def closing_lines(summary: RefineSummary) -> list[str]:
-    """What to look at first, where the pictures are, what the time went into, and what to do next."""
+    """What to look at first, where the pictures are, and what the time went into."""
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.seconds.items())
     return [
         f"busy, summed over threads: {stages}",
         *look_first(summary),
         *([f"pictures: {Path(summary.pictures[0]).parent}"] if summary.pictures else []),
-        *next_steps(summary),
     ]
 
 
@@ -129,14 +154,19 @@ def look_first(summary: RefineSummary) -> list[str]:
     return [f"look first at: {', '.join(named)}"] if named and len(summary.items) > 1 else []
 
 
-def next_steps(summary: RefineSummary) -> list[str]:
-    """Commands that show and measure what a refinement of files did."""
+def seeing(summary: RefineSummary) -> list[str]:
+    """How to see what a refinement of files did."""
+    is_hidden = summary.inputs is not None and not summary.pictures
+    return ["to see what changed, repeat the command with --pictures 6"] if is_hidden else []
+
+
+def measuring(summary: RefineSummary) -> list[str]:
+    """A command that measures what a refinement of files did."""
     if summary.inputs is None:
         return []
     given, images = summary.inputs.predictions, summary.inputs.images
     measured = ("bpr", "evaluate", summary.output, "--ground-truth", "TRUTH", "--baseline", given, "--images", images)
-    shown = [] if summary.pictures else ["to see what changed, repeat the command with --pictures 6"]
-    return [*shown, f"to measure it against ground truth: {shlex.join((*measured, '--out', 'report'))}"]
+    return [f"to measure it against ground truth: {shlex.join((*measured, '--out', 'report'))}"]
 
 
 def show_check(console: Console, summary: CheckSummary) -> None:

@@ -123,6 +123,7 @@ class PredictionSet(ABC):
         failures: broken items (without image, or with a bad record), in the order of the input.
         found_by: the rules by which the images were found, such as "by name"; empty without images.
         inputs: arguments of ``open_predictions``; None if the set was opened otherwise.
+        read_settings: how ``open_predictions`` was asked to read; None if the set was opened otherwise.
     """
 
     format: str
@@ -135,6 +136,7 @@ class PredictionSet(ABC):
     items: list[Item]
     failures: list[Failure]
     inputs: SetInputs | None = None
+    read_settings: ReadSettings | None = None
     found_by: str = ""
 
     @abstractmethod

@@ -66,7 +66,7 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
     settings = settings or ReadSettings()
     index = ImageIndex.scan(Path(images), settings.image_pattern)
     opened = open_source(Source(Path(predictions)), index, settings)
-    opened.found_by = index.found_by
+    opened.found_by, opened.read_settings = index.found_by, settings
     image_info = None if settings.image_info is None else str(settings.image_info)
     opened.inputs = SetInputs(str(predictions), str(images), image_info, sorted(settings.void))
     return opened

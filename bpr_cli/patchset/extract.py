@@ -27,6 +27,7 @@ from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 from bpr_cli.settings import Count, build, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers
 from bpr_cli.system.journal import FOLDER, Journal
+from bpr_cli.system.journal_files import JournalHeader
 from bpr_cli.system.paths import as_path, as_paths
 from bpr_cli.system.terminal import Advance, show_progress, silent, tell
 from bpr_cli.system.threads import default_workers, in_order
@@ -204,7 +205,7 @@ class Extraction:
     def _journal(self, out: Path, overwrite: bool) -> Iterator[Journal]:
         """The journal of the extraction; it is removed unless there is an error."""
         files = (file for source in self._sources for file in source.files())
-        with Journal(out / FOLDER, out, self._stated, files, overwrite) as journal:
+        with Journal(out / FOLDER, out, JournalHeader(self._stated), files, overwrite) as journal:
             yield journal
             journal.discard()
 

@@ -17,8 +17,9 @@ from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.job import check_start, open_for
-from bpr_cli.refinement.pipeline import LOOK_AHEAD, OnItem, misfit, read_usable, with_faults
-from bpr_cli.refinement.report import WeightsUsed, peak_memory, versions_used, weights_used
+from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
+from bpr_cli.refinement.report import NetworkUsed, WeightsUsed, peak_memory
+from bpr_cli.refinement.result import OnItem, read_usable, with_faults
 from bpr_cli.refinement.segments import Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
@@ -157,8 +158,9 @@ def check_opened(
     if out:
         check_start(refiner, predictions, out, overwrite)
     workloads, failures = _examine_all(refiner, predictions, on_item)
+    network = NetworkUsed.of(refiner)
     return CheckSummary(
-        versions=versions_used(refiner),
+        versions=network.versions,
         format=predictions.format,
         task=predictions.task.value,
         reading=predictions.reading,
@@ -166,8 +168,8 @@ def check_opened(
         segments=sum(each.segments for each in workloads),
         patches=sum(each.patches for each in workloads),
         estimate=estimate(refiner, workloads),
-        devices=[str(device) for device in refiner.predictor.devices],
-        weights=weights_used(refiner),
+        devices=network.devices,
+        weights=network.weights,
         settings=refiner.settings,
         failures=with_faults([*predictions.failures, *failures], predictions.faults()),
         notes=predictions.notes("refined"),

@@ -16,7 +16,7 @@ from bpr_cli.masks.drawing import to_jpeg
 from bpr_cli.masks.masks import size_of
 from bpr_cli.refinement.before_after import QUALITY, compare
 from bpr_cli.refinement.image import RefinementStats
-from bpr_cli.refinement.pipeline import RefineResult
+from bpr_cli.refinement.result import RefineResult
 from bpr_cli.system.atomic import concerns_all_files, writing
 from bpr_cli.system.paths import output_file, write_bytes
 

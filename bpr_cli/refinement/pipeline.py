@@ -11,18 +11,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import pixels_of, read_image
-from bpr_cli.masks.masks import Prediction, size_of
+from bpr_cli.masks.masks import size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.image import ImagePass, PatchBatch, RefinedImage, RefinementStats, fill_batches
+from bpr_cli.refinement.result import FAULTS, STAGES, OnItem, RefineResult, inputs_of, read_usable
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.system.atomic import concerns_all_files
 from bpr_cli.system.journal import Journal
@@ -34,58 +34,13 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 2
 """Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
 
-STAGES = ("read", "crop", "network", "paste", "write")
-
-_FAULTS = "faults"
-"""Name of the records that could not be read, in the journal of an item."""
-
 Given = TypeVar("Given")
-OnItem = Callable[[Item], None]
 InFlight = tuple[Item, ImagePass]
 Submitted = tuple[Item, "Future[ImagePass]"]
 
 
-@dataclass
-class RefineResult:
-    """The outcome of a refinement.
-
-    Attributes:
-        items: statistics of every written image by name, in the order of the input.
-        resumed: names of the written images that an earlier process wrote.
-        failures: items that could not be refined, in the order of the input; then records of the others that could
-            not be read and were left as they were.
-        notes: how the predictions were read, where that decides the result.
-        pictures: before/after pictures, if any were asked for.
-        seconds: busy seconds by stage, summed over threads.
-        elapsed: seconds from start to end.
-    """
-
-    items: dict[str, RefinementStats] = field(default_factory=dict)
-    resumed: set[str] = field(default_factory=set)
-    failures: list[Failure] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    pictures: list[Path] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    elapsed: float = 0.0
-
-    @property
-    def written(self) -> int:
-        """Number of images written."""
-        return len(self.items)
-
-    @property
-    def stats(self) -> RefinementStats:
-        """Statistics over all written images."""
-        return sum(self.items.values(), RefinementStats())
-
-
 def refine_predictions(
-    refiner: Refiner,
-    predictions: PredictionSet,
-    writer: Writer,
-    on_item: OnItem = lambda _: None,
-    journal: Journal | None = None,
-    on_resumed: OnItem | None = None,
+    refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem = lambda _: None
 ) -> RefineResult:
     """Refine every item of a prediction set and write it; the result lists the items that fail.
 
@@ -94,62 +49,85 @@ def refine_predictions(
         predictions: the opened set.
         writer: writes the refined predictions. It is closed at the end, unless every item failed; then nothing is
             written.
-        on_item: called in the calling thread after every item, whether written, failed or resumed.
-        on_resumed: called instead for resumed items, if given.
-        journal: the entered journal of this refinement; by default a temporary one.
+        on_item: called in the calling thread after every item, whether written or failed.
 
     Raises:
         BprError: the disk is full, or the memory is too small for the network.
     """
-    if journal is None:
-        with Journal.temporary() as temporary:
-            return refine_predictions(refiner, predictions, writer, on_item, temporary, on_resumed)
-    began = time.perf_counter()
-    pipeline = Pipeline(refiner, predictions, writer, on_item, journal, on_resumed or on_item)
-    result = pipeline.run()
-    result.failures[:0] = predictions.failures
-    result.failures = with_faults(result.failures, pipeline.faults())
-    result.notes = predictions.notes("refined")
-    if result.written or not result.failures:
-        writer.close(journal.records())
-    result.seconds = pipeline.stopwatch.seconds
+    with Journal.temporary() as journal:
+        result = refine_items(refiner, predictions, predictions.items, writer, journal, on_item)
+        result.close(writer, journal)
+    return result
+
+
+def refine_items(
+    refiner: Refiner,
+    predictions: PredictionSet,
+    items: Sequence[Item],
+    writer: Writer,
+    journal: Journal,
+    on_item: OnItem = lambda _: None,
+    on_resumed: OnItem | None = None,
+) -> RefineResult:
+    """Refine items of a prediction set, except for those that are done.
+
+    Args:
+        refiner: network and settings.
+        predictions: the opened set.
+        items: the items.
+        writer: writes the refined predictions; it is not closed.
+        journal: the entered journal of the refinement.
+        on_item: as for ``refine_predictions``.
+        on_resumed: called for items that are done, in place of ``on_item``.
+
+    Raises:
+        BprError: as for ``refine_predictions``; or an input file is gone since the set was opened.
+    """
+    began, result = time.perf_counter(), RefineResult()
+    left = result.take_up(predictions, items, journal, on_resumed or on_item)
+    Pipeline(refiner, predictions, writer, journal, result, on_item).run(left)
+    result.settle(predictions, items)
     result.elapsed = time.perf_counter() - began
     return result
 
 
 class Pipeline:
-    """One run over a prediction set; see ``refine_predictions``."""
+    """One run over items of a prediction set; see ``refine_predictions``.
+
+    Args:
+        refiner: network and settings.
+        predictions: the opened set.
+        writer: writes the refined predictions; it is not closed.
+        journal: the entered journal of the refinement.
+        result: receives what is written, what fails and how long it takes.
+        on_item: called in the calling thread after every item, whether written or failed.
+    """
 
     def __init__(
         self,
         refiner: Refiner,
         predictions: PredictionSet,
         writer: Writer,
-        on_item: OnItem,
         journal: Journal,
-        on_resumed: OnItem,
+        result: RefineResult,
+        on_item: OnItem,
     ) -> None:
         self.refiner = refiner
         self.predictions = predictions
         self.writer = writer
-        self.on_item, self.on_resumed = on_item, on_resumed
+        self.on_item = on_item
         self.journal = journal
         self.stopwatch = Stopwatch(STAGES)
-        self.result = RefineResult()
+        self.result = result
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
         self._known_pixels: dict[Item, int] = {}
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
-        self._earlier: list[Failure] = []
 
-    def faults(self) -> list[Failure]:
-        """The records that this process or an earlier one could not read."""
-        return list(dict.fromkeys([*self._earlier, *self.predictions.faults()]))
-
-    def run(self) -> RefineResult:
-        """Process all items; stops early only on an interrupt, a bug, or an error that concerns all files."""
+    def run(self, items: Sequence[Item]) -> None:
+        """Process items; stops early only on an interrupt, a bug, or an error that concerns all files."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
-            images = self._in_order(pool, ((item, item) for item in self._to_do()), self._begin)
+            images = self._in_order(pool, ((item, item) for item in items), self._begin)
             for how in self.refiner.passes[1:]:
                 images = self._in_order(pool, self._predicted(images), partial(self._place_again, how))
             for item, image in self._predicted(images):
@@ -158,25 +136,7 @@ class Pipeline:
             self._collect(until=0)
         finally:
             pool.shutdown(cancel_futures=True)
-        place = {item.name: index for index, item in enumerate(self.predictions.items)}
-        self.result.failures.sort(key=lambda failure: place[failure.name])
-        self.result.items = dict(sorted(self.result.items.items(), key=lambda pair: place[pair[0]]))
-        return self.result
-
-    def _to_do(self) -> Iterator[Item]:
-        """The items that no earlier process has finished."""
-        for item in self.predictions.items:
-            stats = self.journal.done(item.name, self._inputs(item))
-            if stats is None:
-                yield item
-                continue
-            self._earlier += [Failure(**fault) for fault in stats.pop(_FAULTS)]
-            self.result.items[item.name] = RefinementStats(**stats)
-            self.result.resumed.add(item.name)
-            self.on_resumed(item)
-
-    def _inputs(self, item: Item) -> list[Path]:
-        return [*self.predictions.files(item), item.image]
+        self.result.seconds = self.stopwatch.seconds
 
     def _begin(self, item: Item) -> ImagePass:
         """Read an image and its prediction, and place the patches of the first pass."""
@@ -248,8 +208,8 @@ class Pipeline:
         with self.stopwatch("write"):
             written = self.writer.write(item, refined.prediction)
             faults = [asdict(fault) for fault in self.predictions.faults(item)]
-            done = {**asdict(stats), _FAULTS: faults}
-            self.journal.add(item.name, self._inputs(item), done, written.files, written.records)
+            done = {**asdict(stats), FAULTS: faults}
+            self.journal.add(item.name, inputs_of(self.predictions, item), done, written.files, written.records)
         return stats
 
     def _collect(self, until: int) -> None:
@@ -278,6 +238,8 @@ class Pipeline:
 
     def _fail(self, item: Item, error: BprError) -> None:
         self.result.failures.append(Failure(item.name, str(error)))
+        with suppress(BprError):  # an input file is gone; then the item is tried again in any case
+            self.journal.fail(item.name, inputs_of(self.predictions, item), str(error))
         self.on_item(item)
 
 
@@ -302,25 +264,6 @@ class Stopwatch:
             spent = time.perf_counter() - began
             with self._lock:
                 self.seconds[stage] += spent
-
-
-def read_usable(predictions: PredictionSet, item: Item) -> Prediction:
-    """Read the predictions of an item.
-
-    Raises:
-        BprError: the file is broken, or none of its masks can be read.
-    """
-    prediction = predictions.read(item)
-    faults = predictions.faults(item)
-    if faults and prediction == ():
-        raise BprError(faults[0].reason)
-    return prediction
-
-
-def with_faults(failures: list[Failure], faults: list[Failure]) -> list[Failure]:
-    """The failures, and the records that cannot be read; an item that failed for its records is listed once."""
-    known = {failure.reason for failure in failures}
-    return [*failures, *(fault for fault in faults if fault.reason not in known)]
 
 
 def misfit(item: Item, error: BprError) -> BprError:

@@ -24,8 +24,8 @@ from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.image import RefinementStats
-    from bpr_cli.refinement.pipeline import RefineResult
     from bpr_cli.refinement.refiner import Refiner
+    from bpr_cli.refinement.result import RefineResult
 
 
 SCHEMA = Path(__file__).with_name("run.schema.json")
@@ -64,6 +64,37 @@ class WeightsUsed:
     name: Annotated[str, Meta(description="Name of the weights, from their card.")]
     network: Annotated[str, Meta(description="Name of the network.")]
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights file, hexadecimal.")]
+
+
+@dataclass(frozen=True)
+class NetworkUsed:
+    """What the results of a refinement depend on, besides its settings and inputs.
+
+    Attributes:
+        versions: versions of bpr, Python and packages, by name.
+        devices: devices of the network.
+        backend: the inference engine that ran it.
+        weights: its weights.
+        limits: how much a segment may change.
+    """
+
+    versions: dict[str, str]
+    devices: list[str]
+    backend: str
+    weights: WeightsUsed
+    limits: Limits
+
+    @classmethod
+    def of(cls, refiner: Refiner) -> NetworkUsed:
+        """What a refiner uses."""
+        weights, predictor = refiner.weights, refiner.predictor
+        return cls(
+            versions=installed_versions((*_LIBRARIES, *predictor.backend.packages)),
+            devices=[str(device) for device in predictor.devices],
+            backend=predictor.backend.name,
+            weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest),
+            limits=refiner.limits,
+        )
 
 
 @dataclass(frozen=True)
@@ -191,24 +222,15 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": dialect, **summary, "title": "A refinement by bpr", "$defs": definitions}
 
 
-def weights_used(refiner: Refiner) -> WeightsUsed:
-    """The weights of a refiner."""
-    weights = refiner.weights
-    return WeightsUsed(weights.card.name, weights.card.network, weights.digest)
-
-
-def versions_used(refiner: Refiner) -> dict[str, str]:
-    """Versions of bpr, Python and the packages that a refiner's results depend on, by name."""
-    return installed_versions((*_LIBRARIES, *refiner.predictor.backend.packages))
-
-
-def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult, out: Path) -> RefineSummary:
+def summarise(
+    network: NetworkUsed, settings: RefineSettings, predictions: PredictionSet, result: RefineResult, out: Path
+) -> RefineSummary:
     """The summary of a refinement."""
     images = {item.name: str(item.image) for item in predictions.items}
-    still = reason_for_stillness(result.stats, refiner.limits)
+    still = reason_for_stillness(result.stats, network.limits)
     return RefineSummary(
         kind=REPORT_KIND,
-        versions=versions_used(refiner),
+        versions=network.versions,
         output=str(out),
         format=predictions.format,
         task=predictions.task.value,
@@ -220,10 +242,10 @@ def summarise(refiner: Refiner, predictions: PredictionSet, result: RefineResult
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         peak_memory=peak_memory(),
-        devices=[str(device) for device in refiner.predictor.devices],
-        backend=refiner.predictor.backend.name,
-        weights=weights_used(refiner),
-        settings=refiner.settings,
+        devices=network.devices,
+        backend=network.backend,
+        weights=network.weights,
+        settings=settings,
         failures=result.failures,
         notes=[*result.notes, *([still] if still and result.written else [])],
         pictures=[str(path) for path in result.pictures],

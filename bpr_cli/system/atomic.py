@@ -109,32 +109,40 @@ else:
 
 LOCK = ".lock"
 
+_PLACES = 2**21
+"""Bytes of a lock file that can be locked; it is empty all the same."""
+
 
 @contextmanager
-def locked(path: Path, in_use: str) -> Iterator[None]:
+def locked(path: Path, in_use: str, place: int | None = None) -> Iterator[None]:
     """Hold a lock file; the operating system releases it when the process ends or is killed.
 
     Args:
         path: lock file, created if missing; it is not removed.
         in_use: message of the error if another process holds the lock.
+        place: share the lock with processes that have other places, from 0; None to hold all places.
 
     Raises:
         BprError: another process holds the lock.
         OSError: the file cannot be created.
     """
-    with path.open("a") as file:
-        if not _take(file) or not _is_at(file, path):
-            raise BprError(in_use)
-        yield
+    while True:
+        with path.open("a") as file:
+            if not _take(file, place):
+                raise BprError(in_use)
+            if _is_at(file, path):  # else the previous holder of the lock has just deleted it
+                yield
+                return
 
 
 @contextmanager
-def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
+def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator[None]:
     """Keep other processes out of a folder; it is created if missing and removed again if left empty.
 
     Args:
         folder: the folder.
         in_use: message of the error if another process uses it.
+        place: share the folder with processes that have other places; see ``locked``. The lock file then stays.
 
     Raises:
         BprError: another process uses the folder, or it cannot be created.
@@ -144,13 +152,13 @@ def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
         with ExitStack() as lock:
             with writing(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                lock.enter_context(locked(folder / LOCK, in_use))
+                lock.enter_context(locked(folder / LOCK, in_use, place))
             try:
                 yield
             finally:
                 # Delete the file while the lock is held; afterwards another run may own it. Windows cannot delete open
                 # files.
-                if sys.platform != "win32":
+                if sys.platform != "win32" and place is None:
                     (folder / LOCK).unlink(missing_ok=True)
     finally:
         for each in made:
@@ -158,21 +166,23 @@ def sole_writer(folder: Path, in_use: str) -> Iterator[None]:
                 each.rmdir()
 
 
-def _take(file: IO[str]) -> bool:
-    """Lock an open file; returns False if another process holds the lock."""
+def _take(file: IO[str], place: int | None) -> bool:
+    """Lock one place of an open file, or all; returns False if another process holds one of them."""
+    first, count = (0, _PLACES) if place is None else (place, 1)
     # Not flock: data-loader workers would inherit the lock and may outlive this process for seconds.
     try:
         if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            file.seek(first)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, count)
         else:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
     except OSError:
         return False
     return True
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether ``path`` is still the open file; the previous holder of the lock may have deleted it."""
+    """Whether ``path`` is still the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

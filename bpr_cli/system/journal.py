@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -15,15 +14,26 @@ from typing import IO, Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import sole_writer, writing
+from bpr_cli.system.journal_files import (
+    JournalFiles,
+    JournalHeader,
+    append,
+    cut_incomplete,
+    encoded_line,
+    every_files,
+    open_to_append,
+)
 from bpr_cli.system.paths import fingerprint, read_bytes
+from bpr_cli.system.shards import Shard
 
-VERSION = 3
 FOLDER = ".bpr"
 """Usual name of the folder of a journal, inside the output of the job."""
 
-LINES, RECORDS = "journal.jsonl", "records.bin"
 EARLIER = ("manifest.jsonl", "records.json")
 """Files in which versions before 0.3 kept what they had done."""
+
+_MOST_OPEN = 256
+"""Most files of records that are open at the same time; systems allow a process about a thousand files."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class JournalEntry:
 class Journal:
     """The finished items of one job, stored in a folder that is locked against other processes.
 
-        with Journal(out / FOLDER, out, settings) as journal:
+        with Journal(out / FOLDER, out, JournalHeader(settings)) as journal:
             for item in items:
                 result = journal.done(item.name, item.paths)
                 if result is None:
@@ -56,63 +66,73 @@ class Journal:
                     journal.add(item.name, item.paths, result, files, records)
             write_document(content for _, content in journal.records())
 
-    ``journal.jsonl`` holds the settings, then one line per item. ``records.bin`` holds the records of all items: pieces
+    ``journal.jsonl`` holds the header, then one line per item. ``records.bin`` holds the records of all items: pieces
     of one output document, each with its position there. An item is done once its line is on disk; an incomplete last
-    line is ignored. ``done`` and ``add`` are thread-safe.
+    line is ignored. ``done``, ``add`` and ``fail`` are thread-safe.
+
+    Each shard of a job has two such files of its own, and shards work at the same time. The journal of a whole job
+    also knows what its shards have done, and a shard knows what the whole job has done.
 
     Args:
         folder: folder of the journal; created if missing, removed again if left empty.
         out: output of the job, for messages.
-        settings: plain values by name: everything besides the input files that affects the result.
+        header: what the job is.
         shared_inputs: files that all items are read from; fingerprinted once, when the journal is created.
-        overwrite: whether to discard the progress of earlier processes.
-        names: how messages name the values of some settings, such as the file behind a digest; never compared.
+        overwrite: whether to discard the progress of earlier processes; of a shard, what other shards did stays.
+        shard: the shard that this process works on; None for the whole job.
 
     Attributes:
         resumed: whether an earlier process started the job, even if none of its items can be reused.
 
     Raises:
-        BprError: when the journal is entered: another process uses the folder, the job was started with other settings,
-            the journal is damaged, or it cannot be written.
+        BprError: when the journal is entered: another process uses the folder or the shard, the job was started with
+            other settings or another number of shards, the journal is damaged, or it cannot be written.
     """
 
     def __init__(
         self,
         folder: Path,
         out: Path,
-        settings: Mapping[str, Any],
+        header: JournalHeader,
         shared_inputs: Iterable[Path] = (),
         overwrite: bool = False,
-        names: Mapping[str, str] = {},
+        shard: Shard | None = None,
     ) -> None:
         self._folder = folder
         self._out = out
-        self._settings = settings
-        self._names = dict(names)
+        self._header = header
         self._shared = fingerprint(shared_inputs)
         self._overwrite = overwrite
+        self._own = JournalFiles(folder, shard)
         self._closing = ExitStack()
         self.resumed = False
         self._lock = Lock()
-        self._entries: dict[str, JournalEntry] = {}
-        self._places: dict[int, tuple[int, int]] = {}
+        self._entries: dict[str, tuple[Path, JournalEntry]] = {}
+        self._failures: dict[str, tuple[str, str]] = {}
+        self._places: dict[int, tuple[Path, int, int]] = {}
+        self._open: dict[Path, IO[bytes]] = {}
 
     @classmethod
     @contextmanager
     def temporary(cls) -> Iterator[Journal]:
         """Open a journal in a temporary folder, for a job that cannot be resumed."""
-        with TemporaryDirectory(prefix="bpr-") as folder, cls(Path(folder), Path(folder), {}) as journal:
-            yield journal
+        with TemporaryDirectory(prefix="bpr-") as name:
+            folder = Path(name)
+            with cls(folder, folder, JournalHeader({})) as journal:
+                yield journal
 
     def __enter__(self) -> Journal:
-        in_use = f"{self._out} is in use by another process; wait for it, stop it, or choose another --out"
+        shard = self._own.shard
+        what = f"shard {shard} of {self._out}, or all of it," if shard else f"{self._out}"
+        in_use = f"{what} is in use by another process; wait for it, stop it, or choose another --out"
         with ExitStack() as opened:
-            opened.enter_context(sole_writer(self._folder, in_use))
+            opened.enter_context(sole_writer(self._folder, in_use, shard.number if shard else None))
             if self._overwrite:
                 self._remove()
             _check_earlier(self._folder, self._out)
-            self._lines, self._records = (opened.enter_context(_open(self._folder / name)) for name in (LINES, RECORDS))
-            self._resume()
+            check_count(self._folder, self._out, shard)
+            self._resume(opened)
+            opened.callback(self._close_records)
             self._closing = opened.pop_all()
         return self
 
@@ -120,6 +140,10 @@ class Journal:
         self._closing.close()
         with suppress(OSError):  # it is not empty: the job goes on in a later process
             self._folder.rmdir()
+
+    def knows(self, name: str) -> bool:
+        """Whether some process has finished an item; ``done`` tells whether that still counts."""
+        return name in self._entries
 
     def done(self, name: str, inputs: Iterable[Path]) -> dict[str, Any] | None:
         """The stored result of an item; None if the item is new or must be processed again.
@@ -129,11 +153,22 @@ class Journal:
         Raises:
             BprError: an input file no longer exists.
         """
-        entry = self._entries.get(name)
-        if entry is None or entry.inputs != self._fingerprint(inputs) or not self._is_intact(entry):
+        source, entry = self._entries.get(name, (None, None))
+        if source is None or entry is None:
             return None
-        self._keep(entry)
+        if entry.inputs != self._fingerprint(inputs) or not self._is_intact(source, entry):
+            return None
+        self._keep(source, entry)
         return entry.result
+
+    def failed(self, name: str, inputs: Iterable[Path]) -> str | None:
+        """Why an item could not be processed by the process that tried it last; None if its inputs changed since.
+
+        Raises:
+            BprError: an input file no longer exists.
+        """
+        found = self._failures.get(name)
+        return found[1] if found and found[0] == self._fingerprint(inputs) else None
 
     def add(
         self,
@@ -158,15 +193,25 @@ class Journal:
         content, lengths = b"".join((records or {}).values()), map(len, (records or {}).values())
         digest, fingerprinted = hashlib.sha256(content).hexdigest(), self._fingerprint(inputs)
         with self._lock:
-            start = self._append(self._records, content) if content else 0
+            start = append(self._records, content) if content else 0
             places = []
             for position, length in zip(records or (), lengths, strict=True):
                 places.append((position, start, length))
                 start += length
             named = {self._relative(path): digest for path, digest in (files or {}).items()}
             entry = JournalEntry(fingerprinted, named, places, digest, dict(result))
-            self._append(self._lines, _line({"item": name, **asdict(entry)}))
-        self._keep(entry)
+            append(self._lines, encoded_line({"item": name, **asdict(entry)}))
+        self._keep(self._own.records, entry)
+
+    def fail(self, name: str, inputs: Iterable[Path], reason: str) -> None:
+        """Note why an item could not be processed.
+
+        Raises:
+            BprError: an input file no longer exists, or the disk is full.
+        """
+        line = {"item": name, "inputs": self._fingerprint(inputs), "failure": reason}
+        with self._lock:
+            append(self._lines, encoded_line(line))
 
     def record(self, position: int) -> bytes:
         """The record at a position, of an item that is done."""
@@ -178,29 +223,36 @@ class Journal:
 
     def discard(self) -> None:
         """Delete the journal of a completed job; after this, only exit the ``with`` block."""
+        self._close_records()
         for file in (self._lines, self._records):
             file.close()
         self._remove()
 
-    def _resume(self) -> None:
-        """Read the entries of an earlier process, or write the settings of a new job."""
-        lines = self._complete_lines()
-        self.resumed = bool(lines)
-        if not lines:
-            header = {"version": VERSION, "settings": dict(self._settings), "names": self._names}
-            self._append(self._lines, _line(header))
-            return
-        _check_header(self._folder, lines[0], self._out, self._settings, self._names)
-        with _damage_explained(self._folder):
-            self._entries = {entry.pop("item"): JournalEntry(**entry) for entry in map(json.loads, lines[1:])}
+    def _resume(self, opened: ExitStack) -> None:
+        """Read the entries of earlier processes, and write the header of a new job."""
+        own = self._own
+        others = every_files(self._folder) if own.shard is None else [JournalFiles(self._folder)]
+        for files in others:
+            if files.shard != own.shard and files.check(self._header, self._out):
+                self._read_entries(files)
+        is_started = own.check(self._header, self._out)
+        self._lines, self._records = (opened.enter_context(open_to_append(path)) for path in (own.lines, own.records))
+        cut_incomplete(self._lines)
+        if is_started:
+            self._read_entries(own)
+        else:
+            append(self._lines, self._header.line())
 
-    def _complete_lines(self) -> list[bytes]:
-        """The complete lines of the file; an incomplete last line is cut off."""
-        content = self._lines.read()
-        end = content.rfind(b"\n") + 1
-        with writing(self._folder / LINES):
-            self._lines.truncate(end)
-        return content[:end].splitlines()
+    def _read_entries(self, files: JournalFiles) -> None:
+        """Read what a process has finished, and what failed."""
+        self.resumed = True
+        with files.damage_explained():
+            for line in map(json.loads, files.read()):
+                name = line.pop("item")
+                if "failure" in line:
+                    self._failures[name] = (line["inputs"], line["failure"])
+                else:
+                    self._entries[name] = (files.records, JournalEntry(**line))
 
     def _fingerprint(self, inputs: Iterable[Path]) -> str:
         return f"{self._shared} {fingerprint(inputs)}"
@@ -209,7 +261,7 @@ class Journal:
         base = self._folder.parent
         return (path.relative_to(base) if path.is_relative_to(base) else path.absolute()).as_posix()
 
-    def _is_intact(self, entry: JournalEntry) -> bool:
+    def _is_intact(self, source: Path, entry: JournalEntry) -> bool:
         try:
             for name, expected in entry.files.items():
                 if hashlib.sha256(read_bytes(self._folder.parent / name)).hexdigest() != expected:
@@ -218,52 +270,67 @@ class Journal:
             return False
         digest = hashlib.sha256()
         for _, start, length in entry.records:
-            digest.update(self._read(start, length))
+            digest.update(self._read(source, start, length))
         return digest.hexdigest() == entry.digest
 
-    def _keep(self, entry: JournalEntry) -> None:
+    def _keep(self, source: Path, entry: JournalEntry) -> None:
         with self._lock:
-            self._places |= {position: (start, length) for position, start, length in entry.records}
+            self._places |= {position: (source, start, length) for position, start, length in entry.records}
 
-    def _read(self, start: int, length: int) -> bytes:
-        """Read bytes from the file of records; fewer if the file was truncated."""
+    def _read(self, source: Path, start: int, length: int) -> bytes:
+        """Read bytes from a file of records; fewer if the file was truncated or is gone."""
         with self._lock:
-            self._records.seek(start)
-            return self._records.read(length)
+            if source not in self._open:
+                if len(self._open) >= _MOST_OPEN:
+                    self._open.pop(next(iter(self._open))).close()
+                if not source.exists():
+                    return b""
+                self._open[source] = source.open("rb", buffering=0)
+            self._open[source].seek(start)
+            return self._open[source].read(length)
 
-    def _append(self, file: IO[bytes], content: bytes) -> int:
-        """Append to an unbuffered file and sync it to disk; returns the offset of the content."""
-        with writing(Path(file.name)):
-            start = file.seek(0, os.SEEK_END)
-            try:
-                rest = memoryview(content)
-                while rest:
-                    rest = rest[file.write(rest) :]
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(start)  # otherwise another thread would append to the partial content
-                raise
-        return start
+    def _close_records(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
 
     def _remove(self) -> None:
+        """Delete what processes have written: for a whole job of all of them, for a shard its own and the whole's."""
+        whole = self._own.shard is None
+        for files in every_files(self._folder) if whole else (self._own, JournalFiles(self._folder)):
+            files.remove()
         with writing(self._folder):
-            for name in (LINES, RECORDS, *EARLIER):
+            for name in EARLIER:
                 (self._folder / name).unlink(missing_ok=True)
 
 
-def check_resumable(folder: Path, out: Path, settings: Mapping[str, Any], names: Mapping[str, str] = {}) -> None:
-    """Check that the settings match those of the journal in a folder, if there is one; writes nothing.
+def check_resumable(folder: Path, out: Path, header: JournalHeader, shard: Shard | None = None) -> None:
+    """Check that a job fits the journal in a folder, if there is one; writes nothing.
 
     The arguments are those of ``Journal``.
 
     Raises:
-        BprError: the job was started with other settings or by another version, or the journal cannot be read.
+        BprError: the job was started with other settings, another number of shards or by another version, or the
+            journal cannot be read.
     """
     _check_earlier(folder, out)
-    path = folder / LINES
-    header, end, _ = (read_bytes(path) if path.exists() else b"").partition(b"\n")
-    if end:
-        _check_header(folder, header, out, settings, names)
+    check_count(folder, out, shard)
+    for files in every_files(folder):
+        if shard is None or files.shard in (None, shard):
+            files.check(header, out)
+
+
+def check_count(folder: Path, out: Path, shard: Shard | None) -> None:
+    """Refuse a shard of a job that is split into another number of shards: some items would be done twice.
+
+    Raises:
+        BprError: there are shards of another number.
+    """
+    counts = {files.shard.count for files in every_files(folder) if shard and files.shard} - {shard and shard.count}
+    if shard and counts:
+        raise BprError(
+            f"{out} is split into {max(counts)} shards, but this is shard {shard}; give --shard I/{max(counts)}, or "
+            "choose another --out"
+        )
 
 
 def _check_earlier(folder: Path, out: Path) -> None:
@@ -273,42 +340,3 @@ def _check_earlier(folder: Path, out: Path) -> None:
             f"{out} was written by an earlier version of bpr, whose runs cannot be resumed; choose another --out, or "
             "pass --overwrite to start over"
         )
-
-
-def _check_header(
-    folder: Path, header: bytes, out: Path, settings: Mapping[str, Any], names: Mapping[str, str]
-) -> None:
-    with _damage_explained(folder):
-        content = json.loads(header)
-        started = dict(content["settings"]) if content["version"] == VERSION else None
-        earlier = dict(content.get("names", {}))  # journals before 0.4 have none
-    if started is None:
-        raise BprError(f"{folder / LINES} was written by another version of bpr; choose another --out or --overwrite")
-    settings = json.loads(json.dumps(dict(settings)))
-    for name in {**started, **settings}:
-        if started.get(name) != settings.get(name):
-            before = earlier.get(name, json.dumps(started.get(name)))
-            now = names.get(name, json.dumps(settings.get(name)))
-            raise BprError(
-                f"{out} was started with {name}={before}, but this run uses {name}={now}; use the same settings to "
-                "resume, choose another --out, or pass --overwrite"
-            )
-
-
-@contextmanager
-def _damage_explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BprError(f"{folder / LINES} is damaged ({error}); start afresh with --overwrite") from error
-
-
-def _open(path: Path) -> IO[bytes]:
-    """Open a file to read and append, created if missing; unbuffered, so that a full disk is noticed at once."""
-    with writing(path):
-        path.touch()
-        return path.open("r+b", buffering=0)
-
-
-def _line(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content).encode() + b"\n"

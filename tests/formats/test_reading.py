@@ -17,7 +17,7 @@ from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.patchset.extract import extract
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.check import check
-from bpr_cli.refinement.pipeline import read_usable
+from bpr_cli.refinement.result import read_usable
 from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
 
 PIXELS = SIZE[0] * SIZE[1]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.journal import LINES, RECORDS, Journal, check_resumable
+from bpr_cli.system.journal import Journal, check_resumable
+from bpr_cli.system.journal_files import LINES, RECORDS, JournalHeader
 
 SETTINGS = {"scales": [2.0, 1.0], "seed": None}
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, settings: Mapping[str, Any] = SETTINGS, overwrite: bool = False) -> Journal:
-    return Journal(folder, folder.parent, settings, [folder.parent.parent / "in/shared.json"], overwrite)
+    return Journal(folder, folder.parent, JournalHeader(settings), [folder.parent.parent / "in/shared.json"], overwrite)
 
 
 def inputs(folder: Path, name: str) -> list[Path]:
@@ -102,8 +103,8 @@ def test_other_settings_are_refused_and_named(folder: Path) -> None:
     with pytest.raises(BprError, match=sentence), opened(folder, {**SETTINGS, "seed": 3}):
         pass
     with pytest.raises(BprError, match=sentence):
-        check_resumable(folder, out, {**SETTINGS, "seed": 3})
-    check_resumable(folder, out, {"scales": (2, 1), "seed": None})
+        check_resumable(folder, out, JournalHeader({**SETTINGS, "seed": 3}))
+    check_resumable(folder, out, JournalHeader({"scales": (2, 1), "seed": None}))
     with opened(folder, {**SETTINGS, "seed": 3}, overwrite=True) as journal:
         assert journal.done("a", inputs(folder, "a")) is None
 
@@ -112,7 +113,8 @@ def test_a_second_process_is_locked_out(folder: Path) -> None:
     import subprocess
     import sys
 
-    program = f"from bpr_cli.system.journal import *; Journal(Path({str(folder)!r}), Path('out'), {{}}).__enter__()"
+    opening = f"Journal(Path({str(folder)!r}), Path('out'), JournalHeader({{}})).__enter__()"
+    program = f"from bpr_cli.system.journal import *; {opening}"
     with opened(folder):
         second = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "BprError: out is in use by another process; wait for it, stop it, or choose another --out" in second.stderr
@@ -184,7 +186,7 @@ def test_an_output_of_an_earlier_version_is_refused_until_it_is_overwritten(fold
     with pytest.raises(BprError, match=r"out was written by an earlier version .* pass --overwrite"), opened(folder):
         pass
     with pytest.raises(BprError, match="earlier version"):
-        check_resumable(folder, folder.parent, SETTINGS)
+        check_resumable(folder, folder.parent, JournalHeader(SETTINGS))
     with opened(folder, overwrite=True):
         assert sorted(path.name for path in folder.glob("*.json*")) == [LINES]
 
@@ -200,12 +202,12 @@ def test_a_job_that_is_resumed_and_completed_leaves_no_folder(folder: Path):
 
 def test_digests_are_named_and_only_their_settings_are_compared(folder: Path) -> None:
     out = folder.parent
-    with Journal(folder, out, {"weights": "ab"}, names={"weights": "first.pth"}) as journal:
+    with Journal(folder, out, JournalHeader({"weights": "ab"}, {"weights": "first.pth"})) as journal:
         journal.add("a", (), {})
-    check_resumable(folder, out, {"weights": "ab"}, {"weights": "renamed.pth"})
+    check_resumable(folder, out, JournalHeader({"weights": "ab"}, {"weights": "renamed.pth"}))
     said = "was started with weights=first.pth, but this run uses weights=second.pth; use the same settings to resume"
     with pytest.raises(BprError, match=said):
-        check_resumable(folder, out, {"weights": "cd"}, {"weights": "second.pth"})
+        check_resumable(folder, out, JournalHeader({"weights": "cd"}, {"weights": "second.pth"}))
 
 
 def test_a_journal_without_names_is_resumed(folder: Path) -> None:

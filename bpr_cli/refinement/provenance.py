@@ -1,0 +1,95 @@
+"""How an output is made. The journal keeps it, so that a process without the network can complete the output."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bpr_cli.formats.base import PredictionSet
+from bpr_cli.formats.reading import ReadSettings
+from bpr_cli.refinement.report import NetworkUsed
+from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.settings import build
+from bpr_cli.system.journal_files import JournalHeader
+from bpr_cli.version import __version__
+
+if TYPE_CHECKING:
+    from bpr_cli.refinement.refiner import Refiner
+
+NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
+"""Settings that do not decide whether a run may resume. Instead, the journal compares the digest of the weights, the
+kind of the device and the backend that ran."""
+
+
+@dataclass(frozen=True)
+class InputArguments:
+    """The arguments that a set of predictions was opened with.
+
+    Attributes:
+        predictions: as it was given.
+        images: as it was given.
+        reading: how to read the predictions.
+        folder: working directory of the process, for relative paths.
+    """
+
+    predictions: str
+    images: str
+    reading: ReadSettings
+    folder: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Everything that a process needs to know of a refinement that others have done.
+
+    Attributes:
+        network: what the results depend on, besides settings and inputs.
+        settings: how to refine.
+        inputs: how to open the predictions; None for a set that does not come from files.
+    """
+
+    network: NetworkUsed
+    settings: RefineSettings
+    inputs: InputArguments | None
+
+    @classmethod
+    def of(cls, refiner: Refiner, predictions: PredictionSet) -> Provenance:
+        """That of what a refiner makes of predictions."""
+        given, reading = predictions.inputs, predictions.read_settings
+        inputs = (
+            InputArguments(given.predictions, given.images, reading, str(Path.cwd())) if given and reading else None
+        )
+        return cls(NetworkUsed.of(refiner), refiner.settings, inputs)
+
+    @classmethod
+    def parse(cls, about: object) -> Provenance:
+        """Read what ``header`` stored.
+
+        Raises:
+            BprError: it is incomplete or damaged.
+        """
+        return build(cls, about)
+
+    def header(self, predictions: PredictionSet) -> JournalHeader:
+        """The header of the journal: the settings that determine the result, and this."""
+        network, settings = self.network, asdict(self.settings)
+        return JournalHeader(
+            settings={
+                "bpr": __version__,
+                "weights": network.weights.digest,
+                "device": sorted({device.partition(":")[0] for device in network.devices}),
+                "backend": network.backend,
+                **predictions.settings,
+                **{name: value for name, value in settings.items() if name not in NOT_IN_RESULT},
+            },
+            names={"weights": f"{self.settings.weights} (SHA-256 {network.weights.digest[:12]}…)"},
+            about=self._plain(),
+        )
+
+    def _plain(self) -> dict[str, Any]:
+        """As plain data for JSON."""
+        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        return plain
