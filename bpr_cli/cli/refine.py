@@ -99,7 +99,9 @@ def refine(
             overwrite=overwrite,
             progress=True,
         )
-        merging = f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', str(out)))}"
+        merging = (
+            f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', str(out)))}"
+        )
         show_refinement(console, summary, [merging] if part else [*seeing(summary), *measuring(summary)])
     if json:
         console.json(asdict(summary))
