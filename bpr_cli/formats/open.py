@@ -13,6 +13,7 @@ from bpr_cli.formats.image_names import IMAGE_SUFFIXES
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.json_files import describe
 from bpr_cli.formats.label_maps import LabelMapSet
+from bpr_cli.formats.labelme import LabelmeSet
 from bpr_cli.formats.mask_files import MaskSet
 from bpr_cli.formats.panoptic import PanopticSet
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
@@ -24,6 +25,7 @@ from bpr_cli.system.paths import list_folder
 FORMATS: dict[str, type[PredictionSet]] = {
     "cityscapes": CityscapesSet,
     "yolo": YoloSet,
+    "labelme": LabelmeSet,
     "coco": CocoSet,
     "panoptic": PanopticSet,
     "masks": MaskSet,
@@ -44,12 +46,13 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
 
     1. ``cityscapes``: a folder with result files (``…_pred.txt``, or text files of ``mask.png labelID score`` lines).
     2. ``yolo``: text files whose lines are a class and a polygon, as fractions of the image.
-    3. ``coco``: a JSON file, or a folder with exactly one JSON file directly in it, whose records have a
+    3. ``labelme``: JSON files with ``shapes``, one per image.
+    4. ``coco``: a JSON file, or a folder with exactly one JSON file directly in it, whose records have a
        ``segmentation``.
-    4. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
+    5. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
        panoptic JSON file of the same name next to it.
-    5. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
-    6. ``labels``: other PNG files.
+    6. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
+    7. ``labels``: other PNG files.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
     of other kinds are ignored.
@@ -126,7 +129,7 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     if source.documents:
         raise BprError(
             f"{source.document_path} holds {describe(source.document)}, expected COCO results (objects with image_id "
-            "and segmentation) or panoptic results (annotations with segments_info)"
+            "and segmentation), panoptic results (annotations with segments_info) or labelme files (shapes)"
         )
     _check_photographs(source)
     if source.is_file:
@@ -134,8 +137,8 @@ def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:
     else:
         content = f"holds {join_names(path.name for path in list_folder(source.path))}"
     raise BprError(
-        f"{source.path} {content}, expected COCO or panoptic JSON, PNG masks or label maps, Cityscapes result "
-        "files or YOLO polygons; convert masks to PNG files"
+        f"{source.path} {content}, expected COCO, panoptic or labelme JSON, PNG masks or label maps, YOLO polygons, or "
+        "Cityscapes result files; convert masks to PNG files"
     )
 
 

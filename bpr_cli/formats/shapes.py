@@ -79,21 +79,21 @@ class ShapeFiles(PredictionSet):
         self.items, self.failures = match_images(candidates, index)
 
     @abstractmethod
-    def parse(self, content: bytes, path: Path) -> ShapeFile:
-        """The shapes in the content of a file.
+    def parse(self, path: Path) -> ShapeFile:
+        """The shapes in a file.
 
         Raises:
             BprError: the whole file is broken.
         """
 
     @abstractmethod
-    def encode(self, content: bytes, masks: Mapping[int, Mask]) -> bytes:
+    def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
         """The content of a file with other masks for some shapes, by their number; none of the masks is empty."""
 
     def _drawn(self, item: Item) -> dict[int, tuple[Mask, SegmentRecord]]:
         """The masks and metadata of the shapes of an item that can be read, by their number; notes the faults."""
         path = self.file(item)
-        file = self.parse(read_bytes(path), path)
+        file = self.parse(path)
         size = self.size(item)
         drawn, reasons = {}, dict(file.errors)
         for number, shape in file.shapes.items():
@@ -174,8 +174,8 @@ class ShapeFiles(PredictionSet):
                 changed[number] = mask
             else:
                 self._emptied.add((item.name, number))
-        content = read_bytes(self.file(item))
-        return self.encode(content, changed) if changed else content
+        path = self.file(item)
+        return self.encode(path, changed) if changed else read_bytes(path)
 
     @property
     def one_file(self) -> str | None:

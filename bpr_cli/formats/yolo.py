@@ -103,10 +103,10 @@ class YoloSet(ShapeFiles):
         """Whether a sample of the text files has a line with a polygon."""
         return any(map(_is_polygon, _heads(source, _label_files(source))))
 
-    def parse(self, content: bytes, path: Path) -> ShapeFile:  # noqa: ARG002
+    def parse(self, path: Path) -> ShapeFile:
         """The polygons of a file by the numbers of their lines; lines with boxes are left out."""
         file = ShapeFile()
-        for number, line in enumerate(_lines(content), 1):
+        for number, line in enumerate(_lines(path), 1):
             try:
                 row = self._row(line)
                 if row:
@@ -145,9 +145,9 @@ class YoloSet(ShapeFiles):
         record = SegmentRecord(int(numbers[0]), score)
         return _Row(points.reshape(-1, 2), record, texts[0], tuple(tail))
 
-    def encode(self, content: bytes, masks: Mapping[int, Mask]) -> bytes:
+    def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
         """The lines of a file, with new polygons for some of them."""
-        lines = _lines(content)
+        lines = _lines(path)
         for number, mask in masks.items():
             row, ending = self._row(lines[number - 1]), "\r" if lines[number - 1].endswith("\r") else ""
             if row:
@@ -207,8 +207,8 @@ def _numbers(texts: list[str]) -> list[float] | None:
     return numbers if all(map(math.isfinite, numbers)) else None
 
 
-def _lines(content: bytes) -> list[str]:
-    return content.decode("utf-8", "surrogateescape").split("\n")
+def _lines(path: Path) -> list[str]:
+    return read_bytes(path).decode("utf-8", "surrogateescape").split("\n")
 
 
 def _read_names(path: Path) -> tuple[CategoryRecord, ...]:

@@ -97,7 +97,12 @@ def yolo(folder):
     return folder / "labels"
 
 
-@pytest.mark.parametrize("predictions", [coco, polygons, panoptic, label_maps, masks, cityscapes, yolo])
+def labelme(folder):
+    polygon = {"label": "x", "points": [[2, 2], [9, 2], [9, 9]], "shape_type": "polygon"}
+    return save(folder / "labelme" / "a.json", {"shapes": [polygon], "imagePath": "a.png"})
+
+
+@pytest.mark.parametrize("predictions", [coco, polygons, panoptic, label_maps, masks, cityscapes, yolo, labelme])
 def test_every_format_has_the_limit(tmp_path, predictions):
     path = predictions(tmp_path)
     photo(tmp_path / "images" / "a.png")

@@ -1,10 +1,13 @@
 """What refinement reads: photographs, predictions of every format, and its own journal."""
 
+import base64
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.image_lookup import ImageIndex
@@ -135,6 +138,18 @@ def read_yolo(folder: Path) -> None:
     refine_nothing(folder / "preds", folder / "images", folder.parent / "out")
 
 
+def make_labelme(folder: Path) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(disc().astype(np.uint8)).save(stream, "PNG")
+    pixels = base64.b64encode(stream.getvalue()).decode()
+    for name in "ab":
+        photo(folder / f"images/{name}.png")
+        polygon = {"label": "cat", "points": [[1.0, 1.0], [20.0, 1.0], [20.0, 9.0]], "shape_type": "polygon"}
+        mask = {"label": "dog", "points": [[0, 0], [31, 23]], "shape_type": "mask", "mask": pixels}
+        stated = {"imagePath": f"{name}.png", "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+        save(folder / f"preds/{name}.json", {"shapes": [polygon, mask], **stated})
+
+
 def make_journal(folder: Path) -> None:
     for name in ("shared.json", *"abc"):
         (folder / "in").mkdir(exist_ok=True)
@@ -157,5 +172,6 @@ TARGETS = (
     Target("cityscapes", make_cityscapes, reader("preds")),
     Target("panoptic", make_panoptic, reader("preds.json")),
     Target("yolo", make_yolo, read_yolo),
+    Target("labelme", make_labelme, reader("preds")),
     Target("journal", make_journal, read_journal),
 )

@@ -1,0 +1,162 @@
+"""JSON files of labelme and of tools that followed it."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.reading import ReadSettings, Task
+from bpr_cli.masks.masks import Mask
+from tests.formats.format_builders import SIZE, disc, load, photo, read_all, round_trip, save, write_back
+
+SQUARE = [[4.0, 5.0], [14.0, 5.0], [14.0, 15.0], [4.0, 15.0]]
+
+
+def shape(label="cat", points=SQUARE, kind="polygon", **fields):
+    return {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}, **fields}
+
+
+def pixels_shape(plane, corner, label="dog", value=1):
+    """A shape of the type mask, as labelme makes it."""
+    stream = io.BytesIO()
+    Image.fromarray(plane.astype(np.uint8) * value).save(stream, "PNG")
+    x, y = corner
+    ends = [[x, y], [x + plane.shape[1] - 1, y + plane.shape[0] - 1]]
+    return shape(label, ends, "mask", mask=base64.b64encode(stream.getvalue()).decode())
+
+
+def document(*shapes, image="a.jpg", **fields):
+    stated = {"imagePath": image, "imageData": "/9j/4AA=", "imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+    return {"version": "5.5.0", "flags": {"checked": True}, "shapes": list(shapes), **stated, **fields}
+
+
+def square():
+    plane = np.zeros(SIZE, dtype=bool)
+    plane[5:15, 4:14] = True
+    return plane
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two images with their files beside them, as labelme leaves them."""
+    photo(tmp_path / "x/a.jpg")
+    photo(tmp_path / "x/b.png")
+    rectangle = shape("cat", [[1, 1], [9, 9]], "rectangle", description="ä box")
+    first = document(rectangle, shape(group_id=7, extra=[1, {"deep": None}]), pixels_shape(disc()[3:20, 6:23], (6, 3)))
+    text = json.dumps(first, indent=2, ensure_ascii=False)
+    (tmp_path / "x/a.json").write_text(text, encoding="utf-8")
+    save(tmp_path / "x/b.json", document(shape("zebra", score=0.4), image="..\\raw\\b.png"))
+    return tmp_path / "x"
+
+
+def test_polygons_and_masks_are_read(data):
+    opened = open_predictions(data, data)
+    assert (opened.format, opened.task, opened.failures) == ("labelme", Task.INSTANCE, [])
+    assert [(item.name, item.image.name) for item in opened.items] == [("a.json", "a.jpg"), ("b.json", "b.png")]
+    polygon, pixels = opened.read(opened.items[0])
+    assert np.array_equal(polygon.to_array(), square())
+    expected = np.zeros(SIZE, dtype=bool)
+    expected[3:20, 6:23] = disc()[3:20, 6:23]
+    assert np.array_equal(pixels.to_array(), expected)
+    assert [(category.id, category.name) for category in opened.categories] == [(0, "cat"), (1, "dog"), (2, "zebra")]
+    assert [record.category for record in opened.records(opened.items[0])] == [0, 1]
+    assert [(record.category, record.score) for record in opened.records(opened.items[1])] == [(2, 0.4)]
+
+
+def test_masks_that_did_not_change_leave_every_byte(data, tmp_path):
+    round_trip(data, data, tmp_path / "out")
+    for path in data.glob("*.json"):
+        assert (tmp_path / "out" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_refined_shapes_come_back_and_all_else_stays(data, tmp_path):
+    opened = open_predictions(data, data)
+    refined, ring = disc(radius=9), disc(radius=9) & ~disc(radius=3)
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.from_array(ring), Mask.from_array(refined))})
+    again = open_predictions(tmp_path / "out", data)
+    assert [mask.to_array().tolist() for mask in again.read(again.items[0])] == [ring.tolist(), refined.tolist()]
+    before, after = load(data / "a.json"), load(tmp_path / "out/a.json")
+    for old, new in zip(before["shapes"][1:], after["shapes"][1:], strict=True):
+        assert new["points"] != old["points"]
+        old["points"] = new["points"]
+    before["shapes"][2]["mask"] = after["shapes"][2]["mask"]
+    assert after == before
+    assert list(after) == list(before)
+    assert after["shapes"][2]["points"] == [[5, 3], [23, 21]]
+    text = (tmp_path / "out/a.json").read_text(encoding="utf-8")
+    assert text == json.dumps(after, indent=2, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_the_foreground_value_of_masks_is_kept(tmp_path, value):
+    photo(tmp_path / "a.jpg")
+    save(tmp_path / "a.json", document(pixels_shape(disc(), (0, 0), value=value)))
+    opened = open_predictions(tmp_path / "a.json", tmp_path / "a.jpg")
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.from_array(disc(radius=4)),)})
+    (written,) = load(tmp_path / "out/a.json")["shapes"]
+    with Image.open(io.BytesIO(base64.b64decode(written["mask"]))) as image:
+        values = np.array(image)
+    assert np.array_equal(values, disc(radius=4)[8:17, 10:19] * value)
+
+
+def test_polygons_that_end_where_they_begin_still_do(tmp_path):
+    photo(tmp_path / "a.jpg")
+    save(tmp_path / "a.json", document(shape(points=[*SQUARE, SQUARE[0]])))
+    opened = open_predictions(tmp_path / "a.json", tmp_path / "a.jpg")
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.from_array(disc()),)})
+    points = load(tmp_path / "out/a.json")["shapes"][0]["points"]
+    assert points[0] == points[-1]
+
+
+def test_a_mask_that_leaves_the_image_is_cut_off(tmp_path):
+    photo(tmp_path / "a.jpg")
+    save(tmp_path / "a.json", document(pixels_shape(np.ones((10, 10)), (-3, SIZE[0] - 4))))
+    opened = open_predictions(tmp_path / "a.json", tmp_path / "a.jpg")
+    assert [mask.box for mask in opened.read(opened.items[0])] == [(0, SIZE[0] - 4, 7, SIZE[0])]
+
+
+@pytest.mark.parametrize(
+    ("broken", "found"),
+    [
+        (5, "found 5, expected an object"),
+        (shape(label=None), "found the label None, expected a text"),
+        (shape(points=SQUARE[:2]), "found 2 points, expected three or more"),
+        (shape(points=[[1, 2], [3], [4, 5]]), "expected a list of [x, y]"),
+        (shape(points=[[1, 2], [3, float("nan")], [4, 5]]), "expected a list of [x, y]"),
+        (shape(kind="mask"), "found the mask None"),
+        (shape(kind="mask", mask="?"), "its mask is not a PNG file"),
+    ],
+)
+def test_broken_shapes_are_named_and_stay(tmp_path, broken, found):
+    photo(tmp_path / "a.jpg")
+    path = save(tmp_path / "a.json", document(broken, shape()))
+    opened = open_predictions(path, tmp_path / "a.jpg")
+    (good,) = opened.read(opened.items[0])
+    assert np.array_equal(good.to_array(), square())
+    (fault,) = opened.faults()
+    assert fault.reason.startswith(f"{path}, shape 1: ")
+    assert found in fault.reason
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.from_array(disc()),)})
+    assert str(load(tmp_path / "out/a.json")["shapes"][0]) == str(json.loads(json.dumps(broken)))
+
+
+def test_one_broken_file_does_not_spoil_the_others(data):
+    (data / "c.json").write_text("{")
+    save(data / "classes.json", ["cat"])
+    opened = open_predictions(data, data)
+    assert [failure.name for failure in opened.failures] == ["c.json"]
+    assert len(read_all(opened)) == 2
+
+
+def test_files_of_other_kinds(tmp_path):
+    save(tmp_path / "p/a.json", {"version": 1})
+    image = photo(tmp_path / "a.jpg")
+    with pytest.raises(BprError, match="holds an object with the fields version, expected JSON files of labelme"):
+        open_predictions(tmp_path / "p", image, ReadSettings(format="labelme"))
+    with pytest.raises(BprError, match=r"or labelme files \(shapes\)"):
+        open_predictions(tmp_path / "p", image)
