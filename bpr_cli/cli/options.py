@@ -33,7 +33,7 @@ Images = Annotated[
 OUT = typer.Option("--out", "-o", metavar="PATH", help="Output file or directory, created if missing")
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output")]
 
-COMPARED = ("format", "task", "image_pattern", "threshold", "max_pixels")
+COMPARED = ("format", "task", "ids", "image_pattern", "threshold", "max_pixels")
 """The fields of ``ReadSettings`` that are options of commands that compare predictions with ground truth."""
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY

@@ -17,7 +17,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.reading import MAX_PIXELS, Format, ReadSettings, Task
+from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.paths import as_path, noting_digests
@@ -37,6 +37,7 @@ def evaluate(
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 - immutable
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    ids: Ids | None = None,
     image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -53,6 +54,7 @@ def evaluate(
         settings: what to measure and how.
         format: format of the predictions; None detects it.
         task: the segmentation task; None detects it.
+        ids: what the values of label maps are: "classes" or "objects"; None for classes.
         image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or map that is read, in pixels.
@@ -75,7 +77,7 @@ def evaluate(
     target = None if out is None else as_path(out, "out")
     if target:
         check_outputs(target, paths.all)
-    options = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
     inputs = open_evaluation(paths, settings, options)
     for sentence in inputs.sentences:
         tell(progress, sentence)

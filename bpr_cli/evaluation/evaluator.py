@@ -16,7 +16,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.masks.masks import in_pixels
-from bpr_cli.truth.pairs import Pair, Sets
+from bpr_cli.truth.pairs import Pair, Sets, place_of
 from bpr_cli.typing import DoubleArray, LabelArray
 
 
@@ -154,6 +154,6 @@ def _check_categories(scored: PredictionSet, truth: PredictionSet, known: set[in
         if unknown and not allow_missing:
             raise BprError(
                 f"{scored.file(item)}: image {item.name} has the category {unknown[0]}, expected one of the "
-                f"{len(known)} category ids of {truth.shared_files()[0]} ({join_names(sorted(known), limit=5)}); map "
+                f"{len(known)} category ids of {place_of(truth)} ({join_names(sorted(known), limit=5)}); map "
                 "the ids, or leave such predictions out with --allow-missing"
             )

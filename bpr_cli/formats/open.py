@@ -15,6 +15,7 @@ from bpr_cli.formats.json_files import describe
 from bpr_cli.formats.label_maps import LabelMapSet
 from bpr_cli.formats.labelme import LabelmeSet
 from bpr_cli.formats.mask_files import MaskSet
+from bpr_cli.formats.object_maps import ObjectMapSet
 from bpr_cli.formats.panoptic import PanopticSet
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
 from bpr_cli.formats.reading import ReadSettings
@@ -30,6 +31,7 @@ FORMATS: dict[str, type[PredictionSet]] = {
     "panoptic": PanopticSet,
     "masks": MaskSet,
     "labels": LabelMapSet,
+    "objects": ObjectMapSet,
 }
 """Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
 
@@ -53,6 +55,8 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
        panoptic JSON file of the same name next to it.
     6. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
     7. ``labels``: other PNG files.
+
+    With ``ids`` of ``objects``, the format is ``objects``: PNG files whose values are objects.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
     of other kinds are ignored.
@@ -83,7 +87,7 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     """
     source = source.without(index.images_among(source.root, source.pngs))
     source.max_pixels = settings.max_pixels
-    kind = FORMATS[settings.format] if settings.format else _recognise(source, settings)
+    kind = _given(source, settings) or _recognise(source, settings)
     if settings.task is not None and settings.task is not kind.task:
         raise BprError(
             f"{source.path} holds {kind.task.value} predictions (format {kind.format}), but the requested task is "
@@ -120,6 +124,21 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
     if len(reasons) == 1:
         raise BprError(reasons[0])
     raise BprError(f"{source.path}: none of its {len(reasons)} items can be used ({'; '.join(reasons[:3])})")
+
+
+def _given(source: Source, settings: ReadSettings) -> type[PredictionSet] | None:
+    """The format that the settings name; None if it is to be detected.
+
+    Raises:
+        BprError: ``ids`` is given for a format that is no label map.
+    """
+    if settings.ids is not None and settings.format not in (None, "labels", "objects"):
+        raise BprError(
+            f"--ids applies to label maps, but {source.path} is to be read as --format {settings.format}; leave one out"
+        )
+    if settings.ids is not None:
+        return ObjectMapSet if settings.ids == "objects" else LabelMapSet
+    return FORMATS[settings.format] if settings.format else None
 
 
 def _recognise(source: Source, settings: ReadSettings) -> type[PredictionSet]:

@@ -47,9 +47,12 @@ trust it, raise the limit with --max-pixels
         )
 
 
-Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks", "yolo", "labelme"]
+Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks", "yolo", "labelme", "objects"]
 FORMATS: tuple[str, ...] = get_args(Format)
 """Values of ``--format``."""
+
+Ids = Literal["classes", "objects"]
+"""Values of ``--ids``."""
 
 PANEL = "Input"
 
@@ -68,6 +71,14 @@ class ReadSettings(Settings):
 
     format: Annotated[Format | None, option("Input format (default: auto-detect)", panel=PANEL)] = None
     task: Annotated[Task | None, option("Segmentation task (default: auto-detect)", panel=PANEL)] = None
+    ids: Annotated[
+        Ids | None,
+        option(
+            "Meaning of the values of label maps: classes, or objects as in DAVIS, YouTube-VOS and VOC's "
+            "SegmentationObject, each of which is refined as an instance (default: classes)",
+            panel=PANEL,
+        ),
+    ] = None
     image_info: Annotated[
         Path | None,
         option(

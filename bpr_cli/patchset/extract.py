@@ -18,7 +18,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure
 from bpr_cli.formats.json_files import Json
 from bpr_cli.formats.output_checks import check_outputs
-from bpr_cli.formats.reading import MAX_PIXELS, Format, ReadSettings, Task
+from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
 from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
 from bpr_cli.patchset.settings import PatchSetSettings
@@ -63,6 +63,7 @@ def extract(
     *,
     format: Format | None = None,  # noqa: A002 - the name that all functions of the API use
     task: Task | None = None,
+    ids: Ids | None = None,
     image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -81,6 +82,7 @@ def extract(
         settings: how patches are chosen and stored.
         format: format of the predictions; None to detect it.
         task: the task that the predictions must have; None for any.
+        ids: what the values of label maps are: "classes" or "objects"; None for classes.
         image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or mask that is read, in pixels.
@@ -95,7 +97,7 @@ def extract(
     target = as_path(out, "out")
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
-    options = ReadSettings(format, task, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
     extraction = Extraction(given, settings, options)
     for sentence in extraction.sentences:
         tell(progress, sentence)

@@ -133,7 +133,8 @@ def open_truth(
         return _open_instance_ids(source, settings)
     if family == "binary" and source.documents and not source.pngs:
         return CocoUnion(source, NoImages(), settings)
-    if family == "coco" and source.pngs and not source.documents:
+    is_folder = isinstance(predictions, PngFolder)
+    if family == "coco" and source.pngs and not source.documents and not is_folder:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
             "predictions as Cityscapes results (one …_pred.txt per image and one PNG file per mask) to compare them "

@@ -246,9 +246,8 @@ def _by_id(scored: PredictionSet, item: Item, known: dict[str, _Image], truth: P
     image = known.get(plain_id(image_id)) if image_id is not None else None
     if image is None:
         examples = join_names((repr(image.key) for image in known.values()), limit=3)
-        raise BprError(
-            f"{_name(scored, item)} has no ground truth in {_place(truth)}, expected one of its image ids ({examples})"
-        )
+        found = f"{_name(scored, item)} has no ground truth in {place_of(truth)}"
+        raise BprError(f"{found}, expected one of its image ids ({examples})")
     return image
 
 
@@ -275,16 +274,16 @@ class _Names:
             return matches[0]
         if not matches:
             raise BprError(
-                f"{_name(scored, item)} has no ground truth called {stems_of(path.name)[-1]!r} in {_place(truth)}"
+                f"{_name(scored, item)} has no ground truth called {stems_of(path.name)[-1]!r} in {place_of(truth)}"
             )
         several = join_names(self._names[n] for n in matches)
-        raise BprError(f"{_name(scored, item)} matches several files of {_place(truth)}: {several}")
+        raise BprError(f"{_name(scored, item)} matches several files of {place_of(truth)}: {several}")
 
 
 def _check_size(scored: PredictionSet, item: Item, truth: PredictionSet, image: _Image) -> None:
     size = scored.size(item)
     if size is not None and image.size is not None and size != image.size:
-        where = truth.file(image.item) if image.item else _place(truth)
+        where = truth.file(image.item) if image.item else place_of(truth)
         found, expected = in_pixels(size), in_pixels(image.size)
         raise BprError(f"{_name(scored, item)} is {found}, expected {expected} like the ground truth {where}")
 
@@ -294,7 +293,8 @@ def _name(scored: PredictionSet, item: Item) -> str:
     return f"{scored.file(item)}" if scored.files(item) else f"{scored.file(item)}: image {scored.image_id(item)!r}"
 
 
-def _place(truth: PredictionSet) -> str:
+def place_of(truth: PredictionSet) -> str:
+    """The file or folder of a ground truth, for messages."""
     shared = truth.shared_files()
     return str(shared[0] if shared else truth.file(truth.items[0]).parent)
 
