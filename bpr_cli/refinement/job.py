@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,10 +13,11 @@ from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import ReadSettings
+from bpr_cli.refinement.engine import Engine, InProcess
 from bpr_cli.refinement.output import check_files, is_one_file, report_path, work_folder
-from bpr_cli.refinement.pipeline import refine_items
+from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.provenance import Provenance
-from bpr_cli.refinement.report import RefineSummary, summarise
+from bpr_cli.refinement.report import NetworkUsed, RefineSummary, summarise
 from bpr_cli.refinement.result import OnItem, RefineResult
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
@@ -75,9 +75,7 @@ def refine(
     opened = open_for(predictions, images, target, options)
     tell(progress, opened.reading.sentence(predictions))
     from bpr_cli.refinement.pictures import add_pictures  # noqa: PLC0415 - most runs draw nothing
-    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
 
-    refiner = Refiner(settings)
     with show_progress(progress, "refining", len(items_of(opened, shard))) as count:
 
         def advance(item: Item, resumed: bool = False) -> None:
@@ -86,7 +84,7 @@ def refine(
 
         draw = partial(add_pictures, opened, target, options, pictures)
         resume = partial(advance, resumed=True)
-        return refine_opened(refiner, opened, target, overwrite, advance, resume, draw, shard)
+        return refine_opened(InProcess(settings), opened, target, overwrite, advance, resume, draw, shard)
 
 
 def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
@@ -109,7 +107,7 @@ def items_of(predictions: PredictionSet, shard: Shard | None) -> Sequence[Item]:
 
 
 def refine_opened(
-    refiner: Refiner,
+    engine: Engine,
     predictions: PredictionSet,
     out: Path,
     overwrite: bool = False,
@@ -118,23 +116,32 @@ def refine_opened(
     on_written: Callable[[RefineResult], None] = lambda _: None,
     shard: Shard | None = None,
 ) -> RefineSummary:
-    """Do the work of ``refine`` with predictions from ``open_for`` and a refiner that can be reused.
+    """Do the work of ``refine`` with predictions from ``open_for`` and an engine that can be reused.
 
-    ``on_resumed``, if given, is called for resumed items in place of ``on_item``; ``on_written`` is called with the
-    result once all refined predictions are written, before the report is; not for a shard.
+    The network is loaded only if something is left to do. ``on_resumed``, if given, is called for resumed items in
+    place of ``on_item``; ``on_written`` is called with the result once all refined predictions are written, before the
+    report is; not for a shard.
     """
     check_files(predictions, out, overwrite)
-    provenance = Provenance.of(refiner, predictions)
-    header, shared = provenance.header(predictions), predictions.shared_files()
-    with Journal(work_folder(predictions, out), out, header, shared, overwrite, shard) as journal:
+    folder, settings, shared = work_folder(predictions, out), engine.settings, predictions.shared_files()
+    recorded = None if overwrite else Provenance.recorded(folder, shard, settings)
+    provenance = recorded or Provenance.of(engine.network(), settings, predictions)
+    with Journal(folder, out, provenance.header(predictions), shared, overwrite, shard) as journal:
         if (journal.resumed or overwrite) and not shard and not is_one_file(predictions, out):
             with writing(out):
                 remove_leftovers(out)
         remove_report(predictions, out)
-        items, writer = items_of(predictions, shard), predictions.writer(out)
-        result = refine_items(refiner, predictions, items, writer, journal, on_item, on_resumed)
+        items, result = items_of(predictions, shard), RefineResult()
+        with result.timed():
+            left = result.take_up(predictions, items, journal, on_resumed or on_item)
+        if left:
+            provenance = Provenance.of(engine.network(), settings, predictions)
+            journal.check(provenance.header(predictions))
+            with result.timed():
+                engine.refine(left, Work(predictions, predictions.writer(out), journal, result, on_item))
+        result.settle(predictions, items)
         if shard:
-            return summarise(provenance.network, provenance.settings, predictions, result, out)
+            return summarise(provenance.network, settings, predictions, result, out)
         return complete(provenance, predictions, out, journal, result, on_written)
 
 
@@ -154,9 +161,8 @@ def complete(
     on_written: Callable[[RefineResult], None] = lambda _: None,
 ) -> RefineSummary:
     """Write the common file of all items and the report, once no item is left to do."""
-    began = time.perf_counter()
-    result.close(predictions.writer(out), journal)
-    result.elapsed += time.perf_counter() - began
+    with result.timed():
+        result.close(predictions.writer(out), journal)
     if not result.written or (is_one_file(predictions, out) and not result.failures):
         journal.discard()
     on_written(result)
@@ -175,5 +181,5 @@ def check_start(refiner: Refiner, predictions: PredictionSet, out: Path, overwri
     """
     check_files(predictions, out, overwrite)
     if not overwrite:
-        header = Provenance.of(refiner, predictions).header(predictions)
+        header = Provenance.of(NetworkUsed.of(refiner), refiner.settings, predictions).header(predictions)
         check_resumable(work_folder(predictions, out), out, header)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,25 @@ InFlight = tuple[Item, ImagePass]
 Submitted = tuple[Item, "Future[ImagePass]"]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What items are read from and written to, and what becomes of them.
+
+    Attributes:
+        predictions: the opened set.
+        writer: writes the refined predictions; a pipeline does not close it.
+        journal: the entered journal of the refinement.
+        result: receives what is written, what fails and how long it takes.
+        on_item: called in the calling thread after every item, whether written or failed.
+    """
+
+    predictions: PredictionSet
+    writer: Writer
+    journal: Journal
+    result: RefineResult
+    on_item: OnItem = lambda _: None
+
+
 def refine_predictions(
     refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem = lambda _: None
 ) -> RefineResult:
@@ -54,71 +73,27 @@ def refine_predictions(
     Raises:
         BprError: the disk is full, or the memory is too small for the network.
     """
-    with Journal.temporary() as journal:
-        result = refine_items(refiner, predictions, predictions.items, writer, journal, on_item)
+    result = RefineResult()
+    with Journal.temporary() as journal, result.timed():
+        Pipeline(refiner, Work(predictions, writer, journal, result, on_item)).run(predictions.items)
+        result.settle(predictions, predictions.items)
         result.close(writer, journal)
     return result
 
 
-def refine_items(
-    refiner: Refiner,
-    predictions: PredictionSet,
-    items: Sequence[Item],
-    writer: Writer,
-    journal: Journal,
-    on_item: OnItem = lambda _: None,
-    on_resumed: OnItem | None = None,
-) -> RefineResult:
-    """Refine items of a prediction set, except for those that are done.
-
-    Args:
-        refiner: network and settings.
-        predictions: the opened set.
-        items: the items.
-        writer: writes the refined predictions; it is not closed.
-        journal: the entered journal of the refinement.
-        on_item: as for ``refine_predictions``.
-        on_resumed: called for items that are done, in place of ``on_item``.
-
-    Raises:
-        BprError: as for ``refine_predictions``; or an input file is gone since the set was opened.
-    """
-    began, result = time.perf_counter(), RefineResult()
-    left = result.take_up(predictions, items, journal, on_resumed or on_item)
-    Pipeline(refiner, predictions, writer, journal, result, on_item).run(left)
-    result.settle(predictions, items)
-    result.elapsed = time.perf_counter() - began
-    return result
-
-
 class Pipeline:
-    """One run over items of a prediction set; see ``refine_predictions``.
+    """One run over items of a prediction set.
 
     Args:
         refiner: network and settings.
-        predictions: the opened set.
-        writer: writes the refined predictions; it is not closed.
-        journal: the entered journal of the refinement.
-        result: receives what is written, what fails and how long it takes.
-        on_item: called in the calling thread after every item, whether written or failed.
+        work: what the items are read from and written to.
     """
 
-    def __init__(
-        self,
-        refiner: Refiner,
-        predictions: PredictionSet,
-        writer: Writer,
-        journal: Journal,
-        result: RefineResult,
-        on_item: OnItem,
-    ) -> None:
+    def __init__(self, refiner: Refiner, work: Work) -> None:
         self.refiner = refiner
-        self.predictions = predictions
-        self.writer = writer
-        self.on_item = on_item
-        self.journal = journal
+        self.predictions, self.writer, self.journal = work.predictions, work.writer, work.journal
+        self.result, self.on_item = work.result, work.on_item
         self.stopwatch = Stopwatch(STAGES)
-        self.result = result
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
         self._known_pixels: dict[Item, int] = {}
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()

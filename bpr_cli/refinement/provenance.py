@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -13,11 +14,10 @@ from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import build
-from bpr_cli.system.journal_files import JournalHeader
+from bpr_cli.system.journal_files import JournalFiles, JournalHeader, every_files
+from bpr_cli.system.shards import Shard
 from bpr_cli.version import __version__
-
-if TYPE_CHECKING:
-    from bpr_cli.refinement.refiner import Refiner
+from bpr_cli.weights.lookup import digest_of, find_weights
 
 NOT_IN_RESULT = ("weights", "device", "backend", "batch_size", "workers")
 """Settings that do not decide whether a run may resume. Instead, the journal compares the digest of the weights, the
@@ -56,13 +56,37 @@ class Provenance:
     inputs: InputArguments | None
 
     @classmethod
-    def of(cls, refiner: Refiner, predictions: PredictionSet) -> Provenance:
-        """That of what a refiner makes of predictions."""
+    def of(cls, network: NetworkUsed, settings: RefineSettings, predictions: PredictionSet) -> Provenance:
+        """That of what a network makes of predictions."""
         given, reading = predictions.inputs, predictions.read_settings
         inputs = (
             InputArguments(given.predictions, given.images, reading, str(Path.cwd())) if given and reading else None
         )
-        return cls(NetworkUsed.of(refiner), refiner.settings, inputs)
+        return cls(network, settings, inputs)
+
+    @classmethod
+    def recorded(cls, folder: Path, shard: Shard | None, settings: RefineSettings) -> Provenance | None:
+        """That of an earlier process, if this one would make the same of the same predictions.
+
+        Args:
+            folder: folder of the journal.
+            shard: the shard of this process; None for the whole.
+            settings: those of this process.
+
+        Raises:
+            BprError: the journal is damaged or another version wrote it; or there are no such weights.
+        """
+        files = [JournalFiles(folder, shard), *(() if shard else every_files(folder))]
+        header = next((header for each in files if (header := each.header())), None)
+        if header is None or not header.about:
+            return None
+        found = cls.parse(header.about)
+        if _decisive(found.settings) != _decisive(settings):
+            return None
+        with suppress(OSError):
+            if digest_of(find_weights(settings.weights)) == found.network.weights.digest:
+                return replace(found, settings=settings)
+        return None
 
     @classmethod
     def parse(cls, about: object) -> Provenance:
@@ -93,3 +117,9 @@ class Provenance:
         """As plain data for JSON."""
         plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
         return plain
+
+
+def _decisive(settings: RefineSettings) -> dict[str, Any]:
+    """The settings that the result depends on, except for the weights, whose digest counts."""
+    names = {"weights", "batch_size", "workers"}
+    return {name: value for name, value in asdict(settings).items() if name not in names}

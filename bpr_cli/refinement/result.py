@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class RefineResult:
         notes: how the predictions were read, where that decides the result.
         pictures: before/after pictures, if any were asked for.
         seconds: busy seconds by stage, summed over threads.
-        elapsed: seconds from start to end.
+        elapsed: seconds from start to end, without loading the network.
     """
 
     items: dict[str, RefinementStats] = field(default_factory=dict)
@@ -99,6 +100,15 @@ class RefineResult:
         broken = predictions.failures if is_whole else []
         self.failures = with_faults([*broken, *self.failures], faults)
         self.notes = predictions.notes("refined")
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Add the seconds that the body of a ``with`` statement takes to ``elapsed``."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.elapsed += time.perf_counter() - began
 
     def close(self, writer: Writer, journal: Journal) -> None:
         """Write the common file of all items, if the format has one, unless every item failed.

@@ -159,18 +159,25 @@ def cut_incomplete(file: IO[bytes]) -> None:
 
 
 def append(file: IO[bytes], content: bytes) -> int:
-    """Append to an unbuffered file and sync it to disk; returns the offset of the content."""
+    """Append to an unbuffered file; returns the offset of the content."""
     with writing(Path(file.name)):
         start = file.seek(0, os.SEEK_END)
         try:
             rest = memoryview(content)
             while rest:
                 rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
         except OSError:
             file.truncate(start)  # otherwise another thread would append to the partial content
             raise
     return start
+
+
+def sync(*files: IO[bytes]) -> None:
+    """Have the system put what was written to files onto the disk; closed files are passed over."""
+    for file in files:
+        if not file.closed:
+            with writing(Path(file.name)):
+                os.fsync(file.fileno())
 
 
 def encoded_line(content: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ compared before any tensor is read, so that a forged file cannot fill the memory
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,14 @@ from torch import Tensor, nn
 from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import NETWORKS, build_network
 from bpr_cli.system.atomic import write_atomically, writing
-from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
+from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard
 from bpr_cli.weights.checkpoint import checkpoint_bytes, read_checkpoint
+from bpr_cli.weights.lookup import CHECKPOINT_SUFFIXES, OWN_SUFFIX, digest_of, find_weights
 
 Shape = tuple[int, ...]
 Layout = Mapping[str, Shape]
 """Shape of every tensor of a state dict, by name."""
 
-OWN_SUFFIX = ".safetensors"
-CHECKPOINT_SUFFIXES = (".pth", ".pt")
 METADATA_KEY = "bpr"
 LARGEST_CARD = 1 << 20
 
@@ -70,11 +68,11 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
         ('lite-unet', 64)
         >>> logits = weights.network(torch.zeros(8, 4, 128, 128))  # (P, 4, T, T) to (P, 2, T, T)
     """
-    path = _find(name_or_path)
+    path = find_weights(name_or_path)
     read = _read_own if path.suffix.lower() == OWN_SUFFIX else _read_checkpoint
     try:
         network, card = read(path)
-        return LoadedWeights(network.eval(), card, _digest(path), path)
+        return LoadedWeights(network.eval(), card, digest_of(path), path)
     except BprError as error:
         raise BprError(f"the weights {path} cannot be used: {error}") from None
     except OSError as error:
@@ -134,24 +132,6 @@ def check_new(path: Path, overwrite: bool) -> None:
         raise BprError(f"the weights {path} already exist; pass --overwrite to replace them, or choose another name")
 
 
-def _find(name_or_path: str | Path) -> Path:
-    """Find the file of a name or path."""
-    shipped = shipped_weights()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    path = Path(name_or_path)
-    if not path.is_file():
-        names = f"the shipped ones are {', '.join(shipped)}" if shipped else "none are shipped with this installation"
-        found = "that is a folder" if path.is_dir() else "there is no such file"
-        raise BprError(f"there are no weights {str(path)!r}: {found}, and {names}")
-    if path.suffix.lower() not in (OWN_SUFFIX, *CHECKPOINT_SUFFIXES):
-        raise BprError(
-            f"the weights {path} cannot be used: expected a name that ends in {OWN_SUFFIX} (written by bpr) or in "
-            f"{' or '.join(CHECKPOINT_SUFFIXES)} (a checkpoint in MMSegmentation layout)"
-        )
-    return path
-
-
 def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
     """Read network and card from a file of ``save_weights``; checks card and shapes before reading any tensor."""
     try:
@@ -206,15 +186,6 @@ def _assumed_card(path: Path, network: str) -> WeightsCard:
         licence="unknown (the checkpoint does not say)",
         description="checkpoint in MMSegmentation layout, used with the settings of the paper",
     )
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def layout_of(tensors: Mapping[str, Tensor]) -> Layout:

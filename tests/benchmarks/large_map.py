@@ -78,6 +78,7 @@ def _measure(function, *arguments) -> Measured:
 def refine_map(maps: Path, images: Path, out: Path, network: bool) -> str:
     """Refine the map, and say how many patches it has."""
     from bpr_cli import ReadSettings, Refiner, RefineSettings
+    from bpr_cli.refinement.engine import InProcess
     from bpr_cli.refinement.job import open_for, refine_opened
 
     opened = open_for(maps, images, out, ReadSettings(format="labels"))
@@ -85,7 +86,7 @@ def refine_map(maps: Path, images: Path, out: Path, network: bool) -> str:
     if not network:
         inner = slice(refiner.weights.card.padding, -refiner.weights.card.padding or None)
         refiner.predictor.predict = lambda patches: patches.mask[:, inner, inner] * np.uint8(255)  # type: ignore[method-assign]
-    summary = refine_opened(refiner, opened, out, overwrite=True)
+    summary = refine_opened(InProcess.of(refiner), opened, out, overwrite=True)
     if summary.failures:
         raise RuntimeError(str(summary.failures))
     return f"{summary.patches} patches, {summary.boundary_movement:.2f} px"

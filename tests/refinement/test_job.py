@@ -1,7 +1,7 @@
 """``refine`` and ``check``: from files to files by one call, as the commands do."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -50,6 +50,32 @@ def test_paths_may_be_text_and_a_repeated_call_resumes(world, settings):
     again = refine(*places, settings)
     assert (again.images, again.resumed) == (3, 2)
     assert refine(*places, settings, overwrite=True).resumed == 0
+
+
+def test_a_finished_output_is_checked_without_loading_the_network(world, settings, monkeypatch):
+    places = (world / "masks", world / "images", world / "out")
+    first = refine(*places, settings)
+    before = (world / "out/run.json").read_bytes()
+
+    def refuse(*_):
+        raise AssertionError("the network was loaded")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bpr_cli.refinement.refiner.Refiner.__init__", refuse)
+        again = refine(*places, replace(settings, workers=2, batch_size=8))
+        assert (again.images, again.resumed) == (3, 3)
+        assert (again.versions, again.weights, again.backend) == (first.versions, first.weights, first.backend)
+        (world / "out/b.png").unlink()
+        with pytest.raises(AssertionError, match="the network was loaded"):
+            refine(*places, settings)
+    assert refine(*places, settings).resumed == 2
+    assert comparable(json.loads(before)) == comparable(load(world / "out/run.json"))
+
+
+def comparable(report):
+    """A report without times and without what tells a resumed image from another."""
+    items = [{**item, "resumed": None} for item in report["items"]]
+    return {**report, "items": items, **dict.fromkeys(("seconds", "elapsed", "peak_memory", "resumed"))}
 
 
 def test_other_settings_and_outputs_among_the_inputs_are_refused(world, settings):

@@ -10,6 +10,7 @@ from PIL import Image
 import bpr_cli.refinement.job as module
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
+from bpr_cli.refinement.engine import InProcess
 from bpr_cli.refinement.job import refine_opened
 from bpr_cli.refinement.merge import merge
 from bpr_cli.refinement.settings import RefineSettings
@@ -44,7 +45,7 @@ def refine(refiner, world):
                 raise KeyboardInterrupt
 
         part = Shard.parse(shard) if shard else None
-        return refine_opened(refiner, opened, target, overwrite, count, shard=part)
+        return refine_opened(InProcess.of(refiner), opened, target, overwrite, count, shard=part)
 
     return run
 

@@ -9,6 +9,7 @@ from PIL import Image
 import bpr_cli.refinement.report as module
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.inference.settings import BackendName
+from bpr_cli.refinement.engine import InProcess
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.job import refine_opened
 from bpr_cli.refinement.limits import Limits
@@ -46,16 +47,16 @@ def opened(tmp_path):
 
 def test_a_refinement_that_was_stopped_leaves_no_report(opened, refiner, tmp_path):
     out = tmp_path / "out"
-    refine_opened(refiner, opened, out)
+    refine_opened(InProcess.of(refiner), opened, out)
     assert (out / "run.json").exists()
 
     def stop(item):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        refine_opened(refiner, opened, out, overwrite=True, on_item=stop)
+        refine_opened(InProcess.of(refiner), opened, out, overwrite=True, on_item=stop)
     assert not (out / "run.json").exists()
-    summary = refine_opened(refiner, opened, out)
+    summary = refine_opened(InProcess.of(refiner), opened, out)
     assert summary.images == len(load(out / "run.json")["items"]) == 3
 
 

@@ -162,21 +162,35 @@ def test_a_temporary_journal_takes_records_of_many_threads(tmp_path: Path) -> No
         assert [content for _, content in journal.records()] == [b"%d" % n * n for n in range(20)] + [b""] * 20
 
 
-def test_a_full_disk_is_named_and_leaves_no_part_of_a_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_and_leaves_no_part_of_a_line(folder: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows limits no sizes of files")
     work(folder)
     with opened(folder) as journal:
         before = (folder / LINES).read_bytes()
-
-        def full(_: int) -> None:
-            raise OSError(28, "No space left on device")
-
-        with monkeypatch.context() as patched:
-            patched.setattr("os.fsync", full)
-            with pytest.raises(BprError, match="cannot be written: No space left on device; make room"):
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, limits[1]))
+        try:
+            with pytest.raises(BprError, match="cannot be written: File too large; allow larger files"):
                 journal.add("d", [], {}, records={9: b"d"})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert (folder / LINES).read_bytes() == before
         journal.add("d", [], {}, records={9: b"d"})
         assert [content for _, content in journal.records()] == [b"d"]
+
+
+def test_many_items_are_synced_together_and_all_at_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "os.fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+    )
+    with opened(folder) as journal:
+        for number in range(100):
+            now[0] += 0.03
+            journal.add(f"{number}", [], {}, records={number: b"x"})
+    assert len(synced) == 2 * 3
 
 
 def test_an_output_of_an_earlier_version_is_refused_until_it_is_overwritten(folder: Path):

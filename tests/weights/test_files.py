@@ -62,18 +62,18 @@ def _halved(tensor):
 
 
 def test_a_shipped_name_is_found(saved, monkeypatch):
-    monkeypatch.setattr(weights, "shipped_weights", lambda: {"fast": saved})
+    monkeypatch.setattr("bpr_cli.weights.lookup.shipped_weights", lambda: {"fast": saved})
     assert load_weights().path == saved
     assert load_weights("fast").path == saved
 
 
 def test_an_unknown_name_is_answered_with_the_shipped_ones(saved, monkeypatch):
-    monkeypatch.setattr(weights, "shipped_weights", lambda: {"default": saved, "fine": saved})
+    monkeypatch.setattr("bpr_cli.weights.lookup.shipped_weights", lambda: {"default": saved, "fine": saved})
     assert "there is no such file, and the shipped ones are default, fine" in refusal("coarse")
 
 
 def test_without_shipped_weights_a_missing_file_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "shipped_weights", dict)
+    monkeypatch.setattr("bpr_cli.weights.lookup.shipped_weights", dict)
     assert "none are shipped" in refusal(tmp_path / "gone.safetensors")
     assert "that is a folder" in refusal(tmp_path)
 

@@ -1,0 +1,71 @@
+"""Engines: where the items of a refinement are worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+from bpr_cli.formats.base import Item
+from bpr_cli.refinement.pipeline import Pipeline, Work
+from bpr_cli.refinement.report import NetworkUsed
+from bpr_cli.refinement.settings import RefineSettings
+
+if TYPE_CHECKING:
+    from bpr_cli.refinement.refiner import Refiner
+
+
+class Engine(Protocol):
+    """Refines items with given settings.
+
+    Attributes:
+        settings: how to refine.
+    """
+
+    settings: RefineSettings
+
+    def network(self) -> NetworkUsed:
+        """The network, which is loaded at the first call, and what else results depend on.
+
+        Raises:
+            BprError: the weights cannot be used, or the device does not exist.
+        """
+
+    def refine(self, items: Sequence[Item], work: Work) -> None:
+        """Refine items, or note why they fail.
+
+        Raises:
+            BprError: the disk is full, or the memory is too small for the network.
+        """
+
+
+class InProcess:
+    """Refines items in this process.
+
+    Args:
+        settings: how to refine.
+        refiner: a refiner of these settings; by default one is made when it is needed.
+    """
+
+    def __init__(self, settings: RefineSettings, refiner: Refiner | None = None) -> None:
+        self.settings = settings
+        self._given = refiner
+
+    @classmethod
+    def of(cls, refiner: Refiner) -> InProcess:
+        """The engine of a refiner, which can be used again."""
+        return cls(refiner.settings, refiner)
+
+    @cached_property
+    def _refiner(self) -> Refiner:
+        from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - a finished output needs no PyTorch
+
+        return self._given or Refiner(self.settings)
+
+    def network(self) -> NetworkUsed:
+        """See ``Engine``."""
+        return NetworkUsed.of(self._refiner)
+
+    def refine(self, items: Sequence[Item], work: Work) -> None:
+        """See ``Engine``."""
+        Pipeline(self._refiner, work).run(items)
