@@ -34,10 +34,12 @@ class Item:
     Attributes:
         name: relative file name or image id; unique within a set, and used in messages.
         image: image file.
+        page: number of the picture in the image file, from 0; None for a file with one picture, or its first.
     """
 
     name: str
     image: Path
+    page: int | None = None
 
 
 @dataclass(frozen=True)

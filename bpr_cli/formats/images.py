@@ -58,7 +58,9 @@ def pixels_of(path: Path, max_pixels: int = MAX_PIXELS) -> int:
         return 0
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None) -> ByteArray:
+def read_image(
+    path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None = None, page: int | None = None
+) -> ByteArray:
     """Decode an image to RGB as every viewer shows it: uint8, (H, W, 3); see ``rgb_of_picture``.
 
     Its EXIF orientation is applied, with a note. Of several frames, the first is taken, with a note.
@@ -68,18 +70,19 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS, *, masks: Size | None =
         max_pixels: largest number of pixels.
         masks: (H, W) of its masks, if known. If only the stored pixels have this size, the masks were made without
             regard to the EXIF orientation: then the stored pixels are returned, with a note.
+        page: number of the picture in the file, from 0; None for the first, with a note if there are others.
 
     Raises:
         BprError: the file is missing, unreadable, truncated, not an image or too large, or its pixels cannot be
             converted to 8 bits.
     """
-    decoded = decode(path, IMAGE_FORMATS, _IMAGE, max_pixels)
-    if decoded.frames > 1:
+    decoded = decode(path, IMAGE_FORMATS, _IMAGE, max_pixels, page or 0)
+    if decoded.frames > 1 and page is None:
         note("%s holds %s pictures, of which the first is used", path, decoded.frames)
     image = decoded.image
     left = orientation_of(image)
     if holds_deep_colours(image, path):
-        pixels = to_eight_bits(read_deep_colours(image, path), str(path))
+        pixels = to_eight_bits(read_deep_colours(image, path, page or 0), str(path))
         pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
     else:
         pixels = rgb_of_picture(image, str(path))
@@ -218,11 +221,12 @@ def holds_deep_colours(image: Image.Image, path: Path) -> bool:
     return image.format == "TIFF" and max(getattr(image, "tag_v2", {}).get(_TIFF_BITS, (8,))) == 16
 
 
-def read_deep_colours(image: Image.Image, path: Path) -> NDArray[np.uint16]:
+def read_deep_colours(image: Image.Image, path: Path, page: int = 0) -> NDArray[np.uint16]:
     """All bits of an image with ``holds_deep_colours``: uint16, (H, W, 1 or 3), without alpha, turned as the image."""
     if image.format == "PNG" and read_bytes(path, _COLOUR + 1)[-1] == _GRAY_WITH_ALPHA:
         return _read_gray_of_png(path)
     with open_image(path, (image.format or "",)) as again:
+        again.seek(page)
         # In the other byte order, the bytes that Pillow drops are those that it keeps.
         again.tile = [_reordered(tile) for tile in again.tile]  # type: ignore[attr-defined]  # of files only
         again.load()

@@ -20,6 +20,7 @@ from bpr_cli.formats.panoptic import PanopticSet
 from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import Source
+from bpr_cli.formats.tiff_maps import TiffClasses, TiffObjects, tiff_files
 from bpr_cli.formats.yolo import YoloSet
 from bpr_cli.system.paths import list_folder
 
@@ -32,6 +33,7 @@ FORMATS: dict[str, type[PredictionSet]] = {
     "masks": MaskSet,
     "labels": LabelMapSet,
     "objects": ObjectMapSet,
+    "tiff": TiffObjects,
 }
 """Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
 
@@ -55,8 +57,9 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
        panoptic JSON file of the same name next to it.
     6. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
     7. ``labels``: other PNG files.
+    8. ``tiff``: TIFF files of whole numbers, which are objects unless ``ids`` says that they are classes.
 
-    With ``ids`` of ``objects``, the format is ``objects``: PNG files whose values are objects.
+    With ``ids`` of ``objects``, PNG files have the format ``objects``: their values are objects.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
     of other kinds are ignored.
@@ -132,12 +135,15 @@ def _given(source: Source, settings: ReadSettings) -> type[PredictionSet] | None
     Raises:
         BprError: ``ids`` is given for a format that is no label map.
     """
-    if settings.ids is not None and settings.format not in (None, "labels", "objects"):
+    if settings.ids is not None and settings.format not in (None, "labels", "objects", "tiff"):
         raise BprError(
             f"--ids applies to label maps, but {source.path} is to be read as --format {settings.format}; leave one out"
         )
     if settings.ids is not None:
-        return ObjectMapSet if settings.ids == "objects" else LabelMapSet
+        are_tiffs = settings.format == "tiff" or (settings.format is None and not source.pngs and tiff_files(source))
+        if settings.ids == "objects":
+            return TiffObjects if are_tiffs else ObjectMapSet
+        return TiffClasses if are_tiffs else LabelMapSet
     return FORMATS[settings.format] if settings.format else None
 
 

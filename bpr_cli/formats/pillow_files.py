@@ -76,8 +76,8 @@ class Decoded:
     frames: int
 
 
-def decode(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int) -> Decoded:
-    """Decode the first frame of an image file; see ``load_pillow`` for the arguments.
+def decode(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int, page: int = 0) -> Decoded:
+    """Decode a frame of an image file, by default the first; see ``load_pillow`` for the arguments.
 
     Raises:
         BprError: the file is missing, unreadable, truncated, of another format or too large.
@@ -85,6 +85,7 @@ def decode(path: Path, formats: tuple[str, ...], kind: str, max_pixels: int) -> 
     check_regular(path)
     try:
         with open_image(path, formats) as image:
+            image.seek(page)
             check_pixels(f"{path} claims to have", (image.height, image.width), max_pixels)
             frames = _frames_of(image)
             stated = orientation_of(image) if image.format == "TIFF" else UPRIGHT

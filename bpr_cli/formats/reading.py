@@ -47,7 +47,7 @@ trust it, raise the limit with --max-pixels
         )
 
 
-Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks", "yolo", "labelme", "objects"]
+Format = Literal["coco", "cityscapes", "labels", "panoptic", "masks", "yolo", "labelme", "objects", "tiff"]
 FORMATS: tuple[str, ...] = get_args(Format)
 """Values of ``--format``."""
 

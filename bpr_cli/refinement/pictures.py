@@ -95,7 +95,7 @@ def _drawn(
         before = predictions.read(item)
         # A single mask may have been given another name.
         after = refined.read(written.get(item.name, refined.items[0]))
-        image = read_image(item.image, predictions.max_pixels, masks=size_of(before))
+        image = read_image(item.image, predictions.max_pixels, masks=size_of(before), page=item.page)
         captions = (_shortened(item.image.name), f"boundaries moved by {stats[item.name].displacement:.2f} px")
         yield item, to_jpeg(compare(image, before, after, captions), QUALITY)
 

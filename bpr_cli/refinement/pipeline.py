@@ -117,7 +117,7 @@ class Pipeline:
         """Read an image and its prediction, and place the patches of the first pass."""
         with self.stopwatch("read"):
             prediction = read_usable(self.predictions, item)
-            image = read_image(item.image, self.predictions.max_pixels, masks=size_of(prediction))
+            image = read_image(item.image, self.predictions.max_pixels, masks=size_of(prediction), page=item.page)
         with self.stopwatch("crop"):
             try:
                 return ImagePass.begin(image, prediction, self.refiner.passes[0])

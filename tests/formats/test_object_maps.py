@@ -11,7 +11,7 @@ from bpr_cli.evaluation.evaluation import evaluate
 from bpr_cli.formats.object_maps import map_of, objects_of
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings, Task
-from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.masks import LabelMap, Mask
 from tests.formats.format_builders import SIZE, disc, photo, pixels, png, round_trip, write_back
 
 PALETTE = [value for number in range(256) for value in (number, 255 - number, number // 2)]
@@ -78,9 +78,9 @@ maps = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).in
 @given(maps, st.lists(st.integers(0, 2**32 - 1), min_size=5, max_size=5))
 def test_every_pixel_goes_to_one_that_claims_it_and_no_object_is_lost(labels, seeds):
     void = frozenset({4})
-    coarse = objects_of(labels, void)
+    coarse = objects_of(LabelMap(labels, void))
     refined = [np.random.default_rng(seed).random((6, 7)) < 0.4 for seed, _ in zip(seeds, coarse, strict=False)]
-    found = map_of(labels, list(coarse), [Mask.from_array(each) for each in refined], void)
+    found = map_of(LabelMap(labels, void), list(coarse), [Mask.from_array(each) for each in refined])
     assert np.array_equal(found == 4, labels == 4)
     assert set(coarse) <= set(np.unique(found).tolist())
     claims = {number: mask & (labels != 4) for number, mask in zip(coarse, refined, strict=True)}

@@ -101,7 +101,9 @@ def test_content_of_no_format(tmp_path, images):
     assert "weights.bin is a .bin file, expected COCO" in refused(tmp_path / "preds/weights.bin", images)
 
 
-@pytest.mark.parametrize("name", ["labels", "masks", "cityscapes", "coco", "panoptic", "yolo", "labelme"])
+@pytest.mark.parametrize(
+    "name", ["labels", "masks", "cityscapes", "coco", "panoptic", "yolo", "labelme", "objects", "tiff"]
+)
 def test_forced_formats_without_their_files(tmp_path, images, name):
     (tmp_path / "preds").mkdir()
     (tmp_path / "preds/weights.bin").touch()
