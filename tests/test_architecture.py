@@ -18,7 +18,7 @@ ORDER = (
     {"patchset"},
     {"refinement", "evaluation"},
     {"training"},
-    {"demo"},
+    {"demo", "web"},
     {"cli"},
 )
 """From the lowest rooms to the highest."""

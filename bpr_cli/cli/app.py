@@ -18,6 +18,7 @@ COMMANDS = {
     "extract": "Make a patch set for training from predictions and ground truth",
     "train": "Train a network on patch sets",
     "export": "Write weights as ONNX, OpenVINO or TorchScript",
+    "web": "Write a page that refines masks in a browser",
     "demo": "Refine photographs and an example of every task, and draw pictures",
     "weights": "List, show, convert and check weights",
 }

@@ -93,6 +93,23 @@ def export_weights(settings: ExportSettings, out: Path | None = None, overwrite:
     weights = load_weights(settings.weights)
     path = out or Path(f"{weights.path.stem}{ENDINGS[settings.format][0]}")
     check_output(path, ENDINGS[settings.format], overwrite)
+    content, difference = checked_content(settings, weights)
+    files = tuple(map(path.with_suffix, ENDINGS[settings.format]))
+    # The first file last: it is the one that users name.
+    for file, part in reversed(list(zip(files, content, strict=True))):
+        with writing(file):
+            write_atomically(file, part)
+    return Exported(files, settings.format, weights.card.name, settings.batch, difference)
+
+
+def checked_content(settings: ExportSettings, weights: LoadedWeights) -> tuple[tuple[bytes, ...], int]:
+    """Content of the files of an export, in the order of ``ENDINGS``, which is run and compared with PyTorch.
+
+    Also returns the largest difference, in units of 1/255.
+
+    Raises:
+        BprError: a package is missing, the network cannot be exported to this format, or the result differs.
+    """
     check_export(settings, weights)
     model = PatchModel(weights.network, weights.card, flip=weights.card.flip).eval()
     artifact = EXPORTERS[settings.format](model, weights.card, settings.batch)
@@ -103,12 +120,7 @@ def export_weights(settings: ExportSettings, out: Path | None = None, overwrite:
             f"the weights {weights.path} as {settings.format} differ from PyTorch by up to {difference}/{CERTAIN}, "
             f"expected at most {TOLERANCE}/{CERTAIN}; nothing was written, choose another --format"
         )
-    files = tuple(map(path.with_suffix, ENDINGS[settings.format]))
-    # The first file last: it is the one that users name.
-    for file, content in reversed(list(zip(files, artifact.content, strict=True))):
-        with writing(file):
-            write_atomically(file, content)
-    return Exported(files, settings.format, weights.card.name, settings.batch, difference)
+    return artifact.content, difference
 
 
 def check_output(path: Path, endings: tuple[str, ...], overwrite: bool) -> None:

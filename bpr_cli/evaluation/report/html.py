@@ -180,7 +180,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
         read_layers: reads the layers of one image. Without it, or if it raises ``BprError``, images are listed without
             pictures.
     """
-    style, script = (_text(name) for name in ("report.css", "report.js"))
+    style, script = _text("report.css"), _text("slider.js") + _text("report.js")
     return (
         _environment()
         .get_template("report.html.j2")
@@ -195,7 +195,7 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             class_headroom=_class_headroom(report),
             style=Markup(style),
             script=Markup(script),
-            script_digest=Markup(_source_digest(script)),
+            script_digest=Markup(source_digest(script)),
         )
     )
 
@@ -321,6 +321,6 @@ def _text(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _source_digest(script: str) -> str:
+def source_digest(script: str) -> str:
     """The digest by which the content security policy allows the script."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

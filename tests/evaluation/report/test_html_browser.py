@@ -6,7 +6,7 @@ import pytest
 
 from bpr_cli.evaluation.report.html import render_html
 from bpr_cli.evaluation.report.model import Row
-from tests.evaluation.report.browser import Browser, find_browser
+from tests.browser import Browser, find_browser
 from tests.evaluation.report.report_cases import EMPTY, full, layers, score, without_baseline
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")

@@ -116,6 +116,18 @@ class Browser:
         self.send("Input.dispatchKeyEvent", type="keyDown", **what, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **what)
 
+    def choose(self, selector, *paths):
+        """Give files to an input, as somebody would in the dialogue of the browser."""
+        found = self.send("Runtime.evaluate", expression=f"document.querySelector({selector!r})")
+        self.send("DOM.setFileInputFiles", objectId=found["result"]["objectId"], files=[str(path) for path in paths])
+
+    def wait_for(self, expression):
+        """Wait until an expression is true in the page."""
+        deadline = time.monotonic() + TIMEOUT
+        while not self.run(expression):
+            assert time.monotonic() < deadline, f"{expression} does not become true"
+            time.sleep(0.05)
+
     def drag(self, start, end):
         for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
@@ -135,4 +147,16 @@ class Browser:
         return [url for url in urls if not url.startswith("data:")]
 
 
-KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Enter": 13, " ": 32, "Tab": 9}
+KEYS = {
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+    "Home": 36,
+    "End": 35,
+    "Enter": 13,
+    " ": 32,
+    "Tab": 9,
+    "d": 68,
+    "r": 82,
+}

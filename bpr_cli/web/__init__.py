@@ -1,0 +1,1 @@
+"""The page that refines a mask in a browser, without a server."""

@@ -1,0 +1,95 @@
+// The port of patches/boxes.py: boundary pixels of a mask, and boxes along them, thinned out by NMS.
+// A mask is {width, height, data}, data a Uint8Array of 0 and 1 in raster order.
+"use strict";
+
+/** Scores of boundary pixels, best first. */
+const SCORES = [4, 3, 2, 1];
+
+/** Rounds as Python does: halves go to the even neighbour. */
+function roundHalfEven(value) {
+  const below = Math.floor(value);
+  const rest = value - below;
+  if (rest !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}
+
+/** Number of mask pixels. */
+function areaOf({ data }) {
+  let area = 0;
+  for (let index = 0; index < data.length; index++) area += data[index];
+  return area;
+}
+
+/** min(n, 9 - n) with n mask pixels in the 3 x 3 neighbourhood of every pixel; the edge is repeated outside. */
+function boundaryScore({ width, height, data }) {
+  const score = new Uint8Array(width * height);
+  const column = new Uint8Array(width);
+  for (let y = 0; y < height; y++) {
+    const above = Math.max(y - 1, 0) * width;
+    const here = y * width;
+    const below = Math.min(y + 1, height - 1) * width;
+    for (let x = 0; x < width; x++) column[x] = data[above + x] + data[here + x] + data[below + x];
+    for (let x = 0; x < width; x++) {
+      const count = column[Math.max(x - 1, 0)] + column[x] + column[Math.min(x + 1, width - 1)];
+      score[here + x] = Math.min(count, 9 - count);
+    }
+  }
+  return score;
+}
+
+/** Indices of the boundary pixels, best score first, in raster order among equals. */
+function boundaryPixels(mask) {
+  const score = boundaryScore(mask);
+  const found = new Map(SCORES.map((each) => [each, []]));
+  for (let index = 0; index < score.length; index++) if (score[index]) found.get(score[index]).push(index);
+  return SCORES.flatMap((each) => found.get(each));
+}
+
+/** Marks the offsets at which two equal squares overlap by more than the threshold; {reach, data}, offset 0 in the middle. */
+function suppressionStamp(side, threshold) {
+  const exceeds = (dx, dy) => {
+    const intersection = Math.max(side - Math.abs(dx), 0) * Math.max(side - Math.abs(dy), 0);
+    return intersection / (2 * side ** 2 - intersection) > threshold;
+  };
+  let reach = 0;
+  while (exceeds(reach + 1, 0)) reach++;
+  const length = 2 * reach + 1;
+  const data = new Uint8Array(length * length);
+  for (let y = 0; y < length; y++) {
+    for (let x = 0; x < length; x++) data[y * length + x] = exceeds(x - reach, y - reach) ? 1 : 0;
+  }
+  return { reach, data };
+}
+
+/** Greedy non-maximum suppression of the equal squares centred on boundary pixels; the centres that are kept. */
+function suppress(pixels, { width, height }, side, threshold) {
+  const { reach, data } = suppressionStamp(side, threshold);
+  const length = 2 * reach + 1;
+  const stride = width + 2 * reach;
+  const dead = new Uint8Array(stride * (height + 2 * reach));
+  const kept = [];
+  for (const pixel of pixels) {
+    const x = pixel % width;
+    const y = (pixel - x) / width;
+    if (dead[(y + reach) * stride + x + reach]) continue;
+    kept.push({ x, y });
+    for (let row = 0; row < length; row++) {
+      const start = (y + row) * stride + x;
+      for (let offset = 0; offset < length; offset++) dead[start + offset] |= data[row * length + offset];
+    }
+  }
+  return kept;
+}
+
+/** Square boxes {x, y, side} that cover the boundary, best score first, moved inside the image, each one once. */
+function denseBoxes(mask, side, threshold) {
+  const inside = (start, length) => Math.min(Math.max(start, 0), Math.max(length - side, 0));
+  const boxes = new Map();
+  for (const centre of suppress(boundaryPixels(mask), mask, side, threshold)) {
+    const x = inside(centre.x - Math.floor(side / 2), mask.width);
+    const y = inside(centre.y - Math.floor(side / 2), mask.height);
+    const key = `${x},${y}`;
+    if (!boxes.has(key)) boxes.set(key, { x, y, side });
+  }
+  return [...boxes.values()];
+}

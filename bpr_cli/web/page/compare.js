@@ -1,0 +1,116 @@
+// Before and after: pictures of the coarse and the refined mask, with the places that changed most magnified.
+"use strict";
+
+/** Number of magnified places, and their side in image pixels. */
+const PLACES = 3;
+const PLACE_SIDE = 64;
+/** Side of their pictures, and longest side of the whole picture, in pixels; small images are enlarged at most so much. */
+const DETAIL = 224;
+const LONGEST = 1200;
+const ENLARGED = 2;
+/** Opacity of a mask, and width of its outline in pixels of the picture. */
+const TINT = 0.2;
+const LINE = 2;
+
+/** Disjoint squares {x, y} with most changed pixels, greedily, best first. */
+function busiestPlaces(before, after, side) {
+  const { width, height } = before;
+  const step = side / 4;
+  const places = [];
+  const counts = [];
+  for (let y = 0; y + side <= height; y += step) {
+    for (let x = 0; x + side <= width; x += step) counts.push({ x, y, changed: changedIn(before, after, x, y, side) });
+  }
+  counts.sort((a, b) => b.changed - a.changed);
+  const far = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y)) >= 1.5 * side;
+  for (const each of counts) {
+    if (places.length === PLACES || each.changed === 0) break;
+    if (places.every((place) => far(place, each))) places.push(each);
+  }
+  return places;
+}
+
+/** Number of pixels of a square that changed. */
+function changedIn(before, after, x0, y0, side) {
+  let changed = 0;
+  for (let y = y0; y < y0 + side; y++) {
+    for (let x = x0; x < x0 + side; x++) changed += before.data[y * before.width + x] !== after.data[y * before.width + x];
+  }
+  return changed;
+}
+
+/**
+ * Draws a part of an image with a mask over it.
+ * photo: canvas of the image; colour: "red, green, blue"; part: {x, y, width, height} in image pixels; scale: pixels of
+ * the picture for an image pixel.
+ */
+function drawPart(photo, mask, colour, part, scale) {
+  const { canvas, context } = canvasOf(Math.round(part.width * scale), Math.round(part.height * scale));
+  context.imageSmoothingEnabled = scale < 2;
+  context.imageSmoothingQuality = "high";
+  const place = [part.x, part.y, part.width, part.height, 0, 0, canvas.width, canvas.height];
+  context.drawImage(photo, ...place);
+  const tint = canvasOf(mask.width, mask.height);
+  drawMask(tint.canvas, mask);
+  tint.context.globalCompositeOperation = "source-in";
+  tint.context.fillStyle = `rgb(${colour})`;
+  tint.context.fillRect(0, 0, mask.width, mask.height);
+  context.globalAlpha = TINT;
+  context.drawImage(tint.canvas, ...place);
+  context.globalAlpha = 1;
+  const edges = edgesIn(mask, part, scale);
+  for (const [style, width] of [["rgb(0 0 0 / .45)", LINE + 1.4], [`rgb(${colour})`, LINE]]) {
+    Object.assign(context, { strokeStyle: style, lineWidth: width, lineCap: "round" });
+    context.stroke(edges);
+  }
+  return canvas;
+}
+
+/** The edges between mask and background in a part of an image, as a path in pixels of its picture. */
+function edgesIn({ width, data }, part, scale) {
+  const path = new Path2D();
+  const draw = (x0, y0, x1, y1) => {
+    path.moveTo((x0 - part.x) * scale, (y0 - part.y) * scale);
+    path.lineTo((x1 - part.x) * scale, (y1 - part.y) * scale);
+  };
+  for (let y = part.y; y < part.y + part.height; y++) {
+    for (let x = part.x; x < part.x + part.width; x++) {
+      const here = data[y * width + x];
+      if (x > part.x && here !== data[y * width + x - 1]) draw(x, y, x, y + 1);
+      if (y > part.y && here !== data[(y - 1) * width + x]) draw(x, y, x + 1, y);
+    }
+  }
+  return path;
+}
+
+/** The element that compares two masks, as the report does; makeLive of slider.js gives it its slider. */
+function comparisonOf(photo, before, after) {
+  const { width, height } = before;
+  const side = Math.min(PLACE_SIDE, width, height);
+  const places = busiestPlaces(before, after, side);
+  const picture = (mask, colour, part, scale, alt, name = "picture") => {
+    const canvas = drawPart(photo, mask, colour, part, scale);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", alt);
+    return element("div", { className: name }, canvas);
+  };
+  const view = (label, key, mask, colour) => {
+    const whole = { x: 0, y: 0, width, height };
+    const scale = Math.min(ENLARGED, LONGEST / Math.max(width, height));
+    const pictures = element("div", { className: places.length ? "pictures" : "pictures alone" });
+    pictures.append(picture(mask, colour, whole, scale, `the image, ${label}`, "picture whole"));
+    const magnified = places.map(({ x, y }, index) =>
+      picture(mask, colour, { x, y, width: side, height: side }, DETAIL / side, `magnified place ${index + 1}, ${label}`),
+    );
+    if (places.length) pictures.append(element("div", { className: "details" }, ...magnified));
+    const figure = element("figure", { className: "view" }, element("figcaption", {}, label), pictures);
+    Object.assign(figure.dataset, { key, label });
+    return figure;
+  };
+  const views = [view("before", "before", before, COARSE), view("after", "after", after, REFINED)];
+  const box = element("div", { className: "compare" }, element("div", { className: "views" }, ...views));
+  box.dataset.name = "before and after";
+  box.style.setProperty("--ratio", (width / height).toFixed(4));
+  makeLive(box, 0);
+  return box;
+}

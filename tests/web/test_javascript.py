@@ -1,0 +1,178 @@
+"""The JavaScript of the page decides as the Python does: boxes, patches, averages and interior, in a real browser."""
+
+import json
+from dataclasses import asdict
+
+import cv2
+import numpy as np
+import pytest
+
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.boxes import boundary_pixels, dense_boxes
+from bpr_cli.patches.crop import Patches, crop, padding_around
+from bpr_cli.patches.paste import reassemble
+from bpr_cli.refinement.limits import keep_interior
+from bpr_cli.refinement.settings import RefineSettings, passes_of
+from bpr_cli.web.page import FOLDER
+from bpr_cli.weights.card import WeightsCard
+from tests.browser import Browser, find_browser
+from tests.inference.engines import blob, picture
+
+pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
+
+SIZES = [(60, 90), (17, 40), (1, 30), (33, 1), (128, 128)]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A page that holds the ported functions and nothing else."""
+    path = tmp_path_factory.mktemp("page") / "ports.html"
+    names = ("boxes", "crop", "paste", "interior", "refine", "files")
+    scripts = "".join(f"<script>{(FOLDER / f'{name}.js').read_text('utf-8')}</script>" for name in names)
+    path.write_text(f"<!DOCTYPE html><meta charset=utf-8>{scripts}", encoding="utf-8")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    browser.open(path)
+    yield browser
+    browser.close()
+
+
+def js_mask(mask):
+    return {"width": mask.shape[1], "height": mask.shape[0], "data": mask.astype(int).ravel().tolist()}
+
+
+def call(page, body, **values):
+    """Run the body of a function on values; masks, patches and images become bytes."""
+    given = ";".join(f"const {name} = given({json.dumps(value)})" for name, value in values.items())
+    bytes_of = "const given = (v) => v?.data ? {...v, data: Uint8Array.from(v.data)} : v"
+    return page.run(f"(() => {{ {bytes_of}; {given}; {body} }})()")
+
+
+def js_boxes(boxes):
+    return [{"x": x0, "y": y0, "side": x1 - x0} for x0, y0, x1, _ in boxes.tolist()]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", range(3))
+def test_boxes(page, size, seed):
+    mask = blob(size, seed)
+    for side, threshold in ((16, 0.25), (31, 0.55), (64, 0.0)):
+        expected = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, threshold)
+        body = "return denseBoxes(mask, side, threshold)"
+        assert call(page, body, mask=js_mask(mask), side=side, threshold=threshold) == js_boxes(expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("side", "padding", "input_size"), [(16, 4, 32), (31, 8, 64), (32, 0, 32), (40, 12, 32), (20, 5, 64)]
+)
+def test_patches(page, size, side, padding, input_size):
+    mask, image = blob(size, 1), cv2.GaussianBlur(picture(size), (0, 0), 2)
+    boxes = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, 0.25)
+    expected = Patches.empty(len(boxes), input_size)
+    crop(image, Mask.from_array(mask), boxes, padding, expected)
+    rgba = np.dstack([image, np.full(size, 255, np.uint8)])
+    found = call(
+        page,
+        "const p = cropPatches(image, mask, boxes, padding, input_size);"
+        "return {image: Array.from(p.image), mask: Array.from(p.mask)}",
+        image={"width": size[1], "height": size[0], "data": rgba.ravel().tolist()},
+        mask=js_mask(mask),
+        boxes=js_boxes(boxes),
+        padding=padding,
+        input_size=input_size,
+    )
+    np.testing.assert_array_equal(np.array(found["mask"]).reshape(expected.mask.shape), expected.mask)
+    differences = np.abs(np.array(found["image"]).reshape(expected.image.shape) - expected.image.astype(int))
+    assert differences.max(initial=0) <= 1  # OpenCV computes with fewer bits
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("side", [16, 31])
+def test_averages(page, size, side):
+    mask = blob(size, 2)
+    boxes = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, 0.55)
+    smooth = [
+        cv2.GaussianBlur(each, (0, 0), 3)
+        for each in np.random.default_rng(3).integers(0, 256, (len(boxes), 16, 16), np.uint8)
+    ]
+    probabilities = np.array(smooth, np.uint8).reshape(-1, 16, 16)
+    expected = reassemble(Mask.from_array(mask), boxes, probabilities).to_array()
+    body = "return Array.from(reassemble(mask, boxes, probabilities.data, 16).data)"
+    given = {"data": probabilities.ravel().tolist()}
+    found = np.array(call(page, body, mask=js_mask(mask), boxes=js_boxes(boxes), probabilities=given), bool)
+    differing = (found.reshape(size) != expected).sum()
+    assert differing == 0 if side == 16 else differing <= 0.02 * expected.size  # only resized ones are rounded
+
+
+def test_a_mask_never_loses_all_its_pixels(page):
+    mask = blob((20, 20))
+    body = "return Array.from(reassemble(mask, [{x: 0, y: 0, side: 20}], new Uint8Array(400), 20).data)"
+    assert call(page, body, mask=js_mask(mask)) == mask.astype(int).ravel().tolist()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("core", [0.0, 0.1, 0.2, 0.4, 1.0])
+def test_the_interior(page, size, core):
+    coarse = blob(size, 4)
+    refined = coarse & blob(size, 5)
+    expected = keep_interior(Mask.from_array(coarse), Mask.from_array(refined), core).to_array()
+    body = "return Array.from(keepInterior(coarse, refined, core).data)"
+    found = call(page, body, coarse=js_mask(coarse), refined=js_mask(refined), core=core)
+    np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        WeightsCard("a", "unet-s", patch_size=64, min_patch_size=32, padding=16, input_size=128),
+        WeightsCard("b", "unet-s", patch_size=33, padding=15, input_size=128, scales=(2.5, 1.5, 1.0)),
+    ],
+)
+def test_passes(page, card):
+    expected = passes_of(card, RefineSettings())
+    found = call(page, "return passesOf(card)", card=json.loads(card.to_json()))
+    names = {
+        "patchSize": "patch_size",
+        "minPatchSize": "min_patch_size",
+        "padding": "padding",
+        "preliminary": "preliminary",
+    }
+    assert found == [{mine: asdict(each)[its] for mine, its in names.items()} for each in expected]
+    for area in (1, 80, 900, 4000, 10_000, 10**6):
+        body = "return outlineOf({width: area, height: 1, data: new Uint8Array(area).fill(1)}, passesOf(card).at(-1))"
+        side = expected[-1].side_along(area)
+        padding = padding_around(side, expected[-1].patch_size, expected[-1].padding)
+        assert call(page, body, area=area, card=json.loads(card.to_json()))["padding"] == padding
+
+
+@pytest.mark.parametrize(("value", "rounded"), [(0.5, 0), (1.5, 2), (2.5, 2), (2.4, 2), (7.6, 8), (15.5, 16)])
+def test_halves_are_rounded_as_python_does(page, value, rounded):
+    assert page.run(f"roundHalfEven({value})") == rounded == round(value)
+
+
+def rgba_of(values, alpha=None):
+    rgb = np.repeat(np.array(values, np.uint8)[..., None], 3, axis=-1)
+    full = np.full(rgb.shape[:2], 255, np.uint8) if alpha is None else np.array(alpha, np.uint8)
+    return {"width": rgb.shape[1], "height": rgb.shape[0], "data": np.dstack([rgb, full]).ravel().tolist()}
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mask", "reading"),
+    [
+        (rgba_of([[0, 1, 1]]), [0, 1, 1], "its brightness has two values"),
+        (rgba_of([[0, 255, 0]]), [0, 1, 0], "its brightness has two values"),
+        (rgba_of([[0, 127, 128]]), [0, 0, 1], "its brightness is soft: values above 127.5 are foreground"),
+        (rgba_of([[9, 9, 9]], [[0, 255, 255]]), [0, 1, 1], "its opacity has two values"),
+    ],
+)
+def test_what_a_mask_file_means(page, pixels, mask, reading):
+    found = call(page, "const r = maskOf(pixels); return [Array.from(r.mask.data), r.reading]", pixels=pixels)
+    assert found == [mask, reading]
+
+
+def test_the_downloaded_file_is_a_gray_png(page, tmp_path):
+    mask = blob((37, 53), 6)
+    body = "return pngOf(mask).then(b => b.arrayBuffer()).then(b => Array.from(new Uint8Array(b)))"
+    (tmp_path / "mask.png").write_bytes(bytes(call(page, body, mask=js_mask(mask))))
+    read = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read, mask.astype(np.uint8) * 255)
