@@ -45,7 +45,7 @@ class PatchModel(nn.Module):
         self.dtype = dtype
         self.flip = flip
         self.mask_patch = card.mask_patch
-        self.patch_size = card.patch_size
+        self.output_size = card.output_size
         self.context_size = card.patch_size + 2 * card.padding
         self.margin = network_margin(card) if isinstance(network, LiteUNet) else 0
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1), persistent=False)
@@ -59,14 +59,14 @@ class PatchModel(nn.Module):
             mask: uint8, (P, T, T), 0 or 1.
 
         Returns:
-            Foreground probability of the patch without its context, in units of 1/255: uint8, (P, S, S).
+            Foreground probability of the patch with its rim, in units of 1/255: uint8, (P, S, S).
         """
         x = self.network_input(image, mask)
         foreground = self.foreground(x)
         if self.flip:
             foreground = (foreground + self.foreground(x.flip(-1)).flip(-1)) / 2
-        begin = (foreground.shape[-1] - self.patch_size) // 2
-        inner = slice(begin, begin + self.patch_size)
+        begin = (foreground.shape[-1] - self.output_size) // 2
+        inner = slice(begin, begin + self.output_size)
         return (foreground[:, inner, inner] * CERTAIN).round().to(torch.uint8)
 
     def foreground(self, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ class PatchModel(nn.Module):
 
 
 def network_margin(card: WeightsCard) -> int:
-    """Width in pixels of the border of the network's input whose logits affect no pixel of the patch.
+    """Width in pixels of the border of the network's input whose logits affect no pixel that is pasted back.
 
     The border is a whole number of pixels before and after resizing, so that the inner part is resized as without it.
     If logits are resized, one pixel of context is kept.
@@ -101,7 +101,7 @@ def network_margin(card: WeightsCard) -> int:
     context_size = card.patch_size + 2 * card.padding
     resized = context_size != card.input_size
     unit = context_size // math.gcd(context_size, card.input_size)
-    unused = max(card.padding - resized, 0) // unit * unit
+    unused = max(card.padding - card.rim - resized, 0) // unit * unit
     return unused * card.input_size // context_size
 
 

@@ -54,7 +54,7 @@ class Predictor:
         flip = weights.card.flip if flip is None else flip
         self._make_backend = partial(make_backend, weights, settings, flip, self.devices)
         self.backend = self._make_backend(pass_size)
-        self._patch_size = weights.card.patch_size
+        self._output_size = weights.card.output_size
         self._halving = Lock()
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
@@ -68,12 +68,12 @@ class Predictor:
             patches: P patches with the input size of the weights.
 
         Returns:
-            Foreground probabilities of the patches without their context, in units of 1/255: uint8, (P, S, S).
+            Foreground probabilities of the patches with their rim, in units of 1/255: uint8, (P, S, S).
 
         Raises:
             BprError: not even one patch fits into the memory of the device.
         """
-        out = np.empty((len(patches), self._patch_size, self._patch_size), dtype=np.uint8)
+        out = np.empty((len(patches), self._output_size, self._output_size), dtype=np.uint8)
         start = 0
         while start < len(patches):
             backend = self.backend  # another thread may replace it

@@ -243,6 +243,12 @@ def side_of(boxes: Boxes, otherwise: int) -> int:
     return int(boxes[0, 2] - boxes[0, 0]) if len(boxes) else otherwise
 
 
+def widened(boxes: Boxes, margin: int) -> Boxes:
+    """Boxes with ``margin`` more pixels on every side."""
+    wide: Boxes = boxes + np.array([-margin, -margin, margin, margin])
+    return wide
+
+
 def move_inside(boxes: Boxes, size: Size) -> Boxes:
     """Shift boxes into an image of ``size`` (H, W); along an axis where the image is too small, they start at 0."""
     height, width = size

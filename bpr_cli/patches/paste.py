@@ -15,12 +15,20 @@ import numpy as np
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import strips_of, values_of
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.patches.boxes import Boxes
+from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes
 from bpr_cli.patches.crop import resize
-from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray
+from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray, Size
 
 CERTAIN = 255
 """Probability 1."""
+
+FULL_WEIGHT = 16
+"""Weight of a patch inside its rim. Whole numbers, so that sums do not depend on their order."""
+
+REACH = 2
+"""Width in pixels of the strip along the outer sides of all patches where a change is taken to go on beyond them."""
+
+_NEAR = np.ones((2 * REACH + 1, 2 * REACH + 1), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -29,24 +37,48 @@ class ProbabilityField:
 
     Attributes:
         box: the window; lies inside the image.
-        total: int32, (h, w), sum of the probabilities of all patches at a pixel, in units of 1/255.
-        count: int32, (h, w), number of patches that cover a pixel.
+        total: int32, (h, w), weighted sum of the probabilities of all patches at a pixel, in units of 1/255.
+        weight: int32, (h, w), sum of the weights of the patches that cover a pixel; 0 where there is none.
     """
 
     box: Box
     total: LabelArray
-    count: LabelArray
+    weight: LabelArray
 
     def foreground(self, coarse: BoolArray) -> BoolArray:
         """Threshold the average at one half where there are patches; elsewhere copy ``coarse``, bool (h, w)."""
-        return np.where(self.count > 0, 2 * self.total > CERTAIN * self.count, coarse)
+        return np.where(self.weight > 0, 2 * self.total > CERTAIN * self.weight, coarse)
 
     def probability(self) -> tuple[FloatArray, BoolArray]:
         """The average, float32 (h, w), 0..1, and where there are patches, bool (h, w)."""
-        return (self.total / np.maximum(self.count * CERTAIN, 1)).astype(np.float32), self.count > 0
+        return (self.total / np.maximum(self.weight * CERTAIN, 1)).astype(np.float32), self.weight > 0
 
 
-def average(boxes: Boxes, probabilities: ByteArray, frame: Box) -> ProbabilityField:
+def rim_weights(side: int, rim: int) -> LabelArray:
+    """The weight of each pixel of a patch: it falls from ``FULL_WEIGHT`` to 1 over the outer ``2 * rim`` pixels.
+
+    At its sides a patch sees least. Where its weight falls to nothing there, it cannot leave a straight edge.
+
+    Args:
+        side: side of the patch with its rim in pixels.
+        rim: width of the rim in pixels; 0 for equal weights of 1.
+
+    Returns:
+        int32, (side, side).
+
+    Example:
+        >>> rim_weights(4, 1)[1].tolist()
+        [4, 12, 12, 4]
+    """
+    if rim == 0:
+        return np.ones((side, side), dtype=np.int32)
+    distance = np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5
+    ramp = np.ceil(FULL_WEIGHT * np.minimum(distance / (2 * rim), 1)).astype(np.int32)
+    weights: LabelArray = np.minimum.outer(ramp, ramp)
+    return weights
+
+
+def average(boxes: Boxes, probabilities: ByteArray, frame: Box, rim: int = 0) -> ProbabilityField:
     """Average the probabilities of overlapping patches per pixel.
 
     Args:
@@ -54,6 +86,7 @@ def average(boxes: Boxes, probabilities: ByteArray, frame: Box) -> ProbabilityFi
         probabilities: uint8, (P, S, S), foreground probability in units of 1/255. If S is not the side of the boxes,
             patches are resized bilinearly with half-pixel centres.
         frame: the image, or a part of it.
+        rim: part of every side of the boxes where their weight falls, in pixels; see ``rim_weights``.
     """
     if len(boxes) == 0:
         nothing = np.zeros((0, 0), dtype=np.int32)
@@ -61,18 +94,19 @@ def average(boxes: Boxes, probabilities: ByteArray, frame: Box) -> ProbabilityFi
     x0, y0 = np.maximum(boxes[:, :2].min(axis=0), frame[:2]).tolist()
     x1, y1 = np.minimum(boxes[:, 2:].max(axis=0), frame[2:]).tolist()
     # np.zeros, unlike zeros_like, takes no memory for pixels that no patch touches.
-    total, count = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
+    total, weight = (np.zeros((y1 - y0, x1 - x0), dtype=np.int32) for _ in range(2))
+    weights = rim_weights(int(boxes[0, 2] - boxes[0, 0]), rim)
     for box, patch in zip(boxes.tolist(), probabilities, strict=True):
         left, top = max(x0 - box[0], 0), max(y0 - box[1], 0)
         rows, columns = slice(box[1] + top - y0, box[3] - y0), slice(box[0] + left - x0, box[2] - x0)
         height, width = total[rows, columns].shape
-        resized = resize(patch, box[2] - box[0], cv2.INTER_LINEAR)
-        total[rows, columns] += resized[top : top + height, left : left + width]
-        count[rows, columns] += 1
-    return ProbabilityField((x0, y0, x1, y1), total, count)
+        inside = np.s_[top : top + height, left : left + width]
+        total[rows, columns] += resize(patch, box[2] - box[0], cv2.INTER_LINEAR)[inside] * weights[inside]
+        weight[rows, columns] += weights[inside]
+    return ProbabilityField((x0, y0, x1, y1), total, weight)
 
 
-def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
+def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray, rim: int = 0) -> Mask:
     """Make the refined mask: averaged patches thresholded at one half, and the coarse mask where no patch lies.
 
     A mask that would lose all its pixels stays unrefined, because refinement must not remove segments.
@@ -81,6 +115,7 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
         coarse: mask that the patches were cropped from; a soft mask also takes the averages as its values.
         boxes: int64, (P, 4), squares of one size.
         probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
+        rim: see ``average``.
 
     Example:
         >>> mask = Mask.from_array(np.eye(4, dtype=bool))
@@ -90,22 +125,76 @@ def reassemble(coarse: Mask, boxes: Boxes, probabilities: ByteArray) -> Mask:
     """
     if len(boxes) == 0:
         return coarse
-    low, high = boxes[:, :2].min(axis=0), np.minimum(boxes[:, 2:].max(axis=0), coarse.size[::-1])
-    covered = (*low.tolist(), *high.tolist())
-    frame = union(covered, coarse.box)
+    frame = union(covered_by(boxes, coarse.size), coarse.box)
     refined = coarse.window(frame)
-    # Strips, because the average takes many times the memory of the mask.
-    for top, bottom in strips_of((covered[3] - covered[1], covered[2] - covered[0])):
-        rows = covered[0], covered[1] + top, covered[2], covered[1] + bottom
-        reaching = np.flatnonzero((boxes[:, 1] < rows[3]) & (boxes[:, 3] > rows[1]))
-        field = average(boxes[reaching], probabilities[reaching], rows)
+    for top, bottom in strips_along(boxes, coarse.size):
+        field = average_of_rows(boxes, probabilities, (top, bottom), coarse.size, rim)
         x0, y0, x1, y1 = field.box
         inside = refined[y0 - frame[1] : y1 - frame[1], x0 - frame[0] : x1 - frame[0]]
         inside[...] = field.foreground(inside)
     mask = Mask.from_array(refined, (frame[0], frame[1]), coarse.size)
     if mask.box == EMPTY_BOX:
         return coarse
-    return coarse.predicted(mask, field.box, *field.probability()) if isinstance(coarse, SoftMask) else mask
+    if isinstance(coarse, SoftMask):
+        for rows in strips_along(boxes, coarse.size):
+            field = average_of_rows(boxes, probabilities, rows, coarse.size, rim)
+            coarse = coarse.predicted(mask, field.box, *field.probability())
+        return coarse
+    return mask
+
+
+def covered_by(boxes: Boxes, size: Size) -> Box:
+    """The part of an image of ``size`` (H, W) around all boxes, at least one."""
+    low, high = np.maximum(boxes[:, :2].min(axis=0), 0), np.minimum(boxes[:, 2:].max(axis=0), size[::-1])
+    (x0, y0), (x1, y1) = low.tolist(), high.tolist()
+    return x0, y0, x1, y1
+
+
+def strips_along(boxes: Boxes, size: Size) -> list[tuple[int, int]]:
+    """First and last rows (exclusive) of strips around all boxes: an average takes many times the memory of a mask."""
+    x0, y0, x1, y1 = covered_by(boxes, size)
+    return [(y0 + top, y0 + bottom) for top, bottom in strips_of((y1 - y0, x1 - x0))]
+
+
+def average_of_rows(
+    boxes: Boxes, probabilities: ByteArray, rows: tuple[int, int], size: Size, rim: int
+) -> ProbabilityField:
+    """The average in the rows from the first to the last (exclusive) of an image of ``size`` (H, W)."""
+    reaching = np.flatnonzero((boxes[:, 1] < rows[1]) & (boxes[:, 3] > rows[0]))
+    return average(boxes[reaching], probabilities[reaching], (0, rows[0], size[1], rows[1]), rim)
+
+
+def open_ends(coarse: Mask, boxes: Boxes, probabilities: ByteArray, rim: int) -> BoundaryPixels:
+    """Pixels where a change of a mask reaches the outer sides of all its patches, and may go on beyond them.
+
+    The border of the image is no such side.
+
+    Args:
+        coarse: the mask before refinement.
+        boxes: int64, (P, 4), squares of one size, at least one.
+        probabilities: uint8, (P, S, S), foreground probability in units of 1/255.
+        rim: see ``average``.
+
+    Returns:
+        The pixels in raster order, all of the best score.
+    """
+    height, width = coarse.size
+    ends = np.zeros((2, 0), dtype=np.int32)
+    for top, bottom in strips_along(boxes, coarse.size):
+        rows = max(0, top - REACH), min(height, bottom + REACH)
+        field = average_of_rows(boxes, probabilities, rows, coarse.size, rim)
+        x0, y0, x1, y1 = field.box
+        before = coarse.window(field.box)
+        # Outside of the window there are no patches, except in other strips.
+        above, below, left, right = (REACH * inside for inside in (y0 > 0, y1 < height, x0 > 0, x1 < width))
+        covered = (field.weight > 0).view(np.uint8)
+        framed = cv2.copyMakeBorder(covered, above, below, left, right, cv2.BORDER_CONSTANT, value=0)
+        inner = cv2.erode(framed, _NEAR, borderType=cv2.BORDER_REPLICATE)
+        inner = inner[above : above + y1 - y0, left : left + x1 - x0]
+        y, x = np.nonzero((field.weight > 0) & (inner == 0) & (field.foreground(before) != before))
+        own = (y + y0 >= top) & (y + y0 < bottom)
+        ends = np.concatenate([ends, np.stack([x[own] + x0, y[own] + y0]).astype(np.int32)], axis=1)
+    return BoundaryPixels(ends[0], ends[1], np.full(ends.shape[1], SCORES[0], dtype=np.uint8))
 
 
 def union(first: Box, second: Box) -> Box:
@@ -179,13 +268,13 @@ def _claim(field: ProbabilityField, top: int, width: int, contested: BoolArray) 
     the void ones.
     """
     x0, y0, x1, _ = field.box
-    total, count = field.total.ravel(), field.count.ravel()
-    covered = np.flatnonzero(count != 0)
+    total, weight = field.total.ravel(), field.weight.ravel()
+    covered = np.flatnonzero(weight != 0)
     rows = covered // max(x1 - x0, 1)
     pixels = covered + rows * (width - (x1 - x0)) + ((y0 - top) * width + x0)
     allowed = contested[pixels]
     pixels, covered = pixels[allowed], covered[allowed]
-    return pixels, (total[covered] / (count[covered] * CERTAIN)).astype(np.float32)
+    return pixels, (total[covered] / (weight[covered] * CERTAIN)).astype(np.float32)
 
 
 def _restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:

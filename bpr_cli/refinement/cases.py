@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bpr_cli.errors import LOGGER, BprError
-from bpr_cli.masks.masks import in_pixels
+from bpr_cli.masks.masks import LabelMap, in_pixels
 from bpr_cli.refinement.arrays import ImageLike, rgb_of
 from bpr_cli.refinement.given import Given, GivenLabels, GivenMask, GivenMasks, parts_of
-from bpr_cli.refinement.image import ImagePass, fill_batches
+from bpr_cli.refinement.image import ImagePass, Step, fill_batches, steps_after_first
 from bpr_cli.refinement.mask_kinds import MaskSettings
-from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.settings import checked
 from bpr_cli.typing import ByteArray
 
@@ -76,10 +75,11 @@ def refine_cases(refiner: Refiner, cases: Iterable[Case]) -> Iterator[tuple[int,
         The number of an image, from 0, and what was given for it, refined; images without patches come first.
     """
     cases = list(cases)
-    first, *others = refiner.passes
-    images: Iterator[Numbered] = enumerate(ImagePass.begin(case.image, case.given.prediction, first) for case in cases)
-    for how in others:
-        images = _placed_again(refiner, images, how)
+    passes = refiner.passes_over(labels=all(isinstance(case.given.prediction, LabelMap) for case in cases))
+    begun = (ImagePass.begin(case.image, case.given.prediction, passes[0]) for case in cases)
+    images: Iterator[Numbered] = enumerate(begun)
+    for step in steps_after_first(passes, refiner.limits):
+        images = _taken(step, _predicted(refiner, images))
     for number, image in _predicted(refiner, images):
         refined = image.refine(refiner.limits)
         if LOGGER.isEnabledFor(logging.DEBUG):
@@ -99,7 +99,7 @@ def _predicted(refiner: Refiner, images: Iterator[Numbered]) -> Iterator[Numbere
         yield from batch.completed
 
 
-def _placed_again(refiner: Refiner, images: Iterator[Numbered], how: PassSettings) -> Iterator[Numbered]:
-    """Refine images by their last pass, and place the patches of the next pass."""
-    for number, image in _predicted(refiner, images):
-        yield number, image.next(image.refine(refiner.limits).prediction, how)
+def _taken(step: Step, images: Iterator[Numbered]) -> Iterator[Numbered]:
+    """Images after a step."""
+    for number, image in images:
+        yield number, step(image)

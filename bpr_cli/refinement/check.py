@@ -16,11 +16,12 @@ from bpr_cli.formats.images import check_image_file, pixels_of
 from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
+from bpr_cli.refinement.image import steps_after_first
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
 from bpr_cli.refinement.report import NetworkUsed, WeightsUsed, peak_memory
 from bpr_cli.refinement.result import OnItem, read_usable, with_faults
-from bpr_cli.refinement.segments import Segments, segments_of
+from bpr_cli.refinement.segments import LabelSegments, Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import check_settings
 from bpr_cli.system.paths import as_path
@@ -212,10 +213,11 @@ def _examine(refiner: Refiner, predictions: PredictionSet, item: Item) -> Worklo
 
 def workload(refiner: Refiner, segments: Segments[Any], size: Size) -> Workload:
     """The workload of the segments of an image of ``size`` (H, W)."""
-    passes = [segments.outlines(how) for how in refiner.passes]
+    used = refiner.passes_over(labels=isinstance(segments, LabelSegments))
+    passes = [segments.outlines(how) for how in used]
     patches = [sum(len(outline.boxes) for outline in outlines) for outlines in passes]
     masks = sum(outline.mask.crop.nbytes for outline in passes[0] if isinstance(outline.mask, Mask))
-    predicted = max(patches) * refiner.weights.card.patch_size**2
+    predicted = max(patches) * refiner.weights.card.output_size**2
     return Workload(len(passes[0]), sum(patches), 3 * size[0] * size[1] + masks + segments.map_bytes + predicted)
 
 
@@ -226,7 +228,8 @@ def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
     peak = peak_memory()
     if peak is not None:
         # Every stage of the pipeline may hold its look-ahead of waiting images.
-        waiting = (len(refiner.passes) + 1) * (LOOK_AHEAD * refiner.settings.workers + 1)
+        stages = len(steps_after_first(refiner.passes, refiner.limits)) + 2
+        waiting = stages * (LOOK_AHEAD * refiner.settings.workers + 1)
         largest = max((each.memory for each in workloads), default=0)
         peak += batch_memory(refiner) + min(waiting, len(workloads)) * largest
     return Estimate(round(patches * seconds, 1), round(1 / seconds, 1), peak)

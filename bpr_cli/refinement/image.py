@@ -4,15 +4,18 @@
 2. ``fill_batches`` takes patches there, of many images at a time, and the network predicts their foreground.
 3. ``ImagePass.refine``: probabilities are pasted back, masks keep their interior, and segments that changed too much
    get their coarse pixels back.
-4. ``ImagePass.next``: another pass refines the result of this one. After the last pass, ``ImagePass.stats`` sums up.
+4. ``ImagePass.followed``: before that, changes of masks that reach the sides of all patches get more patches.
+5. ``ImagePass.next``: another pass refines the result of this one. After the last pass, ``ImagePass.stats`` sums up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.patches.crop import Patches, crop
@@ -22,6 +25,9 @@ from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import ByteArray
 
 Key = TypeVar("Key")
+
+FOLLOW_ROUNDS = 3
+"""How often a pass may add patches where changes go on."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,7 @@ class ImagePass:
         coarse: the segments before the first pass.
         segments: the segments that this pass refines.
         outlines: these segments with the boxes along their boundaries.
-        length: total length of the coarse boundaries in pixels.
+        lengths: length of the coarse boundary of each segment in pixels.
         patches: number of patches in this pass and all earlier ones.
     """
 
@@ -111,7 +117,7 @@ class ImagePass:
     coarse: Segments[Any]
     segments: Segments[Any]
     outlines: tuple[Outline, ...]
-    length: float
+    lengths: tuple[float, ...]
     patches: int
 
     @classmethod
@@ -123,47 +129,76 @@ class ImagePass:
         """
         coarse = segments_of(prediction, (image.shape[0], image.shape[1]))
         outlines = coarse.outlines(how)
-        length = sum(each.length for each in outlines)
-        return cls(image, coarse, coarse, outlines, length, _count(outlines))
+        return cls(image, coarse, coarse, outlines, tuple(each.length for each in outlines), _count(outlines))
 
-    def next(self, refined: Prediction, how: PassSettings) -> ImagePass:
+    def next(self, how: PassSettings, limits: Limits) -> ImagePass:
         """The next pass, which refines the result of this one."""
+        refined = self.refine(limits).prediction
         segments = type(self.segments)(refined)
         outlines = segments.outlines(how)
-        return ImagePass(self.image, self.coarse, segments, outlines, self.length, self.patches + _count(outlines))
+        return ImagePass(self.image, self.coarse, segments, outlines, self.lengths, self.patches + _count(outlines))
+
+    def followed(self, how: PassSettings) -> ImagePass:
+        """This pass, whose patches are all predicted, with more patches where changes go on beyond them."""
+        outlines = self.segments.followed(self.outlines, how)
+        added = _count(outlines) - _count(self.outlines)
+        return replace(self, outlines=outlines, patches=self.patches + added)
 
     @cached_property
     def ranges(self) -> list[tuple[Outline, int, int]]:
-        """The order of the patches: outline, first box and last box (exclusive); strip by strip in a large map."""
+        """The patches to predict: outline, first box and last box (exclusive); strip by strip in a large map."""
         strips = self.segments.strips
         if not strips:
-            return [(each, 0, len(each.boxes)) for each in self.outlines]
-        return [(each, each.begun(top), each.begun(bottom)) for top, bottom in strips for each in self.outlines]
+            return [(each, each.known, len(each.boxes)) for each in self.outlines]
+        return [
+            (each, max(each.begun(top), each.known), max(each.begun(bottom), each.known))
+            for top, bottom in strips
+            for each in self.outlines
+        ]
 
     def __len__(self) -> int:
-        """P, the number of patches of this pass."""
-        return _count(self.outlines)
+        """P, the number of patches to predict."""
+        return sum(last - first for _, first, last in self.ranges)
 
     def refine(self, limits: Limits) -> RefinedImage[Any]:
         """Paste all predicted patches and apply the limits; the network must have predicted every patch."""
-        return RefinedImage(*self.coarse.limit(self.segments.paste(self.outlines), limits))
+        return RefinedImage(*self.coarse.limit(self.segments.paste(self.outlines), self.outlines, limits))
 
     def stats(self, refined: RefinedImage[Any]) -> RefinementStats:
         """Statistics of all passes up to this one."""
         changes = self.coarse.changes(refined.prediction)
+        moved = changes.lost + changes.gained
         return RefinementStats(
             segments=len(self.outlines),
             patches=self.patches,
-            changed=int((changes.lost + changes.gained).sum()),
-            boundary_length=self.length,
+            changed=int(moved.sum()),
+            boundary_length=sum(self.lengths),
             kept_coarse=refined.kept_coarse,
             area=int(changes.area.sum()),
             resized=int(changes.resized.sum()),
+            movements=tuple(np.round(moved / np.maximum(self.lengths, 1), 3).tolist()),
         )
+
+
+def steps_after_first(passes: Sequence[PassSettings], limits: Limits) -> list[Step]:
+    """What follows the patches of the first pass: further patches where changes go on, and the other passes.
+
+    Each step begins when all patches before it are predicted.
+    """
+    steps: list[Step] = []
+    for number, how in enumerate(passes):
+        if number:
+            steps.append(partial(ImagePass.next, how=how, limits=limits))
+        steps += [partial(ImagePass.followed, how=how)] * (FOLLOW_ROUNDS * how.follow)
+    return steps
 
 
 def _count(outlines: tuple[Outline, ...]) -> int:
     return sum(len(each.boxes) for each in outlines)
+
+
+Step = Callable[[ImagePass], ImagePass]
+"""Goes on with an image whose patches are all predicted."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +214,8 @@ class RefinementStats:
         kept_coarse: number of segments that the limits left unrefined.
         area: of the coarse segments, in pixels.
         resized: pixels by which the areas grew or shrank: what one segment gains and another loses adds up.
+        movements: mean distance in pixels that the boundary of each segment moved: the pixels that changed side over
+            the length of its coarse boundary.
     """
 
     segments: int = 0
@@ -188,6 +225,7 @@ class RefinementStats:
     kept_coarse: int = 0
     area: int = 0
     resized: int = 0
+    movements: tuple[float, ...] = ()
 
     @property
     def displacement(self) -> float:

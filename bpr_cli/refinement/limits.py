@@ -1,4 +1,8 @@
-"""How much refinement may change a segment: masks keep their interior, and segments beyond the limits stay coarse."""
+"""How much refinement may change a segment.
+
+Masks keep their interior and get no specks. Segments that hardly move come back as they were, and so do those beyond
+the limits of the user.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
+from bpr_cli.patches.boxes import grow
 from bpr_cli.patches.paste import union
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray
@@ -48,17 +53,23 @@ class Limits:
         max_area_change: largest change of the area as a fraction of the coarse area; None for no limit.
         min_iou: smallest IoU with the coarse mask, 0..1; None for no limit.
         core: depth of the interior that masks keep, as a fraction of the square root of their area, 0..1.
+        min_part: area from which on new parts and holes of masks stay, in pixels of a patch.
+        min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
+            segment stays as it was.
     """
 
     max_area_change: float | None = None
     min_iou: float | None = None
     core: float = NO_INTERIOR
+    min_part: int = 0
+    min_movement: float = 0.0
 
     @classmethod
     def of(cls, settings: RefineSettings, card: WeightsCard) -> Limits:
         """The limits from the settings; the weights state what the settings leave open."""
         core = card.core if settings.core is None else settings.core
-        return cls(settings.max_area_change, settings.min_iou_with_coarse, core)
+        least = card.min_movement if settings.min_movement is None else settings.min_movement
+        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least)
 
     @property
     def may_restore(self) -> bool:
@@ -165,6 +176,38 @@ def keep_interior(coarse: Mask, refined: Mask, core: float) -> Mask:
         return refined
     box = union(coarse.box, refined.box)
     return Mask.from_array(refined.window(box) | Mask(coarse.size, coarse.box, lost).window(box), box[:2], coarse.size)
+
+
+def without_specks(coarse: Mask, refined: Mask, least: float) -> Mask:
+    """Take back parts and holes that are smaller than ``least`` pixels and that the coarse mask does not have.
+
+    Pixels of a part touch at sides or corners, those of a hole at sides. The coarse mask has one if it agrees with at
+    least half of its pixels. A mask that would lose all its parts stays as it is.
+    """
+    if least <= 1 or refined.box == EMPTY_BOX:
+        return refined
+    box = grow(union(coarse.box, refined.box), 1, coarse.size)
+    before, after = coarse.window(box), refined.window(box)
+    cleaned = after.copy()
+    for is_foreground, neighbours in ((True, 8), (False, 4)):
+        count, parts, sizes, _ = cv2.connectedComponentsWithStats(
+            (cleaned == is_foreground).view(np.uint8), connectivity=neighbours
+        )
+        shared = np.bincount(parts.ravel(), weights=(before == is_foreground).ravel(), minlength=count)
+        specks = (sizes[:, cv2.CC_STAT_AREA] < least) & (2 * shared < sizes[:, cv2.CC_STAT_AREA])
+        specks[0] = False
+        cleaned[specks[parts]] = not is_foreground
+    if not cleaned.any() or (cleaned == after).all():
+        return refined
+    return Mask.from_array(cleaned, box[:2], coarse.size)
+
+
+def hardly_moved(coarse: Mask, refined: Mask, least: float, length: float) -> bool:
+    """Whether a boundary of ``length`` pixels moved by less than ``least`` pixels on average."""
+    if not least:
+        return False
+    moved = coarse.area + refined.area - 2 * coarse.shared_area(refined)
+    return moved < least * length
 
 
 def distance_inside(crop: BoolArray) -> FloatArray:

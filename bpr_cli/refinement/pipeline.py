@@ -14,16 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
 from bpr_cli.formats.images import pixels_of, read_image
+from bpr_cli.formats.reading import Task
 from bpr_cli.masks.masks import size_of
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import ImagePass, PatchBatch, RefinedImage, RefinementStats, fill_batches
+from bpr_cli.refinement.image import ImagePass, PatchBatch, RefinementStats, Step, fill_batches, steps_after_first
 from bpr_cli.refinement.result import FAULTS, STAGES, OnItem, RefineResult, inputs_of, read_usable
-from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.system.atomic import concerns_all_files
 from bpr_cli.system.journal import Journal
 from bpr_cli.system.threads import PIXELS_AT_ONCE, one_ahead
@@ -94,6 +94,7 @@ class Pipeline:
         self.predictions, self.writer, self.journal = work.predictions, work.writer, work.journal
         self.result, self.on_item = work.result, work.on_item
         self.stopwatch = Stopwatch(STAGES)
+        self._passes = refiner.passes_over(labels=self.predictions.task is not Task.INSTANCE)
         self._look_ahead = LOOK_AHEAD * refiner.settings.workers
         self._known_pixels: dict[Item, int] = {}
         self._writing: deque[tuple[Item, Future[RefinementStats]]] = deque()
@@ -103,8 +104,8 @@ class Pipeline:
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
             images = self._in_order(pool, ((item, item) for item in items), self._begin)
-            for how in self.refiner.passes[1:]:
-                images = self._in_order(pool, self._predicted(images), partial(self._place_again, how))
+            for step in steps_after_first(self._passes, self.refiner.limits):
+                images = self._in_order(pool, self._predicted(images), partial(self._take, step))
             for item, image in self._predicted(images):
                 self._writing.append((item, pool.submit(self._write, item, image)))
                 self._collect(until=self._look_ahead)
@@ -120,7 +121,7 @@ class Pipeline:
             image = read_image(item.image, self.predictions.max_pixels, masks=size_of(prediction), page=item.page)
         with self.stopwatch("crop"):
             try:
-                return ImagePass.begin(image, prediction, self.refiner.passes[0])
+                return ImagePass.begin(image, prediction, self._passes[0])
             except BprError as error:
                 raise misfit(item, error) from error
 
@@ -165,20 +166,15 @@ class Pipeline:
         with self.stopwatch("crop"):
             return batch, batch.crop(self.refiner.weights.card.input_size)
 
-    def _place_again(self, how: PassSettings, image: ImagePass) -> ImagePass:
-        """Refine the image by its last pass, and place the patches of the next pass."""
-        refined = self._refine(image)
-        with self.stopwatch("crop"):
-            return image.next(refined.prediction, how)
-
-    def _refine(self, image: ImagePass) -> RefinedImage[Any]:
+    def _take(self, step: Step, image: ImagePass) -> ImagePass:
+        """Paste the patches so far, and place those of the next step."""
         with self.stopwatch("paste"):
-            return image.refine(self.refiner.limits)
+            return step(image)
 
     def _write(self, item: Item, image: ImagePass) -> RefinementStats:
         """Paste the patches of the last pass and write the refined prediction."""
-        refined = self._refine(image)
         with self.stopwatch("paste"):
+            refined = image.refine(self.refiner.limits)
             stats = image.stats(refined)
         with self.stopwatch("write"):
             written = self.writer.write(item, refined.prediction)

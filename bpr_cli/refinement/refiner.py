@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
@@ -21,7 +21,7 @@ from bpr_cli.refinement.details import MaskDetails
 from bpr_cli.refinement.given import Given, GivenLabels, GivenMask, GivenMasks, joined
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.mask_kinds import Kind, MaskSettings
-from bpr_cli.refinement.settings import RefineSettings, passes_of
+from bpr_cli.refinement.settings import PassSettings, RefineSettings, passes_of
 from bpr_cli.settings import changed_settings, check_settings
 from bpr_cli.weights.files import load_weights
 
@@ -90,6 +90,15 @@ class Refiner:
         if self._predictor is None:
             raise BprError("this Refiner is closed; make a new one, or refine inside of its with statement")
         return self._predictor
+
+    def passes_over(self, *, labels: bool) -> tuple[PassSettings, ...]:
+        """How each pass places patches along masks, or along the labels of a map.
+
+        Labels compete for every pixel, so all their patches have one size, and no change goes on without rivals.
+        """
+        if not labels:
+            return self.passes
+        return tuple(replace(how, follow=False) for how in self.passes if not how.view)
 
     def close(self) -> None:
         """Free the network and its memory on the devices; refining afterwards raises ``BprError``."""

@@ -110,6 +110,13 @@ class ItemSummary:
     boundary_movement: BoundaryMovement
     area_change: AreaChange
     kept_coarse: KeptCoarse
+    movements: Annotated[
+        list[Annotated[float, Meta(ge=0)]],
+        Meta(
+            description="Mean boundary displacement of each segment in pixels: masks in the order of the file, labels "
+            "and ids in ascending order. 0 for segments that came back as they were."
+        ),
+    ]
     resumed: Annotated[bool, Meta(description="Whether an earlier process wrote it.")]
 
 
@@ -250,7 +257,13 @@ def summarise(
         notes=[*result.notes, *([still] if still and result.written else [])],
         pictures=[str(path) for path in result.pictures],
         items=[
-            ItemSummary(name=name, image=images[name], **_rounded(stats), resumed=name in result.resumed)
+            ItemSummary(
+                name=name,
+                image=images[name],
+                **_rounded(stats),
+                movements=list(stats.movements),
+                resumed=name in result.resumed,
+            )
             for name, stats in result.items.items()
         ],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -13,22 +13,41 @@ import numpy as np
 from bpr_cli.masks.masks import EMPTY_BOX, AnyMask, LabelMap, LabelMask, Mask, Prediction, check_size
 from bpr_cli.masks.runs import Runs, strips_of, weigh
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.patches.boxes import NO_BOXES, Boxes, boundary_pixels, boxes_along, grow, side_of
+from bpr_cli.patches.boxes import (
+    NO_BOXES,
+    Boxes,
+    boundary_pixels,
+    boxes_along,
+    grow,
+    move_inside,
+    side_of,
+    suppress,
+    unique_boxes,
+    widened,
+)
 from bpr_cli.patches.crop import padding_around
-from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
+from bpr_cli.patches.paste import Fusion, RefinedLabel, average, open_ends, reassemble, union
 from bpr_cli.refinement.limits import (
     Changes,
     Limits,
+    hardly_moved,
     keep_interior,
     label_changes,
     limit_labels,
     limit_masks,
     mask_changes,
+    without_specks,
 )
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import Box, ByteArray, Size
 
 Refined = TypeVar("Refined", tuple[Mask, ...], LabelMap)
+
+FEWEST_ENDS = 4
+"""Pixels at the sides of the patches from which on a change is followed."""
+
+LEAST_ENLARGEMENT = 1.5
+"""Masks whose patches would grow by less are not refined in a pass of their own."""
 
 
 @dataclass
@@ -36,9 +55,11 @@ class Outline:
     """One segment with the boxes along its boundary.
 
     Attributes:
-        mask: the segment.
-        boxes: int64, (P, 4), squares of one size.
+        mask: what the network sees of the segment in the boxes that are not predicted yet.
+        boxes: int64, (P, 4), squares of one size, with their rim; they may reach outside the image.
         padding: context around each box in pixels.
+        rim: part of every side of the boxes that overlaps their neighbours, in pixels; see ``paste.rim_weights``.
+        scale: side of the boxes without their rim over the patch size of the weights.
         length: length of the boundary in pixels: half the number of boundary pixels, which lie on both sides of it.
         predicted: foreground probabilities of the boxes so far, in order: uint8, (p, S, S) each, in units of 1/255.
             S may differ from the side of the boxes.
@@ -48,6 +69,8 @@ class Outline:
     mask: AnyMask
     boxes: Boxes
     padding: int
+    rim: int
+    scale: float
     length: float
     predicted: list[ByteArray] = field(default_factory=list)
     forgotten: int = 0
@@ -62,18 +85,37 @@ class Outline:
         """Find the boundary of a mask and place boxes of ``side`` pixels along it; none if the pass skips the mask."""
         pixels = boundary_pixels(mask)
         boxes = NO_BOXES
-        if takes_part(mask, neighbours, how):
+        if takes_part(mask, side, neighbours, how):
             boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold)
-        padding = padding_around(side_of(boxes, how.patch_size), how.patch_size, how.padding)
-        return cls(mask, boxes, padding, len(pixels) / 2)
+        side = side_of(boxes, how.patch_size)
+        padding, rim = (padding_around(side, how.patch_size, each) for each in (how.padding, how.rim))
+        return cls(mask, widened(boxes, rim), padding - rim, rim, side / how.patch_size, len(pixels) / 2)
+
+    def followed(self, coarse: Mask, how: PassSettings) -> Outline:
+        """Add boxes where a change reaches the outer sides of all boxes, unless it is tiny.
+
+        Args:
+            coarse: the segment before this pass.
+            how: the settings of the pass.
+        """
+        if not len(self.boxes):
+            return self
+        probabilities = self.probabilities()
+        ends = open_ends(coarse, self.boxes, probabilities, self.rim)
+        if len(ends) < FEWEST_ENDS:
+            return self
+        side = side_of(self.boxes, 0) - 2 * self.rim
+        added = widened(unique_boxes(move_inside(suppress(ends, side, how.nms_threshold), coarse.size)), self.rim)
+        refined = reassemble(coarse, self.boxes, probabilities, self.rim)
+        return replace(self, mask=refined, boxes=np.concatenate([self.boxes, added]), predicted=[probabilities])
 
     def probabilities(self) -> ByteArray:
         """Foreground probabilities of all boxes that are not forgotten: uint8, (P, S, S), in units of 1/255."""
         return np.concatenate(self.predicted) if self.predicted else np.zeros((0, 1, 1), dtype=np.uint8)
 
     def begun(self, row: int) -> int:
-        """Number of boxes, the first ones, that begin above a row; boxes must be sorted by their first row."""
-        return int(np.searchsorted(self.boxes[:, 1], row))
+        """Number of boxes, the first ones, that begin above a row of the image; boxes must be sorted by first row."""
+        return int(np.searchsorted(np.maximum(self.boxes[:, 1], 0), row))
 
     def ended(self, row: int) -> int:
         """Number of boxes, the first ones, that end above a row; boxes must be sorted by their first row."""
@@ -86,7 +128,7 @@ class Outline:
             self.forgotten = count
 
 
-def takes_part(mask: AnyMask, neighbours: list[Box], how: PassSettings) -> bool:
+def takes_part(mask: AnyMask, side: int, neighbours: list[Box], how: PassSettings) -> bool:
     """Whether a pass may refine a segment; the last pass refines all.
 
     Earlier passes have larger patches. A segment smaller than a patch is easily lost to its surroundings there, and one
@@ -94,14 +136,18 @@ def takes_part(mask: AnyMask, neighbours: list[Box], how: PassSettings) -> bool:
 
     Args:
         mask: the segment.
+        side: side of the boxes along it in pixels.
         neighbours: bounding boxes of all masks of the image that do not compete for pixels, including its own.
         how: the settings of the pass.
     """
     if not how.preliminary:
         return True
-    x0, y0, x1, y1 = grow(mask.box, how.patch_size // 2, mask.size)
+    if how.view and side < LEAST_ENLARGEMENT * how.patch_size:
+        return False
+    side = max(side, how.patch_size)
+    x0, y0, x1, y1 = grow(mask.box, side // 2, mask.size)
     near = sum(box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for box in neighbours)
-    return mask.area >= how.patch_size**2 and near <= 1
+    return mask.area >= side**2 and near <= 1
 
 
 class Segments(ABC, Generic[Refined]):
@@ -133,6 +179,10 @@ class Segments(ABC, Generic[Refined]):
     def outlines(self, how: PassSettings) -> tuple[Outline, ...]:
         """Every segment with the boxes that a pass places along its boundary."""
 
+    def followed(self, outlines: tuple[Outline, ...], how: PassSettings) -> tuple[Outline, ...]:  # noqa: ARG002
+        """The segments with further boxes where changes go on beyond their boxes; the same where none is needed."""
+        return outlines
+
     def paste_ready(self, outlines: tuple[Outline, ...]) -> None:
         """Paste the strips whose patches are all predicted, except the last, and forget patches that no other needs."""
 
@@ -141,8 +191,17 @@ class Segments(ABC, Generic[Refined]):
         """The prediction with the predicted patches pasted back."""
 
     @abstractmethod
-    def limit(self, refined: Refined, limits: Limits) -> tuple[Refined, int]:
-        """Apply the limits to a refined prediction; also returns the number of segments that stay coarse."""
+    def limit(self, refined: Refined, outlines: tuple[Outline, ...], limits: Limits) -> tuple[Refined, int]:
+        """Apply the limits to a refined prediction.
+
+        Args:
+            refined: the refined prediction.
+            outlines: the segments of the pass that refined it, in the order of these.
+            limits: the limits.
+
+        Returns:
+            The prediction within the limits, and the number of segments that the limits of the user kept coarse.
+        """
 
     @abstractmethod
     def changes(self, refined: Refined) -> Changes:
@@ -160,23 +219,40 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
     def outlines(self, how: PassSettings) -> tuple[Outline, ...]:
         """Place boxes along every mask; small masks get smaller boxes."""
         boxes = [mask.box for mask in self.prediction if mask.box != EMPTY_BOX]
-        return tuple(Outline.find(mask, how, how.side_along(mask.area), boxes) for mask in self.prediction)
+        sides = (how.side_along(mask.area, max(mask.crop.shape)) for mask in self.prediction)
+        pairs = zip(self.prediction, sides, strict=True)
+        return tuple(Outline.find(mask, how, side, boxes) for mask, side in pairs)
+
+    def followed(self, outlines: tuple[Outline, ...], how: PassSettings) -> tuple[Outline, ...]:
+        """Add boxes where changes reach the outer sides of all boxes of a mask."""
+        pairs = zip(self.prediction, outlines, strict=True)
+        return tuple(each.followed(mask, how) for mask, each in pairs)
 
     def paste(self, outlines: tuple[Outline, ...]) -> tuple[Mask, ...]:
         """Average the probabilities of overlapping boxes, and threshold them (Sect. 3.1)."""
         pairs = zip(self.prediction, outlines, strict=True)
-        return tuple(reassemble(mask, each.boxes, each.probabilities()) for mask, each in pairs)
+        return tuple(reassemble(mask, each.boxes, each.probabilities(), each.rim) for mask, each in pairs)
 
-    def limit(self, refined: tuple[Mask, ...], limits: Limits) -> tuple[tuple[Mask, ...], int]:
-        """Restore the interior of every mask, then apply the limits."""
-        pairs = zip(self.prediction, refined, strict=True)
-        complete = tuple(keep_interior(before, after, limits.core) for before, after in pairs)
-        limited, kept_coarse = limit_masks(self.prediction, complete, limits)
+    def limit(
+        self, refined: tuple[Mask, ...], outlines: tuple[Outline, ...], limits: Limits
+    ) -> tuple[tuple[Mask, ...], int]:
+        """Restore the interior of every mask, drop specks, keep masks that hardly moved, then apply the limits."""
+        trios = zip(self.prediction, refined, outlines, strict=True)
+        settled = tuple(_settled(before, after, each, limits) for before, after, each in trios)
+        limited, kept_coarse = limit_masks(self.prediction, settled, limits)
         return tuple(map(_with_values, limited, refined, self.prediction)), kept_coarse
 
     def changes(self, refined: tuple[Mask, ...]) -> Changes:
         """The changes of the masks, in their order."""
         return mask_changes(self.prediction, refined)
+
+
+def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits) -> Mask:
+    """What remains of the change of one mask."""
+    complete = keep_interior(coarse, refined, limits.core)
+    clean = without_specks(coarse, complete, limits.min_part * outline.scale**2)
+    still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)
+    return coarse if still else clean
 
 
 def _with_values(limited: Mask, refined: Mask, coarse: Mask) -> Mask:
@@ -243,7 +319,7 @@ class LabelSegments(Segments[LabelMap]):
             boxes = each.boxes[each.forgotten :]
             if self.strips:
                 boxes = boxes[: each.begun(bottom) - each.forgotten]
-            yield RefinedLabel(mask.label, average(boxes, each.probabilities()[: len(boxes)], frame))
+            yield RefinedLabel(mask.label, average(boxes, each.probabilities()[: len(boxes)], frame, each.rim))
 
     def paste(self, outlines: tuple[Outline, ...]) -> LabelMap:
         """Give every pixel the most confident label (Sect. 3.3)."""
@@ -252,8 +328,13 @@ class LabelSegments(Segments[LabelMap]):
         fusion.advance(bottom, self._refined(outlines, fusion.row, bottom))
         return fusion.finish()
 
-    def limit(self, refined: LabelMap, limits: Limits) -> tuple[LabelMap, int]:
-        """Apply the limits; labels keep no interior, because they compete for pixels."""
+    def limit(self, refined: LabelMap, outlines: tuple[Outline, ...], limits: Limits) -> tuple[LabelMap, int]:
+        """Keep a map that hardly moved, else apply the limits; labels keep no interior, as they compete for pixels."""
+        if limits.min_movement:
+            changes = self.changes(refined)
+            least = limits.min_movement * max((each.scale for each in outlines), default=1)
+            if (changes.lost + changes.gained).sum() < least * sum(each.length for each in outlines):
+                return self.prediction, 0
         return limit_labels(self.prediction, refined, limits)
 
     def changes(self, refined: LabelMap) -> Changes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from msgspec import Meta
@@ -64,6 +64,15 @@ class RefineSettings(InferenceSettings):
             metavar="CORE",
         ),
     ] = None
+    min_movement: Annotated[
+        NonNegative | None,
+        option(
+            "Segments whose boundary moves less than this on average, in pixels of a patch, come back as they were; "
+            "0 turns this off (default: the weights' own)",
+            panel=LIMITS,
+            metavar="PIXELS",
+        ),
+    ] = None
     workers: Annotated[
         Count, option("Worker threads for I/O and pre-/post-processing (default: the cores, at most 4)", panel=ENGINE)
     ] = field(default_factory=default_workers)
@@ -82,10 +91,14 @@ class PassSettings:
         patch_size: side of the boxes in pixels; boxes of the scheme ``instance`` have the size of their mask.
         min_patch_size: side of the boxes along the smallest masks in pixels; see ``side_along``.
         padding: context around a box of ``patch_size`` in pixels; it scales with the box.
+        rim: the part of this context that is pasted back as well, in pixels; it scales with the box.
+        follow: whether more boxes follow a change of a mask that reaches the sides of all boxes.
         input_size: side T in pixels that a patch with its context is resized to.
         nms_threshold: see ``RefineSettings``.
         scheme: see ``RefineSettings``.
         preliminary: whether another pass follows; then this pass skips segments that its larger patches could harm.
+        view: length in pixels that masks have in their patches; only much longer masks take part. None: patches do not
+            grow with the mask.
     """
 
     patch_size: int
@@ -95,23 +108,33 @@ class PassSettings:
     nms_threshold: float
     scheme: Scheme = "dense"
     preliminary: bool = False
+    rim: int = 0
+    follow: bool = False
+    view: int | None = None
 
-    def side_along(self, area: int) -> int:
+    def side_along(self, area: int, length: int) -> int:
         """Side of the boxes along a mask in pixels: half the square root of its area, clipped to the two sizes.
 
-        A box as large as the object would show it at low resolution, together with its neighbours.
+        A box as large as the object would show it at low resolution, together with its neighbours. With ``view``, the
+        side is to ``patch_size`` as the length of the mask to ``view``.
 
         Args:
             area: area of the mask in pixels.
+            length: longer side of its bounding box in pixels.
         """
+        if self.view:
+            return round(self.patch_size * length / self.view)
         return min(self.patch_size, max(self.min_patch_size, round(math.sqrt(area) / 2)))
 
 
 def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings, ...]:
-    """The passes from the settings; the weights state what the settings leave open."""
+    """The passes from the settings; the weights state what the settings leave open.
+
+    Scales that the settings give replace all passes of the weights, that of large masks too.
+    """
     scales = settings.scales or card.scales
     smallest = card.min_patch_size or card.patch_size
-    return tuple(
+    passes = [
         PassSettings(
             patch_size=max(1, round(card.patch_size * scale)),
             min_patch_size=max(1, round(smallest * scale)),
@@ -120,6 +143,11 @@ def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings
             nms_threshold=settings.nms_threshold,
             scheme=settings.scheme,
             preliminary=number < len(scales),
+            rim=round(card.rim * scale),
+            follow=card.follow and settings.scheme == "dense",
         )
         for number, scale in enumerate(scales, start=1)
-    )
+    ]
+    if card.view and settings.scales is None and settings.scheme == "dense":
+        passes.insert(0, replace(passes[-1], preliminary=True, view=card.view))
+    return tuple(passes)

@@ -86,6 +86,35 @@ class WeightsCard(Settings):
         Scales,
         option("Patch scale of each pass, coarse to fine, e.g. 2,1; the last pass should see every pixel", panel=PANEL),
     ] = (1.0,)
+    view: Annotated[
+        Annotated[int, Meta(ge=64, le=4096)] | None,
+        option(
+            "Length in pixels at which large masks are shown in a first pass, whose patches grow with the mask",
+            panel=PANEL,
+        ),
+    ] = None
+    rim: Annotated[
+        int,
+        Meta(ge=0, le=1024),
+        option("Part of the context that is pasted back as well, with falling weight, in image pixels", panel=PANEL),
+    ] = 0
+    follow: Annotated[
+        bool, option("Place more patches on masks where a change reaches the sides of all patches", panel=PANEL)
+    ] = False
+    min_part: Annotated[
+        int,
+        Meta(ge=0, le=10**6),
+        option("New parts and new holes of masks stay only from this area on, in pixels of a patch", panel=PANEL),
+    ] = 0
+    min_movement: Annotated[
+        float,
+        Meta(ge=0, le=64),
+        option(
+            "Segments whose boundary moves less than this on average, in pixels of a patch, come back as they were",
+            panel=PANEL,
+            metavar="PIXELS",
+        ),
+    ] = 0.0
     flip: Annotated[bool, option("Average predictions for each patch and its mirror image", panel=PANEL)] = False
     core: Annotated[
         Fraction,
@@ -106,10 +135,17 @@ class WeightsCard(Settings):
         super().__post_init__()
         if not self.name.isprintable():
             raise BprError(f"name is {shorten(self.name)}; expected printable characters")
+        if self.rim > self.padding:
+            raise BprError(f"rim is {self.rim}; expected at most the padding, {self.padding}")
         if self.min_patch_size is not None and self.min_patch_size > self.patch_size:
             raise BprError(
                 f"min_patch_size is {self.min_patch_size}; expected at most the patch_size, {self.patch_size}"
             )
+
+    @property
+    def output_size(self) -> int:
+        """Side in pixels of what is pasted back of each patch: the patch with its rim."""
+        return self.patch_size + 2 * self.rim
 
     def to_json(self) -> str:
         """The card as JSON text."""

@@ -1,5 +1,6 @@
 """Averages, refined masks and fused label maps, compared with exact arithmetic pixel by pixel."""
 
+import math
 from fractions import Fraction
 from unittest.mock import patch
 
@@ -9,74 +10,102 @@ from hypothesis import strategies as st
 
 from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
-from bpr_cli.patches.boxes import move_inside
-from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
+from bpr_cli.patches.boxes import move_inside, widened
+from bpr_cli.patches.paste import Fusion, RefinedLabel, average, open_ends, reassemble, union
 from tests.patches.drawn import label_planes, planes
+
+NEAR = range(-2, 3)
 
 
 def frame_of(plane: np.ndarray) -> tuple[int, int, int, int]:
     return 0, 0, plane.shape[1], plane.shape[0]
 
 
-def average_by_pixel(boxes: np.ndarray, probabilities: np.ndarray, y: int, x: int) -> Fraction | None:
-    """Mean of the patches over a pixel, or None where there is none."""
-    over = [
-        Fraction(int(patch[y - y0, x - x0]), 255)
-        for (x0, y0, x1, y1), patch in zip(boxes.tolist(), probabilities, strict=True)
-        if x0 <= x < x1 and y0 <= y < y1
-    ]
-    return sum(over, Fraction(0)) / len(over) if over else None
+def average_by_pixel(boxes: np.ndarray, probabilities: np.ndarray, y: int, x: int, rim: int = 0) -> Fraction | None:
+    """Weighted mean of the patches over a pixel, or None where there is none."""
+    total = weights = Fraction(0)
+    for (x0, y0, x1, y1), predicted in zip(boxes.tolist(), probabilities, strict=True):
+        if x0 <= x < x1 and y0 <= y < y1:
+            inside = min(x - x0, x1 - 1 - x, y - y0, y1 - 1 - y) + Fraction(1, 2)
+            weight = math.ceil(16 * min(inside / (2 * rim), Fraction(1))) if rim else 1
+            total, weights = total + weight * Fraction(int(predicted[y - y0, x - x0]), 255), weights + weight
+    return total / weights if weights else None
 
 
-def reassembled_by_pixel(plane: np.ndarray, boxes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def reassembled_by_pixel(plane: np.ndarray, boxes: np.ndarray, probabilities: np.ndarray, rim: int = 0) -> np.ndarray:
     out = plane.copy()
     for y, x in np.ndindex(plane.shape):
-        mean = average_by_pixel(boxes, probabilities, y, x)
+        mean = average_by_pixel(boxes, probabilities, y, x, rim)
         if mean is not None:
             out[y, x] = mean > Fraction(1, 2)
     return out if out.any() else plane
 
 
 @st.composite
-def predicted(draw, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes inside an image (or overhanging a smaller one) with probabilities, exact halves among them."""
+def drawn_patches(draw, size: tuple[int, int], rim: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes inside an image (or overhanging a smaller one), widened, with probabilities, exact halves among them."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     count, side = draw(st.integers(0, 6)), draw(st.integers(1, 7))
     starts = np.stack([random.integers(-3, size[1] + 3, count), random.integers(-3, size[0] + 3, count)], axis=1)
-    boxes = move_inside(np.concatenate([starts, starts + side], axis=1), size)
+    boxes = widened(move_inside(np.concatenate([starts, starts + side], axis=1), size), rim)
+    side += 2 * rim
     values = draw(st.sampled_from([[0], [255], [0, 255], [127, 128], list(range(256))]))
     return boxes, random.choice(values, (count, side, side)).astype(np.uint8)
 
 
 @given(st.data(), planes(12))
 def test_average_equals_the_mean_of_the_patches_over_each_pixel(data, plane):
-    boxes, probabilities = data.draw(predicted(plane.shape))
+    boxes, probabilities = data.draw(drawn_patches(plane.shape))
     field = average(boxes, probabilities, frame_of(plane))
     x0, y0, x1, y1 = field.box
     assert 0 <= x0 <= x1 <= plane.shape[1]
     assert 0 <= y0 <= y1 <= plane.shape[0]
-    assert field.total.shape == field.count.shape == (y1 - y0, x1 - x0)
+    assert field.total.shape == field.weight.shape == (y1 - y0, x1 - x0)
     for y, x in np.ndindex(plane.shape):
         expected = average_by_pixel(boxes, probabilities, y, x)
         if not (x0 <= x < x1 and y0 <= y < y1):
             assert expected is None
             continue
-        total, count = int(field.total[y - y0, x - x0]), int(field.count[y - y0, x - x0])
+        total, count = int(field.total[y - y0, x - x0]), int(field.weight[y - y0, x - x0])
         assert (Fraction(total, count * 255) if count else None) == expected
 
 
 @given(st.data(), planes(12))
 def test_reassembly_equals_the_rule_pixel_by_pixel(data, plane):
-    boxes, probabilities = data.draw(predicted(plane.shape))
+    boxes, probabilities = data.draw(drawn_patches(plane.shape))
     refined = reassemble(Mask.from_array(plane), boxes, probabilities)
     assert refined.size == plane.shape
     np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities))
     assert refined.box == Mask.from_array(refined.to_array()).box
 
 
+@given(st.data(), planes(12), st.integers(0, 3), st.integers(1, 200))
+def test_patches_weigh_less_towards_their_sides(data, plane, rim, pixels):
+    boxes, probabilities = data.draw(drawn_patches(plane.shape, rim))
+    with patch.object(runs, "STRIP_PIXELS", pixels):
+        refined = reassemble(Mask.from_array(plane), boxes, probabilities, rim)
+    np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities, rim))
+
+
+@given(st.data(), planes(16), st.integers(0, 2), st.integers(1, 300))
+def test_open_ends_are_changes_beside_pixels_without_patches(data, plane, rim, pixels):
+    boxes, probabilities = data.draw(drawn_patches(plane.shape, rim).filter(lambda drawn: len(drawn[0]) > 0))
+    averages = {place: average_by_pixel(boxes, probabilities, *place, rim) for place in np.ndindex(plane.shape)}
+    expected = [
+        (y, x)
+        for (y, x), mean in averages.items()
+        if mean is not None
+        and (mean > Fraction(1, 2)) != plane[y, x]
+        and any(averages.get((y + down, x + right), 1) is None for down in NEAR for right in NEAR)
+    ]
+    with patch.object(runs, "STRIP_PIXELS", pixels):
+        ends = open_ends(Mask.from_array(plane), boxes, probabilities, rim)
+    assert list(zip(ends.y.tolist(), ends.x.tolist(), strict=True)) == expected
+
+
 @given(st.data(), planes(12), st.integers(1, 40))
 def test_large_masks_are_reassembled_strip_by_strip(data, plane, pixels):
-    boxes, probabilities = data.draw(predicted(plane.shape))
+    boxes, probabilities = data.draw(drawn_patches(plane.shape))
     with patch.object(runs, "STRIP_PIXELS", pixels):
         refined = reassemble(Mask.from_array(plane), boxes, probabilities)
     np.testing.assert_array_equal(refined.to_array(), reassembled_by_pixel(plane, boxes, probabilities))
@@ -84,7 +113,7 @@ def test_large_masks_are_reassembled_strip_by_strip(data, plane, pixels):
 
 @given(st.data(), planes(12))
 def test_the_order_of_patches_does_not_matter(data, plane):
-    boxes, probabilities = data.draw(predicted(plane.shape))
+    boxes, probabilities = data.draw(drawn_patches(plane.shape))
     order = np.array(data.draw(st.permutations(range(len(boxes)))), dtype=int)
     first = reassemble(Mask.from_array(plane), boxes, probabilities)
     second = reassemble(Mask.from_array(plane), boxes[order], probabilities[order])
@@ -153,7 +182,7 @@ def contests(draw) -> tuple[np.ndarray, frozenset[int], Predicted]:
     void = draw(st.sampled_from([frozenset(), VOID, frozenset({0, 255}), frozenset({99})]))
     present = [label for label in np.unique(labels).tolist() if label not in void]
     entered = [label for label in present if draw(st.integers(0, 4))]
-    return labels, void, {label: draw(predicted(labels.shape)) for label in entered}
+    return labels, void, {label: draw(drawn_patches(labels.shape)) for label in entered}
 
 
 def whole(probability: list[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
+from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.values import Foreground
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats, fill_batches
+from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats, fill_batches, steps_after_first
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.segments import MaskSegments, Outline
 from bpr_cli.refinement.settings import PassSettings
@@ -32,9 +34,11 @@ def images_of(counts: list[list[int]]) -> list[tuple[int, ImagePass]]:
         number += total
         x, mask = np.arange(total), Mask.from_array(np.ones((1, max(total, 1))))
         boxes = np.stack([x, x * 0, x + 1, x * 0 + 1], axis=1)
-        outlines = tuple(Outline(mask, part, 0, 0.0) for part in np.split(boxes, np.cumsum(segments)[:-1]))
+        outlines = tuple(Outline(mask, part, 0, 0, 1.0, 0.0) for part in np.split(boxes, np.cumsum(segments)[:-1]))
         nothing = MaskSegments(())
-        images.append((key, ImagePass(np.repeat(values, 3, axis=2), nothing, nothing, outlines, 0.0, total)))
+        images.append(
+            (key, ImagePass(np.repeat(values, 3, axis=2), nothing, nothing, outlines, (0.0,) * len(outlines), total))
+        )
     return images
 
 
@@ -212,6 +216,7 @@ def test_the_distance_moved_is_the_changed_area_over_the_length():
     assert image_pass.stats(pasted).boundary_length == 32
     assert image_pass.stats(pasted).changed == 64
     assert image_pass.stats(pasted).displacement == 2
+    assert image_pass.stats(pasted).movements == (2,)
 
 
 def test_stats_count_from_before_the_first_pass():
@@ -219,11 +224,13 @@ def test_stats_count_from_before_the_first_pass():
     plane[:, :16] = True
     first = ImagePass.begin(picture((32, 32)), (Mask.from_array(plane),), PASS)
     right, back = (predictions_up_to(first, column) for column in (18, 17))
-    second = first.next(paste(first, right).prediction, PASS)
+    expected, counted = paste(first, back).prediction[0].to_array(), len(first.outlines[0].boxes)
+    paste(first, right)
+    second = first.next(PASS, Limits())
     pasted = paste(second, predictions_up_to(second, 17))
-    np.testing.assert_array_equal(pasted.prediction[0].to_array(), paste(first, back).prediction[0].to_array())
+    np.testing.assert_array_equal(pasted.prediction[0].to_array(), expected)
     assert (second.stats(pasted).boundary_length, second.stats(pasted).changed) == (32, 32)
-    assert second.stats(pasted).patches == len(crop(first)) + len(crop(second))
+    assert second.stats(pasted).patches == counted + len(second.outlines[0].boxes)
 
 
 def predictions_up_to(image_pass: ImagePass, column: int) -> np.ndarray:
@@ -231,6 +238,68 @@ def predictions_up_to(image_pass: ImagePass, column: int) -> np.ndarray:
     boxes = image_pass.outlines[0].boxes
     predicted = [np.tile(np.arange(x0, x1) < column, (x1 - x0, 1)) * 255 for x0, _, x1, _ in boxes]
     return np.stack(predicted).astype(np.uint8)
+
+
+FOLLOWED = replace(PASS, rim=2, follow=True)
+
+
+def predict_up_to(image_pass: ImagePass, column: int) -> None:
+    """Predict all patches that are not: everything left of a column is foreground."""
+    for batch in fill_batches([(None, image_pass)], 3):
+        boxes = [box for _, outline, start, stop in batch.ranges for box in outline.boxes[start:stop].tolist()]
+        predicted = [np.tile(np.arange(x0, x1) < column, (x1 - x0, 1)) * 255 for x0, _, x1, _ in boxes]
+        batch.hand_out(np.array(predicted, np.uint8).reshape(len(boxes), 12, 12))
+
+
+def test_patches_follow_a_change_until_it_stops():
+    plane = np.zeros((40, 60), bool)
+    plane[:, :16] = True
+    masks = (Mask.from_array(plane),)
+    current = ImagePass.begin(picture(plane.shape), masks, FOLLOWED)
+    predict_up_to(current, 30)
+    reached = [int(current.refine(Limits()).prediction[0].to_array()[20].sum())]
+    first = current.patches
+    for step in steps_after_first((FOLLOWED,), Limits()):
+        current = step(current)
+        predict_up_to(current, 30)
+        reached.append(int(current.refine(Limits()).prediction[0].to_array()[20].sum()))
+    # A patch of 8 pixels with a rim of 2 reaches 6 pixels beyond its centre, and its follower begins 2 pixels inside.
+    assert reached == [21, 25, 29, 30]
+    assert current.patches > first
+    assert current.stats(current.refine(Limits())).patches == current.patches
+    np.testing.assert_array_equal(current.refine(Limits()).prediction[0].to_array()[20], np.arange(60) < 30)
+
+
+def test_no_patch_follows_a_change_that_stops_inside():
+    plane = np.zeros((40, 60), bool)
+    plane[:, :16] = True
+    current = ImagePass.begin(picture(plane.shape), (Mask.from_array(plane),), FOLLOWED)
+    predict_up_to(current, 18)
+    again = current.followed(FOLLOWED)
+    assert (len(again), again.patches) == (0, current.patches)
+
+
+@pytest.mark.parametrize("pixels", [2**22, 100])
+def test_labels_that_are_predicted_are_not_predicted_again(pixels):
+    labels = LabelMap(np.kron(np.arange(6).reshape(2, 3), np.ones((20, 20))).astype(np.int32), frozenset())
+    with patch.object(runs, "STRIP_PIXELS", pixels):
+        current = ImagePass.begin(picture((40, 60)), labels, FOLLOWED)
+        predict_up_to(current, 30)
+        assert len(current.followed(FOLLOWED)) == 0
+
+
+@pytest.mark.parametrize(("side", "expected"), [(57, False), (60, True), (200, True)])
+def test_patches_of_the_first_pass_grow_with_large_masks(side, expected):
+    """Masks of 40 pixels would have patches of 8; masks from 60 pixels on are large."""
+    plane = np.zeros((260, 260), bool)
+    plane[20 : 20 + side, 20 : 20 + side] = True
+    how = replace(PASS, preliminary=True, view=40, rim=1)
+    (outline,) = ImagePass.begin(picture(plane.shape), (Mask.from_array(plane),), how).outlines
+    assert (len(outline.boxes) > 0) == expected
+    if expected:
+        side = round(8 * side / 40)
+        assert set((outline.boxes[:, 2:] - outline.boxes[:, :2]).flat) == {side + 2 * round(side / 8)}
+        assert outline.padding + outline.rim == round(2 * side / 8)
 
 
 def rectangle(x0: int, y0: int, x1: int, y1: int) -> Mask:
@@ -318,13 +387,13 @@ def test_an_entire_mask_is_shown_with_context_in_proportion_and_predicted_at_its
 
 def test_stats_add_up():
     first = RefinementStats(
-        segments=1, patches=2, changed=30, boundary_length=40.0, kept_coarse=1, area=500, resized=10
+        segments=1, patches=2, changed=30, boundary_length=40.0, kept_coarse=1, area=500, resized=10, movements=(0.75,)
     )
     second = RefinementStats(
-        segments=5, patches=6, changed=70, boundary_length=60.0, kept_coarse=2, area=300, resized=30
+        segments=5, patches=6, changed=70, boundary_length=60.0, kept_coarse=2, area=300, resized=30, movements=(1, 2)
     )
     total = first + second
-    assert total == RefinementStats(6, 8, 100, 100.0, kept_coarse=3, area=800, resized=40)
+    assert total == RefinementStats(6, 8, 100, 100.0, 3, 800, 40, movements=(0.75, 1, 2))
     assert (total.displacement, total.area_change) == (1, 0.05)
     assert (first.area_change, second.area_change) == (0.02, 0.1)
     assert (RefinementStats(1).displacement, RefinementStats(1).area_change) == (0, 0)
@@ -371,7 +440,7 @@ def test_soft_masks_become_probabilities_where_patches_lie(limits):
     for mask in (soft, Mask.from_array(plane)):
         first = ImagePass.begin(image, (mask,), PASS)
         paste(first, random_predictions(len(first), 1, [0, 90, 200, 255]))
-        second = first.next(first.refine(limits).prediction, PASS)
+        second = first.next(PASS, limits)
         paste(second, random_predictions(len(second), 2, [0, 90, 200, 255]))
         results.append(second.refine(limits).prediction[0])
         covered = np.zeros(plane.shape, bool)

@@ -12,11 +12,13 @@ from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.limits import (
     Changes,
     Limits,
+    hardly_moved,
     keep_interior,
     label_changes,
     limit_labels,
     limit_masks,
     mask_changes,
+    without_specks,
 )
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
@@ -234,3 +236,56 @@ def test_weights_say_what_they_keep_and_a_setting_overrules_them(tmp_path, weigh
     without = refined(tmp_path / "keeping.safetensors", 1)
     np.testing.assert_array_equal(without, refined(weights_of("unet-s"), None))
     assert (by_card != without).any()
+
+
+def parts_of(plane: np.ndarray, neighbours: list[tuple[int, int]]) -> list[set[tuple[int, int]]]:
+    """The connected parts of a mask, by flooding."""
+    left, parts = set(zip(*map(np.ndarray.tolist, np.nonzero(plane)), strict=True)), []
+    while left:
+        edge, part = [left.pop()], set()
+        while edge:
+            y, x = edge.pop()
+            part.add((y, x))
+            near = {(y + down, x + right) for down, right in neighbours} & left
+            left -= near
+            edge += near
+        parts.append(part)
+    return parts
+
+
+SIDES = [(0, 1), (0, -1), (1, 0), (-1, 0)]
+CORNERS = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+
+
+@given(st.integers(3, 14), st.integers(3, 14), st.integers(0, 2**32 - 1), st.integers(2, 9))
+@settings(deadline=None)
+def test_specks_are_those_that_the_coarse_mask_has_not(height, width, seed, least):
+    random = np.random.default_rng(seed)
+    before, after = random.random((2, height, width)) < random.random((2, 1, 1))
+    expected = after.copy()
+    for part in parts_of(after, SIDES + CORNERS):
+        if len(part) < least and 2 * sum(before[place] for place in part) < len(part):
+            for place in part:
+                expected[place] = False
+    for hole in parts_of(~expected, SIDES):
+        if len(hole) < least and 2 * sum(~before[place] for place in hole) < len(hole):
+            for place in hole:
+                expected[place] = True
+    found = without_specks(Mask.from_array(before), Mask.from_array(after), least)
+    np.testing.assert_array_equal(found.to_array(), expected if expected.any() else after)
+
+
+def test_a_mask_moved_by_its_change_over_its_length():
+    coarse, moved = np.zeros((2, 20, 20), bool)
+    coarse[:, :10], moved[:, :11] = True, True
+    pair = Mask.from_array(coarse), Mask.from_array(moved)
+    assert [hardly_moved(*pair, least, 20) for least in (0, 0.99, 1, 1.01)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(("least", "kept"), [(0.0, False), (0.5, False), (50.0, True)])
+def test_segments_that_hardly_move_come_back(make_refiner, least, kept):
+    image, plane = picture((60, 70), 3), blob((60, 70), 3)
+    refiner = make_refiner(min_movement=least)
+    assert np.array_equal(refiner.refine(image, plane), plane) == kept
+    labels = plane.astype(np.uint8)
+    assert np.array_equal(refiner.refine_labels(image, labels), labels) == kept

@@ -57,9 +57,30 @@ def test_passes_are_those_of_the_weights():
 def test_patches_of_small_masks_shrink_in_every_pass():
     far, near = passes_of(replace(CARD, min_patch_size=16), RefineSettings(scales=(2.0, 1.0)))
     assert (far.min_patch_size, far.patch_size, near.min_patch_size, near.patch_size) == (32, 64, 16, 32)
-    assert [near.side_along(side**2) for side in (0, 1, 32, 34, 50, 64, 66, 1000)] == [16, 16, 16, 17, 25, 32, 32, 32]
+    assert [near.side_along(side**2, side) for side in (0, 1, 32, 34, 50, 64, 66, 1000)] == [
+        16,
+        16,
+        16,
+        17,
+        25,
+        32,
+        32,
+        32,
+    ]
     (plain,) = passes_of(CARD, RefineSettings(scales=(1.0,)))
-    assert [plain.side_along(area) for area in (0, 1, 10**6)] == [32, 32, 32]
+    assert [plain.side_along(area, 1) for area in (0, 1, 10**6)] == [32, 32, 32]
+
+
+def test_large_masks_get_a_pass_of_their_own_unless_scales_are_given():
+    card = replace(CARD, scales=(1.0,), rim=4, follow=True, view=256)
+    large, near = passes_of(card, RefineSettings())
+    assert (large.view, large.preliminary, near.view, near.preliminary) == (256, True, None, False)
+    assert (large.side_along(10**6, 1024), near.side_along(10**6, 1024)) == (128, 32)
+    assert (large.rim, large.follow, near.rim, near.follow) == (4, True, 4, True)
+    (double,) = passes_of(card, RefineSettings(scales=(2.0,)))
+    assert (double.view, double.rim, double.follow) == (None, 8, True)
+    (grid,) = passes_of(card, RefineSettings(scheme="grid"))
+    assert (grid.view, grid.follow) == (None, False)
 
 
 def test_settings_overrule_the_weights():

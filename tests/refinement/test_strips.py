@@ -34,16 +34,16 @@ def strips_of_pixels(count: int):
 
 def refined(image, coarse: LabelMap, limits: Limits, batch_size: int) -> tuple[np.ndarray, RefinementStats, int]:
     """The map after two passes whose network answers with the red of the image; also the most patches that waited."""
-    most, result = 0, None
+    most = 0
     current = ImagePass.begin(image, coarse, PASSES[0])
-    for how in PASSES:
-        if result:
-            current = current.next(result.prediction, how)
+    for number, how in enumerate(PASSES):
+        if number:
+            current = current.next(how, limits)
         for batch in fill_batches([(None, current)], batch_size):
             patches = batch.crop(how.input_size)
             batch.hand_out(patches.image[:, MARGIN:-MARGIN, MARGIN:-MARGIN, 0])
             most = max(most, sum(len(outline.probabilities()) for outline in current.outlines if outline.predicted))
-        result = current.refine(limits)
+    result = current.refine(limits)
     return result.prediction.labels, current.stats(result), most
 
 
