@@ -18,7 +18,7 @@ ORDER = (
     {"patchset"},
     {"refinement", "evaluation"},
     {"training"},
-    {"demo", "web"},
+    {"demo", "integrations", "web"},
     {"cli"},
 )
 """From the lowest rooms to the highest."""
