@@ -21,6 +21,8 @@ def show_report(console: Console, report: Report) -> None:
     images = f"{report.images} {'image' if report.images == 1 else 'images'}"
     failed = f", {len(report.failures)} left out" if report.failures else ""
     console.table(f"{report.task}: {images}{failed}, scores in percent", *summary_table(report))
+    if report.others:
+        console.table("all sets side by side, percent", *sets_table(report))
     note = ", percent (in brackets: change from the baseline)" if report.has_baseline else ", percent"
     for title, rows in (("by group", report.groups), ("by size", report.sizes)):
         if rows:
@@ -48,6 +50,18 @@ def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]
         for metric in report.summary
     ]
     return ("", "before", "after", "difference"), rows
+
+
+def sets_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Columns and rows of all sets: the first baseline, the others, and the predictions."""
+    paths = {given.role: given.path for given in report.inputs}
+    columns = ("", paths["baseline"], *(other.path for other in report.others), paths["predictions"])
+    by_metric = zip(report.summary, *(other.summary for other in report.others), strict=True)
+    rows = [
+        (metric.name, number(metric.baseline), *(number(each.value) for each in others), number(metric.value))
+        for metric, *others in by_metric
+    ]
+    return columns, rows
 
 
 def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -106,8 +120,13 @@ def evaluate(
     options: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     settings: EvaluateSettings,
     baseline: Annotated[
-        Path | None,
-        typer.Option("--baseline", "-b", metavar="PATH", help="Predictions to compare with, e.g. before refinement"),
+        list[Path] | None,
+        typer.Option(
+            "--baseline",
+            "-b",
+            metavar="PATH",
+            help="Predictions to compare with, e.g. before refinement; repeat for several",
+        ),
     ] = None,
     images: Annotated[
         Path | None,

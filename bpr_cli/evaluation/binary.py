@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f, boundary_iou, iou, tolerance_pixels
-from bpr_cli.evaluation.evaluator import Evaluator, Measured, check_sizes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, SegmentIou, check_sizes
 from bpr_cli.evaluation.oracle import oracle_mask
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.truth.pairs import Pair, Sets
-from bpr_cli.typing import BoolArray, LabelArray
+from bpr_cli.typing import BoolArray
+
+MASK = "mask"
+"""What reports call the only segment of an image."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
     def measure(self, pair: Pair, comparison: MaskPair) -> Measured[BinarySums]:  # noqa: ARG002
         """The sums of one image; its mask is the only segment, even if it is empty."""
         sums = binary_sums(comparison.prediction, comparison.truth, self._settings)
-        return Measured(sums, [("mask", sums.iou)])
+        return Measured(sums, [SegmentIou(MASK, sums.iou, 1)])
 
     def oracle(self, comparison: MaskPair, distance: int) -> MaskPair:
         """The predicted mask, corrected near its boundary."""
@@ -124,13 +128,13 @@ class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
         """The summary; there are no classes."""
         return Tables(metrics_of(binary_scores(total)))
 
-    def layer(self, comparison: MaskPair) -> LabelArray:
+    def layer(self, comparison: MaskPair) -> Layer:
         """1 for the mask."""
-        return comparison.prediction.astype(np.int32)
+        return self.truth_layer(comparison.prediction)
 
-    def truth_layer(self, truth: BoolArray) -> LabelArray:
+    def truth_layer(self, truth: BoolArray) -> Layer:
         """1 for the mask."""
-        return truth.astype(np.int32)
+        return Layer(truth.astype(np.int32), {1: MASK})
 
 
 def _read_mask(side: PredictionSet, item: Item | None, pair: Pair) -> BoolArray:

@@ -29,16 +29,17 @@ from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, Outcomes, boun
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, mean_of_defined
 from bpr_cli.evaluation.instances import (
     ImageKey,
-    draw,
+    drawn,
     read_scored,
 )
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import LabelMap
 from bpr_cli.truth.label_sets import INSTANCE_TRAIN_IDS
 from bpr_cli.truth.pairs import Pair, Sets
-from bpr_cli.typing import DoubleArray, IntArray, LabelArray
+from bpr_cli.typing import DoubleArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -199,13 +200,13 @@ class CityscapesEvaluator(Evaluator[InstanceMap, CityscapesComparison, list[City
         classes = zip(CLASSES.values(), precision.mean(axis=1), precision[:, 0], boundary, strict=True)
         return Tables(metrics_of(_named(*means)), tuple(Row.of(name, _named(*scores)) for name, *scores in classes))
 
-    def layer(self, comparison: CityscapesComparison) -> LabelArray:
+    def layer(self, comparison: CityscapesComparison) -> Layer:
         """The masks, numbered like their counterparts."""
-        return comparison.layer()
+        return comparison.layer(CLASSES)
 
-    def truth_layer(self, truth: InstanceMap) -> LabelArray:
+    def truth_layer(self, truth: InstanceMap) -> Layer:
         """The instances, numbered from 1 by ascending id."""
-        return draw([(segment.mask, number) for number, segment in enumerate(truth.truths, 1)], truth.size)
+        return drawn([(segment, number) for number, segment in enumerate(truth.truths, 1)], truth.size, CLASSES)
 
 
 def _named(ap: float, ap50: float, af: float) -> dict[str, float]:

@@ -35,18 +35,19 @@ from bpr_cli.evaluation.instances import (
     TruthMask,
     category_overlaps,
     check_segments,
-    draw,
+    drawn,
     positions_by_category,
     read_scored,
     read_truths,
 )
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Tables
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.records import CategoryRecord, Searched
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.pairs import Pair, Sets
-from bpr_cli.typing import BoolArray, DoubleArray, LabelArray, Size
+from bpr_cli.typing import BoolArray, DoubleArray, Size
 
 COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
 """Default limits on predictions: per category and image for COCO, per image for LVIS."""
@@ -246,10 +247,10 @@ class CocoEvaluator(Evaluator[CocoTruth, CocoComparison, list[CocoRecord]]):
         """AP, boundary AP and AF: means over all categories, of each category, and by size."""
         return coco_tables(total, self._categories)
 
-    def layer(self, comparison: CocoComparison) -> LabelArray:
+    def layer(self, comparison: CocoComparison) -> Layer:
         """The masks, numbered like their counterparts."""
-        return comparison.layer()
+        return comparison.layer(self._names)
 
-    def truth_layer(self, truth: CocoTruth) -> LabelArray:
+    def truth_layer(self, truth: CocoTruth) -> Layer:
         """The masks, numbered from 1 in the order of the file."""
-        return draw([(segment.mask, number) for number, segment in enumerate(truth.masks, 1)], truth.size)
+        return drawn([(segment, number) for number, segment in enumerate(truth.masks, 1)], truth.size, self._names)

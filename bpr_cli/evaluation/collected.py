@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import operator
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.evaluator import Measured
 from bpr_cli.evaluation.inputs import EvaluationInputs
-from bpr_cli.evaluation.report.model import ImageScore, InputRecord, OracleRow, Report, SegmentPair, Tables
+from bpr_cli.evaluation.report.model import ImageScore, InputRecord, OracleRow, OtherSet, Report, SegmentPair, Tables
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.truth.pairs import Pair, task_name
@@ -31,9 +32,9 @@ class MeasuredImage:
 
     Attributes:
         pair: the image.
-        scored: measurements of the predictions and, if given, the baseline.
+        scored: measurements of the predictions and the baselines.
         oracle: measurements of the predictions, corrected within each distance.
-        digests: digests of the files of ground truth, predictions and baseline.
+        digests: digests of the files of ground truth, predictions and baselines.
         failure: the reason why the image could not be measured; then the other fields are empty.
     """
 
@@ -65,11 +66,12 @@ class Collected:
 
     def __init__(self, inputs: EvaluationInputs) -> None:
         self._inputs = inputs
-        self._has_baseline = inputs.sets.baseline is not None
-        self.sums: list[Any] = []  # predictions, baseline if given, then the oracle of every distance
+        self._baselines = len(inputs.sets.baselines)
+        self.sums: list[Any] = []  # predictions, baselines, then the oracle of every distance
         self.failures = list(inputs.problems)
         self._scores: list[ImageScore] = []
         self._pairs: list[SegmentPair] = []
+        self._counts: Counter[str] = Counter()
         self._digests = [hashlib.sha256() for _ in (inputs.sets.truth, *inputs.sets.scored)]
 
     def add(self, image: MeasuredImage) -> None:
@@ -80,11 +82,12 @@ class Collected:
         sums = [measured.sums for measured in (*image.scored, *image.oracle)]
         self.sums = list(map(operator.iadd, self.sums, sums)) if self.sums else sums
         self._scores.append(self._score(image))
-        if self._has_baseline:
-            after, before = (measured.segments for measured in image.scored)
+        self._counts.update(segment.category for segment in image.scored[0].segments)
+        if self._baselines:
+            after, before = (measured.segments for measured in image.scored[:2])
             self._pairs += [
-                SegmentPair(image.pair.name, category, 100 * old, 100 * new)
-                for (category, new), (_, old) in zip(after, before, strict=True)
+                SegmentPair(image.pair.name, new.category, 100 * old.iou, 100 * new.iou, new.number)
+                for new, old in zip(after, before, strict=True)
             ]
         for digest, new in zip(self._digests, image.digests, strict=True):
             digest.update(new.encode())
@@ -110,19 +113,21 @@ class Collected:
             pair.name,
             None if path is None else str(path),
             _file(sets.predictions, pair.prediction),
-            _file(sets.baseline, pair.baseline) if sets.baseline else None,
+            _file(sets.baselines[0], pair.baselines[0]) if self._baselines else None,
             _file(sets.truth, pair.truth),
             scores[0],
-            scores[1] if self._has_baseline else None,
+            scores[1] if self._baselines else None,
+            tuple(dict.fromkeys(segment.category for segment in image.scored[0].segments)),
         )
 
     def report(self, elapsed: float) -> Report:
         """The report of all images."""
         evaluator = self._inputs.evaluator
         after, *others = map(evaluator.tables, evaluator.align(self.sums))
-        before = others.pop(0) if self._has_baseline else None
-        tables = after.against(before) if before else after
-        oracle = zip(self._inputs.settings.oracle, (table.against(after) for table in others), strict=True)
+        baselines, upper = others[: self._baselines], others[self._baselines :]
+        tables = after.against(baselines[0]) if baselines else after
+        oracle = zip(self._inputs.settings.oracle, (table.against(after) for table in upper), strict=True)
+        further = zip(self._inputs.paths.baselines[1:], baselines[1:], strict=True)
         return Report(
             task=task_name(self._inputs.sets.predictions),
             settings=self._inputs.settings_used,
@@ -135,25 +140,26 @@ class Collected:
             scores=tuple(self._scores),
             groups=tables.groups,
             sizes=tables.sizes,
-            classes=tables.classes,
+            classes=tuple(replace(row, count=self._counts[row.name]) for row in tables.classes),
             class_sizes=tables.class_sizes,
             gains=_extremes(self._scores, 1),
             losses=_extremes(self._scores, -1),
             pairs=tuple(self._pairs),
             curves=tables.curves,
+            others=tuple(OtherSet(str(path), table.summary, table.classes) for path, table in further),
             oracle=tuple(
                 OracleRow(distance, table.summary, table.groups, table.sizes, table.classes)
                 for distance, table in oracle
             ),
             failures=tuple(self.failures),
-            notes=self._notes(after, before),
+            notes=self._notes(after, baselines),
         )
 
-    def _notes(self, after: Tables, before: Tables | None) -> tuple[str, ...]:
+    def _notes(self, after: Tables, baselines: Sequence[Tables]) -> tuple[str, ...]:
         """Notes on how the inputs were read, on the metrics without repetitions, and on pictures without an image."""
         sets, known = self._inputs.sets, self._inputs.images
         read = [*sets.truth.notes("truth"), *(note for side in sets.scored for note in side.notes("measured"))]
-        others = [note for note in before.notes if note not in after.notes] if before else []
+        others = dict.fromkeys(note for table in baselines for note in table.notes if note not in after.notes)
         without = [pair.name for pair in self._inputs.pairs if pair.name not in known] if known else []
         lacking = [f"{self._inputs.paths.images} holds no image for {join_names(without)}"] if without else []
         return (*read, *after.notes, *(f"baseline: {note}" for note in others), *lacking)
@@ -163,7 +169,8 @@ class Collected:
         truth, *scored = (
             _digest_of_set(digest, side) for digest, side in zip(self._digests, (sets.truth, *sets.scored), strict=True)
         )
-        roles = zip(("predictions", "baseline"), (paths.predictions, paths.baseline), sets.scored, scored, strict=False)
+        names = ("baseline" if number == 1 else f"baseline {number}" for number in range(1, self._baselines + 1))
+        roles = zip(("predictions", *names), (paths.predictions, *paths.baselines), sets.scored, scored, strict=True)
         return (
             *(InputRecord(role, str(path), side.format, len(side.items), digest) for role, path, side, digest in roles),
             InputRecord("ground truth", str(paths.truth), sets.truth.format, sets.truth.listed_images, truth),
@@ -177,7 +184,7 @@ def _file(side: PredictionSet, item: Item | None) -> str:
 
 def _mean_iou(measured: Measured[Any]) -> float | None:
     segments = measured.segments
-    return 100 * sum(iou for _, iou in segments) / len(segments) if segments else None
+    return 100 * sum(segment.iou for segment in segments) / len(segments) if segments else None
 
 
 def _digest_of_set(digest: Any, side: PredictionSet) -> str:  # noqa: ANN401 - hashlib's own type is private

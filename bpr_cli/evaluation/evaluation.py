@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.evaluation.collected import Collected, MeasuredImage, digest_files
 from bpr_cli.evaluation.inputs import EvaluationInputs, EvaluationPaths, open_evaluation
 from bpr_cli.evaluation.report.files import write_report
-from bpr_cli.evaluation.report.model import ImageScore, Layers, Report
+from bpr_cli.evaluation.report.layers import Layers
+from bpr_cli.evaluation.report.model import ImageScore, Report
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
@@ -20,7 +21,7 @@ from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
 from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
-from bpr_cli.system.paths import as_path, noting_digests
+from bpr_cli.system.paths import as_path, as_paths, noting_digests
 from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.truth.pairs import Pair, Sets
@@ -31,7 +32,7 @@ def evaluate(
     predictions: Path | str,
     ground_truth: Path | str,
     *,
-    baseline: Path | str | None = None,
+    baseline: Path | str | Sequence[Path | str] | None = None,
     images: Path | str | None = None,
     out: Path | str | None = None,
     settings: EvaluateSettings = EvaluateSettings(),  # noqa: B008 - immutable
@@ -48,7 +49,8 @@ def evaluate(
     Args:
         predictions: a file or directory of any format that ``bpr`` reads.
         ground_truth: annotations in the format of the predictions, a ``gtFine`` folder, or COCO annotations.
-        baseline: predictions to compare with, such as those before refinement.
+        baseline: predictions to compare with, such as those before refinement. Several may be given; differences are
+            measured from the first, and the others stand beside it.
         images: a directory of images; only the pictures of the report use it.
         out: directory for ``report.json``, ``report.csv`` and ``report.html``, created if missing; None writes none.
         settings: what to measure and how.
@@ -68,11 +70,11 @@ def evaluate(
     """
     began = time.time()
     check_settings(settings, EvaluateSettings)
-    optional = {"baseline": baseline, "images": images}
     paths = EvaluationPaths(
         as_path(predictions, "predictions"),
         as_path(ground_truth, "ground_truth"),
-        **{name: as_path(path, name) for name, path in optional.items() if path is not None},
+        () if baseline is None else tuple(as_paths(baseline, "baseline")),
+        None if images is None else as_path(images, "images"),
     )
     target = None if out is None else as_path(out, "out")
     if target:
@@ -122,16 +124,16 @@ class Evaluation:
         pair, sets, evaluator = self._pairs[score.name], self._inputs.sets, self._inputs.evaluator
         truth = evaluator.read_truth(sets.truth, pair)
         path = self._inputs.images.get(pair.name)
-        predicted = [
+        predicted, *baselines = (
             evaluator.layer(evaluator.compare(scored, item, pair, truth)) for scored, item in _scored_items(sets, pair)
-        ]
+        )
         picture = read_image(path, sets.truth.max_pixels, masks=pair.size) if path else None
-        return Layers(picture, evaluator.truth_layer(truth), *predicted)
+        return Layers(picture, evaluator.truth_layer(truth), predicted, tuple(baselines))
 
 
 def _scored_items(sets: Sets, pair: Pair) -> list[tuple[PredictionSet, Item | None]]:
-    """The predictions and, if given, the baseline, each with its item for an image."""
-    return list(zip(sets.scored, (pair.prediction, pair.baseline), strict=False))
+    """The predictions and the baselines, each with its item for an image."""
+    return list(zip(sets.scored, (pair.prediction, *pair.baselines), strict=True))
 
 
 def _measure_all(inputs: EvaluationInputs) -> Iterator[MeasuredImage]:

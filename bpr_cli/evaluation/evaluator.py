@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Tables
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.masks.masks import in_pixels
 from bpr_cli.truth.pairs import Pair, Sets, place_of
-from bpr_cli.typing import DoubleArray, LabelArray
+from bpr_cli.typing import DoubleArray
 
 
 def check_map(labels: NDArray[np.generic], name: str) -> None:
@@ -52,8 +53,20 @@ Comparison = TypeVar("Comparison")
 Sums = TypeVar("Sums")
 """Sums over one or more images, from which the metrics are computed; ``+=`` adds the sums of other images."""
 
-SegmentIous = list[tuple[str, float]]
-"""Category of every ground-truth segment, and its IoU with the best prediction of that category (``SegmentPair``)."""
+
+@dataclass(frozen=True)
+class SegmentIou:
+    """A ground-truth segment and how well it was predicted; see ``SegmentPair``.
+
+    Attributes:
+        category: name of its category.
+        iou: IoU with the best prediction of that category, from 0 to 1.
+        number: its number in the layer of the ground truth.
+    """
+
+    category: str
+    iou: float
+    number: int
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,7 @@ class Measured(Generic[Sums]):
     """
 
     sums: Sums
-    segments: SegmentIous
+    segments: list[SegmentIou]
 
 
 class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
@@ -119,11 +132,11 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
         """The metrics of all images."""
 
     @abstractmethod
-    def layer(self, comparison: Comparison) -> LabelArray:
-        """The predictions as a map for pictures; see ``Layers``."""
+    def layer(self, comparison: Comparison) -> Layer:
+        """The predictions as a map for pictures; segments are numbered like their counterparts in the ground truth."""
 
     @abstractmethod
-    def truth_layer(self, truth: Truth) -> LabelArray:
+    def truth_layer(self, truth: Truth) -> Layer:
         """The ground truth as a map for pictures."""
 
 

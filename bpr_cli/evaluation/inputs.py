@@ -45,19 +45,19 @@ class EvaluationPaths:
     Attributes:
         predictions: a file or a directory.
         truth: the ground truth, a file or a directory.
-        baseline: other predictions to compare with, or None.
+        baselines: other predictions to compare with.
         images: a directory of images, or None; only pictures use it.
     """
 
     predictions: Path
     truth: Path
-    baseline: Path | None = None
+    baselines: tuple[Path, ...] = ()
     images: Path | None = None
 
     @property
     def all(self) -> list[Path]:
         """All given paths."""
-        return [path for path in (self.predictions, self.truth, self.baseline, self.images) if path is not None]
+        return [self.predictions, self.truth, *self.baselines, *([self.images] if self.images else [])]
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class EvaluationInputs:
         """What each input was taken for."""
         sets, paths = self.sets, self.paths
         named = [(paths.predictions, sets.predictions), (paths.truth, sets.truth)]
-        baseline = [(paths.baseline, sets.baseline)] if paths.baseline and sets.baseline else []
-        return [opened.reading.sentence(path) for path, opened in [*named, *baseline]]
+        named += zip(paths.baselines, sets.baselines, strict=True)
+        return [opened.reading.sentence(path) for path, opened in named]
 
     @property
     def settings_used(self) -> dict[str, Any]:
@@ -119,9 +119,9 @@ def open_evaluation(
     options = replace(options, ignore_labels=None if ignored is None else frozenset(ignored))
     predictions = open_without_images(paths.predictions, options)
     _check_settings(settings, predictions, paths.predictions)
-    baseline = _open_baseline(paths.baseline, predictions, options) if paths.baseline else None
+    baselines = tuple(_open_baseline(path, predictions, options) for path in paths.baselines)
     truth = open_truth(paths.truth, predictions, options, ending_of(settings.label_set))
-    sets = Sets(predictions, truth, baseline)
+    sets = Sets(predictions, truth, baselines)
     pairs, problems = pair_sets(sets, settings.allow_missing)
     if settings.max_detections is None:
         settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
@@ -145,7 +145,7 @@ def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path
 
 
 def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings) -> PredictionSet:
-    """Open the baseline in the format of the predictions."""
+    """Open a baseline in the format of the predictions."""
     # Label maps with few labels look like masks, so their format is that of the predictions.
     if predictions.family in ("semantic", "binary"):
         return open_as(type(predictions), Source(path), NoImages(), options)

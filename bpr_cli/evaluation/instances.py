@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bpr_cli.errors import BprError
+from bpr_cli.evaluation.evaluator import SegmentIou
 from bpr_cli.evaluation.oracle import oracle_mask
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
 from bpr_cli.patches.boxes import grow
-from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, LabelArray, Size
+from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, Size
 
 MATCHED = 0.5
 """The oracle corrects predicted masks whose IoU with a true mask exceeds this value; BPR trains on such masks."""
@@ -186,8 +188,8 @@ class InstanceComparison:
     size: Size
     overlaps: Mapping[int, CategoryOverlaps]
 
-    def best_ious(self, names: Mapping[int, str]) -> list[tuple[str, float]]:
-        """Category of every true mask, and its IoU with the best prediction.
+    def best_ious(self, names: Mapping[int, str]) -> list[SegmentIou]:
+        """Every true mask with its category and its IoU with the best prediction.
 
         Crowds and unnamed categories are left out.
 
@@ -198,7 +200,7 @@ class InstanceComparison:
         for table in self.overlaps.values():
             best.update(zip(table.true, table.iou.max(axis=0).tolist(), strict=True))
         return [
-            (names[segment.category], best.get(number, 0.0))
+            SegmentIou(names[segment.category], best.get(number, 0.0), number + 1)
             for number, segment in enumerate(self.truths)
             if segment.category in names and not segment.crowd
         ]
@@ -224,14 +226,16 @@ class InstanceComparison:
             for number, segment in enumerate(self.predictions)
         ]
 
-    def layer(self) -> LabelArray:
-        """The predicted masks as a map, the best on top: numbered like their counterparts, the others after those."""
+    def layer(self, names: Mapping[int, str]) -> Layer:
+        """The predicted masks as a map, the best on top: numbered like their counterparts, the others after those.
+
+        Args:
+            names: names of the categories; masks of others have no name.
+        """
         chosen = self.counterparts(0.0)
         order = sorted(range(len(self.predictions)), key=lambda number: self.predictions[number].score)
-        numbered = [
-            (self.predictions[number].mask, chosen.get(number, len(self.truths) + number) + 1) for number in order
-        ]
-        return draw(numbered, self.size)
+        numbered = [(self.predictions[place], chosen.get(place, len(self.truths) + place) + 1) for place in order]
+        return drawn(numbered, self.size, names)
 
 
 def category_overlaps(predictions: Sequence[ScoredMask], truths: Sequence[TruthMask]) -> dict[int, CategoryOverlaps]:
@@ -263,10 +267,10 @@ def _correct_near(mask: Mask, truth: Mask, distance: int) -> Mask:
     return Mask.from_array(right, (window[0], window[1]), mask.size)
 
 
-def draw(masks: Sequence[tuple[Mask, int]], size: Size) -> LabelArray:
-    """Draw masks with their numbers on a map of zeros, int32 (H, W); later masks cover earlier ones."""
-    layer = np.zeros(size, dtype=np.int32)
-    for mask, number in masks:
-        x0, y0, x1, y1 = mask.box
-        layer[y0:y1, x0:x1][mask.crop] = number
-    return layer
+def drawn(segments: Sequence[tuple[ScoredMask | TruthMask, int]], size: Size, names: Mapping[int, str]) -> Layer:
+    """Masks with their numbers on a map of (H, W); later masks cover earlier ones."""
+    labels = np.zeros(size, dtype=np.int32)
+    for segment, number in segments:
+        x0, y0, x1, y1 = segment.mask.box
+        labels[y0:y1, x0:x1][segment.mask.crop] = number
+    return Layer(labels, {number: names.get(segment.category, "") for segment, number in segments})

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.boundary import band_width
-from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of, check_map, check_sizes
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, SegmentIou, categories_of, check_map, check_sizes
 from bpr_cli.evaluation.label_boundary import BandMap, band_overlaps
 from bpr_cli.evaluation.oracle import near_boundary
 from bpr_cli.evaluation.panoptic_matching import (
@@ -36,6 +36,7 @@ from bpr_cli.evaluation.panoptic_matching import (
     mask_overlaps,
     match_segments,
 )
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
@@ -235,8 +236,11 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         """The sums of one image, and all true segments except crowds."""
         truth = comparison.truth
         sums, best = measure_panoptic(comparison.prediction, truth, self._categories, self._settings)
-        scores = zip(truth.segments, best.tolist(), strict=True)
-        return Measured(sums, [(self._names[each.category], iou) for each, iou in scores if not each.crowd])
+        scores = enumerate(zip(truth.segments, best.tolist(), strict=True), start=1)
+        named = (
+            SegmentIou(self._names[each.category], iou, number) for number, (each, iou) in scores if not each.crowd
+        )
+        return Measured(sums, list(named))
 
     def oracle(self, comparison: PanopticComparison, distance: int) -> PanopticComparison:
         """The predicted map, corrected near its boundaries inside true segments with a predicted counterpart.
@@ -280,7 +284,7 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
             "ids avoid it)",
         )
 
-    def layer(self, comparison: PanopticComparison) -> LabelArray:
+    def layer(self, comparison: PanopticComparison) -> Layer:
         """The segments, numbered like their true counterparts so that both get one color; others come after them."""
         content, truth = comparison.prediction, comparison.truth
         numbers = {segment.id: number for number, segment in enumerate(truth.segments, 1)}
@@ -289,11 +293,15 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
             chosen.setdefault(found, numbers[true])
         for extra, segment in enumerate(content.segments, len(numbers) + 1):
             chosen.setdefault(segment.id, extra)
-        return _renumber(content.ids, chosen)
+        return self._renumbered(content, chosen)
 
-    def truth_layer(self, truth: PanopticMap) -> LabelArray:
+    def truth_layer(self, truth: PanopticMap) -> Layer:
         """The segments, numbered from 1 in the order of the file."""
-        return _renumber(truth.ids, {segment.id: number for number, segment in enumerate(truth.segments, 1)})
+        return self._renumbered(truth, {segment.id: number for number, segment in enumerate(truth.segments, 1)})
+
+    def _renumbered(self, panoptic: PanopticMap, numbers: dict[int, int]) -> Layer:
+        names = {numbers[segment.id]: self._names.get(segment.category, "") for segment in panoptic.segments}
+        return Layer(_renumber(panoptic.ids, numbers), names)
 
 
 def _read_segments(side: PredictionSet, item: Item | None, pair: Pair) -> PanopticMap:

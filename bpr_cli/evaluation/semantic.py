@@ -22,13 +22,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bpr_cli.errors import BprError, join_names
-from bpr_cli.evaluation.evaluator import Evaluator, Measured, mean_of_defined
+from bpr_cli.evaluation.evaluator import Evaluator, Measured, SegmentIou, mean_of_defined
 from bpr_cli.evaluation.oracle import oracle_labels
+from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
 from bpr_cli.evaluation.semantic_sums import LABEL_LIMIT, SemanticSums, semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import LabelMap
+from bpr_cli.masks.runs import values_of
 from bpr_cli.truth.label_sets import VOID, LabelSet, check_labels, choose_label_set, reduce_zero_label
 from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import IntArray, LabelArray
@@ -60,10 +62,10 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
         if settings.reduce_zero_label:
             return cls(settings, replace(labels, ignore=labels.ignore | {VOID}))
         found = [(pair.prediction, pair.truth) for pair in pairs if pair.prediction and pair.truth]
-        before = [(pair.baseline, pair.truth) for pair in pairs if pair.baseline and pair.truth]
         check_labels(labels, sets.predictions, sets.truth, found)
-        if sets.baseline:
-            check_labels(labels, sets.baseline, sets.truth, before)
+        for number, baseline in enumerate(sets.baselines):
+            before = [(pair.baselines[number], pair.truth) for pair in pairs]
+            check_labels(labels, baseline, sets.truth, [(item, true) for item, true in before if item and true])
         return cls(settings, labels)
 
     def read_truth(self, truth: PredictionSet, pair: Pair) -> LabelArray:
@@ -78,9 +80,10 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
     def measure(self, pair: Pair, comparison: LabelPair) -> Measured[SemanticSums]:  # noqa: ARG002
         """The sums of one image, and all classes in its ground truth; void pixels are left out."""
         sums = semantic_sums(comparison.prediction, comparison.truth, self._labels, self._settings)
-        names, shares = self._names_of(sums), sums.iou
+        names, shares = [self._name(label) for label in sums.labels.tolist()], sums.iou
         held = np.flatnonzero(sums.true_pixels).tolist()
-        return Measured(sums, [(names[number], float(shares[number])) for number in held])
+        labels = sums.labels.tolist()
+        return Measured(sums, [SegmentIou(names[place], float(shares[place]), labels[place] + 1) for place in held])
 
     def oracle(self, comparison: LabelPair, distance: int) -> LabelPair:
         """The predicted labels, corrected near their boundaries."""
@@ -99,7 +102,9 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
         scores = total.scores
         if self._labels.open:
             scores = {name: np.where(total.occurs, values, np.nan) for name, values in scores.items()}
-        rows = zip(self._names_of(total), *(values.tolist() for values in scores.values()), strict=True)
+        rows = zip(
+            map(self._name, total.labels.tolist()), *(values.tolist() for values in scores.values()), strict=True
+        )
         means = [mean_of_defined(values) for values in scores.values()]
         return Tables(
             metrics_of(dict(zip(("mIoU", "AF", "mean boundary IoU"), means, strict=True))),
@@ -107,9 +112,8 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
             notes=self._notes(total) if self._labels.open else (),
         )
 
-    def _names_of(self, sums: SemanticSums) -> list[str]:
-        """Names of the classes of some sums."""
-        return [self._labels.names.get(label, str(label)) for label in sums.labels.tolist()]
+    def _name(self, label: int) -> str:
+        return self._labels.names.get(label, str(label))
 
     def _notes(self, total: SemanticSums) -> tuple[str, ...]:
         """The classes that only one side has, and how labels above 255 are read."""
@@ -129,13 +133,14 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
             )
         return tuple(notes)
 
-    def layer(self, comparison: LabelPair) -> LabelArray:
+    def layer(self, comparison: LabelPair) -> Layer:
         """The predicted classes, numbered from 1; 0 for void."""
         return self.truth_layer(comparison.prediction)
 
-    def truth_layer(self, truth: LabelArray) -> LabelArray:
+    def truth_layer(self, truth: LabelArray) -> Layer:
         """The true classes, numbered from 1; 0 for void."""
-        return np.where(np.isin(truth, list(self._labels.ignore)), 0, truth + 1).astype(np.int32)
+        numbers = np.where(np.isin(truth, list(self._labels.ignore)), 0, truth + 1).astype(np.int32)
+        return Layer(numbers, {number: self._name(number - 1) for number in values_of(numbers).tolist() if number})
 
 
 def _classes(labels: IntArray) -> str:

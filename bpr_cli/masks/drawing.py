@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from bpr_cli.typing import BoolArray, Box, LabelArray
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 Segments = list[BoolArray] | LabelArray
+Fills = Mapping[int, Colour]
 
 BEFORE: Colour = (230, 159, 0)
 AFTER: Colour = (86, 180, 233)
@@ -55,7 +58,12 @@ def busiest_places(changed: BoolArray, side: int, count: int) -> list[Box]:
 
 
 def draw_segments(
-    image: Picture, segments: Segments, colour: Colour, size: tuple[int, int], background: int | None = None
+    image: Picture,
+    segments: Segments,
+    colour: Colour,
+    size: tuple[int, int],
+    background: int | None = None,
+    fills: Fills | None = None,
 ) -> Picture:
     """Draw filled, outlined segments over an image, scaled smoothly to (width, height): uint8 RGB.
 
@@ -65,11 +73,13 @@ def draw_segments(
         colour: colour of the outlines, and of the fill of a single mask.
         size: (width, height) of the result in pixels.
         background: label that is not drawn.
+        fills: fill colour of every label of a map; by default a palette is used in turn.
     """
     shrinks = size[0] < image.shape[1]
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC).astype(np.float32)
     layers = _smooth_layers(segments, (size[0] * FINE, size[1] * FINE))
-    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.0)
+    colours = _fill_colours(segments, colour, fills)
+    return _blend(canvas, *_without(background, segments, layers, colours), colour, width=2.0)
 
 
 def magnify(
@@ -79,6 +89,7 @@ def magnify(
     place: Box,
     size: tuple[int, int],
     background: int | None = None,
+    fills: Fills | None = None,
 ) -> Picture:
     """Draw one box of an image with its segments, enlarged so that pixels show as squares: uint8 RGB."""
     x0, y0, x1, y1 = place
@@ -88,7 +99,8 @@ def magnify(
         cv2.resize(mask[y0:y1, x0:x1].astype(np.uint8), fine, interpolation=cv2.INTER_NEAREST) > 0
         for mask in _as_masks(segments)
     ]
-    return _blend(canvas, *_without(background, segments, layers, _fill_colours(segments, colour)), colour, width=2.4)
+    colours = _fill_colours(segments, colour, fills)
+    return _blend(canvas, *_without(background, segments, layers, colours), colour, width=2.4)
 
 
 def to_jpeg(picture: Picture, quality: int) -> bytes:
@@ -117,10 +129,12 @@ def _as_masks(segments: Segments) -> list[BoolArray]:
     return [segments == label for label in np.unique(segments)]
 
 
-def _fill_colours(segments: Segments, single: Colour) -> list[Colour]:
+def _fill_colours(segments: Segments, single: Colour, fills: Fills | None) -> list[Colour]:
     """Fill colours of the masks returned by ``_as_masks``; a label has the same colour in all images."""
     if isinstance(segments, list):
         return [single] if len(segments) == 1 else [FILLS[i % len(FILLS)] for i in range(len(segments))]
+    if fills is not None:
+        return [fills.get(int(label), FILLS[-1]) for label in np.unique(segments)]
     # Panoptic ids are category x 1000 + number, so the sum of quotient and remainder tells neighbours apart.
     return [FILLS[(int(label) // 1000 + int(label) % 1000) % len(FILLS)] for label in np.unique(segments)]
 

@@ -26,7 +26,7 @@ class Pair:
         size: (H, W), or None if it is unknown before decoding.
         truth: ground truth; None for an image without segments.
         prediction: prediction; None for an image without detections.
-        baseline: baseline; None if there is none, or for an image without detections.
+        baselines: the same for every baseline.
     """
 
     name: str
@@ -34,21 +34,21 @@ class Pair:
     size: Size | None
     truth: Item | None
     prediction: Item | None
-    baseline: Item | None = None
+    baselines: tuple[Item | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sets:
-    """The opened inputs; ``baseline`` is optional."""
+    """The opened inputs; there may be any number of baselines, also none."""
 
     predictions: PredictionSet
     truth: PredictionSet
-    baseline: PredictionSet | None = None
+    baselines: tuple[PredictionSet, ...] = ()
 
     @property
     def scored(self) -> list[PredictionSet]:
-        """The predictions, and the baseline if there is one."""
-        return [self.predictions, *([self.baseline] if self.baseline else [])]
+        """The predictions and the baselines."""
+        return [self.predictions, *self.baselines]
 
 
 @dataclass(frozen=True)
@@ -127,12 +127,13 @@ def _sentence(reasons: Sequence[str]) -> str:
 
 def _check_kinds(sets: Sets) -> None:
     """Refuse a baseline whose format differs from that of the predictions."""
-    predictions, baseline = sets.predictions, sets.baseline
-    if baseline is not None and baseline.format != predictions.format:
-        raise BprError(
-            f"the baseline has the format {baseline.format}, expected {predictions.format} like the predictions; "
-            "check --baseline"
-        )
+    expected = sets.predictions.format
+    for baseline in sets.baselines:
+        if baseline.format != expected:
+            raise BprError(
+                f"the baseline has the format {baseline.format}, expected {expected} like the predictions; "
+                "check --baseline"
+            )
 
 
 def _truth_images(truth: PredictionSet) -> tuple[list[_Image], list[Failure]]:
@@ -312,7 +313,7 @@ def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple
             missing.append(Failure(image.name, _absence(image, absent[0], sets)))
             continue
         key = str(image.key) if text else image.key
-        pairs.append(Pair(_label(image, items), key, image.size, image.item, *items))
+        pairs.append(Pair(_label(image, items), key, image.size, image.item, items[0], tuple(items[1:])))
     return pairs, missing
 
 

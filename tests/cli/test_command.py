@@ -63,8 +63,8 @@ def test_wrong_usage_is_one_sentence(arguments, sentence, world, bpr):
 
 
 TWICE = [
-    (EVALUATE, ("--baseline", "a"), "--baseline"),
-    (EVALUATE, ("-b", "a"), "--baseline"),
+    (EVALUATE, ("--images", "a"), "--images"),
+    (EVALUATE, ("-i", "a"), "--images"),
     (REFINE, ("--weights", "fast"), "--weights"),
     (REFINE, ("--batch-size", "1"), "--batch-size"),
     (REFINE, ("--scales", "1"), "--scales"),

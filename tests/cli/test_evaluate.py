@@ -73,6 +73,32 @@ def test_every_kind_with_a_baseline(kind: str, here: Path, bpr: Bpr) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_several_baselines_stand_side_by_side(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    given = (*arguments(paths), "--baseline", paths["after"], "--baseline", paths["before"])
+    done = bpr("evaluate", *given, "--images", "images", "--out", "report")
+    assert (done.code, done.errors) == (0, [])
+    report, html = load(here / "report/report.json"), (here / "report/report.html").read_text()
+    alone = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    assert report["summary"] == alone["summary"]
+    second, third = ([found["value"] for found in other["summary"]] for other in report["others"])
+    assert second == [found["value"] for found in report["summary"]]
+    assert third == [found["baseline"] for found in report["summary"]]
+    roles = ["predictions", "baseline", "baseline 2", "baseline 3", "ground truth"]
+    assert [each["role"] for each in report["inputs"]] == roles
+    assert "all sets side by side, percent" in done.out
+    assert html.count("baseline 3") >= 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_true_segments_are_counted_by_class(kind: str, here: Path, bpr: Bpr) -> None:
+    paths = make(kind, here)
+    report = json.loads(bpr("evaluate", *arguments(paths), "--json").out)
+    counts = [row["count"] for row in report["classes"]]
+    assert (max(counts) == 3) if counts else (kind == "masks")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_truth_like_predictions_are_perfect(kind: str, here: Path, bpr: Bpr, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.cli.evaluations.SHAPES", {"truth": TRUTH, "after": TRUTH, "before": BEFORE})
     paths = make(kind, here)

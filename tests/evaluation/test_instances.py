@@ -7,6 +7,7 @@ from pycocotools import mask as coco_mask
 
 from bpr_cli.evaluation.boundary import band_width, boundary_band
 from bpr_cli.evaluation.cityscapes_matching import InstanceMap
+from bpr_cli.evaluation.evaluator import SegmentIou
 from bpr_cli.evaluation.instances import InstanceComparison, ScoredMask, TruthMask, category_overlaps, overlaps
 from bpr_cli.masks.masks import Mask
 from tests.evaluation.instance_cases import encode, full_frame_band, shapes_in
@@ -66,7 +67,10 @@ def test_best_overlaps_are_those_of_the_category() -> None:
         TruthMask(box(0, 0, 4, 5), 3),
     ]
     comparison = compare(content, truth)
-    assert comparison.best_ious({1: "one", 2: "two"}) == [("one", 16 / 20), ("one", 0.0)]
+    assert comparison.best_ious({1: "one", 2: "two"}) == [
+        SegmentIou("one", 16 / 20, 1),
+        SegmentIou("one", 0.0, 2),
+    ]
 
 
 def test_the_oracle_of_masks_needs_a_counterpart() -> None:
@@ -90,8 +94,9 @@ def pixel(x: int, y: int) -> np.ndarray:
 
 def test_layers_show_counterparts_alike() -> None:
     content = [ScoredMask(box(8, 0, 12, 3), 1, 0.9), ScoredMask(box(1, 1, 6, 6), 1, 0.5)]
-    layer = compare(content, [TruthMask(box(0, 0, 7, 7), 1)]).layer()
-    assert (layer[2, 2], layer[1, 9], layer[9, 0]) == (1, 2, 0)
+    layer = compare(content, [TruthMask(box(0, 0, 7, 7), 1)]).layer({1: "one"})
+    assert (layer.labels[2, 2], layer.labels[1, 9], layer.labels[9, 0]) == (1, 2, 0)
+    assert layer.names == {1: "one", 2: "one"}
 
 
 def test_instances_of_a_map_of_ids() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import band_width
+from bpr_cli.evaluation.evaluator import SegmentIou
 from bpr_cli.evaluation.panoptic import PanopticComparison, PanopticEvaluator, measure_panoptic
 from bpr_cli.evaluation.panoptic_matching import PanopticMap, SegmentInfo
 from bpr_cli.evaluation.settings import EvaluateSettings
@@ -288,8 +289,8 @@ def test_segments_of_panoptic_maps() -> None:
     found[:, :6] = 70000
     truth, content = panoptic_map(true, s5=2, s6=1), panoptic_map(found, s9=2, s70000=1)
     assert evaluator().measure(None, PanopticComparison(content, truth)).segments == [
-        ("road", pytest.approx(54 / 72)),
-        ("car", pytest.approx(36 / 54)),
+        SegmentIou("road", pytest.approx(54 / 72), 1),
+        SegmentIou("car", pytest.approx(36 / 54), 2),
     ]
 
 
@@ -300,7 +301,7 @@ def test_the_oracle_of_panoptic_maps_moves_the_boundary() -> None:
     truth, content = panoptic_map(true, s5=2, s6=1), panoptic_map(found, s9=2, s70000=1)
     assert (evaluator().oracle(PanopticComparison(content, truth), 1).prediction.ids == 70000).sum() == 50
     exact = evaluator().oracle(PanopticComparison(content, truth), 2)
-    assert [segment for _, segment in evaluator().measure(None, exact).segments] == [1.0, 1.0]
+    assert [segment.iou for segment in evaluator().measure(None, exact).segments] == [1.0, 1.0]
     assert (content.ids == 70000).sum() == 60
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.boundary import boundary_f
+from bpr_cli.evaluation.evaluator import SegmentIou
 from bpr_cli.evaluation.semantic import LabelPair, SemanticEvaluator
 from bpr_cli.evaluation.semantic_sums import semantic_sums
 from bpr_cli.evaluation.settings import EvaluateSettings
@@ -276,11 +277,13 @@ def test_segments_of_label_maps_leave_void_out() -> None:
     truth[0] = 255
     found[:, 4:] = 4
     assert evaluator().measure(None, LabelPair(found, truth)).segments == [
-        ("sky", pytest.approx(36 / 54)),
-        ("road", 0.0),
+        SegmentIou("sky", pytest.approx(36 / 54), 1),
+        SegmentIou("road", 0.0, 2),
     ]
 
 
 def test_label_layers_begin_at_one() -> None:
     labels = np.array([[0, 4, 255]], dtype=np.int32)
-    assert evaluator().truth_layer(labels).tolist() == [[1, 5, 0]]
+    layer = evaluator().truth_layer(labels)
+    assert layer.labels.tolist() == [[1, 5, 0]]
+    assert layer.names == {1: "sky", 5: "car"}

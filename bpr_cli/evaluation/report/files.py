@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.report.model import ImageScore, Layers, Metric, Report
+from bpr_cli.evaluation.report.layers import Layers
+from bpr_cli.evaluation.report.model import ImageScore, Metric, Report
 from bpr_cli.system.paths import write_bytes
 
 COLUMNS = ("table", "row", "kind", "figure", "value", "baseline", "difference", "unit")

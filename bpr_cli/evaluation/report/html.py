@@ -9,7 +9,7 @@ import base64
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bpr_cli.errors import BprError, printable
-from bpr_cli.evaluation.report.model import ImageScore, Layers, Metric, Report, Row, SegmentPair
-from bpr_cli.evaluation.report.overlays import Comparison, compare_layers
+from bpr_cli.errors import printable
+from bpr_cli.evaluation.report.galleries import ReadLayers, galleries_of
+from bpr_cli.evaluation.report.model import Metric, Report, Row, SegmentPair
+from bpr_cli.evaluation.report.segments import ERROR_COLOURS, extreme_pairs
+from bpr_cli.masks.drawing import Colour
 
 STEP = 0.5
 """Grid spacing of the dots in percent, which keeps the file small."""
@@ -90,13 +92,15 @@ def scatter_of(pairs: Sequence[SegmentPair]) -> Scatter | None:
     known = [pair for pair in pairs if math.isfinite(pair.before) and math.isfinite(pair.after)]
     if not known:
         return None
-    largest = sorted(known, key=lambda pair: -abs(pair.after - pair.before))[:MARKED]
-    return Scatter(_dots(known), tuple(largest), tally([pair.after - pair.before for pair in known]))
+    ranked = sorted(known, key=lambda pair: -abs(pair.change))
+    # Those with pictures first: the largest losses may be smaller than many gains.
+    largest = dict.fromkeys([*extreme_pairs(known, 1), *extreme_pairs(known, -1), *ranked])
+    return Scatter(_dots(known), tuple(largest)[:MARKED], tally([pair.change for pair in known]))
 
 
 def _dots(pairs: Sequence[SegmentPair]) -> tuple[Dots, ...]:
     """Dots on a grid: one path for each direction and diameter, with the rarest direction on top."""
-    places = Counter((_snap(pair.before), _snap(pair.after), direction(pair.after - pair.before)) for pair in pairs)
+    places = Counter((_snap(pair.before), _snap(pair.after), direction(pair.change)) for pair in pairs)
     paths: dict[tuple[str, float], list[str]] = {}
     for (before, after, way), count in sorted(places.items()):
         width = max(width for least, width in DOT_WIDTHS if count >= least)
@@ -141,35 +145,6 @@ DOTS = {"semantic": "one class in one image", "binary": "the mask of one image"}
 """Name of a dot of the scatter plot by task, if it is not a segment."""
 WIDE = 4
 """Largest number of metrics whose table fits a screen with three columns for each."""
-LOWEST = 6
-"""Number of images shown without a baseline."""
-
-ReadLayers = Callable[[ImageScore], Layers]
-"""Reads the layers that the overlays of one image are drawn from."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """One image of the report.
-
-    Attributes:
-        score: its score.
-        comparison: its pictures, or None without pictures.
-        problem: the reason why the pictures are missing; empty if none were requested.
-    """
-
-    score: ImageScore
-    comparison: Comparison | None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """Images that are shown together under one title."""
-
-    key: str
-    title: str
-    cards: tuple[Card, ...]
 
 
 def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
@@ -177,20 +152,21 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
 
     Args:
         report: the report to show.
-        read_layers: reads the layers of one image. Without it, or if it raises ``BprError``, images are listed without
-            pictures.
+        read_layers: reads the layers of one image; see ``galleries_of``.
     """
     style, script = _text("report.css"), _text("slider.js") + _text("report.js")
+    galleries = galleries_of(report, read_layers)
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             report=report,
             title=TASKS.get(report.task, report.task),
-            galleries=galleries_of(report, read_layers),
+            galleries=galleries,
             tally=_tally_of(report),
             scatter=scatter_of(report.pairs),
             dot=DOTS.get(report.task, "one ground-truth segment"),
+            error_colours=ERROR_COLOURS,
             headroom=_headroom(report),
             class_headroom=_class_headroom(report),
             style=Markup(style),
@@ -198,31 +174,6 @@ def render_html(report: Report, read_layers: ReadLayers | None = None) -> str:
             script_digest=Markup(source_digest(script)),
         )
     )
-
-
-def galleries_of(report: Report, read_layers: ReadLayers | None) -> tuple[Gallery, ...]:
-    """The images to show: those with the largest gains and losses, or, without a baseline, the lowest scores."""
-    if report.has_baseline:
-        chosen = [("gains", "Largest gains", report.gains), ("losses", "Largest losses", report.losses)]
-    else:
-        scored = [each for each in report.scores if each.score is not None and math.isfinite(each.score)]
-        lowest = sorted(scored, key=lambda each: each.score if each.score is not None else 0.0)[:LOWEST]
-        chosen = [("lowest", "Lowest scores", tuple(lowest))]
-    return tuple(
-        Gallery(key, title, tuple(_card(score, report.task, read_layers) for score in scores))
-        for key, title, scores in chosen
-        if scores
-    )
-
-
-def _card(score: ImageScore, task: str, read_layers: ReadLayers | None) -> Card:
-    """The card of an image, with its pictures if they can be drawn."""
-    if read_layers is None:
-        return Card(score, None)
-    try:
-        return Card(score, compare_layers(read_layers(score), task))
-    except BprError as error:
-        return Card(score, None, str(error))
 
 
 def _tally_of(report: Report) -> Tally | None:
@@ -269,6 +220,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "columns": columns_of,
+        "css": css_colour,
         "direction": direction,
         "figure": figure_text,
         "line": line,
@@ -294,6 +246,11 @@ def signed_text(change: float | None) -> str:
     if change is None or not math.isfinite(change):
         return DASH
     return ("+" if direction(change) == "gain" else "") + _decimal(change)
+
+
+def css_colour(colour: Colour) -> Markup:
+    """A colour as CSS writes it."""
+    return Markup("rgb({} {} {})").format(*colour)
 
 
 def _decimal(value: float) -> str:

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bpr_cli.formats.base import Failure
-from bpr_cli.typing import ByteArray, LabelArray
 
 PERCENT = "%"
 
@@ -60,11 +59,13 @@ class Row:
         name: name of the class, size range or group of classes.
         metrics: metrics of the row.
         kind: ``thing`` or ``stuff`` in panoptic tables, else empty.
+        count: number of true segments of the class, or of images that hold it in label maps; None if not counted.
     """
 
     name: str
     metrics: tuple[Metric, ...]
     kind: str = ""
+    count: int | None = None
 
     @classmethod
     def of(cls, name: str, shares: Shares, kind: str = "") -> Row:
@@ -160,7 +161,8 @@ class ImageScore:
         baseline: path of the baseline file; None without a baseline.
         truth: path of the ground-truth file.
         score: score in percent; see ``Report.score_name``.
-        baseline_score: score of the baseline in percent.
+        baseline_score: score of the first baseline in percent.
+        classes: names of the categories of its true segments, in their order.
     """
 
     name: str
@@ -170,6 +172,7 @@ class ImageScore:
     truth: str
     score: float | None
     baseline_score: float | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def gain(self) -> float | None:
@@ -188,14 +191,36 @@ class SegmentPair:
     Attributes:
         image: name of the image, as in ``ImageScore.name``.
         category: name of the category.
-        before: IoU of the baseline in percent.
+        before: IoU of the first baseline in percent.
         after: IoU of the predictions in percent.
+        number: number of the segment in the layers of the image.
     """
 
     image: str
     category: str
     before: float
     after: float
+    number: int = 0
+
+    @property
+    def change(self) -> float:
+        """IoU after minus IoU before, in percentage points."""
+        return self.after - self.before
+
+
+@dataclass(frozen=True)
+class OtherSet:
+    """The metrics of a further baseline.
+
+    Attributes:
+        path: path as given by the user.
+        summary: metrics over all classes.
+        classes: one row per class.
+    """
+
+    path: str
+    summary: tuple[Metric, ...]
+    classes: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,7 +228,7 @@ class InputRecord:
     """One input of the evaluation.
 
     Attributes:
-        role: ``predictions``, ``baseline`` or ``ground truth``.
+        role: ``predictions``, ``baseline``, ``baseline 2`` and so on, or ``ground truth``.
         path: path as given by the user.
         format: name of the format.
         images: number of images.
@@ -225,7 +250,7 @@ class Report:
         task: ``instance``, ``semantic``, ``panoptic`` or ``binary``.
         settings: name and value of every setting.
         versions: versions of bpr and of the libraries that compute the metrics, by name.
-        inputs: predictions, baseline if there is one, ground truth.
+        inputs: predictions, baselines, ground truth.
         images: number of measured images.
         elapsed: seconds from start to end.
         summary: metrics over all classes.
@@ -235,6 +260,7 @@ class Report:
         gains: images with the largest gains over the baseline, the largest first; empty without a baseline.
         losses: images with the largest losses, the largest first; empty without a baseline.
         pairs: ground-truth segments before and after; empty without a baseline.
+        others: metrics of all baselines but the first, which the other fields compare with.
         oracle: oracle upper bounds at each distance, in the order of the settings.
         failures: images that could not be measured, with reasons.
         notes: remarks for readers of the metrics.
@@ -257,6 +283,7 @@ class Report:
     losses: tuple[ImageScore, ...] = ()
     pairs: tuple[SegmentPair, ...] = ()
     curves: tuple[Curve, ...] = ()
+    others: tuple[OtherSet, ...] = ()
     oracle: tuple[OracleRow, ...] = ()
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
@@ -274,25 +301,6 @@ class Report:
     def summary_json(self) -> dict[str, Any]:
         """``to_json`` without scores, segments and curves, which are long."""
         return {name: value for name, value in self.to_json().items() if name not in ("scores", "pairs", "curves")}
-
-
-@dataclass(frozen=True, eq=False)
-class Layers:
-    """The image and the maps from which overlays are drawn; read again from the files when the report is written.
-
-    In the maps, 0 is background or void; any other number is a class (of label maps) or a segment.
-
-    Attributes:
-        image: uint8, (H, W, 3), RGB; None if no images were given.
-        truth: ground truth, int32, (H, W).
-        prediction: predictions, int32, (H, W).
-        baseline: baseline, int32, (H, W); None without a baseline.
-    """
-
-    image: ByteArray | None
-    truth: LabelArray
-    prediction: LabelArray
-    baseline: LabelArray | None = None
 
 
 def _to_plain(value: Any) -> Any:  # noqa: ANN401

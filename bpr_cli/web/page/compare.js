@@ -94,7 +94,7 @@ function comparisonOf(photo, before, after) {
     canvas.setAttribute("aria-label", alt);
     return element("div", { className: name }, canvas);
   };
-  const view = (label, key, mask, colour) => {
+  const view = (label, mask, colour) => {
     const whole = { x: 0, y: 0, width, height };
     const scale = Math.min(ENLARGED, LONGEST / Math.max(width, height));
     const pictures = element("div", { className: places.length ? "pictures" : "pictures alone" });
@@ -104,10 +104,10 @@ function comparisonOf(photo, before, after) {
     );
     if (places.length) pictures.append(element("div", { className: "details" }, ...magnified));
     const figure = element("figure", { className: "view" }, element("figcaption", {}, label), pictures);
-    Object.assign(figure.dataset, { key, label });
+    Object.assign(figure.dataset, { colour: `rgb(${colour})`, label });
     return figure;
   };
-  const views = [view("before", "before", before, COARSE), view("after", "after", after, REFINED)];
+  const views = [view("before", before, COARSE), view("after", after, REFINED)];
   const box = element("div", { className: "compare" }, element("div", { className: "views" }, ...views));
   box.dataset.name = "before and after";
   box.style.setProperty("--ratio", (width / height).toFixed(4));

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from bpr_cli.evaluation.report.layers import Layer, Layers
 from bpr_cli.evaluation.report.model import (
     Curve,
     ImageScore,
     InputRecord,
-    Layers,
     Metric,
     OracleRow,
     Report,
@@ -36,7 +36,8 @@ def by_size(name, small, large):
 
 
 def score(name, after, before):
-    return ImageScore(name, f"images/{name}", f"preds/{name}", f"base/{name}", f"gt/{name}", after, before)
+    files = (f"images/{name}", f"preds/{name}", f"base/{name}", f"gt/{name}")
+    return ImageScore(name, *files, after, before, ("road", "sky") if name == "a.png" else ("sky",))
 
 
 def full(task="semantic"):
@@ -64,7 +65,7 @@ def full(task="semantic"):
         class_sizes=(by_size("road", 20.0, 70.0), by_size("pole", 30.0, None)),
         gains=scores[:1],
         losses=scores[1:2],
-        pairs=(SegmentPair("a.png", "road", 50.0, 70.0), SegmentPair("b.png", "sky", 80.0, 75.0)),
+        pairs=(SegmentPair("a.png", "road", 50.0, 70.0, 1), SegmentPair("b.png", "sky", 80.0, 75.0, 2)),
         curves=(Curve("IoU 0.50", (0.0, 50.0, 100.0), (100.0, 80.0, 0.0), (90.0, 60.0, 0.0)),),
         oracle=tuple(
             OracleRow(
@@ -98,12 +99,14 @@ def without_baseline():
     )
 
 
-def layers(size=(60, 80), baseline=True, image=True):
-    """Two classes on void; the prediction is a pixel off, the baseline three."""
+NAMES = {1: "road", 2: "sky"}
+
+
+def layers(size=(60, 80), baselines=1, image=True):
+    """Two classes on void; the prediction is a pixel off, the first baseline three, the next ones more."""
     truth = np.zeros(size, dtype=np.int32)
     truth[10:40, 10:50] = 1
     truth[30:55, 40:70] = 2
     picture = np.random.default_rng(3).integers(0, 255, (*size, 3)).astype(np.uint8)
-    return Layers(
-        picture if image else None, truth, np.roll(truth, 1, axis=1), np.roll(truth, 3, axis=1) if baseline else None
-    )
+    shifted = [Layer(np.roll(truth, shift, axis=1), NAMES) for shift in (1, 3, 5, 7)]
+    return Layers(picture if image else None, Layer(truth, NAMES), shifted[0], tuple(shifted[1 : 1 + baselines]))

@@ -27,7 +27,7 @@ from bpr_cli.evaluation.report.html import (
     signed_text,
     tally,
 )
-from bpr_cli.evaluation.report.model import Metric, OracleRow, Row, SegmentPair
+from bpr_cli.evaluation.report.model import Metric, OracleRow, OtherSet, Row, SegmentPair
 from tests.evaluation.report.report_cases import EMPTY, NAN, full, layers, row, score, without_baseline
 
 percents = st.floats(0, 100)
@@ -40,7 +40,7 @@ def pair(before, after):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(percents, percents), min_size=1, max_size=80))
 def test_every_segment_is_counted_once_and_drawn_inside_the_axes(points):
-    chart = scatter_of([pair(*point) for point in points])
+    chart = scatter_of([replace(pair(*point), number=number) for number, point in enumerate(points)])
     assert chart.tally.all == len(points)
     assert len(chart.largest) == min(len(points), MARKED)
     drawn = re.findall(r"M([\d.]+) ([\d.]+)h0", "".join(dots.path for dots in chart.dots))
@@ -143,7 +143,7 @@ REPORTS = {"full": full(), "instance": full("instance"), "no baseline": without_
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 @pytest.mark.parametrize("pictures", [True, False])
 def test_every_report_is_well_formed_and_links_to_nothing_outside(report, pictures):
-    page = Page(render_html(report, (lambda _: layers(baseline=report.has_baseline)) if pictures else None))
+    page = Page(render_html(report, (lambda _: layers(baselines=int(report.has_baseline))) if pictures else None))
     inner = [link[1:] for link in page.links if link.startswith("#")]
     outer = [link for link in page.links if not link.startswith("#")]
     assert set(inner) <= set(page.ids)
@@ -171,6 +171,23 @@ def test_a_full_report_says_all_that_it_was_given():
         assert words in text
 
 
+def test_more_than_two_sets_stand_side_by_side_as_figures_and_as_pictures():
+    others = (OtherSet("some/other", (Metric("mIoU", 51.0), Metric("AF", None), Metric("boundary IoU", 33.0))),)
+    page = Page(render_html(replace(full(), others=others), lambda _: layers(baselines=2)))
+    assert "metric some/baseline some/other some/predictions mIoU 55.7 51.0 57.9 AF 29.1 – 28.0" in page.text
+    assert page.text.count("baseline 2") == 2
+
+
+def test_classes_have_their_counts_and_images_their_links():
+    report = replace(full(), classes=tuple(replace(each, count=1200 + n) for n, each in enumerate(full().classes)))
+    page = Page(render_html(report, lambda _: layers()))
+    assert "road 1,200 88.0 90.0" in page.text
+    assert {"#gains-1", "#losses-1", "#segment-gains-1", "#segment-losses-1"} <= set(page.links)
+    assert "#images" in page.links
+    assert "All images Score: mean IoU. Names with a link lead to pictures. Class all road sky" in page.text
+    assert "a.png 60.0 70.0 ▲+10.0 b.png 55.5 50.0 ▼−5.5 c.png 40.0 40.0 0.0" in page.text
+
+
 def test_missing_figures_are_dashes():
     report = replace(
         EMPTY,
@@ -190,7 +207,7 @@ def test_the_baseline_may_lack_figures_that_the_predictions_have():
 
 
 def test_without_a_baseline_the_lowest_scores_are_shown_lowest_first():
-    page = Page(render_html(without_baseline(), lambda _: layers(baseline=False)))
+    page = Page(render_html(without_baseline(), lambda _: layers(baselines=0)))
     assert re.findall(r"[abc]\.png score [0-9.]+", page.text) == [
         "c.png score 40.0",
         "b.png score 50.0",
@@ -204,7 +221,7 @@ def test_a_picture_that_cannot_be_drawn_is_explained():
         raise BprError("images/a.png cannot be read: No such file")
 
     page = Page(render_html(full(), fail))
-    assert page.text.count("No pictures: images/a.png cannot be read: No such file") == 2
+    assert page.text.count("No pictures: images/a.png cannot be read: No such file") == 4
     assert "img" not in page.tags
 
 

@@ -109,6 +109,61 @@ def test_long_tables_can_be_searched(page):
     assert page.run(shown) == 1
 
 
+def listed(page):
+    return page.run(
+        "[...document.querySelectorAll('#image-table tbody tr')].filter(row => !row.hidden)"
+        ".map(row => row.cells[0].textContent)"
+    )
+
+
+def test_images_are_found_by_their_class_and_their_name(page):
+    page = page(full())
+    assert listed(page) == ["a.png", "b.png", "c.png"]
+    choose = (
+        "(s => {{ s.value = '{}'; s.dispatchEvent(new Event('change')); }})(document.querySelector('#images select'))"
+    )
+    page.run(choose.format(0))
+    assert listed(page) == ["a.png"]
+    page.run("document.querySelector('#images input').focus()")
+    page.send("Input.insertText", text="B.PNG")
+    assert listed(page) == []
+    page.run(choose.format(""))
+    assert listed(page) == ["b.png"]
+
+
+def test_images_can_be_sorted(page):
+    page = page(full())
+    page.run("document.querySelectorAll('#image-table th button')[3].click()")
+    assert listed(page) == ["a.png", "c.png", "b.png"]
+
+
+@pytest.mark.parametrize(("link", "target"), [("#image-table a", "gains-1"), (".scatter a", "segment-gains-1")])
+def test_rows_and_dots_lead_to_pictures(page, link, target):
+    page = page(full())
+    page.run(f"document.querySelector('{link}').dispatchEvent(new MouseEvent('click', {{bubbles: true}}))")
+    assert page.run("location.hash") == f"#{target}"
+    assert page.run("document.querySelector(location.hash + ' img') !== null")
+
+
+def test_places_are_framed_where_they_are_in_the_picture(page):
+    page = page(full(), read=lambda _: layers(size=(300, 400)))
+    box = "(({x, y, width, height}) => [x, y, width, height])(document.querySelector('%s').getBoundingClientRect())"
+    picture, place = (page.run(box % name) for name in ("#gains .right .whole img", "#gains .right .whole .place"))
+    assert place[2:] == pytest.approx([picture[2] * 64 / 400, picture[3] * 64 / 300], abs=1)
+    assert picture[0] <= place[0] <= place[0] + place[2] <= picture[0] + picture[2] + 1
+    badges = "[...document.querySelectorAll('#gains .right .badge')].map(badge => badge.textContent)"
+    numbers = page.run(badges)
+    assert numbers[: len(numbers) // 2] == numbers[len(numbers) // 2 :]
+
+
+def test_any_two_of_four_sets_can_be_compared(page):
+    page = page(full(), read=lambda _: layers(baselines=2))
+    assert page.run("document.querySelectorAll('#gains .pairs input').length") == 6
+    labels = "[...document.querySelectorAll('#gains .pairs label')]"
+    page.run(f"{labels}.find(each => each.textContent.includes('after and baseline 2')).click()")
+    assert page.run("document.querySelector('#gains .ends').textContent") == "afterbaseline 2"
+
+
 def cut(page):
     return page.run("document.querySelector('.live .views').style.getPropertyValue('--cut')")
 
@@ -166,8 +221,8 @@ def test_any_two_of_the_three_can_be_compared(page):
         "[...document.querySelectorAll('#gains .pairs label')].find(each => each.textContent.includes('{}')).click()"
     )
     page.run(label.format("after and ground truth"))
-    shown = "[...document.querySelectorAll('#gains .view')].map(v => [v.dataset.key, getComputedStyle(v).display])"
-    assert page.run(shown) == [["before", "none"], ["after", "block"], ["truth", "block"]]
+    shown = "[...document.querySelectorAll('#gains .view')].map(v => [v.dataset.label, getComputedStyle(v).display])"
+    assert page.run(shown) == [["before", "none"], ["after", "block"], ["ground truth", "block"]]
     assert page.run("document.querySelector('#gains .ends').textContent") == "afterground truth"
 
 
@@ -190,7 +245,7 @@ def test_without_scripts_everything_is_there_to_be_read(page):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
 def test_nothing_is_wider_than_the_window(page, dark, width):
     page = page(full(), dark=dark, size=(width, 800))
     assert page.run("document.documentElement.scrollWidth") <= width
@@ -282,7 +337,7 @@ def test_hostile_names_do_nothing(page):
     "report", [EMPTY, without_baseline(), replace(full(), gains=(), losses=(), classes=(), pairs=())]
 )
 def test_reports_that_lack_parts_open_without_complaint(page, report):
-    page = page(report, read=lambda _: layers(baseline=False))
+    page = page(report, read=lambda _: layers(baselines=0))
     broken = "[...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.hash)).length"
     assert page.run(broken) == 0
     assert "NaN" not in page.run("document.body.innerText")

@@ -28,12 +28,17 @@
   };
   const addFinder = (table) => {
     const input = element("input", { type: "search" });
-    input.addEventListener("input", () => {
+    const classes = document.querySelector(`select[data-filters="${table.id}"]`);
+    const filter = () => {
       const wanted = input.value.trim().toLowerCase();
       for (const row of table.tBodies[0].rows) {
-        row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
+        const named = row.cells[0].textContent.toLowerCase().includes(wanted);
+        const held = !classes?.value || row.dataset.classes.includes(` ${classes.value} `);
+        row.hidden = !(named && held);
       }
-    });
+    };
+    input.addEventListener("input", filter);
+    classes?.addEventListener("change", filter);
     table.parentElement.before(element("label", { className: "find" }, "Find", input));
   };
   for (const table of document.querySelectorAll("table.sortable")) {
@@ -43,7 +48,7 @@
       button.addEventListener("click", () => sortBy(table, heading, column));
       heading.append(button);
     });
-    if (table.tBodies[0].rows.length > MANY_ROWS) addFinder(table);
+    if (table.tBodies[0].rows.length > MANY_ROWS || table.classList.contains("searchable")) addFinder(table);
   }
 
   document.querySelectorAll(".compare").forEach(makeLive);

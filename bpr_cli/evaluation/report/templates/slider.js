@@ -23,7 +23,8 @@ const makeLive = (box, number) => {
     );
   };
   const label = (place, view) => {
-    const swatch = element("span", { className: `swatch ${view.dataset.key}` });
+    const swatch = element("span", { className: "swatch" });
+    swatch.style.background = view.dataset.colour;
     place.replaceChildren(swatch, view.dataset.label);
   };
   const choose = (a, b) => {
