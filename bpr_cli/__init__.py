@@ -4,6 +4,7 @@ Functions for files and directories work like the commands of the same name:
 
     bpr_cli.refine("preds.json", "images/", "refined/")
     bpr_cli.evaluate("refined/", "labels/", baseline="preds.json")
+    bpr_cli.convert("preds.json", "labels/", "yolo", "images/")
     bpr_cli.extract("preds.json", "images/", "labels/", "patches/")
     bpr_cli.train("patches/", "run/")
 
@@ -16,6 +17,7 @@ from bpr_cli.version import __version__
 
 TYPE_CHECKING = False  # typing takes longer than all else here, and Ctrl-C shows a traceback until this is imported
 if TYPE_CHECKING:
+    from bpr_cli.conversion.job import convert
     from bpr_cli.errors import BprError
     from bpr_cli.evaluation.evaluation import evaluate
     from bpr_cli.evaluation.settings import EvaluateSettings
@@ -43,6 +45,7 @@ __all__ = [
     "TrainSettings",
     "__version__",
     "check",
+    "convert",
     "evaluate",
     "extract",
     "load_recipe",
@@ -61,6 +64,7 @@ _MODULES = {
     "Shard": "system.shards",
     "TrainSettings": "training.settings",
     "check": "refinement.check",
+    "convert": "conversion.job",
     "evaluate": "evaluation.evaluation",
     "extract": "patchset.extract",
     "load_recipe": "training.recipe",

@@ -32,7 +32,7 @@ WRONG = [
     (bpr_cli.evaluate, ("a", None), {}, r"ground_truth is None; expected a path"),
     (bpr_cli.evaluate, ("a", "b"), {"baseline": 1.5}, r"baseline is 1.5; expected a path"),
     (bpr_cli.evaluate, ("a", "b"), {"settings": None}, r"settings is None; expected EvaluateSettings"),
-    (bpr_cli.evaluate, ("a", "b"), {"format": "tiff"}, r"format is 'tiff'; expected one of coco"),
+    (bpr_cli.evaluate, ("a", "b"), {"format": "gif"}, r"format is 'gif'; expected one of coco"),
     (bpr_cli.extract, ("a", None, *HERE[:2]), {}, r"images is None; expected a path"),
     (bpr_cli.extract, (["a", None], "b", "c", "d"), {}, r"predictions\[1\] is None; expected a path"),
     (bpr_cli.extract, (*HERE, None), {}, r"out is None; expected a path"),

@@ -15,7 +15,7 @@ ORDER = (
     {"truth"},
     {"weights"},
     {"inference"},
-    {"patchset"},
+    {"patchset", "conversion"},
     {"refinement", "evaluation"},
     {"training"},
     {"demo", "integrations", "web"},

@@ -15,6 +15,7 @@ COMMANDS = {
     "merge": "Complete an output that was refined in shards",
     "check": "Check predictions before refining them",
     "evaluate": "Measure predictions against ground truth",
+    "convert": "Write predictions in another format",
     "extract": "Make a patch set for training from predictions and ground truth",
     "train": "Train a network on patch sets",
     "export": "Write weights as ONNX, OpenVINO or TorchScript",

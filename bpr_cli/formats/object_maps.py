@@ -106,15 +106,19 @@ class ObjectMapSet(ObjectMaps, PngFolder):
 
 def objects_of(coarse: LabelMap) -> dict[int, Mask]:
     """The masks of the objects in a map, by ascending id."""
-    labels = coarse.labels
+    masks = masks_by_value(coarse.labels)
+    return {number: mask for number, mask in masks.items() if number != BACKGROUND and number not in coarse.void}
+
+
+def masks_by_value(labels: LabelArray) -> dict[int, Mask]:
+    """The mask of every value in a map, (H, W), by ascending value."""
     runs = Runs.of(labels)
-    ids, numbers = np.unique(runs.values[0], return_inverse=True)
-    boxes = runs.boxes(numbers, len(ids)).tolist()
+    values, numbers = np.unique(runs.values[0], return_inverse=True)
+    boxes = runs.boxes(numbers, len(values)).tolist()
     size = (labels.shape[0], labels.shape[1])
     return {
-        number: Mask(size, (x0, y0, x1, y1), labels[y0:y1, x0:x1] == number)
-        for number, (x0, y0, x1, y1) in zip(ids.tolist(), boxes, strict=True)
-        if number != BACKGROUND and number not in coarse.void
+        value: Mask(size, (x0, y0, x1, y1), labels[y0:y1, x0:x1] == value)
+        for value, (x0, y0, x1, y1) in zip(values.tolist(), boxes, strict=True)
     }
 
 

@@ -132,7 +132,7 @@ class ShapeFiles(PredictionSet):
         """What is no mask, what has no confidence, and what a polygon cannot hold."""
         notes, others = [], sum(self._others.values())
         if others:
-            left = "written as before" if use == "refined" else "left out of the figures"
+            left = "written as before" if use == "refined" else "left out"
             notes.append(f"{self._root}: {others} {self.part}s hold no mask, {left}")
         if self._unscored:
             names = join_names(sorted(self._unscored))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import check_pixels
+from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import check_regular
 from bpr_cli.typing import LabelArray, Size
 
@@ -25,6 +27,21 @@ _MADE_BY_WRITER = frozenset(
 _DESCRIPTION, _SOFTWARE = 270, 305
 
 
+def _package(path: Path) -> ModuleType:
+    """The package ``tifffile``.
+
+    Raises:
+        BprError: it is not installed.
+    """
+    try:
+        import tifffile  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise BprError(
+            f"{path} is a TIFF file, which needs the package tifffile; pip install 'bpr-cli[tiff]'"
+        ) from error
+    return tifffile
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a TIFF file; problems that show meanwhile become sentences.
@@ -32,12 +49,7 @@ def _opened(path: Path) -> Iterator[Any]:
     Raises:
         BprError: ``tifffile`` is not installed, or the file is broken.
     """
-    try:
-        import tifffile  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise BprError(
-            f"{path} is a TIFF file, which the package tifffile reads; pip install 'bpr-cli[tiff]'"
-        ) from error
+    tifffile = _package(path)
     check_regular(path)
     try:
         with tifffile.TiffFile(path) as file:
@@ -123,14 +135,26 @@ def copy_pages(source: Path, target: IO[bytes], changed: Callable[[int], NDArray
     Raises:
         BprError: the source is broken, or its compression needs a package that is not installed.
     """
-    with _opened(source) as file:
-        import tifffile  # noqa: PLC0415 - known to be installed
+    with (
+        _opened(source) as file,
+        _package(source).TiffWriter(target, bigtiff=file.is_bigtiff, byteorder=file.byteorder, shaped=False) as writer,
+    ):
+        for number, page in enumerate(file.pages):
+            values = changed(number)
+            stored = page.asarray() if values is None else values.astype(page.dtype).reshape(page.shape)
+            writer.write(stored, **_style_of(page))
 
-        with tifffile.TiffWriter(target, bigtiff=file.is_bigtiff, byteorder=file.byteorder, shaped=False) as writer:
-            for number, page in enumerate(file.pages):
-                values = changed(number)
-                stored = page.asarray() if values is None else values.astype(page.dtype).reshape(page.shape)
-                writer.write(stored, **_style_of(page))
+
+def write_labels(path: Path, labels: LabelArray) -> None:
+    """Write a TIFF file of one page: 16 bits, or 32 where they are needed.
+
+    Raises:
+        BprError: ``tifffile`` is not installed, or the file cannot be written.
+    """
+    tifffile = _package(path)
+    kind = np.uint16 if labels.max(initial=0) < 2**16 else np.uint32
+    with writing(path), atomic_file(path) as file:
+        tifffile.imwrite(file, labels.astype(kind), photometric="minisblack", compression="zlib", metadata=None)
 
 
 def _style_of(page: Any) -> dict[str, Any]:  # noqa: ANN401 - of tifffile

@@ -8,7 +8,7 @@ to other parts and to holes, as ``ultralytics`` writes and reads them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,13 +59,21 @@ class _Row(Shape):
         """The pixels whose centres lie in the polygon."""
         return fill_polygons([self.points * np.array(size[::-1])], size)
 
-    def line(self, mask: Mask, tolerance: float) -> str:
-        """The line for another mask, with as many digits as a ten-thousandth of a pixel needs."""
-        height, width = mask.size
-        digits = len(str(max(height, width))) + 4
-        points = bridged(outlines_of(mask, tolerance)) / (width, height)
-        numbers = (f"{value:.{digits}f}".rstrip("0").rstrip(".") for value in points.ravel().tolist())
-        return " ".join([self.head, *numbers, *self.tail])
+
+def polygon_line(head: str, mask: Mask, tolerance: float, tail: Sequence[str] = ()) -> str:
+    """The line of a mask with pixels, with as many digits as a ten-thousandth of a pixel needs.
+
+    Args:
+        head: the class.
+        mask: the mask.
+        tolerance: see ``outlines_of``.
+        tail: what follows the polygon.
+    """
+    height, width = mask.size
+    digits = len(str(max(height, width))) + 4
+    points = bridged(outlines_of(mask, tolerance)) / (width, height)
+    numbers = (f"{value:.{digits}f}".rstrip("0").rstrip(".") for value in points.ravel().tolist())
+    return " ".join([head, *numbers, *tail])
 
 
 class YoloSet(ShapeFiles):
@@ -151,7 +159,7 @@ class YoloSet(ShapeFiles):
         for number, mask in masks.items():
             row, ending = self._row(lines[number - 1]), "\r" if lines[number - 1].endswith("\r") else ""
             if row:
-                lines[number - 1] = f"{row.line(mask, self.tolerance)}{ending}"
+                lines[number - 1] = polygon_line(row.head, mask, self.tolerance, row.tail) + ending
         return "\n".join(lines).encode("utf-8", "surrogateescape")
 
     @cached_property

@@ -1,0 +1,1 @@
+"""Conversion of prediction files from one format to another."""

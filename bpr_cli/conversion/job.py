@@ -1,0 +1,128 @@
+"""Conversion of files from one format to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bpr_cli.conversion.exports import EXPORTS, Target
+from bpr_cli.conversion.segments import ImageSegments, Losses, classes_of, read_segments
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Failure, PredictionSet
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.output_checks import check_outputs
+from bpr_cli.formats.reading import Format, ReadSettings
+from bpr_cli.formats.records import CategoryRecord
+from bpr_cli.settings import check_settings, checked
+from bpr_cli.system.paths import as_path, list_folder
+from bpr_cli.system.terminal import Advance, show_progress, tell
+from bpr_cli.truth.open import open_without_images
+
+
+@dataclass
+class ConversionSummary:
+    """A finished conversion.
+
+    Attributes:
+        output: output file or directory.
+        format: its format.
+        images: number of images that were converted.
+        segments: number of their masks.
+        failures: what could not be read.
+        notes: what the format cannot hold, and how the input was read.
+    """
+
+    output: str
+    format: str
+    images: int = 0
+    segments: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def convert(
+    predictions: Path | str,
+    out: Path | str,
+    format: Format,  # noqa: A002 - the name that all functions of the API use
+    images: Path | str | None = None,
+    options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
+    *,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> ConversionSummary:
+    """Write predictions in another format, as ``bpr convert`` does.
+
+    Args:
+        predictions: a file or directory of any format that ``bpr`` reads.
+        out: output directory; for COCO, also a file that ends in ``.json``.
+        format: the format to write.
+        images: the directory of the images, or one image; needed where predictions do not state sizes, as in YOLO.
+        options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons.
+        overwrite: whether files in ``out`` may be replaced.
+        progress: show what the input was taken for and a progress bar on standard error.
+
+    Returns:
+        The summary; its notes say what the format cannot hold.
+
+    Raises:
+        BprError: nothing can be read, or ``out`` is an input or holds files.
+    """
+    check_settings(options, ReadSettings, "options")
+    checked("format", format, Format)
+    source, target = as_path(predictions, "predictions"), as_path(out, "out")
+    pictures = None if images is None else as_path(images, "images")
+    _check_out(target, source, pictures, format, overwrite)
+    how = replace(options, polygon_tolerance=ReadSettings.polygon_tolerance)
+    opened = open_predictions(source, pictures, how) if pictures else open_without_images(source, how)
+    tell(progress, opened.reading.sentence(source))
+    summary = ConversionSummary(str(target), format, failures=list(opened.failures))
+    export, categories = EXPORTS[format], _categories(opened)
+    losses = Losses(export.holds)
+    with show_progress(progress, "converting", len(opened.items)) as advance:
+        found = _read_all(opened, pictures, summary, losses, advance)
+        export.write(found, Target(target, categories, options.polygon_tolerance))
+    summary.failures += opened.faults()
+    summary.notes = [*(opened.notes("truth") if opened.holds_polygons else ()), *losses.sentences(format, categories)]
+    if not summary.images and summary.failures:
+        raise BprError(summary.failures[0].reason)
+    return summary
+
+
+def _check_out(out: Path, source: Path, images: Path | None, format: str, overwrite: bool) -> None:  # noqa: A002
+    """Check that the output replaces nothing."""
+    is_file = format == "coco" and out.suffix.lower() == ".json"
+    check_outputs(out.parent if is_file else out, [path for path in (source, images) if path and not is_file])
+    holds = out.is_file() if is_file else out.is_dir() and bool(list_folder(out))
+    if is_file and out.resolve() == source.resolve():
+        raise BprError(f"the output {out} would overwrite the predictions; give another path")
+    if holds and not overwrite:
+        raise BprError(f"the output {out} already holds files; give another path, or --overwrite to replace them")
+
+
+def _categories(opened: PredictionSet) -> tuple[CategoryRecord, ...]:
+    """The classes of a set: those it lists, and others that its masks have, by their numbers."""
+    found = {category.id: category for category in opened.categories}
+    for item in opened.items:
+        with suppress(BprError):  # told when the item is converted
+            for number in classes_of(opened, item):
+                found.setdefault(number, CategoryRecord(number, str(number)))
+    return tuple(found[number] for number in sorted(found))
+
+
+def _read_all(
+    opened: PredictionSet, images: Path | None, summary: ConversionSummary, losses: Losses, advance: Advance
+) -> Iterator[ImageSegments]:
+    """The masks of all images that can be read."""
+    for item in opened.items:
+        try:
+            found = read_segments(opened, item, images)
+        except BprError as error:
+            summary.failures.append(Failure(item.name, str(error)))
+        else:
+            losses.note(found)
+            summary.images += 1
+            summary.segments += len(found.segments)
+            yield found
+        advance()

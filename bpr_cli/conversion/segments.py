@@ -1,0 +1,204 @@
+"""What is converted: the masks of images with their metadata, free of any format; and what a format cannot hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from bpr_cli.errors import BprError
+from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.object_maps import masks_by_value
+from bpr_cli.formats.records import CategoryRecord, SegmentRecord
+from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.typing import LabelArray, Size
+
+Segment = tuple[Mask, SegmentRecord]
+
+_ONLY = SegmentRecord(1)
+"""Metadata of a mask without a class."""
+
+
+@dataclass(frozen=True)
+class ImageSegments:
+    """The masks of one image.
+
+    Attributes:
+        name: its path relative to the directory of the images, with its ending if that is known.
+        image: the image file; it may not exist.
+        id: its id, if the set has ids.
+        size: (H, W).
+        segments: its masks with their metadata.
+        void: number of pixels without a label.
+    """
+
+    name: str
+    image: Path
+    id: int | str | None
+    size: Size
+    segments: Sequence[Segment]
+    void: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending, for files called like the image."""
+        return PurePosixPath(self.name).with_suffix("").as_posix()
+
+
+def read_segments(predictions: PredictionSet, item: Item, images: Path | None) -> ImageSegments:
+    """Read the masks of one image; every label of a map that is not void becomes a mask.
+
+    Args:
+        predictions: the opened set.
+        item: one of its items.
+        images: directory of the images, if it is known.
+
+    Raises:
+        BprError: the file is broken, or the size of the image is unknown.
+    """
+    image_id = predictions.image_id(item)
+    listed = predictions.image_record(image_id) if image_id is not None else None
+    name = listed.file_name if listed else _name_of(item, images)
+    size = predictions.size(item)
+    if size is None:
+        raise BprError(f"{predictions.file(item)} does not state the size of {name}; give the images with --images")
+    segments, void = _segments(predictions, item)
+    return ImageSegments(name, item.image, image_id, size, segments, void)
+
+
+def _segments(predictions: PredictionSet, item: Item) -> tuple[list[Segment], int]:
+    """The masks of an item, and its number of void pixels."""
+    if predictions.family == "coco":
+        return predictions.segments(item, "truth"), 0
+    prediction = predictions.read(item)
+    if isinstance(prediction, LabelMap):
+        records = predictions.map_records(item, prediction.labels)
+        masks = masks_by_value(prediction.labels)
+        listed = [
+            (mask, records[value]) for value, mask in masks.items() if value in records and value not in prediction.void
+        ]
+        void = np.isin(prediction.labels, list(prediction.void))
+        return listed, int(void.sum())
+    if predictions.family == "binary":
+        return [(mask, _ONLY) for mask in prediction], 0
+    return predictions.segments(item, "truth"), 0
+
+
+def classes_of(predictions: PredictionSet, item: Item) -> set[int]:
+    """The classes of the masks of one image.
+
+    Raises:
+        BprError: the file is broken.
+    """
+    if predictions.family in ("semantic", "binary"):
+        return {record.category for _, record in _segments(predictions, item)[0]}
+    return {record.category for record in predictions.records(item)}
+
+
+def _name_of(item: Item, images: Path | None) -> str:
+    if images is not None and images.is_dir() and item.image.is_relative_to(images):
+        name = item.image.relative_to(images).as_posix()
+    else:
+        name = item.image.name if images is not None else item.image.as_posix()
+    page = "" if item.page is None else f"_{item.page + 1}"
+    path = PurePosixPath(name)
+    return path.with_name(f"{path.stem}{page}{path.suffix}").as_posix() if page else name
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a format can hold beside one mask per image.
+
+    Attributes:
+        classes: the classes of masks.
+        names: the names of classes.
+        scores: confidences.
+        several: several masks of one class in an image.
+        overlaps: masks that overlap.
+        crowds: which masks are crowds.
+        empty: masks without pixels.
+    """
+
+    classes: bool = True
+    names: bool = False
+    scores: bool = False
+    several: bool = True
+    overlaps: bool = True
+    crowds: bool = False
+    empty: bool = True
+
+
+@dataclass
+class Losses:
+    """What the masks that were converted have, but the new format cannot hold."""
+
+    holds: Holds
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def note(self, image: ImageSegments) -> None:
+        """Count what is lost of an image."""
+        records = [record for _, record in image.segments]
+        found = {
+            "scores": sum(record.score is not None for record in records),
+            "several": len(records) - len({record.category for record in records}),
+            "crowds": sum(record.crowd for record in records),
+            "empty": sum(not mask.area for mask, _ in image.segments),
+            "overlaps": 0 if self.holds.overlaps else _overlap(image),
+        }
+        self.counts.update({what: count for what, count in found.items() if count and not getattr(self.holds, what)})
+        self.counts["void"] += image.void
+
+    def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
+        """A sentence for each thing that a format, by its name, cannot hold."""
+        named = [category for category in categories if category.name != str(category.id)]
+        counts = self.counts + Counter(
+            classes=0 if self.holds.classes or len(categories) < 2 else len(categories),
+            names=0 if self.holds.names or not self.holds.classes else len(named),
+        )
+        return [f"{name} cannot hold {_LOSSES[what](counts[what])}" for what in _LOSSES if counts[what]]
+
+
+_LOSSES: dict[str, Callable[[int], str]] = {
+    "classes": lambda count: f"classes: the {count} classes become one",
+    "names": lambda count: f"the names of classes: {count} classes have only their numbers",
+    "scores": lambda count: f"confidences: those of {count} masks are dropped",
+    "several": lambda count: f"several masks of a class in an image: {count} are joined with others",
+    "overlaps": lambda count: (
+        f"overlaps: {count} pixels go to the mask with the higher confidence, else to the smaller"
+    ),
+    "crowds": lambda count: f"crowds: {count} become ordinary masks",
+    "empty": lambda count: f"masks without pixels: {count} are left out",
+    "void": lambda count: f"void: {count} pixels become background",
+}
+
+
+def _overlap(image: ImageSegments) -> int:
+    """Number of pixels that belong to several masks."""
+    counts = np.zeros(image.size, dtype=np.uint16)
+    for mask, _ in image.segments:
+        x0, y0, x1, y1 = mask.box
+        counts[y0:y1, x0:x1] += mask.crop
+    return int(np.count_nonzero(counts > 1))
+
+
+def painted(image: ImageSegments, values: Sequence[int], background: int = 0) -> LabelArray:
+    """One value per pixel: int32, (H, W). Where masks overlap, the higher confidence wins, else the smaller mask.
+
+    Args:
+        image: the masks.
+        values: the value of each mask.
+        background: the value of all other pixels.
+    """
+    labels = np.full(image.size, background, dtype=np.int32)
+    ranked = sorted(zip(image.segments, values, strict=True), key=lambda each: (_score(each[0][1]), -each[0][0].area))
+    for (mask, _), value in ranked:
+        x0, y0, x1, y1 = mask.box
+        labels[y0:y1, x0:x1][mask.crop] = value
+    return labels
+
+
+def _score(record: SegmentRecord) -> float:
+    return 1.0 if record.score is None else record.score

@@ -1,0 +1,181 @@
+"""Conversion between all formats: the same masks come back, and what is lost is told."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bpr_cli.conversion.exports import EXPORTS
+from bpr_cli.conversion.job import convert
+from bpr_cli.errors import BprError
+from bpr_cli.formats.open import open_predictions
+from bpr_cli.formats.reading import FORMATS, ReadSettings
+from bpr_cli.masks.masks import LabelMap
+from tests.formats.format_builders import SIZE, compressed, disc, load, photo, png, save
+
+FIRST, SECOND = disc(center=(8, 8), radius=5), disc(center=(14, 22), radius=6)
+WITH_SCORES = ("coco", "cityscapes", "yolo", "labelme")
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two masks of two classes with confidences, in one of two images."""
+    for name in ("a.jpg", "sub/b.png"):
+        photo(tmp_path / "images" / name)
+    images = [
+        {"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+        for number, name in ((7, "a.jpg"), (9, "sub/b.png"))
+    ]
+    records = [
+        {"id": 1, "image_id": 7, "category_id": 3, "score": 0.75, "segmentation": compressed(FIRST)},
+        {"id": 2, "image_id": 7, "category_id": 5, "score": 0.5, "segmentation": compressed(SECOND)},
+        {"id": 3, "image_id": 9, "category_id": 5, "score": 0.25, "segmentation": compressed(FIRST)},
+    ]
+    categories = [{"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
+    save(tmp_path / "results.json", {"images": images, "annotations": records, "categories": categories})
+    return tmp_path
+
+
+def converted(folder, target, source="results.json", **options):
+    out = folder / f"as_{target}"
+    summary = convert(folder / source, out, target, folder / "images", ReadSettings(**options))
+    assert summary.failures == []
+    return out, summary
+
+
+def reopened(folder, out, target):
+    where = {"yolo": out / "labels", "panoptic": out / "panoptic.json"}.get(target, out)
+    ids = {"objects": "objects", "tiff": "objects"}.get(target)
+    wanted = target if target in ("masks", "labels") else None
+    opened = open_predictions(where, folder / "images", ReadSettings(ids=ids, format=wanted))
+    assert (opened.format, opened.failures) == (target, [])
+    return opened
+
+
+def planes(opened, item):
+    """All masks of an item."""
+    found = opened.read(item)
+    if isinstance(found, LabelMap):
+        values = sorted(set(np.unique(found.labels).tolist()) - found.void - {0})
+        return [found.labels == value for value in values]
+    return [mask.to_array() for mask in found]
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_every_format_holds_the_masks(results, target):
+    if target == "tiff":
+        pytest.importorskip("tifffile")
+    out, summary = converted(results, target)
+    assert (summary.images, summary.segments) == (2, 3)
+    opened = reopened(results, out, target)
+    assert [item.image.name for item in opened.items] == ["a.jpg", "b.png"]
+    first, second = (planes(opened, item) for item in opened.items)
+    assert [each.tolist() for each in second] == [FIRST.tolist()]
+    if target == "masks":
+        assert np.array_equal(first[0], FIRST | SECOND)
+    else:
+        assert [each.tolist() for each in first] == [FIRST.tolist(), SECOND.tolist()]
+    if target in WITH_SCORES:
+        assert [record.score for record in opened.records(opened.items[0])] == [0.75, 0.5]
+
+
+@pytest.mark.parametrize("target", ["yolo", "labelme", "coco", "panoptic"])
+def test_names_of_classes_are_kept(results, target):
+    out, _ = converted(results, target)
+    opened = reopened(results, out, target)
+    names = {category.id: category.name for category in opened.categories}
+    assert [names[record.category] for record in opened.records(opened.items[0])] == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("target", WITH_SCORES)
+def test_what_comes_back_is_what_was_there(results, target):
+    """From COCO and back, without any loss."""
+    out, summary = converted(results, target)
+    lost = ["cityscapes cannot hold the names of classes: 2 classes have only their numbers"]
+    assert summary.notes == (lost if target == "cityscapes" else [])
+    where = out / "labels" if target == "yolo" else out
+    convert(where, results / "again.json", "coco", results / "images")
+    before, after = load(results / "results.json"), load(results / "again.json")
+    for old, new in zip(before["annotations"], after["annotations"], strict=True):
+        assert (new["score"], new["segmentation"]) == (old["score"], old["segmentation"])
+        assert new["area"] == (SECOND if old["id"] == 2 else FIRST).sum()
+    assert [each["file_name"] for each in after["images"]] == ["a.jpg", "sub/b.png"]
+
+
+def test_losses_are_told(results):
+    document = load(results / "results.json")
+    document["annotations"][0]["iscrowd"] = 1
+    document["annotations"][1] |= {"category_id": 3, "segmentation": compressed(FIRST)}
+    document["annotations"][2]["segmentation"] = compressed(np.zeros(SIZE, dtype=bool))
+    save(results / "results.json", document)
+    _, summary = converted(results, "labels")
+    pixels = int(FIRST.sum())
+    assert summary.notes == [
+        "labels cannot hold the names of classes: 2 classes have only their numbers",
+        "labels cannot hold confidences: those of 3 masks are dropped",
+        "labels cannot hold several masks of a class in an image: 1 are joined with others",
+        f"labels cannot hold overlaps: {pixels} pixels go to the mask with the higher confidence, else to the smaller",
+        "labels cannot hold crowds: 1 become ordinary masks",
+        "labels cannot hold masks without pixels: 1 are left out",
+    ]
+    assert converted(results, "coco")[1].notes == []
+
+
+def test_the_higher_confidence_wins_an_overlap(results):
+    document = load(results / "results.json")
+    document["annotations"][1]["segmentation"] = compressed(np.ones(SIZE, dtype=bool))
+    save(results / "results.json", document)
+    out, _ = converted(results, "objects")
+    opened = reopened(results, out, "objects")
+    assert np.array_equal(planes(opened, opened.items[0])[0], FIRST)
+
+
+def test_label_maps_become_a_mask_for_each_class(tmp_path):
+    photo(tmp_path / "images/x.png")
+    labels = np.where(FIRST, 4, 0).astype(np.uint8)
+    labels[0], labels[SECOND] = 255, 2
+    png(tmp_path / "maps/x_labelIds.png", labels)
+    out, summary = converted(tmp_path, "coco", "maps")
+    document = load(out / "annotations.json")
+    assert [record["category_id"] for record in document["annotations"]] == [0, 2, 4]
+    assert summary.notes == [f"coco cannot hold void: {SIZE[1]} pixels become background"]
+    out, _ = converted(tmp_path, "yolo", "maps", ignore_labels={0, 255})
+    assert len((out / "labels/x.txt").read_text().splitlines()) == 2
+
+
+def test_sizes_come_from_files_without_images(results):
+    summary = convert(results / "results.json", results / "yolo", "yolo")
+    assert (summary.images, summary.segments) == (2, 3)
+    with pytest.raises(BprError, match="the size of the image"):
+        convert(results / "yolo/labels", results / "again", "coco")
+
+
+def test_broken_items_do_not_spoil_the_others(results):
+    document = load(results / "results.json")
+    document["annotations"][0]["segmentation"]["counts"] = "?"
+    save(results / "results.json", document)
+    summary = convert(results / "results.json", results / "out", "labelme", results / "images")
+    assert (summary.images, summary.segments, len(summary.failures)) == (2, 2, 1)
+
+
+def test_files_are_replaced_only_if_asked(results):
+    converted(results, "labelme")
+    with pytest.raises(BprError, match="already holds files"):
+        converted(results, "labelme")
+    with pytest.raises(BprError, match="would overwrite the predictions"):
+        convert(results / "results.json", results / "results.json", "coco", overwrite=True)
+    with pytest.raises(BprError, match="lies inside"):
+        convert(results / "results.json", results / "images", "labelme", results / "images")
+    again = convert(results / "results.json", results / "as_labelme", "labelme", results / "images", overwrite=True)
+    assert again.images == 2
+
+
+def test_classes_that_do_not_fit_into_a_map_are_refused(results):
+    text = (results / "results.json").read_text().replace('"category_id": 3', '"category_id": 99999')
+    save(results / "results.json", json.loads(text))
+    with pytest.raises(BprError, match="the class 99999 does not fit into a label map"):
+        converted(results, "labels")
+
+
+def test_all_formats_can_be_written():
+    assert set(EXPORTS) == set(FORMATS)
