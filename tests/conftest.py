@@ -19,6 +19,14 @@ START_METHOD = "BPR_TEST_START_METHOD"
 """Environment variable with the way in which all tests start workers: ``spawn`` is that of Windows and macOS."""
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither use nor change what the user's cache holds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def pytest_configure() -> None:
     """Start worker processes in the way that is asked for, and let every process that crashes say where."""
     os.environ.setdefault("PYTHONFAULTHANDLER", "1")

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches, onnx_bytes
+from bpr_cli.inference.compiled import compiled_model
+from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches
 from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
 from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
 from bpr_cli.inference.settings import InferenceSettings, Precision
 from bpr_cli.typing import ByteArray
+from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import LoadedWeights
 
 CPU = torch.device("cpu")
@@ -85,7 +87,9 @@ class OpenVINOBackend:
     name = "openvino"
     packages: tuple[str, ...] = OPENVINO_PACKAGES
 
-    def __init__(self, model: PatchModel, precision: Precision, example: tuple[Tensor, Tensor]) -> None:
+    def __init__(
+        self, model: PatchModel, precision: Precision, example: tuple[Tensor, Tensor], card: WeightsCard
+    ) -> None:
         options = {
             "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -93,10 +97,9 @@ class OpenVINOBackend:
             # Pinned threads would compete for their cores with the worker threads that crop and paste.
             "ENABLE_CPU_PINNING": False,
         }
-        core = import_openvino().Core()
-        graph = core.read_model(onnx_bytes(model, example), b"")
         self.pass_size = len(example[0])
-        self._request = core.compile_model(graph, "CPU", options).create_infer_request()
+        compiled = compiled_model(import_openvino().Core(), options, model, example, card)
+        self._request = compiled.create_infer_request()
         # A request serves one thread at a time. More requests would not be faster: the one stream has all cores.
         self._lock = Lock()
 
@@ -139,7 +142,7 @@ def make_backend(
     try:
         if wanted == "onnxruntime":
             return OnnxRuntimeBackend(model, settings.device, devices[0], example)
-        return OpenVINOBackend(model, settings.precision, example)
+        return OpenVINOBackend(model, settings.precision, example, weights.card)
     except RuntimeError as error:
         raise BprError(
             f"{ENGINES[wanted]} cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"

@@ -1,5 +1,6 @@
 """Fixtures of the command line's tests: a small world to refine, and ways to run ``bpr`` in it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -91,7 +92,13 @@ def start(world: Path) -> Callable[..., "subprocess.Popen[str]"]:
         return subprocess.Popen(
             [sys.executable, *program, *map(str, arguments)],
             cwd=world,
-            env={"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", **environment},
+            env={
+                "PYTHONPATH": str(REPOSITORY),
+                "OMP_NUM_THREADS": "1",
+                "PYTHONIOENCODING": "utf-8",
+                "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"],
+                **environment,
+            },
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.PIPE,
