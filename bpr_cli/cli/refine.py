@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from bisect import bisect
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,12 +21,14 @@ from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Natural, option
 from bpr_cli.system.shards import Shard
 
+MOVEMENT_BOUNDS = (0.1, 1.0, 3.0)
+"""Bounds in pixels between segments that hardly moved, moved a little, clearly, and far."""
 SHOWN_FIRST = 3
 """Number of images that the closing lines name."""
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.check import CheckSummary
-    from bpr_cli.refinement.report import RefineSummary
+    from bpr_cli.refinement.report import ItemSummary, RefineSummary
 
 EXAMPLES = """
 Examples:
@@ -132,11 +137,23 @@ def refinement_rows(summary: RefineSummary) -> list[tuple[str, str]]:
         ("images", f"{summary.images}"),
         *failed,
         ("segments", f"{summary.segments}"),
-        ("patches", f"{summary.patches}"),
+        *movement_rows([movement for item in summary.items for movement in item.movements]),
         ("mean boundary displacement", f"{summary.boundary_movement:.2f} px"),
         *kept,
+        ("patches", f"{summary.patches}"),
         ("time", f"{summary.elapsed:.1f} s"),
     ]
+
+
+def movement_rows(movements: Sequence[float]) -> list[tuple[str, str]]:
+    """How many segments moved their boundaries how far, given the mean movement of each in pixels.
+
+    >>> movement_rows([0.0, 0.5, 2.0, 3.0])
+    [('  hardly moved', '1'), ('  moved up to 1 px', '1'), ('  moved 1 to 3 px', '1'), ('  moved 3 px and more', '1')]
+    """
+    names = ("hardly moved", "moved up to 1 px", "moved 1 to 3 px", "moved 3 px and more")
+    counts = Counter(bisect(MOVEMENT_BOUNDS, movement) for movement in movements)
+    return [(f"  {name}", f"{counts[number]}") for number, name in enumerate(names)]
 
 
 def closing_lines(summary: RefineSummary) -> list[str]:
@@ -150,10 +167,17 @@ def closing_lines(summary: RefineSummary) -> list[str]:
 
 
 def look_first(summary: RefineSummary) -> list[str]:
-    """A line on the images whose boundaries moved furthest; none if there is no choice."""
-    furthest = sorted(summary.items, key=lambda item: -item.boundary_movement)[:SHOWN_FIRST]
-    named = [f"{item.image} ({item.boundary_movement:.1f} px)" for item in furthest if item.boundary_movement]
-    return [f"look first at: {', '.join(named)}"] if named and len(summary.items) > 1 else []
+    """A line on the images with the segments that moved furthest; none if there is no choice."""
+    furthest = sorted(summary.items, key=lambda item: -max(item.movements, default=0.0))[:SHOWN_FIRST]
+    named = [_furthest(item) for item in furthest if any(item.movements)]
+    return [f"look first at: {', '.join(named)}"] if named and summary.segments > 1 else []
+
+
+def _furthest(item: ItemSummary) -> str:
+    """The image and its segment that moved furthest."""
+    movement = max(item.movements)
+    which = f"segment {item.movements.index(movement) + 1} of {item.segments} moved" if item.segments > 1 else "moved"
+    return f"{item.image} ({which} {movement:.1f} px)"
 
 
 def seeing(summary: RefineSummary) -> list[str]:

@@ -233,6 +233,11 @@ class RefinementStats:
         return self.changed / self.boundary_length if self.boundary_length else 0.0
 
     @property
+    def furthest(self) -> float:
+        """Mean distance in pixels that the boundary of the segment that moved furthest moved; 0 without segments."""
+        return max(self.movements, default=0.0)
+
+    @property
     def area_change(self) -> float:
         """How much the areas grew or shrank, as a fraction of the coarse area."""
         return self.resized / self.area if self.area else 0.0

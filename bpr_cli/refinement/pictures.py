@@ -62,14 +62,14 @@ def add_pictures(
 
 
 def most_changed(items: Sequence[Item], stats: Mapping[str, RefinementStats]) -> list[Item]:
-    """The items that changed, those whose boundaries moved furthest first.
+    """The items that changed, those with the segment that moved furthest first.
 
     Args:
         items: the items, in any order.
         stats: statistics of those that were written, by name.
     """
     changed = [item for item in items if item.name in stats and stats[item.name].changed]
-    return sorted(changed, key=lambda item: -stats[item.name].displacement)
+    return sorted(changed, key=lambda item: -stats[item.name].furthest)
 
 
 def pictures_folder(predictions: PredictionSet, out: Path) -> Path:
@@ -96,7 +96,7 @@ def _drawn(
         # A single mask may have been given another name.
         after = refined.read(written.get(item.name, refined.items[0]))
         image = read_image(item.image, predictions.max_pixels, masks=size_of(before), page=item.page)
-        captions = (_shortened(item.image.name), f"boundaries moved by {stats[item.name].displacement:.2f} px")
+        captions = (_shortened(item.image.name), _movement(stats[item.name]))
         yield item, to_jpeg(compare(image, before, after, captions), QUALITY)
 
 
@@ -106,6 +106,12 @@ def _open_refined(predictions: PredictionSet, out: Path, options: ReadSettings) 
     written = output_file(out, predictions.one_file) if predictions.one_file else out
     images = predictions.items[0].image if len(predictions.items) == 1 else Path(predictions.inputs.images)
     return open_predictions(written, images, replace(options, format=cast(Format, predictions.format)))
+
+
+def _movement(stats: RefinementStats) -> str:
+    """How far boundaries moved: the mean, and that of the segment that moved furthest."""
+    mean = f"boundaries moved by {stats.displacement:.2f} px"
+    return mean if len(stats.movements) == 1 else f"{mean}, at most {stats.furthest:.2f} px"
 
 
 def _shortened(name: str) -> str:

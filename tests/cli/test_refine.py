@@ -1,12 +1,15 @@
 """``bpr refine`` on every format: the output has the names of the input and can be opened as what it was."""
 
+import doctest
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import bpr_cli.cli.refine  # noqa: F401 - its examples run
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings
 from tests.cli.worlds import INFO, MASK, SIZE, record, results, tree
@@ -318,18 +321,27 @@ def test_the_closing_table(world, refine):
     assert list(shown) == [
         "images",
         "segments",
-        "patches",
+        "hardly moved",
+        "moved up to 1 px",
+        "moved 1 to 3 px",
+        "moved 3 px and more",
         "mean boundary displacement",
+        "patches",
         "time",
     ]
     assert (shown["images"], shown["segments"]) == ("3", "3")
     assert shown["mean boundary displacement"].endswith(" px")
+    assert sum(int(shown[name]) for name in list(shown)[2:6]) == 3
+
+
+def test_the_examples_of_the_docstrings():
+    assert doctest.testmod(sys.modules["bpr_cli.cli.refine"]).failed == 0
 
 
 def test_the_closing_lines_say_what_to_look_at_and_what_to_do_next(world, refine):
     lines = refine("masks", "--images", "images", "--out", "with space").err.splitlines()
-    items = sorted(load(world / "with space/run.json")["items"], key=lambda item: -item["boundary_movement"])
-    first = ", ".join(f"{item['image']} ({item['boundary_movement']:.1f} px)" for item in items)
+    items = sorted(load(world / "with space/run.json")["items"], key=lambda item: -max(item["movements"]))
+    first = ", ".join(f"{item['image']} (moved {item['movements'][0]:.1f} px)" for item in items)
     assert re.fullmatch(r"busy, summed over threads: read [\d.]+ s, crop .* network .* paste .* write .*", lines[-4])
     assert lines[-3:] == [
         f"look first at: {first}",
