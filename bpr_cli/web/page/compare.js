@@ -69,15 +69,25 @@ function drawPart(photo, mask, colour, part, scale) {
 /** The edges between mask and background in a part of an image, as a path in pixels of its picture. */
 function edgesIn({ width, data }, part, scale) {
   const path = new Path2D();
-  const draw = (x0, y0, x1, y1) => {
-    path.moveTo((x0 - part.x) * scale, (y0 - part.y) * scale);
-    path.lineTo((x1 - part.x) * scale, (y1 - part.y) * scale);
-  };
-  for (let y = part.y; y < part.y + part.height; y++) {
-    for (let x = part.x; x < part.x + part.width; x++) {
-      const here = data[y * width + x];
-      if (x > part.x && here !== data[y * width + x - 1]) draw(x, y, x, y + 1);
-      if (y > part.y && here !== data[(y - 1) * width + x]) draw(x, y, x + 1, y);
+  const right = part.x + part.width;
+  const bottom = part.y + part.height;
+  // Straight edges are one line each: along rows, then along columns.
+  for (let y = part.y + 1; y < bottom; y++) {
+    const differs = (x) => x < right && data[y * width + x] !== data[(y - 1) * width + x];
+    for (let x = part.x; x < right; x++) {
+      if (!differs(x)) continue;
+      path.moveTo((x - part.x) * scale, (y - part.y) * scale);
+      while (differs(x)) x++;
+      path.lineTo((x - part.x) * scale, (y - part.y) * scale);
+    }
+  }
+  for (let x = part.x + 1; x < right; x++) {
+    const differs = (y) => y < bottom && data[y * width + x] !== data[y * width + x - 1];
+    for (let y = part.y; y < bottom; y++) {
+      if (!differs(y)) continue;
+      path.moveTo((x - part.x) * scale, (y - part.y) * scale);
+      while (differs(y)) y++;
+      path.lineTo((x - part.x) * scale, (y - part.y) * scale);
     }
   }
   return path;

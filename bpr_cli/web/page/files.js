@@ -31,10 +31,11 @@ async function readImage(file) {
  */
 function maskOf({ width, height, data }) {
   const values = new Uint8Array(width * height);
-  const transparent = data.some((value, index) => index % 4 === 3 && value < CERTAIN);
+  let transparent = false;
+  for (let index = 3; index < data.length; index += 4) transparent ||= data[index] < CERTAIN;
   for (let index = 0; index < values.length; index++) {
-    const [red, green, blue, alpha] = data.subarray(index * 4, index * 4 + 4);
-    values[index] = transparent ? alpha : Math.max(red, green, blue);
+    const at = index * 4;
+    values[index] = transparent ? data[at + 3] : Math.max(data[at], data[at + 1], data[at + 2]);
   }
   const present = new Set(values);
   const binary = present.size <= 2 && present.has(0);

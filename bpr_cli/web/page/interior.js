@@ -3,11 +3,13 @@
 
 /** Restores the interior of the coarse mask: pixels farther than core x sqrt(area) from its background. */
 function keepInterior(coarse, refined, core) {
-  const lost = (index) => coarse.data[index] && !refined.data[index];
-  if (core >= 1 || !coarse.data.some((_, index) => lost(index))) return refined;
+  if (core >= 1 || !coarse.data.some((value, index) => value > refined.data[index])) return refined;
   const depth = squaredDistanceInside(coarse);
   const least = core * Math.sqrt(areaOf(coarse));
-  const data = refined.data.map((value, index) => (lost(index) && Math.sqrt(depth[index]) > least ? 1 : value));
+  const data = refined.data.slice();
+  for (let index = 0; index < data.length; index++) {
+    if (coarse.data[index] > data[index] && Math.sqrt(depth[index]) > least) data[index] = 1;
+  }
   return { ...refined, data };
 }
 

@@ -80,8 +80,9 @@ function makePaintable(canvas, cursor, brush, onChange) {
 /** Draws a mask on a canvas of its size, opaque where it is foreground. */
 function drawMask(canvas, { width, height, data }) {
   const picture = new ImageData(width, height);
-  const colour = COARSE.split(", ").map(Number);
-  for (let index = 0; index < data.length; index++) if (data[index]) picture.data.set([...colour, CERTAIN], index * 4);
+  const pixels = new Uint32Array(picture.data.buffer);
+  const [colour] = new Uint32Array(Uint8Array.of(...COARSE.split(", ").map(Number), CERTAIN).buffer);
+  for (let index = 0; index < data.length; index++) if (data[index]) pixels[index] = colour;
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
@@ -89,5 +90,7 @@ function drawMask(canvas, { width, height, data }) {
 function paintedMask(canvas) {
   const { width, height } = canvas;
   const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
-  return { width, height, data: Uint8Array.from({ length: width * height }, (_, index) => (data[index * 4 + 3] > HALF ? 1 : 0)) };
+  const mask = new Uint8Array(width * height);
+  for (let index = 0; index < mask.length; index++) mask[index] = data[index * 4 + 3] > HALF ? 1 : 0;
+  return { width, height, data: mask };
 }
