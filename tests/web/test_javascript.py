@@ -2,19 +2,25 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.boxes import boundary_pixels, dense_boxes
-from bpr_cli.patches.crop import Patches, crop, padding_around
-from bpr_cli.patches.paste import reassemble
-from bpr_cli.refinement.limits import keep_interior
+from bpr_cli.patches.boxes import boundary_pixels, dense_boxes, widened
+from bpr_cli.patches.crop import Patches, crop
+from bpr_cli.patches.paste import open_ends, reassemble
+from bpr_cli.refinement import refiner
+from bpr_cli.refinement.limits import keep_interior, without_specks
+from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
 from bpr_cli.web.page import FOLDER
 from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import LoadedWeights
 from tests.browser import Browser, find_browser
 from tests.inference.engines import blob, picture
 
@@ -27,7 +33,7 @@ SIZES = [(60, 90), (17, 40), (1, 30), (33, 1), (128, 128)]
 def page(tmp_path_factory):
     """A page that holds the ported functions and nothing else."""
     path = tmp_path_factory.mktemp("page") / "ports.html"
-    names = ("boxes", "crop", "paste", "interior", "refine", "files")
+    names = ("boxes", "crop", "paste", "limits", "refine", "files")
     scripts = "".join(f"<script>{(FOLDER / f'{name}.js').read_text('utf-8')}</script>" for name in names)
     path.write_text(f"<!DOCTYPE html><meta charset=utf-8>{scripts}", encoding="utf-8")
     browser = Browser(tmp_path_factory.mktemp("profile"))
@@ -57,7 +63,7 @@ def test_boxes(page, size, seed):
     mask = blob(size, seed)
     for side, threshold in ((16, 0.25), (31, 0.55), (64, 0.0)):
         expected = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, threshold)
-        body = "return denseBoxes(mask, side, threshold)"
+        body = "return denseBoxes(boundaryPixels(mask), mask, side, threshold)"
         assert call(page, body, mask=js_mask(mask), side=side, threshold=threshold) == js_boxes(expected)
 
 
@@ -86,28 +92,106 @@ def test_patches(page, size, side, padding, input_size):
     assert differences.max(initial=0) <= 1  # OpenCV computes with fewer bits
 
 
+def predicted(count):
+    """Smooth probabilities of ``count`` patches of 16 pixels."""
+    noise = np.random.default_rng(3).integers(0, 256, (count, 16, 16), np.uint8)
+    return np.array([cv2.GaussianBlur(each, (0, 0), 3) for each in noise], np.uint8).reshape(-1, 16, 16)
+
+
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("rim", [0, 3])
 @pytest.mark.parametrize("side", [16, 31])
-def test_averages(page, size, side):
+def test_averages(page, size, side, rim):
     mask = blob(size, 2)
-    boxes = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, 0.55)
-    smooth = [
-        cv2.GaussianBlur(each, (0, 0), 3)
-        for each in np.random.default_rng(3).integers(0, 256, (len(boxes), 16, 16), np.uint8)
-    ]
-    probabilities = np.array(smooth, np.uint8).reshape(-1, 16, 16)
-    expected = reassemble(Mask.from_array(mask), boxes, probabilities).to_array()
-    body = "return Array.from(reassemble(mask, boxes, probabilities.data, 16).data)"
-    given = {"data": probabilities.ravel().tolist()}
-    found = np.array(call(page, body, mask=js_mask(mask), boxes=js_boxes(boxes), probabilities=given), bool)
+    boxes = widened(dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side - 2 * rim, 0.55), rim)
+    probabilities = predicted(len(boxes))
+    expected = reassemble(Mask.from_array(mask), boxes, probabilities, rim).to_array()
+    body = "return Array.from(reassemble(mask, boxes, probabilities.data, 16, rim).data)"
+    values = {"boxes": js_boxes(boxes), "probabilities": {"data": probabilities.ravel().tolist()}, "rim": rim}
+    found = np.array(call(page, body, mask=js_mask(mask), **values), bool)
     differing = (found.reshape(size) != expected).sum()
     assert differing == 0 if side == 16 else differing <= 0.02 * expected.size  # only resized ones are rounded
 
 
+@pytest.mark.parametrize("size", [*SIZES, (90, 60)])
+@pytest.mark.parametrize("rim", [0, 3])
+def test_open_ends(page, size, rim):
+    mask = blob(size, 2)
+    every = widened(dense_boxes(boundary_pixels(Mask.from_array(mask)), size, 16 - 2 * rim, 0.25), rim)
+    boxes = every[: max(len(every) // 2, 1)]
+    if not len(boxes):
+        return
+    probabilities = predicted(len(boxes))
+    expected = open_ends(Mask.from_array(mask), boxes, probabilities, rim)
+    body = "return openEnds(mask, boxes, probabilities.data, 16, rim)"
+    values = {"boxes": js_boxes(boxes), "probabilities": {"data": probabilities.ravel().tolist()}, "rim": rim}
+    assert call(page, body, mask=js_mask(mask), **values) == (expected.y * size[1] + expected.x).tolist()
+
+
 def test_a_mask_never_loses_all_its_pixels(page):
     mask = blob((20, 20))
-    body = "return Array.from(reassemble(mask, [{x: 0, y: 0, side: 20}], new Uint8Array(400), 20).data)"
+    body = "return Array.from(reassemble(mask, [{x: 0, y: 0, side: 20}], new Uint8Array(400), 20, 0).data)"
     assert call(page, body, mask=js_mask(mask)) == mask.astype(int).ravel().tolist()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("least", [0, 1, 4, 25, 400])
+def test_specks(page, size, least):
+    coarse = blob(size, 4)
+    refined = blob(size, 5) ^ (np.random.default_rng(least).random(size) > 0.9)
+    expected = without_specks(Mask.from_array(coarse), Mask.from_array(refined), least).to_array()
+    body = "return Array.from(withoutSpecks(coarse, refined, least).data)"
+    found = call(page, body, coarse=js_mask(coarse), refined=js_mask(refined), least=least)
+    np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
+
+
+class Reddish(nn.Module):
+    """Takes pixels with much red for foreground."""
+
+    def forward(self, x):
+        return torch.stack([-x[:, 0], x[:, 0]], dim=1) * 4
+
+
+CARDS = {
+    "plain": {"min_patch_size": 20},
+    "rim": {"rim": 6},
+    "follow": {"rim": 4, "follow": True, "core": 0.15},
+    "view": {"view": 64, "rim": 4, "min_part": 30},
+    "passes": {"scales": (2.0, 1.0), "min_movement": 0.5, "min_part": 9},
+    "still": {"min_movement": 60.0},
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+@pytest.mark.parametrize("size", [(150, 190), (40, 300)])
+def test_every_kind_of_card(name, size, page, monkeypatch):
+    card = WeightsCard("red", "unet-s", patch_size=32, padding=16, input_size=64, **CARDS[name])
+    weights = LoadedWeights(Reddish(), card, "0" * 64, Path("red.safetensors"))
+    monkeypatch.setattr(refiner, "load_weights", lambda _: weights)
+    image, mask = cv2.GaussianBlur(picture(size, 7), (0, 0), 9), blob(size, 8)
+    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    expected = np.asarray(Refiner(RefineSettings(device="cpu", backend="pytorch", workers=1)).refine(image, mask))
+    # The network in JavaScript: red over 255, normalised, then its sigmoid, in the middle of the patch.
+    body = """
+      const inner = (patches) => {
+        const size = outputSizeOf(card), begin = (64 - size) / 2, out = new Uint8Array(patches.count * size * size);
+        for (let i = 0; i < out.length; i++) {
+          const p = Math.floor(i / size / size), y = Math.floor(i / size) % size + begin, x = i % size + begin;
+          const red = (patches.image[((p * 64 + y) * 64 + x) * 3] - card.mean[0]) / card.std[0];
+          out[i] = roundHalfEven(255 / (1 + Math.exp(-8 * red)));
+        }
+        return out;
+      };
+      const network = [async (patches) => inner(patches), async (patches) => inner(patches)];
+      return refineMask(image, mask, card, network).then((result) => [Array.from(result.mask.data), result.patches]);
+    """
+    rgba = np.dstack([image, np.full(size, 255, np.uint8)])
+    picture_values = {"width": size[1], "height": size[0], "data": rgba.ravel().tolist()}
+    found, patches = call(page, body, image=picture_values, mask=js_mask(mask), card=json.loads(card.to_json()))
+    found = np.array(found, bool).reshape(size)
+    assert patches > 3
+    assert (found != expected).sum() <= 0.01 * max((expected != mask).sum(), 1)
+    assert (name == "still") == (expected == mask).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -125,7 +209,7 @@ def test_the_interior(page, size, core):
     "card",
     [
         WeightsCard("a", "unet-s", patch_size=64, min_patch_size=32, padding=16, input_size=128),
-        WeightsCard("b", "unet-s", patch_size=33, padding=15, input_size=128, scales=(2.5, 1.5, 1.0)),
+        WeightsCard("b", "unet-s", patch_size=33, padding=15, rim=5, view=200, input_size=128, scales=(2.5, 1.5, 1.0)),
     ],
 )
 def test_passes(page, card):
@@ -136,13 +220,17 @@ def test_passes(page, card):
         "minPatchSize": "min_patch_size",
         "padding": "padding",
         "preliminary": "preliminary",
+        "rim": "rim",
+        "view": "view",
     }
     assert found == [{mine: asdict(each)[its] for mine, its in names.items()} for each in expected]
     for area in (1, 80, 900, 4000, 10_000, 10**6):
-        body = "return outlineOf({width: area, height: 1, data: new Uint8Array(area).fill(1)}, passesOf(card).at(-1))"
-        side = expected[-1].side_along(area)
-        padding = padding_around(side, expected[-1].patch_size, expected[-1].padding)
-        assert call(page, body, area=area, card=json.loads(card.to_json()))["padding"] == padding
+        body = (
+            "const mask = {width: area, height: 1, data: new Uint8Array(area).fill(1)};"
+            "return passesOf(card).map((pass) => sideAlong(mask, pass))"
+        )
+        sides = [each.side_along(area, area) for each in expected]
+        assert call(page, body, area=area, card=json.loads(card.to_json())) == sides
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(0.5, 0), (1.5, 2), (2.5, 2), (2.4, 2), (7.6, 8), (15.5, 16)])

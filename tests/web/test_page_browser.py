@@ -134,7 +134,7 @@ def test_a_mask_is_painted_erased_and_cleared(page, vase):
     page = page()
     page.choose("#image-file", vase[0])
     page.wait_for("state.image !== null")
-    page.run("document.getElementById('stage').scrollIntoView()")
+    page.run("document.getElementById('stage').scrollIntoView({behavior: 'instant'})")
     x, y = page.run("(({left, top}) => [left, top])(document.getElementById('mask').getBoundingClientRect())")
     area = "areaOf(paintedMask(document.getElementById('mask')))"
     page.drag((x + 100, y + 100), (x + 250, y + 100))

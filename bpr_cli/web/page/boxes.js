@@ -20,6 +20,21 @@ function areaOf({ data }) {
   return area;
 }
 
+/** The bounding box of a mask, {x0, y0, x1, y1}, half-open; x1 is 0 if it is empty. */
+function boundsOf({ width, height, data }) {
+  const bounds = { x0: width, y0: height, x1: 0, y1: 0 };
+  for (let y = 0; y < height; y++) {
+    const row = data.subarray(y * width, (y + 1) * width);
+    const first = row.indexOf(1);
+    if (first < 0) continue;
+    bounds.x0 = Math.min(bounds.x0, first);
+    bounds.x1 = Math.max(bounds.x1, row.lastIndexOf(1) + 1);
+    bounds.y0 = Math.min(bounds.y0, y);
+    bounds.y1 = y + 1;
+  }
+  return bounds;
+}
+
 /** min(n, 9 - n) with n mask pixels in the 3 x 3 neighbourhood of every pixel; the edge is repeated outside. */
 function boundaryScore({ width, height, data }) {
   const score = new Uint8Array(width * height);
@@ -81,15 +96,20 @@ function suppress(pixels, { width, height }, side, threshold) {
   return kept;
 }
 
-/** Square boxes {x, y, side} that cover the boundary, best score first, moved inside the image, each one once. */
-function denseBoxes(mask, side, threshold) {
+/** Square boxes {x, y, side} centred on boundary pixels, thinned out, moved inside the image, each one once. */
+function denseBoxes(pixels, size, side, threshold) {
   const inside = (start, length) => Math.min(Math.max(start, 0), Math.max(length - side, 0));
   const boxes = new Map();
-  for (const centre of suppress(boundaryPixels(mask), mask, side, threshold)) {
-    const x = inside(centre.x - Math.floor(side / 2), mask.width);
-    const y = inside(centre.y - Math.floor(side / 2), mask.height);
+  for (const centre of suppress(pixels, size, side, threshold)) {
+    const x = inside(centre.x - Math.floor(side / 2), size.width);
+    const y = inside(centre.y - Math.floor(side / 2), size.height);
     const key = `${x},${y}`;
     if (!boxes.has(key)) boxes.set(key, { x, y, side });
   }
   return [...boxes.values()];
+}
+
+/** Boxes with more pixels on every side. */
+function widened(boxes, margin) {
+  return boxes.map(({ x, y, side }) => ({ x: x - margin, y: y - margin, side: side + 2 * margin }));
 }

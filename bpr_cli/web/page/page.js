@@ -99,7 +99,7 @@ function showProgress(done, all, pass, passes) {
 }
 
 function show(coarse, { mask, patches }, seconds) {
-  const changed = mask.data.reduce((sum, value, index) => sum + (value !== coarse.data[index]), 0);
+  const changed = differenceOf(coarse, mask);
   const share = ((100 * changed) / areaOf(coarse)).toFixed(1);
   byId("figures").textContent =
     `${patches} patches in ${seconds.toFixed(1)} s; ${changed.toLocaleString("en")} pixels changed, ${share} % of the mask's area.`;
