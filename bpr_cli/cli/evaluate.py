@@ -130,7 +130,12 @@ def evaluate(
     ] = None,
     images: Annotated[
         Path | None,
-        typer.Option("--images", "-i", metavar="PATH", help="Images, only for the pictures of the report"),
+        typer.Option(
+            "--images",
+            "-i",
+            metavar="PATH",
+            help="Images, for the pictures of the report and the sizes of YOLO polygons",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -51,7 +51,7 @@ def evaluate(
         ground_truth: annotations in the format of the predictions, a ``gtFine`` folder, or COCO annotations.
         baseline: predictions to compare with, such as those before refinement. Several may be given; differences are
             measured from the first, and the others stand beside it.
-        images: a directory of images; only the pictures of the report use it.
+        images: a directory of images, for the pictures of the report, and for the sizes of YOLO polygons.
         out: directory for ``report.json``, ``report.csv`` and ``report.html``, created if missing; None writes none.
         settings: what to measure and how.
         format: format of the predictions; None detects it.

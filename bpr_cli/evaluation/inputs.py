@@ -34,8 +34,8 @@ EVALUATORS: dict[Family, type[Evaluator[Any, Any, Any]]] = {
 }
 """The evaluator of each family of predictions."""
 
-_NOUNS: dict[Family, str] = {kind.family: kind.noun for kind in reversed(FORMATS.values())}
-"""The name of each family of predictions in messages."""
+_NOUNS: dict[Family, str] = {kind.family: kind.noun for kind in FORMATS.values()} | {"coco": FORMATS["coco"].noun}
+"""The name of each family of predictions in messages; that of COCO has several formats."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class EvaluationPaths:
         predictions: a file or a directory.
         truth: the ground truth, a file or a directory.
         baselines: other predictions to compare with.
-        images: a directory of images, or None; only pictures use it.
+        images: a directory of images, or None; only pictures and the sizes of YOLO polygons need it.
     """
 
     predictions: Path
@@ -117,16 +117,18 @@ def open_evaluation(
     if ignored is None and settings.label_set is not None:
         ignored = (VOID,)
     options = replace(options, ignore_labels=None if ignored is None else frozenset(ignored))
-    predictions = open_without_images(paths.predictions, options)
+    index = ImageIndex.scan(paths.images, options.image_pattern) if paths.images else None
+    sizes = NoImages(index)
+    predictions = open_without_images(paths.predictions, options, sizes)
     _check_settings(settings, predictions, paths.predictions)
-    baselines = tuple(_open_baseline(path, predictions, options) for path in paths.baselines)
-    truth = open_truth(paths.truth, predictions, options, ending_of(settings.label_set))
+    baselines = tuple(_open_baseline(path, predictions, options, sizes) for path in paths.baselines)
+    truth = open_truth(paths.truth, predictions, options, ending_of(settings.label_set), sizes)
     sets = Sets(predictions, truth, baselines)
     pairs, problems = pair_sets(sets, settings.allow_missing)
     if settings.max_detections is None:
         settings = replace(settings, max_detections=LVIS_DETECTIONS if truth.is_federated else COCO_DETECTIONS)
     evaluator = EVALUATORS[predictions.family].of(sets, pairs, settings)
-    images = _find_images(ImageIndex.scan(paths.images, options.image_pattern), pairs, sets) if paths.images else {}
+    images = _find_images(index, pairs, sets) if index else {}
     return EvaluationInputs(paths, settings, sets, evaluator, pairs, problems, images)
 
 
@@ -144,12 +146,12 @@ def _check_settings(settings: EvaluateSettings, predictions: PredictionSet, path
             )
 
 
-def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings) -> PredictionSet:
+def _open_baseline(path: Path, predictions: PredictionSet, options: ReadSettings, sizes: NoImages) -> PredictionSet:
     """Open a baseline in the format of the predictions."""
     # Label maps with few labels look like masks, so their format is that of the predictions.
     if predictions.family in ("semantic", "binary"):
-        return open_as(type(predictions), Source(path), NoImages(), options)
-    return open_without_images(path, replace(options, task=None))
+        return open_as(type(predictions), Source(path), sizes, options)
+    return open_without_images(path, replace(options, task=None), sizes)
 
 
 def _find_images(index: ImageIndex, pairs: Sequence[Pair], sets: Sets) -> dict[str, Path]:

@@ -258,7 +258,10 @@ class PredictionSet(ABC):
         return None
 
     def take_image_records(self, other: PredictionSet) -> None:  # noqa: ARG002
-        """Use another set's image list if this set has none: polygons in COCO results need the image sizes."""
+        """Use the image list of a ground truth if this set has none: polygons need the image sizes.
+
+        Sets whose classes have names instead of numbers, or other numbers, number them as the ground truth does.
+        """
         return
 
     @property

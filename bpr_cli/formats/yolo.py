@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError, shorten
+from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex
+from bpr_cli.formats.image_names import image_stem
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.formats.shapes import Shape, ShapeFile, ShapeFiles
@@ -100,6 +102,8 @@ class YoloSet(ShapeFiles):
         # A track number of 1 looks like a coordinate, so the set decides: other numbers do not.
         self._tracked = any(_ends_in_track(head) for head in heads)
         self._folder = source.root
+        self._numbers: dict[int, int] = {}
+        self._listed: dict[str, Size | None] = {}
         candidates = [
             Candidate(file.as_posix(), (file.with_suffix("").as_posix(),), files=(source.root / file,))
             for file in files
@@ -150,7 +154,7 @@ class YoloSet(ShapeFiles):
                 f"found the coordinate {np.abs(points).max():g}, expected fractions of the image's width and height"
             )
         score = numbers[end] if count % 2 == 0 else None
-        record = SegmentRecord(int(numbers[0]), score)
+        record = SegmentRecord(self._numbers.get(int(numbers[0]), int(numbers[0])), score)
         return _Row(points.reshape(-1, 2), record, texts[0], tuple(tail))
 
     def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
@@ -173,6 +177,36 @@ class YoloSet(ShapeFiles):
         files = (folder / name for folder in folders for name in _NAMES_FILES)
         file = next((file for file in files if file.is_file()), None)
         return _read_names(file) if file else ()
+
+    def take_image_records(self, other: PredictionSet) -> None:
+        """Use the sizes of another set's images, and number the classes by their names as it does.
+
+        Raises:
+            BprError: it is no YOLO set, and the classes have no names, or none in common.
+        """
+        if isinstance(other, YoloSet):
+            return
+        for record in other.image_records:
+            stem = image_stem(Path(record.file_name))
+            self._listed[stem] = record.size if self._listed.get(stem, record.size) == record.size else None
+        known = {category.name: category.id for category in other.categories}
+        names = {category.name: category.id for category in self.categories}
+        if not known.keys() & names.keys():
+            raise BprError(
+                f"{self._folder} has {len(names)} classes with names in {_NAMES_FILES[0]}, none of which is one of the "
+                f"{len(known)} of the ground truth; give it the names that the ground truth has, in a file beside the "
+                "labels or above"
+            )
+        # Other classes get numbers that none in the ground truth has.
+        self._numbers = {number: known.get(name, -1 - number) for name, number in names.items()}
+
+    def size(self, item: Item) -> Size:
+        """(H, W) of the image of an item, by the image list of the ground truth or the image itself.
+
+        Raises:
+            BprError: the image is broken or too large, or not there.
+        """
+        return self._listed.get(image_stem(item.image)) or super().size(item)
 
 
 def _label_files(source: Source) -> list[Path]:

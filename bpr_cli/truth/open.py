@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.cityscapes import result_files
-from bpr_cli.formats.coco import CocoUnion
+from bpr_cli.formats.coco import CocoSet, CocoUnion
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.label_maps import PngFolder
 from bpr_cli.formats.open import FORMATS, open_as, open_source
 from bpr_cli.formats.png import read_gray
 from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
+from bpr_cli.formats.shapes import ShapeFiles
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.typing import LabelArray, Size
@@ -72,11 +73,15 @@ def instance_records(ids: NDArray[np.integer]) -> tuple[SegmentRecord, ...]:
 
 
 class NoImages(ImageIndex):
-    """An index for tasks that need no images; it returns a possible name of the image instead of a path."""
+    """An index for tasks that need no images; it returns a possible name of the image instead of a path.
 
-    def __init__(self) -> None:
-        """Make an empty index."""
+    Only the sizes of images may be needed, for polygons of fractions.
+    """
+
+    def __init__(self, images: ImageIndex | None = None) -> None:
+        """Make an index; ``images`` knows the sizes of images, if they were given."""
         super().__init__(Path(), [])
+        self._images = images
 
     def find(self, names: Sequence[str], beside: Path | None = None) -> Path:  # noqa: ARG002
         """The first name, as a path that need not exist."""
@@ -86,36 +91,50 @@ class NoImages(ImageIndex):
         """No file, because nothing is known of images."""
         return []
 
-    def size(self, image: Path, max_pixels: int) -> Size:  # noqa: ARG002
-        """Always fails, because the name comes from a prediction and no such file may be opened.
+    def size(self, image: Path, max_pixels: int) -> Size:
+        """(H, W) of the image that has this name among the given ones.
 
         Raises:
-            BprError: always.
+            BprError: no images were given, because the name comes from a prediction and no such file may be opened; or
+                none has this name.
         """
+        if self._images:
+            found = self._images.lone or self._images.find([str(image)])
+            return self._images.size(found, max_pixels)
         raise BprError(
-            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list"
+            f"the size of the image {str(image)!r} is not stated, expected height and width in an images list; give "
+            "the list, or the images with --images"
         )
 
 
-def open_without_images(predictions: Path, settings: ReadSettings) -> PredictionSet:
+def open_without_images(predictions: Path, settings: ReadSettings, index: NoImages | None = None) -> PredictionSet:
     """Open predictions like ``open_predictions``, but without their images.
 
     The ``image`` of an item is only a possible name of its image.
 
+    Args:
+        predictions: file or folder.
+        settings: values that are given instead of detected.
+        index: knows the sizes of images, if they were given.
+
     Raises:
         BprError: see ``open_predictions``.
     """
-    return open_source(Source(predictions), NoImages(), settings)
+    return open_source(Source(predictions), index or NoImages(), settings)
 
 
 def open_truth(
-    path: Path, predictions: PredictionSet, settings: ReadSettings, ending: str | None = None
+    path: Path,
+    predictions: PredictionSet,
+    settings: ReadSettings,
+    ending: str | None = None,
+    index: NoImages | None = None,
 ) -> PredictionSet:
     """Open the ground truth for a set of predictions, in a format that can be compared with them.
 
-    Label maps are compared with label maps, masks with masks or with the unions of COCO annotations, COCO results with
-    COCO annotations (or results), panoptic results with panoptic annotations, and Cityscapes results with
-    ``…_instanceIds.png`` files.
+    Label maps are compared with label maps, masks with masks or with the unions of COCO annotations, COCO results, YOLO
+    polygons and labelme files with COCO annotations or files of their kind, panoptic results with panoptic annotations,
+    and Cityscapes results with ``…_instanceIds.png`` files.
 
     Args:
         path: file or folder.
@@ -123,18 +142,21 @@ def open_truth(
         settings: settings that the predictions were opened with.
         ending: ending of the label maps in a ``gtFine`` folder: ``LABEL_IDS`` or ``TRAIN_IDS``; by default, the first
             one found.
+        index: knows the sizes of images, if they were given.
 
     Raises:
         BprError: the path does not exist, or holds no ground truth of that format.
     """
     source = Source(path, kind=_KIND)
+    index = index or NoImages()
     family = predictions.family
     if family == "cityscapes":
         return _open_instance_ids(source, settings)
     if family == "binary" and source.documents and not source.pngs:
-        return CocoUnion(source, NoImages(), settings)
-    is_folder = isinstance(predictions, PngFolder)
-    if family == "coco" and source.pngs and not source.documents and not is_folder:
+        return CocoUnion(source, index, settings)
+    if isinstance(predictions, ShapeFiles) and not predictions.recognise(source, settings) and source.documents:
+        return open_as(CocoSet, source, index, settings)
+    if isinstance(predictions, CocoSet) and source.pngs and not source.documents:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
             "predictions as Cityscapes results (one …_pred.txt per image and one PNG file per mask) to compare them "
@@ -148,7 +170,7 @@ def open_truth(
                 f"{path} {found} no PNG file, expected {_KIND} for {predictions.format} predictions: a PNG file for "
                 "every image; check --ground-truth"
             )
-    return open_as(type(predictions), source, NoImages(), settings)
+    return open_as(type(predictions), source, index, settings)
 
 
 def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = None) -> PredictionSet:
