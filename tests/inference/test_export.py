@@ -1,5 +1,6 @@
 """Exported networks: other programs run them as PyTorch does, and find the card in their metadata."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.settings import ExportSettings
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import load_weights, save_weights
+from tests.cli.worlds import REPOSITORY
 from tests.inference.engines import CARDS, random_patches, untrained_network
 
 
@@ -119,6 +121,17 @@ def test_what_cannot_be_exported_is_refused(weights, tmp_path, monkeypatch):
     save_weights(pooled, untrained_network("fast-scnn"), WeightsCard("pooled", "fast-scnn", **SIZES))
     with pytest.raises(BprError, match=r"ONNX lacks an operation of fast-scnn; use --format torchscript"):
         export_weights(ExportSettings(str(pooled), "onnx"), tmp_path / "net.onnx")
+
+
+def test_the_example_of_the_documentation_runs(weights, tmp_path, monkeypatch):
+    needs("onnx")
+    monkeypatch.chdir(tmp_path)
+    export_weights(ExportSettings(str(weights), "onnx"), Path("fast.onnx"))
+    page = (REPOSITORY / "docs/how-to/export.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict = {}
+    exec(block, names)
+    assert names["foreground"].shape == (1, 16, 16)
 
 
 SIZES = {name: getattr(CARDS["unet-s"], name) for name in ("patch_size", "padding", "input_size")}

@@ -27,6 +27,8 @@ RUNTIME = "BPR_ONNXRUNTIME_WEB"
 """Names the npm package onnxruntime-web where npm cannot download it."""
 DECIDED_ALIKE = 0.999
 PHONE = (360, 740)
+CONTROL = 2
+"""The control key, in the protocol of the browser."""
 
 
 @pytest.fixture(scope="session")
@@ -143,8 +145,15 @@ def test_a_mask_is_painted_erased_and_cleared(page, vase):
     page.run("document.getElementById('erase').click()")
     page.drag((x + 100, y + 100), (x + 150, y + 100))
     assert 0 < page.run(area) < painted
+    page.run("document.getElementById('undo').click()")
+    assert page.run(area) == painted
     page.run("document.getElementById('clear').click()")
     assert page.run(area) == 0
+    page.send(
+        "Input.dispatchKeyEvent", type="keyDown", key="z", code="KeyZ", windowsVirtualKeyCode=90, modifiers=CONTROL
+    )
+    assert page.run(area) == painted
+    page.run("document.getElementById('clear').click()")
     page.press("r", text="r")
     assert status(page) == "There is no mask yet: give its file, or paint a rough one."
 
@@ -167,6 +176,9 @@ def test_a_mask_is_painted_by_keyboard_and_refined(page, vase):
     page.run("document.querySelector('.slider').focus()")
     page.press("ArrowRight")
     assert page.run("document.querySelector('.views').style.getPropertyValue('--cut')") != before
+    result = page.run("areaOf(state.refined)")
+    page.run("document.getElementById('go-on').click()")
+    assert page.run("[areaOf(paintedMask(document.getElementById('mask'))), state.refined]") == [result, None]
 
 
 def test_masks_of_another_size_and_other_files_are_refused(page, vase, tmp_path):

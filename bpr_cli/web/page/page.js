@@ -7,6 +7,10 @@ const card = JSON.parse(byId("card").textContent);
 /** What the page holds: the pixels of the image, its name, that of the mask, and the refined mask. */
 const state = { image: null, name: "", maskName: "", refined: null, busy: false };
 
+/** The masks before the last changes, the latest last. */
+const earlier = [];
+const MOST_EARLIER = 10;
+
 /** The workers with the network, started when an image is there. */
 let network = null;
 
@@ -19,6 +23,7 @@ function update() {
   document.body.classList.toggle("has-image", state.image !== null);
   document.body.classList.toggle("has-result", state.refined !== null);
   byId("refine").disabled = state.image === null || state.busy;
+  byId("undo").disabled = earlier.length === 0;
 }
 
 /** Takes files: the first photograph, and a mask beside it or for the image that is there. */
@@ -40,6 +45,7 @@ function setImage(name, pixels) {
   Object.assign(state, { image: pixels, name, maskName: "", refined: null });
   for (const id of ["photo", "mask"]) Object.assign(byId(id), { width: pixels.width, height: pixels.height });
   byId("photo").getContext("2d").putImageData(pixels, 0, 0);
+  earlier.length = 0;
   byId("stage").style.setProperty("--ratio", (pixels.width / pixels.height).toFixed(4));
   update();
   say(`${name}, ${pixels.width} x ${pixels.height} pixels. Give its mask, or paint a rough one.`);
@@ -55,15 +61,39 @@ function setMask(name, pixels) {
     );
   }
   const { mask, reading } = maskOf(pixels);
-  clearMask();
-  drawMask(byId("mask"), mask);
+  replaceMask(mask);
   state.maskName = name;
   say(`${name}: ${reading}. Refine it, or correct it with the brush first.`);
 }
 
-function clearMask() {
-  byId("mask").getContext("2d").clearRect(0, 0, byId("mask").width, byId("mask").height);
+/** Draws another mask over the photograph; undo takes it back. */
+function replaceMask(mask) {
+  remember();
+  drawMask(byId("mask"), mask);
   changeMask();
+}
+
+function clearMask() {
+  const { width, height } = byId("mask");
+  replaceMask({ width, height, data: new Uint8Array(width * height) });
+}
+
+function remember() {
+  earlier.push(paintedMask(byId("mask")));
+  if (earlier.length > MOST_EARLIER) earlier.shift();
+}
+
+function undo() {
+  if (earlier.length === 0) return;
+  drawMask(byId("mask"), earlier.pop());
+  changeMask();
+}
+
+/** Makes the refined mask the one to correct and refine again. */
+function goOn() {
+  replaceMask(state.refined);
+  byId("mask").focus();
+  say("Correct the refined mask with the brush, and refine it again.");
 }
 
 function changeMask() {
@@ -127,6 +157,8 @@ byId("mask-file").addEventListener("change", async ({ target }) => {
 });
 byId("refine").addEventListener("click", refine);
 byId("clear").addEventListener("click", clearMask);
+byId("undo").addEventListener("click", undo);
+byId("go-on").addEventListener("click", goOn);
 byId("download").addEventListener("click", download);
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
@@ -135,6 +167,7 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("paste", (event) => event.clipboardData.files.length && take(event.clipboardData.files));
 document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key === "z") return undo();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const action = { r: refine, d: download }[event.key.toLowerCase()];
   action?.();
@@ -143,6 +176,6 @@ makePaintable(
   byId("mask"),
   byId("brush"),
   { width: () => Number(byId("width").value), erases: () => byId("erase").checked },
-  changeMask,
+  { onBegin: remember, onEnd: changeMask },
 );
 update();

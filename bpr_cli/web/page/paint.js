@@ -9,10 +9,10 @@ const STEP = 8;
 
 /**
  * Lets the user paint on a canvas whose opaque pixels are the mask.
- * brush: {width, erases}, functions that give the width in screen pixels and whether it erases. onChange: called after
- * every stroke.
+ * brush: {width, erases}, functions that give the width in screen pixels and whether it erases. onBegin and onEnd: called
+ * before and after every stroke.
  */
-function makePaintable(canvas, cursor, brush, onChange) {
+function makePaintable(canvas, cursor, brush, { onBegin, onEnd }) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   let from = null;
   let down = false;
@@ -24,6 +24,7 @@ function makePaintable(canvas, cursor, brush, onChange) {
     Object.assign(cursor.style, { left: `${x - width / 2}px`, top: `${y - width / 2}px`, width: `${width}px`, height: `${width}px` });
   };
   const stroke = (x, y) => {
+    if (!from) onBegin();
     const end = { x: x * scale(), y: y * scale() };
     context.globalCompositeOperation = brush.erases() ? "destination-out" : "source-over";
     Object.assign(context, { strokeStyle: `rgb(${COARSE})`, lineWidth: brush.width() * scale(), lineCap: "round" });
@@ -34,7 +35,7 @@ function makePaintable(canvas, cursor, brush, onChange) {
     from = end;
   };
   const finish = () => {
-    if (from) onChange();
+    if (from) onEnd();
     from = null;
     down = false;
   };
