@@ -24,7 +24,8 @@ def show_report(console: Console, report: Report) -> None:
     if report.others:
         console.table("all sets side by side, percent", *sets_table(report))
     note = ", percent (in brackets: change from the baseline)" if report.has_baseline else ", percent"
-    for title, rows in (("by group", report.groups), ("by size", report.sizes)):
+    tables = (("by tolerance", report.tolerances), ("by group", report.groups), ("by size", report.sizes))
+    for title, rows in tables:
         if rows:
             console.table(f"{title}{note}", *rows_table(rows))
     defined = [row for row in report.classes if any(metric.value is not None for metric in row.metrics)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from bpr_cli.evaluation.boundary import boundary_f, boundary_iou, iou, tolerance
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, SegmentIou, check_sizes
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.evaluation.report.layers import Layer
-from bpr_cli.evaluation.report.model import Tables, metrics_of
+from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.masks.masks import LabelMap
@@ -37,12 +38,14 @@ class BinarySums:
         iou: sum of IoU.
         boundary_iou: sum of boundary IoU.
         boundary_f: sum of boundary F.
+        further: sums of boundary F at further tolerances; empty for zeros.
     """
 
     images: int = 0
     iou: float = 0.0
     boundary_iou: float = 0.0
     boundary_f: float = 0.0
+    further: tuple[float, ...] = ()
 
     def __add__(self, other: BinarySums) -> BinarySums:
         return BinarySums(
@@ -50,6 +53,7 @@ class BinarySums:
             self.iou + other.iou,
             self.boundary_iou + other.boundary_iou,
             self.boundary_f + other.boundary_f,
+            tuple(map(sum, zip_longest(self.further, other.further, fillvalue=0.0))),
         )
 
 
@@ -59,7 +63,7 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
     Args:
         prediction: (H, W), non-zero is foreground.
         truth: (H, W), non-zero is foreground.
-        settings: only ``tolerance`` and ``dilation_ratio`` are used.
+        settings: only the tolerances and ``dilation_ratio`` are used.
 
     Raises:
         BprError: the masks are not (H, W) arrays of one size with at least one pixel.
@@ -74,6 +78,7 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
         iou(prediction, truth),
         boundary_iou(prediction, truth, settings.dilation_ratio),
         boundary_f(prediction, truth, tolerance),
+        tuple(boundary_f(prediction, truth, further) for further in settings.boundary_f_at),
     )
 
 
@@ -94,7 +99,7 @@ class MaskPair:
 class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
     """Mean IoU, boundary IoU and boundary F."""
 
-    applicable = frozenset({"tolerance", "dilation_ratio"})
+    applicable = frozenset({"tolerance", "boundary_f_at", "dilation_ratio"})
 
     def __init__(self, settings: EvaluateSettings) -> None:
         self._settings = settings
@@ -126,7 +131,9 @@ class BinaryEvaluator(Evaluator[BoolArray, MaskPair, BinarySums]):
 
     def tables(self, total: BinarySums) -> Tables:
         """The summary; there are no classes."""
-        return Tables(metrics_of(binary_scores(total)))
+        further = zip(self._settings.boundary_f_at, total.further, strict=True)
+        rows = (Row.of(f"{tolerance:g} px", {"boundary F": share / total.images}) for tolerance, share in further)
+        return Tables(metrics_of(binary_scores(total)), tolerances=tuple(rows))
 
     def layer(self, comparison: MaskPair) -> Layer:
         """1 for the mask."""

@@ -110,7 +110,7 @@ def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryReco
             Row.of(size, {f"{prefix}AP": overall[f"{prefix}AP {size}"] for prefix in precision}) for size in SIZES[1:]
         ),
         tuple(Row.of(name, _chosen(scores, _CLASS_SIZES)) for name, scores in zip(names, by_class, strict=True)),
-        tuple(curve for prefix, table in precision.items() for curve in _curves(prefix, table)),
+        curves=tuple(curve for prefix, table in precision.items() for curve in _curves(prefix, table)),
     )
 
 

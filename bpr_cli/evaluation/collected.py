@@ -142,6 +142,7 @@ class Collected:
             sizes=tables.sizes,
             classes=tuple(replace(row, count=self._counts[row.name]) for row in tables.classes),
             class_sizes=tables.class_sizes,
+            tolerances=tables.tolerances,
             gains=_extremes(self._scores, 1),
             losses=_extremes(self._scores, -1),
             pairs=tuple(self._pairs),

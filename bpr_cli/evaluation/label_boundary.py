@@ -5,15 +5,20 @@ The cost depends on the size of the map, not on the number of its labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.evaluation.boundary import boundary_band, dilate, disc_of, harmonic_mean
+from bpr_cli.evaluation.boundary import boundary_band, dilate, harmonic_mean
 from bpr_cli.evaluation.panoptic_matching import NumberedSegments, OverlappingPairs, PairOverlaps, PanopticMap
 from bpr_cli.masks.runs import Runs, weigh
-from bpr_cli.typing import BoolArray, IntArray
+from bpr_cli.typing import BoolArray, DoubleArray, IntArray, Size
+
+FAR = np.iinfo(np.int64).max
+"""Squared distance to what is farther than anyone asks for."""
 
 Points = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -49,6 +54,16 @@ class Contours:
         y, x = np.divmod(places[order[: starts[-1]]], codes.shape[1])  # background comes last and is dropped
         return cls(x, y, starts)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Number of pixels of the contour of each class."""
+        return [int(size) for size in np.diff(self.starts)]
+
+    def counts(self, chosen: BoolArray) -> list[int]:
+        """Number of chosen pixels, bool (N,), on the contour of each class."""
+        sums = np.concatenate([[0], np.cumsum(chosen[: self.starts[-1]])])
+        return [int(count) for count in np.diff(sums[self.starts])]
+
     def of_class(self, number: int) -> Points:
         """Columns and rows of the contour of one class."""
         pixels = slice(self.starts[number], self.starts[number + 1])
@@ -64,34 +79,74 @@ def _differs(values: NDArray[np.integer], earlier: list[NDArray[np.integer]]) ->
 
 
 def label_boundary_f(
-    codes: NDArray[np.integer], truth: NDArray[np.integer], classes: int, tolerance: float
-) -> list[float]:
+    codes: NDArray[np.integer], truth: NDArray[np.integer], classes: int, tolerances: Sequence[float]
+) -> DoubleArray:
     """Boundary F-score of every class of two label maps; equal to ``boundary_f`` of the masks of each class.
 
     Args:
         codes: predicted map, (H, W): 0 .. K - 1 for the classes, K for background.
         truth: true map, likewise.
         classes: K, the number of classes.
-        tolerance: tolerance in pixels.
+        tolerances: D tolerances in pixels.
+
+    Returns:
+        float64, (D, K).
     """
     found, expected = Contours.of(codes, classes), Contours.of(truth, classes)
-    return [_class_f(found.of_class(number), expected.of_class(number), tolerance) for number in range(classes)]
+    reach, size = max(tolerances), (codes.shape[0], codes.shape[1])
+    far = [squared_distances(*sides, size, reach) for sides in ((found, expected), (expected, found))]
+    scores = np.empty((len(tolerances), classes))
+    for number, tolerance in enumerate(tolerances):
+        hits = [side.counts(near <= tolerance * tolerance) for side, near in zip((found, expected), far, strict=True)]
+        scores[number] = [_f_score(*counts) for counts in zip(*hits, found.sizes, expected.sizes, strict=True)]
+    return scores
 
 
-def _class_f(found: Points, expected: Points, tolerance: float) -> float:
-    """F-score of two contours, like ``contour_f``, but evaluated only at contour pixels."""
-    if not found[0].size or not expected[0].size:
-        return float(found[0].size == expected[0].size)
-    x0, y0 = (min(int(found[axis].min()), int(expected[axis].min())) for axis in (0, 1))
-    x1, y1 = (max(int(found[axis].max()), int(expected[axis].max())) + 1 for axis in (0, 1))
-    window = np.zeros((2, y1 - y0, x1 - x0), dtype=bool)
-    places = [(y - y0, x - x0) for x, y in (found, expected)]
-    for drawn, place in zip(window, places, strict=True):
-        drawn[place] = True
-    disc = disc_of(tolerance)
-    precision = np.count_nonzero(dilate(window[1], disc)[places[0]]) / found[0].size
-    recall = np.count_nonzero(dilate(window[0], disc)[places[1]]) / expected[0].size
-    return harmonic_mean(precision, recall)
+def _f_score(right: int, recalled: int, found: int, expected: int) -> float:
+    """F-score of one class: correct pixels of the found and of the expected contour, and the sizes of both."""
+    if not found or not expected:
+        return float(found == expected)
+    return harmonic_mean(right / found, recalled / expected)
+
+
+def squared_distances(points: Contours, targets: Contours, size: Size, reach: float) -> IntArray:
+    """Squared distance of every contour pixel to the nearest contour pixel of its class on the other side.
+
+    Args:
+        points: the contours that are measured from.
+        targets: the contours that are measured to, of the same classes.
+        size: (H, W) of the map.
+        reach: distance in pixels beyond which ``FAR`` is enough.
+
+    Returns:
+        int64, (N,), in the order of ``points``.
+    """
+    margin = int(reach)
+    width = size[1] + 2 * margin
+    distances = np.full(len(points.x), FAR, dtype=np.int64)
+    # Eight classes at a time share a map: each has a bit. Most pixels are near, so few are left for far offsets.
+    for first in range(0, len(points.starts) - 1, 8):
+        last = min(first + 8, len(points.starts) - 1)
+        bits = np.zeros((size[0] + 2 * margin) * width, dtype=np.uint8)
+        for number in range(first, last):
+            x, y = targets.of_class(number)
+            bits[(y + margin) * width + x + margin] |= np.uint8(1 << (number - first))
+        left = np.arange(points.starts[first], points.starts[last])
+        place = (points.y[left] + margin) * width + points.x[left] + margin
+        mine = np.repeat(2 ** np.arange(last - first), np.diff(points.starts[first : last + 1])).astype(np.uint8)
+        for squared, dy, dx in offsets_within(reach):
+            hit = (bits[place + dy * width + dx] & mine) != 0
+            distances[left[hit]] = squared
+            left, place, mine = left[~hit], place[~hit], mine[~hit]
+    return distances
+
+
+@lru_cache(maxsize=16)
+def offsets_within(radius: float) -> tuple[tuple[int, int, int], ...]:
+    """Squared length, dy and dx of all steps to pixels within ``radius``, the shortest first."""
+    reach = range(-int(radius), int(radius) + 1)
+    steps = ((y * y + x * x, y, x) for y in reach for x in reach)
+    return tuple(sorted(step for step in steps if step[0] <= radius * radius))
 
 
 def label_band(labels: NDArray[np.integer], width: int) -> BoolArray:

@@ -47,7 +47,9 @@ class LabelPair:
 class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
     """IoU, boundary F and boundary IoU of every class, and their means."""
 
-    applicable = frozenset({"label_set", "ignore_labels", "reduce_zero_label", "tolerance", "dilation_ratio"})
+    applicable = frozenset(
+        {"label_set", "ignore_labels", "reduce_zero_label", "tolerance", "boundary_f_at", "dilation_ratio"}
+    )
 
     def __init__(self, settings: EvaluateSettings, labels: LabelSet) -> None:
         outside = [label for label in (*labels.names, *labels.ignore) if not 0 <= label < LABEL_LIMIT]
@@ -109,8 +111,15 @@ class SemanticEvaluator(Evaluator[LabelArray, LabelPair, SemanticSums]):
         return Tables(
             metrics_of(dict(zip(("mIoU", "AF", "mean boundary IoU"), means, strict=True))),
             tuple(Row.of(name, dict(zip(scores, values, strict=True))) for name, *values in rows),
+            tolerances=self._at_tolerances(total),
             notes=self._notes(total) if self._labels.open else (),
         )
+
+    def _at_tolerances(self, total: SemanticSums) -> tuple[Row, ...]:
+        """AF at the further tolerances."""
+        counted = total.occurs if self._labels.open else np.ones(len(total.labels), dtype=bool)
+        further = zip(self._settings.boundary_f_at, total.mean_boundary_f[1:, counted], strict=True)
+        return tuple(Row.of(f"{tolerance:g} px", {"AF": mean_of_defined(values)}) for tolerance, values in further)
 
     def _name(self, label: int) -> str:
         return self._labels.names.get(label, str(label))

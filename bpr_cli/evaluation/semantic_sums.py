@@ -37,7 +37,8 @@ class SemanticSums:
         labels: int64, (K,), labels of the classes; ascending if the label set is open.
         images: number of images.
         confusion: int64, (K, K + 1), pixels by true class and predicted class; the last column is void.
-        boundary_f: float64, (K,), sum of the boundary F of all images.
+        boundary_f: float64, (D + 1, K), sum of the boundary F of all images, at the tolerance of the settings and at
+            D further ones.
         band_shared: int64, (K,), pixels in the bands of both the true and the predicted mask.
         band_union: int64, (K,), pixels in at least one of these bands.
     """
@@ -74,11 +75,10 @@ class SemanticSums:
         confusion = np.zeros((count, count + 1), dtype=np.int64)
         confusion[np.ix_(place, np.append(place, count))] = self.confusion[np.ix_(kept, np.append(kept, -1))]
         # The boundary F of a class that an image does not hold is 1.
-        boundary_f = np.full(count, float(self.images))
+        boundary_f = np.full((len(self.boundary_f), count), float(self.images))
+        boundary_f[:, place] = self.boundary_f[:, kept]
         shared, union = np.zeros((2, count), dtype=np.int64)
-        boundary_f[place], shared[place], union[place] = (
-            values[kept] for values in (self.boundary_f, self.band_shared, self.band_union)
-        )
+        shared[place], union[place] = self.band_shared[kept], self.band_union[kept]
         return SemanticSums(labels, self.images, confusion, boundary_f, shared, union)
 
     @property
@@ -104,11 +104,16 @@ class SemanticSums:
         return _ratio(shared, self.true_pixels + self.predicted_pixels - shared)
 
     @property
+    def mean_boundary_f(self) -> DoubleArray:
+        """Boundary F of every class, averaged over images, at each tolerance: float64, (D + 1, K)."""
+        return self.boundary_f / self.images if self.images else np.full_like(self.boundary_f, np.nan)
+
+    @property
     def scores(self) -> dict[str, DoubleArray]:
         """The scores of every class, from 0 to 1, NaN where undefined: float64, (K,) each."""
         return {
             "IoU": self.iou,
-            "boundary F": _ratio(self.boundary_f, np.full(len(self.boundary_f), self.images)),
+            "boundary F": self.mean_boundary_f[0],
             "boundary IoU": _ratio(self.band_shared, self.band_union),
         }
 
@@ -122,7 +127,7 @@ def semantic_sums(
         prediction: predicted labels, (H, W); void counts as wrong.
         truth: true labels, (H, W); void is left out.
         labels: K classes, in the order of the scores; of an open set, the classes of this image are taken.
-        settings: only ``tolerance`` and ``dilation_ratio`` are used.
+        settings: only the tolerances and ``dilation_ratio`` are used.
 
     Raises:
         BprError: the arrays are not label maps, differ in size, or contain labels that ``labels`` does not list.
@@ -139,9 +144,10 @@ def semantic_sums(
     confusion = _tally(found, expected, pixels.lengths, count)
     size = truth.shape[0], truth.shape[1]
     found, expected = _masked_codes(prediction, truth, labels)
-    scores = label_boundary_f(found, expected, count, tolerance_pixels(settings.tolerance, size))
+    tolerances = [tolerance_pixels(settings.tolerance, size), *settings.boundary_f_at]
+    scores = label_boundary_f(found, expected, count, tolerances)
     shared, union = _band_sums(found, expected, band_width(settings.dilation_ratio, size), count)
-    return SemanticSums(np.array([*labels.names], dtype=np.int64), 1, confusion, np.array(scores), shared, union)
+    return SemanticSums(np.array([*labels.names], dtype=np.int64), 1, confusion, scores, shared, union)
 
 
 def _labels_in(pixels: Runs, labels: LabelSet) -> LabelSet:

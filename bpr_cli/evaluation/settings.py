@@ -27,6 +27,14 @@ class EvaluateSettings(Settings):
         NonNegative,
         option("Boundary F tolerance in pixels; below 1, a fraction of the image diagonal", panel=_METRICS),
     ] = 1.0
+    boundary_f_at: Annotated[
+        tuple[Annotated[float, Meta(gt=0, le=1000)], ...],
+        option(
+            "Tolerances in pixels at which the report also shows boundary F of label maps and binary masks "
+            "(default: 1,2,3,5)",
+            panel=_METRICS,
+        ),
+    ] = (1.0, 2.0, 3.0, 5.0)
     dilation_ratio: Annotated[
         float,
         Meta(gt=0, le=1),

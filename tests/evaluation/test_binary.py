@@ -25,12 +25,14 @@ def test_figures_are_means_over_images(images, tolerance):
     assert scores["boundary IoU"] == pytest.approx(np.mean([boundary_iou(*pair) for pair in images]))
     contours = [boundary_f(*pair, reach) for pair, reach in zip(images, pixels, strict=True)]
     assert scores["boundary F"] == pytest.approx(np.mean(contours))
+    at = [np.mean([boundary_f(*pair, further) for pair in images]) for further in (1, 2, 3, 5)]
+    assert [share / sums.images for share in sums.further] == pytest.approx(at)
 
 
 def test_empty_masks_and_no_images():
     empty, full = np.zeros((1, 1), dtype=bool), np.ones((1, 1), dtype=bool)
-    assert binary_sums(empty, empty, EvaluateSettings()) == BinarySums(1, 1, 1, 1)
-    assert binary_sums(full, empty, EvaluateSettings()) == BinarySums(1, 0, 0, 1)  # no contour in either
+    assert binary_sums(empty, empty, EvaluateSettings()) == BinarySums(1, 1, 1, 1, (1, 1, 1, 1))
+    assert binary_sums(full, empty, EvaluateSettings()) == BinarySums(1, 0, 0, 1, (1, 1, 1, 1))  # no contour in either
     assert all(math.isnan(score) for score in binary_scores(BinarySums()).values())
 
 

@@ -15,7 +15,15 @@ from tests.evaluation.label_cases import brute_band, label_pairs
 def test_boundary_f_of_a_map_is_that_of_its_masks(pair, tolerance):
     codes, truth = pair
     expected = [boundary_f(codes == k, truth == k, tolerance) for k in range(3)]
-    assert label_boundary_f(codes, truth, 3, tolerance) == pytest.approx(expected, abs=1e-12)
+    assert label_boundary_f(codes, truth, 3, [tolerance])[0] == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=50)
+@given(pair=label_pairs([*range(20)]), tolerances=st.lists(st.sampled_from([0.0, 1.0, 2.0, 2.5, 5.0]), min_size=1))
+def test_several_tolerances_and_many_classes_at_once(pair, tolerances):
+    codes, truth = pair
+    expected = [[boundary_f(codes == k, truth == k, each) for k in range(19)] for each in tolerances]
+    np.testing.assert_allclose(label_boundary_f(codes, truth, 19, tolerances), expected, atol=1e-12)
 
 
 @settings(max_examples=100)

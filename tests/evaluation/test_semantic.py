@@ -138,7 +138,7 @@ def test_without_a_label_set_every_label_that_occurs_counts(pairs):
     assert tables.summary[0].value == (pytest.approx(100 * np.mean(expected)) if expected else None)
     named, place = add(pairs, label_set([0, 3, 300, 65535], {VOID})), np.searchsorted([0, 3, 300, 65535], classes)
     for field in ("boundary_f", "band_shared", "band_union"):
-        assert getattr(sums, field) == pytest.approx(getattr(named, field)[place])
+        assert getattr(sums, field) == pytest.approx(getattr(named, field)[..., place])
 
 
 def test_classes_that_only_one_side_has_are_named():

@@ -67,6 +67,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str, str, Metric]]:
         "sizes": report.sizes,
         "classes": report.classes,
         "class_sizes": report.class_sizes,
+        "tolerances": report.tolerances,
     }
     for table, rows in tables.items():
         yield from ((table, row.name, row.kind, metric) for row in rows for metric in row.metrics)

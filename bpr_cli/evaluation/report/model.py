@@ -105,6 +105,7 @@ class Tables:
         groups: rows of groups of classes, such as things and stuff; may be empty.
         sizes: rows of small, medium and large masks; may be empty.
         class_sizes: one row per class, with a metric for each size range; may be empty.
+        tolerances: boundary F at several tolerances, one row each; label maps and binary masks only.
         curves: precision over recall; instances only.
         notes: remarks for readers of the metrics.
     """
@@ -114,6 +115,7 @@ class Tables:
     groups: tuple[Row, ...] = ()
     sizes: tuple[Row, ...] = ()
     class_sizes: tuple[Row, ...] = ()
+    tolerances: tuple[Row, ...] = ()
     curves: tuple[Curve, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -126,6 +128,7 @@ class Tables:
             _rows_against(self.groups, baseline.groups),
             _rows_against(self.sizes, baseline.sizes),
             _rows_against(self.class_sizes, baseline.class_sizes),
+            _rows_against(self.tolerances, baseline.tolerances),
             tuple(replace(curve, baseline=before[curve.name]) for curve in self.curves),
             self.notes,
         )
@@ -254,7 +257,7 @@ class Report:
         images: number of measured images.
         elapsed: seconds from start to end.
         summary: metrics over all classes.
-        groups, sizes, classes, class_sizes, curves: see ``Tables``.
+        groups, sizes, classes, class_sizes, tolerances, curves: see ``Tables``.
         score_name: name of the metric in ``ImageScore.score``.
         scores: scores of all images, in the order of the ground truth.
         gains: images with the largest gains over the baseline, the largest first; empty without a baseline.
@@ -279,6 +282,7 @@ class Report:
     sizes: tuple[Row, ...] = ()
     classes: tuple[Row, ...] = ()
     class_sizes: tuple[Row, ...] = ()
+    tolerances: tuple[Row, ...] = ()
     gains: tuple[ImageScore, ...] = ()
     losses: tuple[ImageScore, ...] = ()
     pairs: tuple[SegmentPair, ...] = ()

@@ -65,6 +65,7 @@ def full(task="semantic"):
         class_sizes=(by_size("road", 20.0, 70.0), by_size("pole", 30.0, None)),
         gains=scores[:1],
         losses=scores[1:2],
+        tolerances=(Row("1 px", (Metric("AF", 28.0, 29.1),)), Row("3 px", (Metric("AF", 48.0, 47.0),))),
         pairs=(SegmentPair("a.png", "road", 50.0, 70.0, 1), SegmentPair("b.png", "sky", 80.0, 75.0, 2)),
         curves=(Curve("IoU 0.50", (0.0, 50.0, 100.0), (100.0, 80.0, 0.0), (90.0, 60.0, 0.0)),),
         oracle=tuple(
@@ -90,6 +91,7 @@ def without_baseline():
         sizes=(),
         classes=(Row("road", (Metric("IoU", 90.0),)), Row("sky", (Metric("IoU", None),))),
         class_sizes=(),
+        tolerances=(),
         gains=(),
         losses=(),
         pairs=(),

@@ -159,6 +159,7 @@ def test_a_full_report_says_all_that_it_was_given():
         "boundary IoU 40.0 0.0 from 40.0",
         "Of 3 images with a score before and after, 1 gained, 1 lost and 1 stayed; the median change is 0.0.",
         "Score of an image: mean IoU.",
+        "tolerance AF AF before AF after AF diff. 1 px 29.1 28.0 ▼−1.1 3 px 47.0 48.0 ▲+1.0",
         "1 item could not be measured.",
         "d.png gt/d.png is missing",
         "as predicted correct within 1 px correct within 2 px mIoU 57.9 62.9 ▲+5.0 67.9 ▲+10.0",
