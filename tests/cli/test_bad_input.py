@@ -86,8 +86,8 @@ def panoptic(segment_id: int) -> Callable[[Path], object]:
 GARBAGE_RLE = record(2, segmentation={"size": [80, 96], "counts": [5, 5]})
 COLOURS = np.random.default_rng(0).integers(0, 2, (80, 96, 3)).astype(np.uint8) * 255
 NOT_RESULTS = (
-    "expected COCO results (objects with image_id and segmentation) "
-    "or panoptic results (annotations with segments_info)"
+    "expected COCO results (objects with image_id and segmentation), "
+    "panoptic results (annotations with segments_info) or labelme files (shapes)"
 )
 FULL_SIZE = "give the image the prediction was made for, at its full resolution"
 INFO_OPTION = "--image-info info.json"
@@ -102,15 +102,15 @@ PREDICTIONS = [
     ),
     Bad(
         "a text",
-        "notes.txt is a .txt file, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
-        "files; convert masks to PNG files",
+        "notes.txt is a .txt file, expected COCO, panoptic or labelme JSON, PNG masks or label maps, YOLO polygons, or "
+        "Cityscapes result files; convert masks to PNG files",
         "notes.txt",
         make=text("notes.txt"),
     ),
     Bad(
         "a directory of texts",
-        "notes holds a.txt, expected COCO or panoptic JSON, PNG masks or label maps, or Cityscapes result "
-        "files; convert masks to PNG files",
+        "notes holds a.txt, expected COCO, panoptic or labelme JSON, PNG masks or label maps, YOLO polygons, or "
+        "Cityscapes result files; convert masks to PNG files",
         "notes",
         make=text("notes/a.txt"),
     ),
@@ -396,7 +396,7 @@ SETTINGS = [
     ),
     Bad(
         "format",
-        "--format is 'voc'; expected one of coco, cityscapes, labels, panoptic, masks",
+        "--format is 'voc'; expected one of coco, cityscapes, labels, panoptic, masks, yolo, labelme, objects, tiff",
         more="--format voc",
     ),
     Bad("task", "--task is 'depth'; expected one of instance, semantic, panoptic", more="--task depth"),
