@@ -11,6 +11,8 @@ from bpr_cli.conversion.exports import EXPORTS, Target
 from bpr_cli.conversion.segments import ImageSegments, Losses, classes_of, read_segments
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, PredictionSet
+from bpr_cli.formats.coco_json import read_categories
+from bpr_cli.formats.json_files import read_json
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import Format, ReadSettings
@@ -59,7 +61,8 @@ def convert(
         out: output directory; for COCO, also a file that ends in ``.json``.
         format: the format to write.
         images: the directory of the images, or one image; needed where predictions do not state sizes, as in YOLO.
-        options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons.
+        options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons, and the
+            ``categories`` of their ``image_info`` name the classes of COCO results.
         overwrite: whether files in ``out`` may be replaced.
         progress: show what the input was taken for and a progress bar on standard error.
 
@@ -78,7 +81,7 @@ def convert(
     opened = open_predictions(source, pictures, how) if pictures else open_without_images(source, how)
     tell(progress, opened.reading.sentence(source))
     summary = ConversionSummary(str(target), format, failures=list(opened.failures))
-    export, categories = EXPORTS[format], _categories(opened)
+    export, categories = EXPORTS[format], _categories(opened, options.image_info)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
         found = _read_all(opened, pictures, summary, losses, advance)
@@ -101,9 +104,10 @@ def _check_out(out: Path, source: Path, images: Path | None, format: str, overwr
         raise BprError(f"the output {out} already holds files; give another path, or --overwrite to replace them")
 
 
-def _categories(opened: PredictionSet) -> tuple[CategoryRecord, ...]:
-    """The classes of a set: those it lists, and others that its masks have, by their numbers."""
-    found = {category.id: category for category in opened.categories}
+def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecord, ...]:
+    """The classes of a set: those that it or the file with its images lists, and others that its masks have."""
+    listed = opened.categories or (read_categories(read_json(info), info) if info else ())
+    found = {category.id: category for category in listed}
     for item in opened.items:
         with suppress(BprError):  # told when the item is converted
             for number in classes_of(opened, item):

@@ -102,6 +102,13 @@ def test_what_comes_back_is_what_was_there(results, target):
     assert [each["file_name"] for each in after["images"]] == ["a.jpg", "sub/b.png"]
 
 
+def test_classes_of_results_are_named_by_the_file_with_the_images(results):
+    document = load(results / "results.json")
+    save(results / "list.json", document["annotations"])
+    convert(results / "list.json", results / "out", "yolo", options=ReadSettings(image_info=results / "results.json"))
+    assert "0: cat" in (results / "out/data.yaml").read_text()
+
+
 def test_losses_are_told(results):
     document = load(results / "results.json")
     document["annotations"][0]["iscrowd"] = 1
