@@ -23,4 +23,6 @@ Examples:
       --image-info instances_val2017.json --json | jq .failures
 """
 
-app = app_of(command_of(refine, fixed={"dry_run": True, "shard": None}, defaults={"out": None}), EXAMPLES, HELP)
+app = app_of(
+    command_of(refine, fixed={"dry_run": True, "shard": None, "processes": 1}, defaults={"out": None}), EXAMPLES, HELP
+)

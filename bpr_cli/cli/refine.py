@@ -18,7 +18,7 @@ from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.settings import Natural, option
+from bpr_cli.settings import Count, Natural, option
 from bpr_cli.system.shards import Shard
 
 MOVEMENT_BOUNDS = (0.1, 1.0, 3.0)
@@ -53,6 +53,13 @@ def refine(
     pictures: Annotated[
         Natural, option("Draw before/after pictures of the NUMBER images that changed most", metavar="NUMBER")
     ] = 0,
+    processes: Annotated[
+        Count,
+        option(
+            "Processes that refine images, e.g. one per GPU, or several that feed one GPU; results are the same",
+            metavar="NUMBER",
+        ),
+    ] = 1,
     shard: Annotated[
         str | None,
         option(
@@ -100,6 +107,7 @@ def refine(
             settings,
             options,
             pictures=pictures,
+            processes=processes,
             shard=part,
             overwrite=overwrite,
             progress=True,

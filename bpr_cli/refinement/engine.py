@@ -38,6 +38,9 @@ class Engine(Protocol):
             BprError: the disk is full, or the memory is too small for the network.
         """
 
+    def close(self) -> None:
+        """End what the engine has started."""
+
 
 class InProcess:
     """Refines items in this process.
@@ -69,3 +72,15 @@ class InProcess:
     def refine(self, items: Sequence[Item], work: Work) -> None:
         """See ``Engine``."""
         Pipeline(self._refiner, work).run(items)
+
+    def close(self) -> None:
+        """See ``Engine``; nothing was started."""
+
+
+def make_engine(settings: RefineSettings, processes: int) -> Engine:
+    """The engine for a number of processes."""
+    if processes == 1:
+        return InProcess(settings)
+    from bpr_cli.refinement.processes import Processes  # noqa: PLC0415 - few need it
+
+    return Processes(settings, processes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -13,14 +14,14 @@ from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import ReadSettings
-from bpr_cli.refinement.engine import Engine, InProcess
+from bpr_cli.refinement.engine import Engine, make_engine
 from bpr_cli.refinement.output import check_files, is_one_file, report_path, work_folder
 from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.provenance import Provenance
 from bpr_cli.refinement.report import NetworkUsed, RefineSummary, summarise
 from bpr_cli.refinement.result import OnItem, RefineResult
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.settings import check_settings
+from bpr_cli.settings import Count, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.journal import Journal, check_resumable
 from bpr_cli.system.paths import as_path, write_bytes
@@ -39,6 +40,7 @@ def refine(
     options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
     *,
     pictures: int = 0,
+    processes: int = 1,
     shard: Shard | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -54,6 +56,8 @@ def refine(
         options: how to read the predictions; by default the format is detected.
         pictures: largest number of before/after pictures, of the images that changed most; they are written to the
             folder ``pictures`` in ``out``, or beside it if it is a file.
+        processes: number of processes that refine images, each with a network of its own. Several GPUs are shared out
+            among them. Programs that use more than one must be importable (``if __name__ == "__main__":``).
         shard: refine this part of the images, and leave common files to ``merge``; it draws no pictures.
         overwrite: start afresh instead of resuming.
         progress: show what the input was taken for and a progress bar on standard error.
@@ -76,7 +80,8 @@ def refine(
     tell(progress, opened.reading.sentence(predictions))
     from bpr_cli.refinement.pictures import add_pictures  # noqa: PLC0415 - most runs draw nothing
 
-    with show_progress(progress, "refining", len(items_of(opened, shard))) as count:
+    engine = make_engine(settings, checked("processes", processes, Count))
+    with closing(engine), show_progress(progress, "refining", len(items_of(opened, shard))) as count:
 
         def advance(item: Item, resumed: bool = False) -> None:
             count(resumed=resumed)
@@ -84,7 +89,7 @@ def refine(
 
         draw = partial(add_pictures, opened, target, options, pictures)
         resume = partial(advance, resumed=True)
-        return refine_opened(InProcess(settings), opened, target, overwrite, advance, resume, draw, shard)
+        return refine_opened(engine, opened, target, overwrite, advance, resume, draw, shard)
 
 
 def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
@@ -127,9 +132,8 @@ def refine_opened(
     recorded = None if overwrite else Provenance.recorded(folder, shard, settings)
     provenance = recorded or Provenance.of(engine.network(), settings, predictions)
     with Journal(folder, out, provenance.header(predictions), shared, overwrite, shard) as journal:
-        if (journal.resumed or overwrite) and not shard and not is_one_file(predictions, out):
-            with writing(out):
-                remove_leftovers(out)
+        if (journal.resumed or overwrite) and not shard:
+            remove_temporary(predictions, out)
         remove_report(predictions, out)
         items, result = items_of(predictions, shard), RefineResult()
         with result.timed():
@@ -139,10 +143,19 @@ def refine_opened(
             journal.check(provenance.header(predictions))
             with result.timed():
                 engine.refine(left, Work(predictions, predictions.writer(out), journal, result, on_item))
+        if result.has_deaths and not shard:
+            remove_temporary(predictions, out)
         result.settle(predictions, items)
         if shard:
             return summarise(provenance.network, settings, predictions, result, out)
         return complete(provenance, predictions, out, journal, result, on_written)
+
+
+def remove_temporary(predictions: PredictionSet, out: Path) -> None:
+    """Remove what killed processes have left; no process may be writing to the output."""
+    if not is_one_file(predictions, out):
+        with writing(out):
+            remove_leftovers(out)
 
 
 def remove_report(predictions: PredictionSet, out: Path) -> None:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.refinement.job import complete, open_for, remove_report
+from bpr_cli.refinement.job import complete, open_for, remove_report, remove_temporary
 from bpr_cli.refinement.output import folder_beside, work_folder
 from bpr_cli.refinement.provenance import InputArguments, Provenance
 from bpr_cli.refinement.report import RefineSummary
 from bpr_cli.refinement.result import RefineResult, find_faults, inputs_of
-from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.journal_files import JournalHeader, every_files
 from bpr_cli.system.paths import as_path
@@ -51,9 +50,7 @@ def merge(out: Path | str, *, progress: bool = False) -> RefineSummary:
         missing = _take_failures(result, predictions, left, journal)
         if missing:
             raise BprError(_missing(folder, target, predictions.items, missing))
-        if target.is_dir():
-            with writing(target):
-                remove_leftovers(target)
+        remove_temporary(predictions, target)
         remove_report(predictions, target)
         result.settle(predictions, predictions.items)
         return complete(provenance, predictions, target, journal, result)

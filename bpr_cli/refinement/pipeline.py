@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
@@ -39,6 +40,23 @@ InFlight = tuple[Item, ImagePass]
 Submitted = tuple[Item, "Future[ImagePass]"]
 
 
+class ItemLog(Protocol):
+    """Takes down finished items: a journal, or in a worker process what tells the driver."""
+
+    def add(
+        self,
+        name: str,
+        inputs: Iterable[Path],
+        result: Mapping[str, Any],
+        files: Mapping[Path, str] | None = None,
+        records: Mapping[int, bytes] | None = None,
+    ) -> None:
+        """See ``Journal.add``."""
+
+    def fail(self, name: str, inputs: Iterable[Path], reason: str) -> None:
+        """See ``Journal.fail``."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What items are read from and written to, and what becomes of them.
@@ -46,14 +64,14 @@ class Work:
     Attributes:
         predictions: the opened set.
         writer: writes the refined predictions; a pipeline does not close it.
-        journal: the entered journal of the refinement.
+        journal: the entered journal of the refinement, or what stands for it.
         result: receives what is written, what fails and how long it takes.
         on_item: called in the calling thread after every item, whether written or failed.
     """
 
     predictions: PredictionSet
     writer: Writer
-    journal: Journal
+    journal: ItemLog
     result: RefineResult
     on_item: OnItem = lambda _: None
 

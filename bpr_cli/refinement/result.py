@@ -34,6 +34,7 @@ class RefineResult:
         notes: how the predictions were read, where that decides the result.
         pictures: before/after pictures, if any were asked for.
         seconds: busy seconds by stage, summed over threads.
+        has_deaths: whether a process died, which may have left temporary files.
         elapsed: seconds from start to end, without loading the network.
     """
 
@@ -43,6 +44,7 @@ class RefineResult:
     notes: list[str] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    has_deaths: bool = False
     elapsed: float = 0.0
 
     @property

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
-from threading import Thread
 from types import TracebackType
 
 import cv2
 
 from bpr_cli.errors import BprError
+from bpr_cli.system.workers import end_with_main_process, how_it_ended
 
 DYING = 1.0
 """Seconds to wait for the exit code of a worker after an error that may come from its death."""
@@ -55,21 +53,12 @@ def _signals_held() -> Iterator[None]:
 def begin_worker(_number: int) -> None:
     """Set up a worker: it uses one thread, ends with the main process, and leaves Ctrl-C and error messages to it."""
     cv2.setNumThreads(1)
-    Thread(target=_end_with_main_process, daemon=True).start()
+    # PyTorch's worker asks every few seconds whether its parent is still the one it started with. It does not notice a
+    # main process that was killed before it first asked, and waits for the next batch forever.
+    end_with_main_process()
     sys.excepthook = _silent_when_deserted
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _end_with_main_process() -> None:
-    """Wait for the end of the main process, then end this one.
-
-    PyTorch's worker asks every few seconds whether its parent is still the one it started with. It does not notice a
-    main process that was killed before it first asked, and waits for the next batch forever.
-    """
-    if main := parent_process():
-        main.join()
-        os._exit(1)
 
 
 def _silent_when_deserted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -99,9 +88,7 @@ def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
         code = next((worker.exitcode for worker in workers if worker.exitcode), 0)
         if not code:
             raise
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        why = ", as systems do when memory runs out" if code == -getattr(signal, "SIGKILL", 0) else ""
         raise BprError(
-            f"a worker that prepares batches {how}{why}; give the same command again, with fewer --workers, to go on "
-            "from the last saved step"
+            f"a worker that prepares batches {how_it_ended(code)}; give the same command again, with fewer --workers, "
+            "to go on from the last saved step"
         ) from error

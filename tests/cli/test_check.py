@@ -150,7 +150,7 @@ def test_a_check_takes_the_options_of_the_refinement(bpr):
         )
         for name in ("check", "refine")
     }
-    assert options["check"] == options["refine"] - {"--dry-run", "--shard"}
+    assert options["check"] == options["refine"] - {"--dry-run", "--shard", "--processes"}
 
 
 @pytest.mark.parametrize(
