@@ -36,6 +36,22 @@ def join_names(names: Iterable[object], limit: int = 3) -> str:
     return shown if len(every) <= limit else f"{shown} and {len(every) - limit} more"
 
 
+def lacking(what: str, packages: Iterable[str]) -> BprError:
+    """The error for packages that are not installed; they are named as pip finds them.
+
+    >>> lacking("--tensorboard", ["tensorboard"])
+    BprError('--tensorboard needs the package tensorboard; install it with pip install tensorboard')
+
+    Args:
+        what: what needs them, as the subject of a sentence.
+        packages: their names.
+    """
+    names = list(packages)
+    noun, pronoun = ("packages", "them") if len(names) > 1 else ("package", "it")
+    command = " ".join(["pip", "install", *names])
+    return BprError(f"{what} needs the {noun} {' and '.join(names)}; install {pronoun} with {command}")
+
+
 LOGGER = logging.getLogger("bpr_cli")
 
 

@@ -166,9 +166,11 @@ def movement_rows(movements: Sequence[float]) -> list[tuple[str, str]]:
 
 def closing_lines(summary: RefineSummary) -> list[str]:
     """What to look at first, where the pictures are, and what the time went into."""
+    weights = summary.weights
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.seconds.items())
     return [
         f"busy, summed over threads: {stages}",
+        *([f"terms of the weights {weights.name}: {weights.licence}"] if weights.licence else []),
         *look_first(summary),
         *([f"pictures: {Path(summary.pictures[0]).parent}"] if summary.pictures else []),
     ]

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, lacking
 from bpr_cli.formats.reading import check_pixels
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import check_regular
@@ -36,9 +36,7 @@ def _package(path: Path) -> ModuleType:
     try:
         import tifffile  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise BprError(
-            f"{path} is a TIFF file, which needs the package tifffile; pip install 'bpr-cli[tiff]'"
-        ) from error
+        raise lacking(f"the TIFF file {path}", ["tifffile"]) from error
     return tifffile
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, lacking
 from bpr_cli.inference.compiled import compiled_model
 from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches
 from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
@@ -174,10 +174,7 @@ def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
         raise BprError(f"the backend openvino runs on the CPU only, and the device is {devices[0]}; use --device cpu")
     available = openvino_precisions()
     if not available:
-        raise BprError(
-            f"the backend openvino needs the packages {' and '.join(OPENVINO_PACKAGES)}; "
-            "install them with pip install 'bpr-cli[openvino]', or use --backend pytorch"
-        )
+        raise lacking("the backend openvino (--backend pytorch works without it)", OPENVINO_PACKAGES)
     if precision not in available:
         raise BprError(
             f"precision is {precision}, and OpenVINO has only {' and '.join(available)} on this CPU; "

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, lacking
 from bpr_cli.inference.backends import OPENVINO_PACKAGES, import_openvino
 from bpr_cli.inference.onnx import EXPORTING, INPUTS, NOT_IN_ONNX, blank_patches, onnx_bytes
 from bpr_cli.inference.onnx_runtime import CPU, PACKAGES, open_session
@@ -143,11 +143,7 @@ def check_export(settings: ExportSettings, weights: LoadedWeights) -> None:
         BprError: a package is missing, or the format cannot hold the network or the number of patches.
     """
     if missing := [package for package in NEEDED[settings.format] if not find_spec(package)]:
-        extra = NEEDED[settings.format][0]
-        raise BprError(
-            f"the format {settings.format} needs the packages {' and '.join(missing)}; install them with "
-            f"pip install 'bpr-cli[{extra}]'"
-        )
+        raise lacking(f"the format {settings.format}", missing)
     if settings.format != "torchscript" and weights.card.network in NOT_IN_ONNX:
         raise BprError(
             f"the weights {weights.path} cannot be exported as {settings.format}: ONNX lacks an operation of "

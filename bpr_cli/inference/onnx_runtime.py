@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bpr_cli.errors import BprError, note
+from bpr_cli.errors import BprError, lacking, note
 from bpr_cli.inference.onnx import INPUTS, onnx_bytes
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.settings import InferenceSettings
@@ -124,10 +124,7 @@ def check_onnxruntime(settings: InferenceSettings, devices: list[torch.device]) 
             this build cannot use.
     """
     if not all(find_spec(package) for package in PACKAGES):
-        raise BprError(
-            f"the backend onnxruntime needs the packages {' and '.join(PACKAGES)}; "
-            "install them with pip install 'bpr-cli[onnxruntime]', or use --backend pytorch"
-        )
+        raise lacking("the backend onnxruntime (--backend pytorch works without it)", PACKAGES)
     if settings.precision != "float32":
         raise BprError(
             f"precision is {settings.precision}, and the backend onnxruntime has only float32; choose it, or use "

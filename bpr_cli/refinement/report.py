@@ -64,6 +64,7 @@ class WeightsUsed:
     name: Annotated[str, Meta(description="Name of the weights, from their card.")]
     network: Annotated[str, Meta(description="Name of the network.")]
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights file, hexadecimal.")]
+    licence: Annotated[str, Meta(description="Terms of the weights, from their card; empty if it states none.")] = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class NetworkUsed:
             versions=installed_versions((*_LIBRARIES, *predictor.backend.packages)),
             devices=[str(device) for device in predictor.devices],
             backend=predictor.backend.name,
-            weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest),
+            weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest, weights.card.licence),
             limits=refiner.limits,
         )
 

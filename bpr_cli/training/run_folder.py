@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, lacking
 from bpr_cli.system.atomic import locked, remove_leftovers, write_atomically, writing
 from bpr_cli.system.paths import read_bytes
 
@@ -188,9 +188,7 @@ class TensorBoardLog:
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
         except ImportError:
-            raise BprError(
-                "--tensorboard needs the package tensorboard; install it with pip install 'bpr-cli[tensorboard]'"
-            ) from None
+            raise lacking("--tensorboard", ["tensorboard"]) from None
         self._writer: SummaryWriter = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, row: LogRow) -> None:

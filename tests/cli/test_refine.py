@@ -334,6 +334,13 @@ def test_the_closing_table(world, refine):
     assert sum(int(shown[name]) for name in list(shown)[2:6]) == 3
 
 
+def test_the_terms_of_the_weights_are_told(world, bpr, random_weights):
+    bpr("weights", "convert", random_weights, "own.safetensors", "--licence", "for cats only")
+    outcome = bpr("refine", "masks", "--images", "images", "--out", "out", "--weights", "own.safetensors")
+    assert "terms of the weights small unet: for cats only" in outcome.err.splitlines()
+    assert load(world / "out/run.json")["weights"]["licence"] == "for cats only"
+
+
 def test_the_examples_of_the_docstrings():
     assert doctest.testmod(sys.modules["bpr_cli.cli.refine"]).failed == 0
 

@@ -115,7 +115,7 @@ def test_a_file_that_is_not_a_log_is_replaced(tmp_path):
 
 def test_a_missing_tensorboard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    assert "install it with pip install 'bpr-cli[tensorboard]'" in refusal(TensorBoardLog, tmp_path, 0)
+    assert "install it with pip install tensorboard" in refusal(TensorBoardLog, tmp_path, 0)
 
 
 def test_tensorboard_reads_what_is_logged(tmp_path):
