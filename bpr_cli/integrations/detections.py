@@ -70,8 +70,10 @@ def adapter_of(detections: object) -> Adapter:
     """The function for a kind of detections, told by what they hold.
 
     Raises:
-        BprError: they are of no known kind.
+        BprError: they are of no known kind, or several.
     """
+    if isinstance(detections, list | tuple):
+        raise BprError(f"detections is a list of {len(detections)}; expected those of one image: refine each by itself")
     if isinstance(detections, Mapping):
         if "segments_info" in detections:
             return _of_transformers

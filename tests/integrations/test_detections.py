@@ -299,10 +299,16 @@ class TestDetectron:
             refine(IMAGE, Instances(SIZE, pred_boxes=Tensors(torch.from_numpy(BOXES))), refiner)
 
 
-@pytest.mark.parametrize("wrong", [None, [], {}, {"boxes": BOXES}, MASKS, "results.json"])
+@pytest.mark.parametrize("wrong", [None, {}, {"boxes": BOXES}, MASKS, "results.json"])
 def test_other_objects_are_refused(refiner, wrong):
     with pytest.raises(BprError, match=r"^detections is .*; expected supervision.Detections, ultralytics Results"):
         refine(IMAGE, wrong, refiner)
+
+
+@pytest.mark.parametrize("several", [[], [{"masks": torch.zeros(0, 1, *SIZE)}], ({"segments_info": []},)])
+def test_detections_of_several_images_are_refused(refiner, several):
+    with pytest.raises(BprError, match=f"detections is a list of {len(several)}; expected those of one image"):
+        refine(IMAGE, several, refiner)
 
 
 def test_without_a_refiner_the_default_one_is_loaded_once(monkeypatch, refiner):
