@@ -12,31 +12,40 @@ const ENLARGED = 2;
 const TINT = 0.2;
 const LINE = 2;
 
-/** Disjoint squares {x, y} with most changed pixels, greedily, best first. */
+/** Disjoint squares {x, y, changed} with most changed pixels, greedily, best first. */
 function busiestPlaces(before, after, side) {
   const { width, height } = before;
-  const step = side / 4;
-  const places = [];
-  const counts = [];
+  const sums = changesUpTo(before, after);
+  const at = (x, y) => sums[y * (width + 1) + x];
+  const step = Math.max(1, Math.floor(side / 4));
+  const found = [];
   for (let y = 0; y + side <= height; y += step) {
-    for (let x = 0; x + side <= width; x += step) counts.push({ x, y, changed: changedIn(before, after, x, y, side) });
+    for (let x = 0; x + side <= width; x += step) {
+      const changed = at(x + side, y + side) - at(x, y + side) - at(x + side, y) + at(x, y);
+      if (changed) found.push({ x, y, changed });
+    }
   }
-  counts.sort((a, b) => b.changed - a.changed);
+  found.sort((a, b) => b.changed - a.changed);
   const far = (a, b) => Math.max(Math.abs(a.x - b.x), Math.abs(a.y - b.y)) >= 1.5 * side;
-  for (const each of counts) {
-    if (places.length === PLACES || each.changed === 0) break;
-    if (places.every((place) => far(place, each))) places.push(each);
+  const places = [];
+  for (const each of found) {
+    if (places.length < PLACES && places.every((place) => far(place, each))) places.push(each);
   }
   return places;
 }
 
-/** Number of pixels of a square that changed. */
-function changedIn(before, after, x0, y0, side) {
-  let changed = 0;
-  for (let y = y0; y < y0 + side; y++) {
-    for (let x = x0; x < x0 + side; x++) changed += before.data[y * before.width + x] !== after.data[y * before.width + x];
+/** Number of changed pixels above and to the left of every corner of a pixel: (H + 1, W + 1). */
+function changesUpTo(before, after) {
+  const { width, height } = before;
+  const sums = new Int32Array((width + 1) * (height + 1));
+  for (let y = 0; y < height; y++) {
+    let row = 0;
+    for (let x = 0; x < width; x++) {
+      row += before.data[y * width + x] !== after.data[y * width + x];
+      sums[(y + 1) * (width + 1) + x + 1] = sums[y * (width + 1) + x + 1] + row;
+    }
   }
-  return changed;
+  return sums;
 }
 
 /**
@@ -48,15 +57,12 @@ function drawPart(photo, mask, colour, part, scale) {
   const { canvas, context } = canvasOf(Math.round(part.width * scale), Math.round(part.height * scale));
   context.imageSmoothingEnabled = scale < 2;
   context.imageSmoothingQuality = "high";
-  const place = [part.x, part.y, part.width, part.height, 0, 0, canvas.width, canvas.height];
-  context.drawImage(photo, ...place);
-  const tint = canvasOf(mask.width, mask.height);
-  drawMask(tint.canvas, mask);
-  tint.context.globalCompositeOperation = "source-in";
-  tint.context.fillStyle = `rgb(${colour})`;
-  tint.context.fillRect(0, 0, mask.width, mask.height);
+  const to = [0, 0, canvas.width, canvas.height];
+  context.drawImage(photo, part.x, part.y, part.width, part.height, ...to);
+  const tint = canvasOf(part.width, part.height);
+  tint.context.putImageData(pictureOf(mask, part, colour), 0, 0);
   context.globalAlpha = TINT;
-  context.drawImage(tint.canvas, ...place);
+  context.drawImage(tint.canvas, ...to);
   context.globalAlpha = 1;
   const edges = edgesIn(mask, part, scale);
   for (const [style, width] of [["rgb(0 0 0 / .45)", LINE + 1.4], [`rgb(${colour})`, LINE]]) {

@@ -4,16 +4,22 @@
 /** Restores the interior of the coarse mask: pixels farther than core x sqrt(area) from its background. */
 function keepInterior(coarse, refined, core) {
   if (core >= 1 || !coarse.data.some((value, index) => value > refined.data[index])) return refined;
-  const depth = squaredDistanceInside(coarse);
+  const { x0, y0, x1, y1 } = boundsOf(coarse);
+  const box = { width: x1 - x0, height: y1 - y0, data: new Uint8Array((x1 - x0) * (y1 - y0)) };
+  const rowOf = (y) => coarse.data.subarray((y0 + y) * coarse.width + x0, (y0 + y) * coarse.width + x1);
+  for (let y = 0; y < box.height; y++) box.data.set(rowOf(y), y * box.width);
+  const depth = squaredDistanceInside(box);
   const least = core * Math.sqrt(areaOf(coarse));
   const data = refined.data.slice();
-  for (let index = 0; index < data.length; index++) {
-    if (coarse.data[index] > data[index] && Math.sqrt(depth[index]) > least) data[index] = 1;
+  for (let y = 0, inside = 0; y < box.height; y++) {
+    for (let x = 0; x < box.width; x++, inside++) {
+      if (Math.sqrt(depth[inside]) > least) data[(y0 + y) * coarse.width + x0 + x] = 1;
+    }
   }
   return { ...refined, data };
 }
 
-/** Squared distance of every pixel to the nearest background pixel; everything outside of the image is background. */
+/** Squared distance of every pixel to the nearest background pixel; everything outside is background. */
 function squaredDistanceInside({ width, height, data }) {
   const depth = new Float64Array(width * height);
   // Down each column, the distance to the nearest background in it; then along each row, the lower envelope of parabolas.

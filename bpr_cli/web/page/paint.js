@@ -78,13 +78,22 @@ function makePaintable(canvas, cursor, brush, { onBegin, onEnd }) {
   canvas.addEventListener("keyup", (event) => event.key === " " && finish());
 }
 
-/** Draws a mask on a canvas of its size, opaque where it is foreground. */
-function drawMask(canvas, { width, height, data }) {
-  const picture = new ImageData(width, height);
+/** A part of a mask, {x, y, width, height}, as a picture: of a colour "red, green, blue", opaque where it is foreground. */
+function pictureOf(mask, part, colour) {
+  const picture = new ImageData(part.width, part.height);
   const pixels = new Uint32Array(picture.data.buffer);
-  const [colour] = new Uint32Array(Uint8Array.of(...COARSE.split(", ").map(Number), CERTAIN).buffer);
-  for (let index = 0; index < data.length; index++) if (data[index]) pixels[index] = colour;
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  const [value] = new Uint32Array(Uint8Array.of(...colour.split(", ").map(Number), CERTAIN).buffer);
+  for (let y = 0; y < part.height; y++) {
+    const row = (part.y + y) * mask.width + part.x;
+    for (let x = 0; x < part.width; x++) if (mask.data[row + x]) pixels[y * part.width + x] = value;
+  }
+  return picture;
+}
+
+/** Draws a mask on a canvas of its size. */
+function drawMask(canvas, mask) {
+  const whole = { x: 0, y: 0, width: mask.width, height: mask.height };
+  canvas.getContext("2d").putImageData(pictureOf(mask, whole, COARSE), 0, 0);
 }
 
 /** The mask that is painted on a canvas. */
