@@ -14,6 +14,7 @@ from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_
 from bpr_cli.evaluation.report.model import Metric, OracleRow, Report, Row
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.reading import ReadSettings
+from bpr_cli.settings import Count, option
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -144,6 +145,9 @@ def evaluate(
             "--out", "-o", metavar="PATH", help="Directory of the report (HTML, CSV, JSON), created if missing"
         ),
     ] = None,
+    processes: Annotated[
+        Count, option("Processes that measure images; the figures are the same", metavar="NUMBER")
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Measure predictions against ground truth.
@@ -164,6 +168,7 @@ def evaluate(
         out=out,
         settings=settings,
         **options,
+        processes=processes,
         progress=True,
     )
     console = Console(results=not json)

@@ -19,13 +19,17 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
-from bpr_cli.settings import check_settings
+from bpr_cli.settings import Count, check_settings, checked
 from bpr_cli.system.atomic import remove_abandoned, writing
 from bpr_cli.system.paths import as_path, as_paths, noting_digests
+from bpr_cli.system.processes import in_processes
 from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.truth.pairs import Pair, Sets
 from bpr_cli.typing import Size
+
+PART = 16
+"""Images that a process measures at a time."""
 
 
 def evaluate(
@@ -42,6 +46,7 @@ def evaluate(
     image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    processes: int = 1,
     progress: bool = False,
 ) -> Report:
     """Measure predictions against ground truth, as ``bpr evaluate`` does.
@@ -60,6 +65,8 @@ def evaluate(
         image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or map that is read, in pixels.
+        processes: number of processes that measure images; the figures are the same, bit for bit. Programs that use
+            more than one must be importable (``if __name__ == "__main__":``).
         progress: show what the inputs were taken for and progress on standard error.
 
     Returns:
@@ -85,7 +92,7 @@ def evaluate(
         tell(progress, sentence)
     evaluation = Evaluation(inputs)
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:
-        report = evaluation.run(advance)
+        report = evaluation.run(advance, checked("processes", processes, Count))
     if target:
         with writing(target):
             remove_abandoned(target, began)
@@ -100,18 +107,19 @@ class Evaluation:
         self._inputs = inputs
         self._pairs = {pair.name: pair for pair in inputs.pairs}
 
-    def run(self, advance: Callable[[], None] = lambda: None) -> Report:
+    def run(self, advance: Callable[[], None] = lambda: None, processes: int = 1) -> Report:
         """Measure every image.
 
         Args:
             advance: called after every image.
+            processes: number of processes that measure images.
 
         Raises:
             BprError: an image is broken and ``allow_missing`` is off, or no image could be measured.
         """
         began = time.monotonic()
         collected = Collected(self._inputs)
-        for image in _measure_all(self._inputs):
+        for image in _measure_all(self._inputs, processes):
             collected.add(image)
             advance()
         if not collected.sums:
@@ -136,20 +144,50 @@ def _scored_items(sets: Sets, pair: Pair) -> list[tuple[PredictionSet, Item | No
     return list(zip(sets.scored, (pair.prediction, *pair.baselines), strict=True))
 
 
-def _measure_all(inputs: EvaluationInputs) -> Iterator[MeasuredImage]:
+def _measure_all(inputs: EvaluationInputs, processes: int) -> Iterator[MeasuredImage]:
     """Every image, in the order of the pairs."""
-    budget = Budget(PIXELS_AT_ONCE)
-    return in_order(lambda pair: _measure(inputs, pair, budget), inputs.pairs, inputs.settings.worker_count)
+    pairs, budget = inputs.pairs, Budget(PIXELS_AT_ONCE)
+    if processes == 1:
+        yield from in_order(lambda pair: _measure(inputs, pair, budget), pairs, inputs.settings.worker_count)
+        return
+    parts = [range(start, min(start + PART, len(pairs))) for start in range(0, len(pairs), PART)]
+    measured = in_processes(_measure_part, (inputs, processes), parts, processes)
+    for part, images in zip(parts, measured, strict=True):
+        for place, image in zip(part, images, strict=True):
+            yield image or _measure(inputs, pairs[place], budget)  # this process must know what is wrong with it
+
+
+def _measure_part(given: tuple[EvaluationInputs, int], part: range) -> list[MeasuredImage | None]:
+    """Images in one of several processes; None for those with something that cannot be read."""
+    inputs, processes = given
+    budget, threads = Budget(PIXELS_AT_ONCE // processes), max(1, inputs.settings.worker_count // processes)
+    pairs = [inputs.pairs[place] for place in part]
+    return list(in_order(lambda pair: _measure_intact(inputs, pair, budget), pairs, threads))
+
+
+def _measure_intact(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> MeasuredImage | None:
+    """The measurements of an image; None if something of it cannot be read."""
+    try:
+        image = _measure_image(inputs, pair, budget)
+    except BprError:
+        return None
+    sides = [(inputs.sets.truth, pair.truth), *_scored_items(inputs.sets, pair)]
+    return None if any(item and side.faults(item) for side, item in sides) else image
 
 
 def _measure(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> MeasuredImage:
     try:
-        with budget.hold(math.prod(_size_of(inputs, pair))), noting_digests() as read:
-            return _measure_image(inputs, pair, read)
+        return _measure_image(inputs, pair, budget)
     except BprError as error:
         if not inputs.settings.allow_missing:
             raise
         return MeasuredImage(pair, failure=Failure(pair.name, str(error)))
+
+
+def _measure_image(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> MeasuredImage:
+    """Measure an image once there is memory for it."""
+    with budget.hold(math.prod(_size_of(inputs, pair))), noting_digests() as read:
+        return _measure_files(inputs, pair, read)
 
 
 def _size_of(inputs: EvaluationInputs, pair: Pair) -> Size:
@@ -157,7 +195,7 @@ def _size_of(inputs: EvaluationInputs, pair: Pair) -> Size:
     return pair.size or (pair.truth and inputs.sets.truth.size(pair.truth)) or (0, 0)
 
 
-def _measure_image(inputs: EvaluationInputs, pair: Pair, read: Mapping[Path, bytes]) -> MeasuredImage:
+def _measure_files(inputs: EvaluationInputs, pair: Pair, read: Mapping[Path, bytes]) -> MeasuredImage:
     """Measure an image; ``read`` holds the SHA-256 of the files that are read meanwhile, by path."""
     evaluator, sets = inputs.evaluator, inputs.sets
     with _naming(sets.truth, pair.truth):

@@ -2,15 +2,19 @@
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+import bpr_cli.evaluation.evaluation as module
 from bpr_cli.evaluation.collected import digest_files
-from bpr_cli.evaluation.evaluation import Evaluation
+from bpr_cli.evaluation.evaluation import Evaluation, evaluate
 from bpr_cli.evaluation.inputs import EvaluationPaths, open_evaluation
 from bpr_cli.evaluation.settings import EvaluateSettings
-from tests.formats.format_builders import png
+from tests.cli.evaluations import KINDS, make
+from tests.formats.format_builders import load, png, save
 
 
 def test_digests_tell_names_and_contents(tmp_path: Path) -> None:
@@ -45,3 +49,26 @@ def test_files_are_read_once_for_figures_and_digests(tmp_path, monkeypatch):
     expected = hashlib.sha256("".join(digest_files([tmp_path / f"preds/{name}.png"]) for name in "ab").encode())
     expected.update(digest_files([]).encode())
     assert report.inputs[0].digest == expected.hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_of_two_processes_are_those_of_one(kind, tmp_path, monkeypatch):
+    paths = make(kind, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "PART", 2)  # otherwise one part holds all images
+    one, two = (
+        evaluate(paths["after"], paths["truth"], baseline=paths["before"], processes=processes) for processes in (1, 2)
+    )
+    assert one == replace(two, elapsed=one.elapsed)
+
+
+def test_what_cannot_be_read_in_a_process_is_told_as_in_one(tmp_path, monkeypatch):
+    paths = make("coco", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "PART", 1)
+    records = load(tmp_path / paths["after"])
+    records[1]["segmentation"]["counts"] = "?"
+    save(tmp_path / paths["after"], records)
+    one, two = (evaluate(paths["after"], paths["truth"], processes=processes) for processes in (1, 2))
+    assert one == replace(two, elapsed=one.elapsed)
+    assert len(two.failures) == 1
