@@ -41,7 +41,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.fixture
 def default_refiner():
-    return Refiner(device="cpu")
+    return Refiner()
 
 
 def commands_of(page: str, program: str = "bpr") -> list[str]:
