@@ -12,7 +12,7 @@ from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.system.signals import Stopped
-from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes
+from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes, to_toml
 from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSettings
 
 if TYPE_CHECKING:
@@ -64,6 +64,14 @@ def train(
     ] = None,
     recipe_values: Annotated[dict[str, Any], OptionsOf(Recipe, SHORTCUTS)],
     optimiser_values: Annotated[dict[str, Any], OptionsOf(OptimiserSettings, ("learning_rate",))],
+    show_recipe: Annotated[
+        bool,
+        typer.Option(
+            "--show-recipe",
+            help="Print the recipe with all its values as TOML, and train nothing",
+            rich_help_panel=RECIPE,
+        ),
+    ] = False,
     values: Annotated[dict[str, Any], OptionsOf(TrainSettings)],
     json: Json = False,
 ) -> None:
@@ -75,6 +83,9 @@ def train(
     shortcuts = recipe_values | {f"optimiser.{name}": value for name, value in optimiser_values.items()}
     overrides = {**parse_overrides(set_ or []), **shortcuts}
     settings = TrainSettings(load_recipe(recipe, overrides), **values)
+    if show_recipe:
+        typer.echo(to_toml(settings.recipe), nl=False)
+        return
     # Imported here, because PyTorch takes seconds and wrong options should fail at once.
     from bpr_cli.training.train import train as run  # noqa: PLC0415
 
@@ -96,11 +107,16 @@ app = app_of(command_of(train), EXAMPLES)
 
 def show(console: Console, summary: TrainSummary) -> None:
     """Print the closing table."""
-    rows = [("coarse masks", "", f"{summary.coarse.iou:.4f}", f"{summary.coarse.boundary_f:.4f}")]
+    rows = [("coarse masks", "", percent(summary.coarse.iou), percent(summary.coarse.boundary_f))]
     for name, found in (("last", summary.last), ("best", summary.best)):
         if found:
-            rows.append((name, f"{found.step}", f"{found.iou:.4f}", f"{found.boundary_f:.4f}"))
-    title = f"{summary.network} on {summary.patches} patches -> {summary.output}"
+            rows.append((name, f"{found.step}", percent(found.iou), percent(found.boundary_f)))
+    title = f"{summary.network} on {summary.patches} patches -> {summary.output}, scores in percent"
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
-    for path in summary.weights.values():
+    for path in [*summary.weights.values(), summary.curves]:
         console.message(f"written: {path}")
+
+
+def percent(share: float) -> str:
+    """A score from 0 to 1 in percent, like those of ``bpr evaluate``."""
+    return f"{100 * share:.1f}"

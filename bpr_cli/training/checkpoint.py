@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import write_atomically, writing
+from bpr_cli.training.curves import draw_curves
 from bpr_cli.training.run_folder import LogRow, Logs, RunFolder
 from bpr_cli.training.trainer import Trainer
 from bpr_cli.training.validate import PatchScores, Validator
@@ -175,10 +176,11 @@ class CheckpointWriter:
     card: WeightsCard
 
     def validate(self, trainer: Trainer, step: int, best: ValidationResult | None) -> ValidationResult:
-        """Validate the weights after ``step`` steps; save them if they are the best so far."""
+        """Validate the weights after ``step`` steps, draw the curves, and save the weights if they are the best."""
         scores = self.validator.measure(trainer.result)
         found = ValidationResult(step, scores.iou, scores.boundary_f)
         self.logs.add(LogRow(step, validation_iou=found.iou, validation_boundary_f=found.boundary_f))
+        draw_curves(self.folder.log, self.folder.curves, self.validator.coarse)
         if best is None or found.score > best.score:
             self._save_weights(self.folder.best, trainer.result, step, found)
         return found

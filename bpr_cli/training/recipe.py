@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.settings import build
@@ -87,6 +89,21 @@ def values_of(recipe: object, prefix: str = "") -> Values:
         elif value != field.default:
             values[f"{prefix}{field.name}"] = json.loads(json.dumps(value))
     return values
+
+
+def to_toml(recipe: Recipe) -> str:
+    """All values of a recipe as a TOML file, which ``load_recipe`` reads."""
+    return "".join(f"{key} = {value}\n" for key, value in _toml_lines(msgspec.to_builtins(recipe)))
+
+
+def _toml_lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted keys with their values in TOML, whose numbers, texts and lists look like those of JSON."""
+    for name, value in values.items():
+        key = prefix + (name if name.replace("_", "").replace("-", "").isalnum() else json.dumps(name))
+        if isinstance(value, Mapping) and value:
+            yield from _toml_lines(value, f"{key}.")
+        elif value is not None:
+            yield key, json.dumps(value)
 
 
 def parse_overrides(texts: Sequence[str]) -> Values:

@@ -32,6 +32,7 @@ class RunFolder:
     ``last.safetensors``    weights of the last saved step
     ``state.safetensors``   what resuming needs: weights, average, optimiser, step
     ``log.csv``             loss, learning rate and validation by step
+    ``curves.png``          the same as a picture, drawn at every validation
     ``tensorboard``         the same log for TensorBoard, on request
     ``lock``                held by the running training
     ======================  ============================================================================
@@ -44,6 +45,7 @@ class RunFolder:
         self.last = path / "last.safetensors"
         self.state = path / "state.safetensors"
         self.log = path / "log.csv"
+        self.curves = path / "curves.png"
         self.tensorboard = path / "tensorboard"
         self._lock = path / "lock"
 
@@ -105,7 +107,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Remove the files of a run, ``run.json`` last, so that an interrupted removal does not leave a valid run."""
-        for path in (self.state, self.best, self.last, self.log, self.document):
+        for path in (self.state, self.best, self.last, self.log, self.curves, self.document):
             path.unlink(missing_ok=True)
         for path in self.tensorboard.glob("events.*"):
             path.unlink()

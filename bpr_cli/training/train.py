@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class TrainSummary:
         seconds: elapsed time in seconds.
         patches_per_second: speed over all processes, including validation.
         weights: weights files by name.
+        curves: picture of loss and validation by step.
         settings: everything that determines the result.
     """
 
@@ -83,6 +85,7 @@ class TrainSummary:
     seconds: float
     patches_per_second: float
     weights: dict[str, str]
+    curves: str
     settings: dict[str, Any]
 
 
@@ -115,8 +118,8 @@ def train(
         raise BprError("patches is empty; expected one or more patch sets")
     with open_training(given, as_path(out, "out"), settings) as training:
         shown = progress and training.processes.leads
-        if shown and training.start:
-            message_console().print(f"resuming after step {training.start} of {training.steps}")
+        if shown:
+            message_console().print(training.prospect())
         with show_progress(shown, "training", training.steps, "step", training.start) as advance:
             return training.run(lambda loss: advance("" if loss is None else f"loss {loss:.4f}"))
 
@@ -150,6 +153,18 @@ class Training:
         """Number of steps of the complete training."""
         return self.settings.recipe.steps
 
+    def prospect(self) -> str:
+        """What will be done, and how long it takes, as a sentence."""
+        left, size = self.steps - self.start, self.settings.recipe.batch_size
+        begun = f"resuming after step {self.start} of {self.steps}" if self.start else ""
+        if not left:
+            return begun
+        what = f"{f'{begun}: ' if begun else ''}{left} steps of {size} patches on {self.processes.device}"
+        if self.processes.count > 1:
+            return what
+        about = timedelta(seconds=round(left * self.trainer.seconds_per_step(size)))
+        return f"{what}, about {about} (h:mm:ss) and the time of validations"
+
     def run(self, on_step: OnStep = lambda _: None) -> TrainSummary | None:
         """Train until the last step or until a signal asks to stop; see ``train``."""
         result = self.loop.run(on_step)
@@ -176,6 +191,7 @@ class Training:
             seconds=round(result.seconds, 3),
             patches_per_second=round(patches / max(result.seconds, 1e-9), 2),
             weights={path.stem: str(path) for path in (self.folder.best, self.folder.last) if path.exists()},
+            curves=str(self.folder.curves),
             settings=dict(self.plan.settings),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from copy import deepcopy
@@ -81,6 +82,7 @@ class Trainer:
         self.average = WeightAverage(self.network, recipe.ema_decay) if averaged else None
         self._recipe, self._arithmetic, self._processes = recipe, arithmetic, processes
         self._dtype = DTYPES[arithmetic.precision]
+        self._side = card.input_size
         self._ring = PatchSizes(card.patch_size, card.padding, card.input_size).ring
         self._input = PatchModel(self.network, card).to(device).network_input
         ids = [device.index] if device.type == "cuda" else None
@@ -121,6 +123,26 @@ class Trainer:
         if self.average:
             self.average.update(step)
         return loss
+
+    def seconds_per_step(self, size: int) -> float:
+        """How long the network takes for a step of ``size`` patches; nothing changes. For a single process only.
+
+        It is measured in a second try, because the first one prepares the device.
+        """
+        self.network.train()
+        kept = deepcopy(self.network.state_dict())
+        generator = torch.Generator().manual_seed(0)
+        side = (size // self._arithmetic.accumulate, self._side, self._side)
+        image = torch.randint(0, 256, (*side, 3), dtype=torch.uint8, generator=generator)
+        batch = TrainBatch(image, (image[..., 0] > 127).to(torch.uint8), (image[..., 1] > 127).to(torch.uint8))
+        seconds = 0.0
+        for _ in range(2):
+            began = time.perf_counter()
+            self._backward(batch, last=True).item()  # waits for a GPU
+            seconds = time.perf_counter() - began
+            self.optimiser.zero_grad(set_to_none=True)
+        self.network.load_state_dict(kept)
+        return seconds * self._arithmetic.accumulate
 
     def _backward(self, batch: TrainBatch, last: bool) -> Tensor:
         """Add the gradient of one part of a step and return its share of the loss; the last part synchronises."""

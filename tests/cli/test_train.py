@@ -10,6 +10,7 @@ import pytest
 from bpr_cli.networks.registry import NETWORKS
 from bpr_cli.weights.files import load_weights
 from tests.cli.worlds import results, tree
+from tests.formats.format_builders import pixels
 from tests.training.toy_data import toy_set
 from tests.training.trainers import Tiny, TinyNorm
 
@@ -49,13 +50,27 @@ def test_what_is_shown(train, world):
     outcome = train("--validate-every", "10")
     assert (outcome.code, outcome.out, outcome.errors) == (0, "", [])
     lines = outcome.err.splitlines()
-    assert re.fullmatch(r"training 20/20, [\d.]+ steps/s, 0 s left, loss 0\.\d{4}", lines[0])
-    assert lines[1] == "tiny on 36 patches -> run"
-    assert re.fullmatch(r"┃ 4 held-out patches ┃ step ┃ +IoU ┃ boundary F, 1 px ┃", lines[3])
-    assert re.fullmatch(r"│ coarse masks +│ +│ 0\.\d{4} │ +0\.\d{4} │", lines[5])
-    assert re.fullmatch(r"│ last +│ +20 │ 0\.\d{4} │ +0\.\d{4} │", lines[6])
-    assert re.fullmatch(r"│ best +│ +[12]0 │ 0\.\d{4} │ +0\.\d{4} │", lines[7])
-    assert lines[9:] == ["written: run/best.safetensors", "written: run/last.safetensors"]
+    assert re.fullmatch(
+        r"20 steps of 4 patches on cpu, about 0:00:\d\d \(h:mm:ss\) and the time of validations", lines[0]
+    )
+    assert re.fullmatch(r"training 20/20, [\d.]+ steps/s, 0 s left, loss 0\.\d{4}", lines[1])
+    assert lines[2] == "tiny on 36 patches -> run, scores in percent"
+    assert re.fullmatch(r"┃ 4 held-out patches ┃ step ┃ +IoU ┃ boundary F, 1 px ┃", lines[4])
+    assert re.fullmatch(r"│ coarse masks +│ +│ \d\d\.\d │ +\d\d\.\d │", lines[6])
+    assert re.fullmatch(r"│ last +│ +20 │ \d\d\.\d │ +\d\d\.\d │", lines[7])
+    assert re.fullmatch(r"│ best +│ +[12]0 │ \d\d\.\d │ +\d\d\.\d │", lines[8])
+    written = ["best.safetensors", "last.safetensors", "curves.png"]
+    assert lines[10:] == [f"written: run/{name}" for name in written]
+    assert pixels(world / "run/curves.png").ndim == 3
+
+
+def test_the_recipe_is_shown_with_all_values_and_nothing_is_trained(train, world):
+    outcome = train("--show-recipe", "--set", "loss.boundary_weight=7")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "loss.boundary_weight = 7.0" in outcome.out.splitlines()
+    (world / "mine.toml").write_text(outcome.out)
+    assert train("--recipe", "mine.toml", "--show-recipe").out == outcome.out
+    assert not (world / "run").exists()
 
 
 def test_json(train):

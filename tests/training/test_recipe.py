@@ -3,7 +3,7 @@
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.training.recipe import load_recipe, parse_overrides, shipped_recipes, values_of
+from bpr_cli.training.recipe import load_recipe, parse_overrides, shipped_recipes, to_toml, values_of
 
 
 def refusal(call, *arguments) -> str:
@@ -156,3 +156,10 @@ def test_a_deeply_nested_override():
 
 def test_an_override_with_an_unknown_key():
     assert "lr is unknown; expected network, " in refusal(load_recipe, "modern", {"lr": 1})
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_a_recipe_as_toml_is_the_same_recipe(name, tmp_path):
+    recipe = load_recipe(name)
+    (tmp_path / "copy.toml").write_text(to_toml(recipe))
+    assert load_recipe(tmp_path / "copy.toml") == recipe

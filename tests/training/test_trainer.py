@@ -41,6 +41,15 @@ def test_the_loss_falls(recipe):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_measuring_the_time_of_a_step_changes_nothing():
+    each = new_trainer(small_recipe(), TinyNorm())
+    other = new_trainer(small_recipe(), deepcopy(each.network))
+    assert 0 < each.seconds_per_step(4) < 60
+    for step in range(3):
+        assert each.step(step, some_batch(step)) == other.step(step, some_batch(step))
+    assert_equal(each.network, other.network)
+
+
 def test_a_step_of_sgd_is_the_textbook_step():
     """One step from fresh momentum: w - rate * (gradient + decay * w)."""
     plain = {**SGD, "optimiser.clip": 0, "optimiser.weight_decay": 0.1, "loss.jaccard": 0}
