@@ -1,9 +1,10 @@
 // Before and after: pictures of the coarse and the refined mask, with the places that changed most magnified.
 "use strict";
 
-/** Number of magnified places, and their side in image pixels. */
+/** Number of magnified places, and their least side in image pixels; in large images so many of them fit into a row. */
 const PLACES = 3;
 const PLACE_SIDE = 64;
+const PLACES_IN_A_ROW = 12;
 /** Side of their pictures, and longest side of the whole picture, in pixels; small images are enlarged at most so much. */
 const DETAIL = 224;
 const LONGEST = 1200;
@@ -102,7 +103,8 @@ function edgesIn({ width, data }, part, scale) {
 /** The element that compares two masks, as the report does; makeLive of slider.js gives it its slider. */
 function comparisonOf(photo, before, after) {
   const { width, height } = before;
-  const side = Math.min(PLACE_SIDE, width, height);
+  const wanted = Math.max(PLACE_SIDE, Math.round(Math.max(width, height) / PLACES_IN_A_ROW));
+  const side = Math.min(wanted, width, height);
   const places = busiestPlaces(before, after, side);
   const picture = (mask, colour, part, scale, alt, name = "picture") => {
     const canvas = drawPart(photo, mask, colour, part, scale);
