@@ -49,6 +49,8 @@ def export(
     count = f"{done.batch} patches a call" if done.batch else "any number of patches a call"
     console.message(f"{done.weights} as {done.format}, {count}: {' and '.join(map(str, done.files))}")
     console.message(f"largest difference from PyTorch: {done.difference}/{CERTAIN}")
+    if done.licence:
+        console.message(f"terms of the weights {done.weights}: {done.licence}")
     if json:
         console.json(asdict(done) | {"files": [str(file) for file in done.files]})
 

@@ -51,6 +51,7 @@ class Exported:
         files: the files; OpenVINO's consist of two.
         format: their format.
         weights: name of the weights, from their card.
+        licence: terms of the weights, from their card; empty if it states none.
         batch: patches in every call; None for any number.
         difference: largest difference from PyTorch that the check found, in units of 1/255.
     """
@@ -58,6 +59,7 @@ class Exported:
     files: tuple[Path, ...]
     format: ExportFormat
     weights: str
+    licence: str
     batch: int | None
     difference: int
 
@@ -99,7 +101,7 @@ def export_weights(settings: ExportSettings, out: Path | None = None, overwrite:
     for file, part in reversed(list(zip(files, content, strict=True))):
         with writing(file):
             write_atomically(file, part)
-    return Exported(files, settings.format, weights.card.name, settings.batch, difference)
+    return Exported(files, settings.format, weights.card.name, weights.card.licence, settings.batch, difference)
 
 
 def checked_content(settings: ExportSettings, weights: LoadedWeights) -> tuple[tuple[bytes, ...], int]:

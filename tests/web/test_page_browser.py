@@ -193,6 +193,9 @@ def test_masks_of_another_size_and_other_files_are_refused(page, vase, tmp_path)
     page.wait_for("document.getElementById('status').classList.contains('warning')")
     height, width = vase[3].shape
     assert status(page) == f"small.png has 7 x 5 pixels and the image {width} x {height}; both must have the same size."
+    cv2.imwrite(str(tmp_path / "clear.png"), np.zeros((5, 7, 4), np.uint8))
+    page.choose("#mask-file", tmp_path / "clear.png")
+    page.wait_for("document.getElementById('status').textContent.startsWith('clear.png is fully transparent')")
     page.choose("#image-file", tmp_path / "notes.png")
     page.wait_for("document.getElementById('status').textContent.startsWith('notes.png is no image')")
 

@@ -21,7 +21,12 @@ async function readImage(file) {
   const { context } = canvasOf(bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return context.getImageData(0, 0, context.canvas.width, context.canvas.height);
+  const pixels = context.getImageData(0, 0, context.canvas.width, context.canvas.height);
+  // Browsers draw nothing on canvases that are too large for them, without an error.
+  if (!pixels.data.some((value) => value > 0)) {
+    throw new Error(`${file.name} is fully transparent, or larger than this browser can draw; give a smaller image.`);
+  }
+  return pixels;
 }
 
 /**
