@@ -26,7 +26,7 @@ from bpr_cli.typing import ByteArray
 
 Key = TypeVar("Key")
 
-FOLLOW_ROUNDS = 3
+FOLLOW_ROUNDS = 2
 """How often a pass may add patches where changes go on."""
 
 
