@@ -1,10 +1,13 @@
 """Refinement of masks of every quality, the truth included: what it gains, what it harms, and what it costs.
 
     python tests/benchmarks/peers.py DATA [--method NAME ...] [--only SET ...] [--limit N] [--half first|second]
-                                          [--json FILE]
+                                          [--tune N] [--json FILE]
 
 DATA holds ``objects``, ``cutouts``, ``emoji3d``, ``clipart``, ``tiles``, ``cracks`` and ``cells`` as the weights' model
-card describes them. A method is the name or file of weights. IoU and boundary F (1 px) are means in percent. ``lost``
+card describes them. A method is the name or file of weights, ``grabcut``, ``matting`` (package ``pymatting``), or a
+salient-object network as ``u2netp=FILE`` or ``isnet=FILE`` (ONNX files, package ``onnxruntime``), used where it agrees
+with the mask. Peers change a band along the boundary, whose width is chosen for every kind of masks by the gains of IoU
+and F on ``--tune`` images of the train part. IoU and boundary F (1 px) are means in percent. ``lost``
 is the share of masks that lose more than a point of IoU. ``edges`` are borders of patches that show: straight runs,
 horizontal or vertical, of 12 and more boundary pixels that lie more than 2 px from the coarse and the true
 boundary, in 1,000 pixels of refined boundary, and the share of masks with any.
@@ -24,11 +27,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from peer_methods import Refine, candidates
 from pycocotools import mask as coco_mask
 from quality import new_table, number, spread
 from rich.console import Console
 
-from bpr_cli import Refiner, RefineSettings
 from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.formats.images import read_image
 from bpr_cli.patches.boxes import grow
@@ -110,39 +113,54 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[*PREDICTIONS], metavar="SET", help="sets, or sets/predictions")
     parser.add_argument("--limit", type=int, help="so many images of every set, evenly spread")
     parser.add_argument("--half", choices=("first", "second"))
+    parser.add_argument("--tune", type=int, default=8, metavar="N", help="images of the train part for each choice")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
     arguments = parser.parse_args()
-    refiners = {name: Refiner(RefineSettings(weights=name, workers=1)) for name in arguments.method}
+    refiners = {name: candidates(name) for name in arguments.method}
+    chosen = {name: tuned(found, arguments) for name, found in refiners.items()}
     scores: dict[tuple[tuple[str, str], str], list[Score]] = defaultdict(list)
     for case in cases(arguments.data, arguments.only, arguments.limit):
         if arguments.half is None or case.first_half == (arguments.half == "first"):
-            for name, refiner in refiners.items():
-                scores[case.group, name].append(scored(case, refiner))
+            for name, refine in chosen.items():
+                scores[case.group, name].append(scored(case, refine[case.group]))
     rows = [summed(*group, method, found) for (group, method), found in scores.items()]
     show(rows)
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
-def cases(data: Path, only: Sequence[str], limit: int | None) -> Iterator[Case]:
-    """All coarse masks that are not empty."""
+def tuned(refiners: Sequence[Refine], given: argparse.Namespace) -> dict[tuple[str, str], Refine]:
+    """The best of a method's choices for every kind of masks, by the mean of IoU and F on images of the train part."""
+    kinds = [(name, each) for name, found in PREDICTIONS.items() for each in found]
+    best = dict.fromkeys(kinds, refiners[0])
+    if len(refiners) == 1:
+        return best
+    found: dict[tuple[str, str], list[list[float]]] = defaultdict(list)
+    for case in cases(given.data, given.only, given.tune, "train"):
+        results = [scored(case, refine) for refine in refiners]
+        found[case.group].append([result.iou[1] + result.f[1] for result in results])
+    return best | {kind: refiners[int(np.mean(gains, axis=0).argmax())] for kind, gains in found.items()}
+
+
+def cases(data: Path, only: Sequence[str], limit: int | None, part: str = "val") -> Iterator[Case]:
+    """All coarse masks of the train or the val part that are not empty."""
     for name, predictions in PREDICTIONS.items():
         wanted = [each for each in predictions if name in only or f"{name}/{each}" in only]
         if wanted:
-            yield from (cell_cases if name == "cells" else mask_cases)(data / name, wanted, limit)
+            yield from (cell_cases if name == "cells" else mask_cases)(data / name, wanted, limit, part)
 
 
-def mask_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Iterator[Case]:
+def mask_cases(data: Path, predictions: Sequence[str], limit: int | None, part: str) -> Iterator[Case]:
     """The cases of a set of binary masks."""
-    paths = sorted((data / "masks/val").glob("*.png"))
-    images = {path.stem: path for path in (data / "images/val").iterdir()}
-    yolo = best_masks(data) if "yolo" in predictions else {}
+    paths = sorted((data / "masks" / part).glob("*.png"))
+    images = {path.stem: path for path in (data / "images" / part).glob("*")}
+    yolo = best_masks(data, part) if "yolo" in predictions else {}
     for place, path in spread(list(enumerate(paths)), limit):
         stem = path.stem
         truth, image = read_mask(path), read_image(images[stem])
         first = stem.startswith(FIRST_VIDEOS) if data.name == "objects" else place % 2 == 0
         for kind in predictions:
-            predicted = data / "predictions" / kind / "val" / f"{stem}.png"
+            predicted = data / "predictions" / kind / part / f"{stem}.png"
             if kind == TRUTH:
                 coarse = truth
             elif kind == "yolo":
@@ -153,24 +171,24 @@ def mask_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Ite
                 yield Case((data.name, kind), first, image, coarse, truth)
 
 
-def best_masks(data: Path) -> dict[str, BoolArray]:
+def best_masks(data: Path, part: str) -> dict[str, BoolArray]:
     """The most confident COCO result for every image, by its stem."""
-    stems = {each["id"]: Path(each["file_name"]).stem for each in truth_of(data)["images"]}
-    records = json.loads((data / "predictions/yolo/val.segm.json").read_text())
+    stems = {each["id"]: Path(each["file_name"]).stem for each in truth_of(data, part)["images"]}
+    records = json.loads((data / f"predictions/yolo/{part}.segm.json").read_text())
     records.sort(key=lambda record: record["score"])
     return {stems[record["image_id"]]: coco_mask.decode(record["segmentation"]) > 0 for record in records}
 
 
-def cell_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Iterator[Case]:
+def cell_cases(data: Path, predictions: Sequence[str], limit: int | None, part: str) -> Iterator[Case]:
     """The cases of the cells, each in a window of its own."""
-    truth = truth_of(data)
+    truth = truth_of(data, part)
     by_image: dict[str, dict[int, list[BoolArray]]] = {kind: defaultdict(list) for kind in (TRUTH, "otsu")}
     for record in truth["annotations"]:
         by_image[TRUTH][record["image_id"]].append(coco_mask.decode(record["segmentation"]) > 0)
-    for record in json.loads((data / "predictions/otsu/val.segm.json").read_text()):
+    for record in json.loads((data / f"predictions/otsu/{part}.segm.json").read_text()):
         by_image["otsu"][record["image_id"]].append(coco_mask.decode(record["segmentation"]) > 0)
     for place, entry in spread(list(enumerate(truth["images"])), limit):
-        image = read_image(data / "images/val" / entry["file_name"])
+        image = read_image(data / "images" / part / entry["file_name"])
         for kind in predictions:
             for true in by_image[TRUTH][entry["id"]][:MOST_CELLS]:
                 coarse = max(by_image[kind][entry["id"]], key=lambda mask: iou(mask, true), default=true)
@@ -178,12 +196,12 @@ def cell_cases(data: Path, predictions: Sequence[str], limit: int | None) -> Ite
                     x, y, width, height = cv2.boundingRect((coarse | true).astype(np.uint8))
                     x0, y0, x1, y1 = grow((x, y, x + width, y + height), CELL_SURROUNDINGS, true.shape)
                     window = np.s_[y0:y1, x0:x1]
-                    part = np.ascontiguousarray(image[window])
-                    yield Case((data.name, kind), place % 2 == 0, part, coarse[window], true[window])
+                    view = np.ascontiguousarray(image[window])
+                    yield Case((data.name, kind), place % 2 == 0, view, coarse[window], true[window])
 
 
-def truth_of(data: Path) -> dict[str, list[dict]]:
-    return json.loads((data / "instances_val.json").read_text())
+def truth_of(data: Path, part: str) -> dict[str, list[dict]]:
+    return json.loads((data / f"instances_{part}.json").read_text())
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -192,10 +210,10 @@ def read_mask(path: Path) -> BoolArray:
     return mask > mask.max() / 2
 
 
-def scored(case: Case, refiner: Refiner) -> Score:
+def scored(case: Case, refine: Refine) -> Score:
     """Refine one mask and measure it."""
     began = time.process_time()
-    refined = refiner.refine(case.image, case.coarse)
+    refined = refine(case.image, case.coarse)
     seconds = time.process_time() - began
     both = case.coarse, refined
     edges, boundary = box_edges(case.coarse, refined, case.truth)

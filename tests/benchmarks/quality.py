@@ -258,7 +258,7 @@ def measure(source: Source, data: Path, refined: Path, part: bool = False) -> Fi
         part: measure only the images that have refined predictions.
     """
     label_set = str(data / source.label_set) if source.label_set else None
-    inputs = EvaluationPaths(refined, data / source.truth, data / source.predictions)
+    inputs = EvaluationPaths(refined, data / source.truth, (data / source.predictions,))
     opened = open_evaluation(inputs, EvaluateSettings(label_set=label_set, allow_missing=part))
     if part:
         opened = replace(opened, pairs=[pair for pair in opened.pairs if pair.prediction])
@@ -292,7 +292,7 @@ def masks(opened: EvaluationInputs) -> Iterator[tuple[str, Mask, Mask, Mask]]:
         return
     for pair in opened.pairs:
         stem, truth = Path(pair.name).stem, evaluator.read_truth(sets.truth, pair)
-        coarse = evaluator.compare(sets.baseline, pair.baseline, pair, truth)
+        coarse = evaluator.compare(sets.baselines[0], pair.baselines[0], pair, truth)
         refined = evaluator.compare(sets.predictions, pair.prediction, pair, truth)
         if isinstance(evaluator, CocoEvaluator):
             for number, true in coarse.counterparts(0.0).items():
