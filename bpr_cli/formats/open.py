@@ -30,10 +30,10 @@ FORMATS: dict[str, type[PredictionSet]] = {
     "labelme": LabelmeSet,
     "coco": CocoSet,
     "panoptic": PanopticSet,
+    "tiff": TiffObjects,
     "masks": MaskSet,
     "labels": LabelMapSet,
     "objects": ObjectMapSet,
-    "tiff": TiffObjects,
 }
 """Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
 
@@ -55,9 +55,10 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
        ``segmentation``.
     5. ``panoptic``: such a file whose annotations have ``segments_info``; or colour PNG files in a folder with a
        panoptic JSON file of the same name next to it.
-    6. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
-    7. ``labels``: other PNG files.
-    8. ``tiff``: TIFF files of whole numbers, which are objects unless ``ids`` says that they are classes.
+    6. ``tiff``: TIFF files of whole numbers, which are objects unless ``ids`` says that they are classes; only if there
+       are no PNG files, or if they alone have names of masks.
+    7. ``masks``: PNG files of binary or soft masks, by the rule in ``masks/values.py``, unless the task is semantic.
+    8. ``labels``: other PNG files.
 
     With ``ids`` of ``objects``, PNG files have the format ``objects``: their values are objects.
 

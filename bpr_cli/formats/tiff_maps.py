@@ -22,7 +22,7 @@ from bpr_cli.formats.object_maps import ObjectMaps
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source
-from bpr_cli.formats.tiff_pages import copy_pages, count_pages, page_size, read_labels
+from bpr_cli.formats.tiff_pages import copy_pages, count_pages, package, page_size, read_labels
 from bpr_cli.masks.masks import LabelMap, Prediction
 from bpr_cli.masks.values import MaskKind, MaskValues
 from bpr_cli.system.atomic import atomic_file, writing
@@ -202,13 +202,17 @@ class TiffObjects(TiffMaps, ObjectMaps):
 
     @classmethod
     def recognise(cls, source: Source, settings: ReadSettings) -> bool:
-        """Whether the first TIFF files hold whole numbers that are no photograph.
+        """Whether the first TIFF files hold whole numbers that are no photograph, and there are no masks in PNG files.
 
         Raises:
-            BprError: the values may be those of a gray photograph.
+            BprError: the values may be those of a gray photograph, or ``tifffile`` is not installed.
         """
-        values = MaskValues()
-        for file in tiff_files(source)[:_SAMPLE]:
+        files, values = tiff_files(source), MaskValues()
+        if source.pngs and (any(map(is_named_as_mask, source.pngs)) or not all(map(is_named_as_mask, files))):
+            return False
+        if files:
+            package(source.root / files[0])
+        for file in files[:_SAMPLE]:
             with suppress(BprError):
                 values += MaskValues.of(read_labels(source.root / file, 0, source.max_pixels))
         if not values.present:

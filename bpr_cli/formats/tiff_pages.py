@@ -27,7 +27,7 @@ _MADE_BY_WRITER = frozenset(
 _DESCRIPTION, _SOFTWARE = 270, 305
 
 
-def _package(path: Path) -> ModuleType:
+def package(path: Path) -> ModuleType:
     """The package ``tifffile``.
 
     Raises:
@@ -47,7 +47,7 @@ def _opened(path: Path) -> Iterator[Any]:
     Raises:
         BprError: ``tifffile`` is not installed, or the file is broken.
     """
-    tifffile = _package(path)
+    tifffile = package(path)
     check_regular(path)
     try:
         with tifffile.TiffFile(path) as file:
@@ -112,6 +112,8 @@ def _size_of(page: Any, path: Path, number: int, max_pixels: int) -> Size:  # no
     height, width = int(page.imagelength), int(page.imagewidth)
     where = f"{path}, page {number + 1}"
     check_pixels(f"{where} claims to have", (height, width), max_pixels)
+    if not height * width:
+        raise BprError(f"{where} claims to have no pixels; write it again")
     kind = page.dtype
     if kind is None or kind.kind not in "iu" or page.samplesperpixel != 1 or page.imagedepth != 1:
         raise BprError(
@@ -135,7 +137,7 @@ def copy_pages(source: Path, target: IO[bytes], changed: Callable[[int], NDArray
     """
     with (
         _opened(source) as file,
-        _package(source).TiffWriter(target, bigtiff=file.is_bigtiff, byteorder=file.byteorder, shaped=False) as writer,
+        package(source).TiffWriter(target, bigtiff=file.is_bigtiff, byteorder=file.byteorder, shaped=False) as writer,
     ):
         for number, page in enumerate(file.pages):
             values = changed(number)
@@ -149,7 +151,7 @@ def write_labels(path: Path, labels: LabelArray) -> None:
     Raises:
         BprError: ``tifffile`` is not installed, or the file cannot be written.
     """
-    tifffile = _package(path)
+    tifffile = package(path)
     kind = np.uint16 if labels.max(initial=0) < 2**16 else np.uint32
     with writing(path), atomic_file(path) as file:
         tifffile.imwrite(file, labels.astype(kind), photometric="minisblack", compression="zlib", metadata=None)

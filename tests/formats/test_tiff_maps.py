@@ -1,5 +1,7 @@
 """TIFF files of labels, with one or more pages."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -156,6 +158,13 @@ def test_gray_photographs_are_no_labels(tmp_path):
     smooth = np.asarray(Image.fromarray(noise.astype(np.uint8)).resize((200, 200), Image.Resampling.BICUBIC))
     tiff(tmp_path / "p/a.tif", smooth)
     with pytest.raises(BprError, match="expected maps of labels; are masks and images swapped"):
+        open_predictions(tmp_path / "p", photo(tmp_path / "a.jpg"))
+
+
+def test_the_package_is_asked_for(tmp_path, monkeypatch):
+    tiff(tmp_path / "p/a.tif", cells())
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(BprError, match=r"a\.tif is a TIFF file, which needs the package tifffile; pip install"):
         open_predictions(tmp_path / "p", photo(tmp_path / "a.jpg"))
 
 

@@ -4,6 +4,8 @@ import base64
 import io
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from tests.formats.format_builders import (
 from tests.fuzz.harness import Target
 from tests.system.test_journal import inputs, opened, work
 
+tifffile = import_module("tifffile") if find_spec("tifffile") else None
 LABELS = np.random.default_rng(1).integers(0, 9, SIZE)
 JOURNAL = "out/.bpr"
 
@@ -150,6 +153,27 @@ def make_labelme(folder: Path) -> None:
         save(folder / f"preds/{name}.json", {"shapes": [polygon, mask], **stated})
 
 
+def make_objects(folder: Path) -> None:
+    for name in "ab":
+        photo(folder / f"images/{name}.png")
+        png(folder / f"preds/{name}.png", LABELS.astype(np.uint8))
+
+
+def read_objects(folder: Path) -> None:
+    refine_nothing(folder / "preds", folder / "images", folder.parent / "out", ids="objects")
+
+
+def make_tiff(folder: Path) -> None:
+    photo(folder / "images/a.png")
+    tifffile.imwrite(
+        folder / "a.tif", np.stack([LABELS.astype(np.uint16)] * 2), photometric="minisblack", compression="zlib"
+    )
+
+
+def read_tiff(folder: Path) -> None:
+    refine_nothing(folder / "a.tif", folder / "images/a.png", folder.parent / "out", format="tiff")
+
+
 def make_journal(folder: Path) -> None:
     for name in ("shared.json", *"abc"):
         (folder / "in").mkdir(exist_ok=True)
@@ -173,5 +197,7 @@ TARGETS = (
     Target("panoptic", make_panoptic, reader("preds.json")),
     Target("yolo", make_yolo, read_yolo),
     Target("labelme", make_labelme, reader("preds")),
+    Target("objects", make_objects, read_objects),
+    *([Target("tiff", make_tiff, read_tiff)] if tifffile else []),
     Target("journal", make_journal, read_journal),
 )
