@@ -38,15 +38,17 @@ function resizeBilinear(pixels, source, target, channels) {
   if (source === target) return pixels;
   const { first, second, weight } = bilinearTaps(source, target);
   const out = new Uint8Array(target * target * channels);
+  let index = 0;
   for (let y = 0; y < target; y++) {
-    const top = first[y] * source;
-    const bottom = second[y] * source;
+    const top = first[y] * source * channels;
+    const bottom = second[y] * source * channels;
     for (let x = 0; x < target; x++) {
+      const left = first[x] * channels;
+      const right = second[x] * channels;
       for (let channel = 0; channel < channels; channel++) {
-        const at = (row, column) => pixels[(row + column) * channels + channel];
-        const upper = at(top, first[x]) * (1 - weight[x]) + at(top, second[x]) * weight[x];
-        const lower = at(bottom, first[x]) * (1 - weight[x]) + at(bottom, second[x]) * weight[x];
-        out[(y * target + x) * channels + channel] = Math.round(upper * (1 - weight[y]) + lower * weight[y]);
+        const upper = pixels[top + left + channel] * (1 - weight[x]) + pixels[top + right + channel] * weight[x];
+        const lower = pixels[bottom + left + channel] * (1 - weight[x]) + pixels[bottom + right + channel] * weight[x];
+        out[index++] = Math.floor(upper * (1 - weight[y]) + lower * weight[y] + 0.5);
       }
     }
   }
