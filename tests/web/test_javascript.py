@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from bpr_cli.masks.masks import Mask
+from bpr_cli.patches import paste
 from bpr_cli.patches.boxes import boundary_pixels, dense_boxes, widened
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
-from bpr_cli.refinement import refiner
+from bpr_cli.refinement import image as image_module
+from bpr_cli.refinement import refiner, segments
 from bpr_cli.refinement.limits import keep_interior, without_specks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
@@ -231,6 +233,19 @@ def test_passes(page, card):
         )
         sides = [each.side_along(area, area) for each in expected]
         assert call(page, body, area=area, card=json.loads(card.to_json())) == sides
+
+
+def test_rules_are_those_of_python(page):
+    rules = (
+        (RefineSettings.nms_threshold, "NMS_THRESHOLD"),
+        (image_module.FOLLOW_ROUNDS, "FOLLOW_ROUNDS"),
+        (segments.FEWEST_ENDS, "FEWEST_ENDS"),
+        (segments.LEAST_ENLARGEMENT, "LEAST_ENLARGEMENT"),
+        (paste.FULL_WEIGHT, "FULL_WEIGHT"),
+        (paste.REACH, "REACH"),
+        (paste.CERTAIN, "CERTAIN"),
+    )
+    assert {name: page.run(name) for _, name in rules} == {name: value for value, name in rules}
 
 
 @pytest.mark.parametrize(("value", "rounded"), [(0.5, 0), (1.5, 2), (2.5, 2), (2.4, 2), (7.6, 8), (15.5, 16)])

@@ -9,7 +9,7 @@ const BATCH = 8;
 
 /** Pixels at the sides of the patches from which on a change is followed, and how often a pass may do so. */
 const FEWEST_ENDS = 4;
-const FOLLOW_ROUNDS = 3;
+const FOLLOW_ROUNDS = 2;
 
 /** Masks whose patches would grow by less are not refined in a pass of their own. */
 const LEAST_ENLARGEMENT = 1.5;
