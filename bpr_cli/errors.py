@@ -52,6 +52,15 @@ def lacking(what: str, packages: Iterable[str]) -> BprError:
     return BprError(f"{what} needs the {noun} {' and '.join(names)}; install {pronoun} with {command}")
 
 
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "class", "classes"), counted(3, "image")
+    ('1 class', '3 images')
+    """
+    return f"{number} {singular if number == 1 else plural or f'{singular}s'}"
+
+
 LOGGER = logging.getLogger("bpr_cli")
 
 

@@ -11,6 +11,7 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, Predictions, command_of
+from bpr_cli.errors import counted
 from bpr_cli.formats.reading import FORMATS, Format, ReadSettings
 from bpr_cli.settings import checked, option
 
@@ -62,9 +63,8 @@ def convert(
     console.failures(summary.failures, "--json names them all")
     for note in summary.notes:
         console.note(note)
-    console.message(
-        f"{summary.segments} masks of {summary.images} images -> {summary.output} (format {summary.format})"
-    )
+    done = f"{counted(summary.segments, 'mask')} of {counted(summary.images, 'image')}"
+    console.message(f"{done} -> {summary.output} (format {summary.format})")
     if json:
         console.json(asdict(summary))
     raise typer.Exit(1 if summary.failures else 0)

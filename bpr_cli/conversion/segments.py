@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, counted
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.object_maps import masks_by_value
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
@@ -163,15 +163,15 @@ class Losses:
 
 _LOSSES: dict[str, Callable[[int], str]] = {
     "classes": lambda count: f"classes: the {count} classes become one",
-    "names": lambda count: f"the names of classes: {count} classes have only their numbers",
-    "scores": lambda count: f"confidences: those of {count} masks are dropped",
-    "several": lambda count: f"several masks of a class in an image: {count} are joined with others",
+    "names": lambda count: f"the names of classes: {counted(count, 'class', 'classes')} with a number only",
+    "scores": lambda count: f"confidences, as {counted(count, 'mask')} had",
+    "several": lambda count: f"several masks of a class in an image: {counted(count, 'mask')} joined with others",
     "overlaps": lambda count: (
-        f"overlaps: {count} pixels go to the mask with the higher confidence, else to the smaller"
+        f"overlaps: {counted(count, 'pixel')} for the mask of the higher confidence, or the smaller"
     ),
-    "crowds": lambda count: f"crowds: {count} become ordinary masks",
-    "empty": lambda count: f"masks without pixels: {count} are left out",
-    "void": lambda count: f"void: {count} pixels become background",
+    "crowds": lambda count: f"crowds: {counted(count, 'ordinary mask')} instead",
+    "empty": lambda count: f"masks without pixels: {counted(count, 'mask')} left out",
+    "void": lambda count: f"void: {counted(count, 'pixel')} of background instead",
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from msgspec import Meta
 
-from bpr_cli.errors import BprError, join_names, shorten
+from bpr_cli.errors import BprError, counted, join_names, shorten
 from bpr_cli.settings import NonNegative, Settings, option
 
 if TYPE_CHECKING:
@@ -167,15 +167,11 @@ class InputReading:
         'a: label maps (format labels, task semantic), 2 images, 19 classes, void 255; change with --format'
         """
         how = f" found {self.found_by}" if self.found_by else ""
-        parts = [f"{self.content} (format {self.format}, task {self.task})", f"{_count(self.images, 'image')}{how}"]
+        parts = [f"{self.content} (format {self.format}, task {self.task})", f"{counted(self.images, 'image')}{how}"]
         if self.classes is not None:
-            parts.append(f"{_count(self.classes, 'class', 'classes')}{' in a sample' if self.sampled else ''}")
+            parts.append(f"{counted(self.classes, 'class', 'classes')}{' in a sample' if self.sampled else ''}")
         if self.void:
             parts.append(f"void {join_names(self.void)}")
         if self.foreground is not None:
             parts.append(f"foreground {self.foreground}")
         return f"{path}: {', '.join(parts)}; change with {' or '.join(self.options)}"
-
-
-def _count(number: int, singular: str, plural: str | None = None) -> str:
-    return f"{number} {singular if number == 1 else plural or f'{singular}s'}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, counted, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Use, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.reading import ReadSettings, Task
@@ -133,7 +133,7 @@ class ShapeFiles(PredictionSet):
         notes, others = [], sum(self._others.values())
         if others:
             left = "written as before" if use == "refined" else "left out"
-            notes.append(f"{self._root}: {others} {self.part}s hold no mask, {left}")
+            notes.append(f"{self._root}: {counted(others, self.part)} without a mask, {left}")
         if self._unscored:
             names = join_names(sorted(self._unscored))
             notes.append(f"{self._root}: masks without a confidence ({names}) are measured with the confidence 1")

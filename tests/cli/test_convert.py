@@ -25,7 +25,7 @@ def test_losses_are_noted_and_failures_named(world, bpr):
     save(world / "results.json", [record("a"), record("x")])
     outcome = bpr("convert", "results.json", "maps", "--format", "objects", "--images", "images")
     assert outcome.code == 1
-    assert "note: objects cannot hold confidences: those of 1 masks are dropped" in outcome.err
+    assert "note: objects cannot hold confidences, as 1 mask had" in outcome.err
     assert any("no image called 'x'" in error for error in outcome.errors)
 
 

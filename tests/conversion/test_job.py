@@ -91,7 +91,7 @@ def test_names_of_classes_are_kept(results, target):
 def test_what_comes_back_is_what_was_there(results, target):
     """From COCO and back, without any loss."""
     out, summary = converted(results, target)
-    lost = ["cityscapes cannot hold the names of classes: 2 classes have only their numbers"]
+    lost = ["cityscapes cannot hold the names of classes: 2 classes with a number only"]
     assert summary.notes == (lost if target == "cityscapes" else [])
     where = out / "labels" if target == "yolo" else out
     convert(where, results / "again.json", "coco", results / "images")
@@ -118,12 +118,12 @@ def test_losses_are_told(results):
     _, summary = converted(results, "labels")
     pixels = int(FIRST.sum())
     assert summary.notes == [
-        "labels cannot hold the names of classes: 2 classes have only their numbers",
-        "labels cannot hold confidences: those of 3 masks are dropped",
-        "labels cannot hold several masks of a class in an image: 1 are joined with others",
-        f"labels cannot hold overlaps: {pixels} pixels go to the mask with the higher confidence, else to the smaller",
-        "labels cannot hold crowds: 1 become ordinary masks",
-        "labels cannot hold masks without pixels: 1 are left out",
+        "labels cannot hold the names of classes: 2 classes with a number only",
+        "labels cannot hold confidences, as 3 masks had",
+        "labels cannot hold several masks of a class in an image: 1 mask joined with others",
+        f"labels cannot hold overlaps: {pixels} pixels for the mask of the higher confidence, or the smaller",
+        "labels cannot hold crowds: 1 ordinary mask instead",
+        "labels cannot hold masks without pixels: 1 mask left out",
     ]
     assert converted(results, "coco")[1].notes == []
 
@@ -145,7 +145,7 @@ def test_label_maps_become_a_mask_for_each_class(tmp_path):
     out, summary = converted(tmp_path, "coco", "maps")
     document = load(out / "annotations.json")
     assert [record["category_id"] for record in document["annotations"]] == [0, 2, 4]
-    assert summary.notes == [f"coco cannot hold void: {SIZE[1]} pixels become background"]
+    assert summary.notes == [f"coco cannot hold void: {SIZE[1]} pixels of background instead"]
     out, _ = converted(tmp_path, "yolo", "maps", ignore_labels={0, 255})
     assert len((out / "labels/x.txt").read_text().splitlines()) == 2
 

@@ -145,7 +145,7 @@ def test_boxes_and_broken_lines_stay_as_they_are(data):
     assert len(reasons) == 4
     assert all(f"{path}, line {number}: found " in reason for number, reason in zip((3, 4, 5, 6), reasons, strict=True))
     assert "the coordinate 300, expected fractions" in reasons[2]
-    assert found.notes("refined") == [f"{data / 'labels'}: 1 lines hold no mask, written as before"]
+    assert found.notes("refined") == [f"{data / 'labels'}: 1 line without a mask, written as before"]
 
 
 def test_masks_that_became_empty_stay(data):
