@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ MOST_UNPACKED = 2**32
 """Most bytes that the masks of an image may take together, each cropped to its bounding box."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Group:
     """The records of one image.
 
@@ -43,7 +44,7 @@ class _Group:
     """
 
     image_id: int | str
-    indexes: list[int] = field(default_factory=list)
+    indexes: array[int] = field(default_factory=lambda: array("I"))
 
 
 class CocoSet(PredictionSet):
@@ -284,12 +285,13 @@ class _CocoWriter(Writer):
     def _every(self, refined: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
         """All records of the file: the refined ones, and the others as they were."""
         following = next(refined, None)
-        for index, record in enumerate(self._source.contents.records):
+        every = self._source.contents.records
+        for index in range(len(every)):
             if following and following[0] == index:
                 yield following[1]
                 following = next(refined, None)
             else:
-                yield encode_json(record)
+                yield encode_json(every[index])
 
 
 def _update(record: Record, mask: Mask, max_pixels: int) -> Record:

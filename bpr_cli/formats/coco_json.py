@@ -11,7 +11,8 @@ from typing import TypeGuard
 import numpy as np
 
 from bpr_cli.errors import BprError, shorten
-from bpr_cli.formats.json_files import Json, Record, describe, read_json, whole_number
+from bpr_cli.formats.json_files import Json, Record, describe, read_records, whole_number
+from bpr_cli.formats.large_json import FileRecords
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
 from bpr_cli.masks.masks import Mask
 from bpr_cli.masks.runs import Runs, weigh
@@ -44,6 +45,8 @@ def records_of(document: Json) -> list[Json]:
 
 
 def _has_field(records: list[Json], name: str) -> bool:
+    if isinstance(records, FileRecords):
+        return name in records.fields
     return any(isinstance(record, dict) and name in record for record in records)
 
 
@@ -85,7 +88,7 @@ class ImageTable:
         """
         if not path.is_file():
             raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
-        document = read_json(path)
+        document = read_records(path)
         images = document.get("images") if isinstance(document, dict) else None
         table = cls(images if isinstance(images, list) else [], path)
         if not table:

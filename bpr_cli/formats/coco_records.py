@@ -31,6 +31,7 @@ class CocoRecords:
         self.records: list[Json] = records_of(document)
         self.without_mask: set[int] = set()
         self.faults: dict[int, Failure] = {}
+        self._categories: set[int | str | None] = set()
         self._max_pixels = max_pixels
         self._images = images
         self._are_results = isinstance(document, list)
@@ -44,6 +45,8 @@ class CocoRecords:
             The id of its image; None, and a fault, if it has none.
         """
         record = self.records[index]
+        if isinstance(record, dict):
+            self._categories.add(id_of(record.get("category_id")))
         given = record.get("image_id") if isinstance(record, dict) else None
         image_id = id_of(given)
         problem = self._problem_of_image(given)
@@ -72,8 +75,8 @@ class CocoRecords:
 
     @property
     def category_count(self) -> int:
-        """Number of different categories of the records."""
-        return len({id_of(record.get("category_id")) for record in self.records if isinstance(record, dict)})
+        """Number of different categories of the records that were checked."""
+        return len(self._categories)
 
     def has_mask(self, index: int) -> bool:
         """Whether a record has a mask that can be read, as far as it was tried."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from bpr_cli.errors import BprError, join_names, note, shorten
+from bpr_cli.formats import large_json
+from bpr_cli.formats.large_json import index_records
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import read_bytes, write_bytes
 
@@ -45,9 +47,14 @@ def read_json(path: Path) -> Json:
 def read_records(path: Path) -> Json:
     """Parse a JSON file of records, which may hold one object a line; the document is then ``JsonLines``.
 
+    The records of a large file stay in it; see ``large_json.py``.
+
     Raises:
         BprError: see ``read_json``.
     """
+    document = _indexed(path)
+    if document is not None:
+        return document
     content = _content(path)
     with _explained(path, content):
         try:
@@ -57,6 +64,14 @@ def read_records(path: Path) -> Json:
                 raise
             return JsonLines(_read_lines(_decode(content), path))
     return JsonLines([document]) if isinstance(document, dict) and "image_id" in document else document
+
+
+def _indexed(path: Path) -> Json:
+    """The document of a large file of records; None for any other, which is parsed as a whole."""
+    with suppress(OSError):  # reading it as a whole tells what is wrong
+        document = index_records(path) if path.stat().st_size >= large_json.LARGE else None
+        return None if isinstance(document, dict) and "image_id" in document else document
+    return None
 
 
 def _parse(content: bytes, path: Path) -> Json:
