@@ -116,3 +116,11 @@ def test_a_file_that_changes_meanwhile_is_named(tmp_path):
     path.write_text("[]")
     with pytest.raises(BprError, match=r"document\.json has changed while it was read .*; start again"):
         document[1]
+
+
+@pytest.mark.parametrize("window", range(1, 6))
+def test_numbers_that_a_window_splits_are_whole(window, tmp_path, monkeypatch):
+    monkeypatch.setattr(large_json, "WINDOW", window)
+    path = tmp_path / "document.json"
+    path.write_text('{"a": 12.5, "annotations": [1.5e3, -2E+4, 0.5E-2, true, null], "b": 7}')
+    assert index_records(path) == json.loads(path.read_text())
