@@ -113,7 +113,7 @@ def show(console: Console, summary: TrainSummary) -> None:
             rows.append((name, f"{found.step}", percent(found.iou), percent(found.boundary_f)))
     title = f"{summary.network} on {summary.patches} patches -> {summary.output}, scores in percent"
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
-    for path in [*summary.weights.values(), summary.curves]:
+    for path in [*summary.weights.values(), summary.curves, summary.sheet]:
         console.message(f"written: {path}")
 
 

@@ -17,7 +17,8 @@ Fills = Mapping[int, Colour]
 
 BEFORE: Colour = (230, 159, 0)
 AFTER: Colour = (86, 180, 233)
-"""Orange and sky blue of Okabe and Ito's palette, which people with any colour blindness can tell apart."""
+TRUTH: Colour = (240, 228, 66)
+"""Orange, sky blue and yellow of Okabe and Ito's palette, which people with any colour blindness can tell apart."""
 FILLS: tuple[Colour, ...] = (
     (68, 119, 170),
     (238, 102, 119),

@@ -18,6 +18,7 @@ from bpr_cli.training.data import StepBatches, load_batches
 from bpr_cli.training.distributed import Processes
 from bpr_cli.training.run_folder import LogRow
 from bpr_cli.training.settings import Recipe
+from bpr_cli.training.sheet import draw_sheet
 from bpr_cli.training.trainer import Trainer
 from bpr_cli.training.workers import reporting_deaths
 
@@ -103,6 +104,8 @@ class Loop:
                 # Workers start here, after the signal handlers are set.
                 batches = load_batches(self._batches, steps, self._pace.workers, pinned, workers)
                 for step, batch in zip(steps, batches, strict=True):
+                    if self._writer and step == 0:
+                        draw_sheet(batch, self._writer.folder.patches)
                     self._losses.append(self._trainer.step(step, batch))
                     stopped = self._after(step + 1, request)
                     on_step(self._loss)

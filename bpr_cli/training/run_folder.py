@@ -33,6 +33,7 @@ class RunFolder:
     ``state.safetensors``   what resuming needs: weights, average, optimiser, step
     ``log.csv``             loss, learning rate and validation by step
     ``curves.png``          the same as a picture, drawn at every validation
+    ``patches.jpg``         patches of the first step, with coarse mask and ground truth
     ``tensorboard``         the same log for TensorBoard, on request
     ``lock``                held by the running training
     ======================  ============================================================================
@@ -46,6 +47,7 @@ class RunFolder:
         self.state = path / "state.safetensors"
         self.log = path / "log.csv"
         self.curves = path / "curves.png"
+        self.patches = path / "patches.jpg"
         self.tensorboard = path / "tensorboard"
         self._lock = path / "lock"
 
@@ -107,7 +109,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Remove the files of a run, ``run.json`` last, so that an interrupted removal does not leave a valid run."""
-        for path in (self.state, self.best, self.last, self.log, self.curves, self.document):
+        for path in (self.state, self.best, self.last, self.log, self.curves, self.patches, self.document):
             path.unlink(missing_ok=True)
         for path in self.tensorboard.glob("events.*"):
             path.unlink()

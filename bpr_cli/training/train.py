@@ -64,6 +64,7 @@ class TrainSummary:
         patches_per_second: speed over all processes, including validation.
         weights: weights files by name.
         curves: picture of loss and validation by step.
+        sheet: picture of patches of the first step.
         settings: everything that determines the result.
     """
 
@@ -86,6 +87,7 @@ class TrainSummary:
     patches_per_second: float
     weights: dict[str, str]
     curves: str
+    sheet: str
     settings: dict[str, Any]
 
 
@@ -192,6 +194,7 @@ class Training:
             patches_per_second=round(patches / max(result.seconds, 1e-9), 2),
             weights={path.stem: str(path) for path in (self.folder.best, self.folder.last) if path.exists()},
             curves=str(self.folder.curves),
+            sheet=str(self.folder.patches),
             settings=dict(self.plan.settings),
         )
 

@@ -60,7 +60,7 @@ def test_what_is_shown(train, world):
     assert re.fullmatch(r"│ coarse masks +│ +│ \d\d\.\d │ +\d\d\.\d │", lines[6])
     assert re.fullmatch(r"│ last +│ +20 │ \d\d\.\d │ +\d\d\.\d │", lines[7])
     assert re.fullmatch(r"│ best +│ +[12]0 │ \d\d\.\d │ +\d\d\.\d │", lines[8])
-    written = ["best.safetensors", "last.safetensors", "curves.png"]
+    written = ["best.safetensors", "last.safetensors", "curves.png", "patches.jpg"]
     assert lines[10:] == [f"written: run/{name}" for name in written]
     assert pixels(world / "run/curves.png").ndim == 3
 

@@ -23,7 +23,15 @@ from tests.training.toy_data import small_recipe, toy_set
 from tests.training.trainers import Tiny, TinyNorm
 
 TRAIN = Path(__file__).resolve().parent
-FILES = ["best.safetensors", "curves.png", "last.safetensors", "log.csv", "run.json", "state.safetensors"]
+FILES = [
+    "best.safetensors",
+    "curves.png",
+    "last.safetensors",
+    "log.csv",
+    "patches.jpg",
+    "run.json",
+    "state.safetensors",
+]
 FED = ["--padding", "8", "--input-size", "0"]
 
 

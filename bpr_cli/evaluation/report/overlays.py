@@ -14,6 +14,7 @@ from bpr_cli.masks.drawing import (
     AFTER,
     BEFORE,
     FILLS,
+    TRUTH,
     Colour,
     Picture,
     Segments,
@@ -25,10 +26,8 @@ from bpr_cli.masks.drawing import (
 from bpr_cli.masks.paint import painted
 from bpr_cli.typing import BoolArray, Box, LabelArray
 
-TRUTH: Colour = (240, 228, 66)
-"""Yellow from the palette of Okabe and Ito."""
 OTHERS: tuple[Colour, ...] = ((204, 121, 167), (0, 158, 115), (213, 94, 0))
-"""Purple, green and vermilion of that palette: outlines of further baselines, used in turn."""
+"""Purple, green and vermilion of Okabe and Ito's palette: outlines of further baselines, used in turn."""
 LONGEST = 720
 """Longer side of a picture of the entire image in pixels."""
 ENLARGED = 2.0
