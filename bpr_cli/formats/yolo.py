@@ -216,17 +216,17 @@ def _label_files(source: Source) -> list[Path]:
 
 
 def _heads(source: Source, files: list[Path]) -> list[list[str]]:
-    """The words of the first line of a sample of the files that are not empty; a long line is cut."""
+    """The words of the first lines of a sample of the files; a long line is cut."""
     chosen = np.linspace(0, len(files) - 1, min(len(files), _SAMPLE)).astype(int).tolist()
     heads = (read_bytes(source.root / files[place], _HEAD) for place in chosen)
-    return [words for head in heads if (words := _first_words(head))]
+    return [words for head in heads for words in _first_lines(head)]
 
 
-def _first_words(head: bytes) -> list[str]:
-    line = head.lstrip().split(b"\n", 1)[0]
-    words = line.decode("utf-8", "surrogateescape").split()
-    is_cut = len(line) >= _HEAD - 1
-    return words[:-1] if is_cut else words
+def _first_lines(head: bytes) -> list[list[str]]:
+    lines = [line.split() for line in head.decode("utf-8", "surrogateescape").split("\n")]
+    if len(head) == _HEAD:
+        lines[-1] = lines[-1][:-1]  # the last number may be cut
+    return [words for words in lines if words]
 
 
 def _is_polygon(words: list[str]) -> bool:

@@ -148,6 +148,21 @@ def test_boxes_and_broken_lines_stay_as_they_are(data):
     assert found.notes("refined") == [f"{data / 'labels'}: 1 line without a mask, written as before"]
 
 
+def test_a_box_may_come_first(tmp_path):
+    (tmp_path / "a.txt").write_text(f"0 0.5 0.5 0.2 0.2\n{row(SQUARE)}\n")
+    found = open_predictions(tmp_path / "a.txt", photo(tmp_path / "a.jpg"))
+    assert [mask.area for mask in found.read(found.items[0])] == [100]
+
+
+def test_long_lines_are_recognised(tmp_path):
+    angles = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
+    points = [(16 + 8 * np.cos(angle), 12 + 8 * np.sin(angle)) for angle in angles]
+    (tmp_path / "a.txt").write_text(row(points, 0, 0.9))
+    found = open_predictions(tmp_path / "a.txt", photo(tmp_path / "a.jpg"))
+    assert [record.score for record in found.records(found.items[0])] == [0.9]
+    assert [mask.area for mask in found.read(found.items[0])] == pytest.approx([64 * np.pi], rel=0.05)
+
+
 def test_masks_that_became_empty_stay(data):
     found = opened(data)
     masks = {item.name: tuple(Mask.empty(SIZE) for _ in found.read(item)) for item in found.items}
