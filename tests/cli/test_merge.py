@@ -2,13 +2,16 @@
 
 import json
 import random
+import re
+import shlex
+import shutil
 import signal
 import time
 
 import pytest
 
 from tests.cli.resumable import MAKERS, NAMES, left_of, wait_for
-from tests.cli.worlds import results
+from tests.cli.worlds import REPOSITORY, results
 
 
 def test_shards_are_refined_and_merged(masks, world, refine, bpr):
@@ -91,3 +94,36 @@ def test_a_shard_in_use_shuts_out_itself_the_whole_and_a_merge(masks, world, ref
     assert same.errors == [f"shard 1/2 of out, or all of it, {in_use}"]
     assert whole.errors == merged.errors == [f"out {in_use}"]
     assert (first.returncode, other.code, bpr("merge", "out").code) == (0, 0, 0)
+
+
+GUIDE = REPOSITORY / "docs/how-to/shards.md"
+
+
+def commands_of(section: str) -> list[list[str]]:
+    """The commands of a section of the guide, also those that are handed to a scheduler."""
+    page = GUIDE.read_text(encoding="utf-8")
+    part = page.split(f"\n## {section}\n")[1] if section else page
+    return [shlex.split(found) for found in re.findall(r"\bbpr ((?:refine|merge) [^\"\n`]*)", part.split("\n## ")[0])]
+
+
+@pytest.mark.skipif(not GUIDE.is_file(), reason="the documentation is not here")
+def test_the_commands_of_the_guide(photos, world, refine, bpr, monkeypatch):
+    MAKERS["coco"](world)
+
+    def run(command: list[str]) -> None:
+        outcome = refine(*command[1:]) if command[0] == "refine" else bpr(*command)
+        assert (outcome.code, outcome.errors) == (0, []), command
+
+    first, array = commands_of(""), commands_of("Slurm")
+    assert [command[0] for command in (*first, *array)] == [*["refine"] * 3, "merge", "refine", "merge", "refine"]
+    for command in first:
+        run(command)
+    whole = results(world / "refined")
+    shutil.rmtree(world / "refined")
+    for task in range(1, 9):
+        for name, value in {"ID": task, "MIN": 1, "MAX": 8, "COUNT": 8}.items():
+            monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", f"{value}")
+        run(array[2] if task in (3, 7) else array[0])  # 3 and 7 are those that were missing
+    run(array[1])
+    assert results(world / "refined") == whole
+    assert set(whole) == {"preds.json"}
