@@ -123,7 +123,7 @@ def test_an_evaluation(world, bpr):
         (errno.EROFS, "Read-only file system; make the disk writable, then start again"),
     ],
 )
-@pytest.mark.parametrize("calls", [0, 1, 7, 20])
+@pytest.mark.parametrize("calls", [0, 1, 7, 12])
 def test_a_disk_that_fails_in_the_middle(calls, number, advice, masks, world, refine, monkeypatch):
     fsync, done = os.fsync, []
 
