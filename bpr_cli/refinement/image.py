@@ -215,7 +215,7 @@ class RefinementStats:
         area: of the coarse segments, in pixels.
         resized: pixels by which the areas grew or shrank: what one segment gains and another loses adds up.
         movements: mean distance in pixels that the boundary of each segment moved: the pixels that changed side over
-            the length of its coarse boundary.
+            the length of its coarse boundary. A sum of statistics has none.
     """
 
     segments: int = 0
@@ -243,4 +243,5 @@ class RefinementStats:
         return self.resized / self.area if self.area else 0.0
 
     def __add__(self, other: RefinementStats) -> RefinementStats:
-        return RefinementStats(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+        pairs = zip(astuple(self)[:-1], astuple(other)[:-1], strict=True)
+        return RefinementStats(*(mine + its for mine, its in pairs))
