@@ -60,6 +60,7 @@ class Outline:
         padding: context around each box in pixels.
         rim: part of every side of the boxes that overlaps their neighbours, in pixels; see ``paste.rim_weights``.
         scale: side of the boxes without their rim over the patch size of the weights.
+        follows: whether more boxes may follow a change; not beside other objects, into which the segment could grow.
         length: length of the boundary in pixels: half the number of boundary pixels, which lie on both sides of it.
         predicted: foreground probabilities of the boxes so far, in order: uint8, (p, S, S) each, in units of 1/255.
             S may differ from the side of the boxes.
@@ -71,6 +72,7 @@ class Outline:
     padding: int
     rim: int
     scale: float
+    follows: bool
     length: float
     predicted: list[ByteArray] = field(default_factory=list)
     forgotten: int = 0
@@ -89,7 +91,8 @@ class Outline:
             boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold)
         side = side_of(boxes, how.patch_size)
         padding, rim = (padding_around(side, how.patch_size, each) for each in (how.padding, how.rim))
-        return cls(mask, widened(boxes, rim), padding - rim, rim, side / how.patch_size, len(pixels) / 2)
+        follows = how.follow and is_alone(mask, side, neighbours)
+        return cls(mask, widened(boxes, rim), padding - rim, rim, side / how.patch_size, follows, len(pixels) / 2)
 
     def followed(self, coarse: Mask, how: PassSettings) -> Outline:
         """Add boxes where a change reaches the outer sides of all boxes, unless it is tiny.
@@ -98,7 +101,7 @@ class Outline:
             coarse: the segment before this pass.
             how: the settings of the pass.
         """
-        if not len(self.boxes):
+        if not self.follows or not len(self.boxes):
             return self
         probabilities = self.probabilities()
         ends = open_ends(coarse, self.boxes, probabilities, self.rim)
@@ -145,9 +148,13 @@ def takes_part(mask: AnyMask, side: int, neighbours: list[Box], how: PassSetting
     if how.view and side < LEAST_ENLARGEMENT * how.patch_size:
         return False
     side = max(side, how.patch_size)
-    x0, y0, x1, y1 = grow(mask.box, side // 2, mask.size)
-    near = sum(box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for box in neighbours)
-    return mask.area >= side**2 and near <= 1
+    return mask.area >= side**2 and is_alone(mask, side // 2, neighbours)
+
+
+def is_alone(mask: AnyMask, reach: int, neighbours: list[Box]) -> bool:
+    """Whether no bounding box but its own lies within ``reach`` pixels of that of a segment."""
+    x0, y0, x1, y1 = grow(mask.box, reach, mask.size)
+    return sum(box[0] < x1 and x0 < box[2] and box[1] < y1 and y0 < box[3] for box in neighbours) <= 1
 
 
 class Segments(ABC, Generic[Refined]):

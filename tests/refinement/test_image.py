@@ -34,7 +34,9 @@ def images_of(counts: list[list[int]]) -> list[tuple[int, ImagePass]]:
         number += total
         x, mask = np.arange(total), Mask.from_array(np.ones((1, max(total, 1))))
         boxes = np.stack([x, x * 0, x + 1, x * 0 + 1], axis=1)
-        outlines = tuple(Outline(mask, part, 0, 0, 1.0, 0.0) for part in np.split(boxes, np.cumsum(segments)[:-1]))
+        outlines = tuple(
+            Outline(mask, part, 0, 0, 1.0, False, 0.0) for part in np.split(boxes, np.cumsum(segments)[:-1])
+        )
         nothing = MaskSegments(())
         images.append(
             (key, ImagePass(np.repeat(values, 3, axis=2), nothing, nothing, outlines, (0.0,) * len(outlines), total))
@@ -277,6 +279,17 @@ def test_no_patch_follows_a_change_that_stops_inside():
     predict_up_to(current, 18)
     again = current.followed(FOLLOWED)
     assert (len(again), again.patches) == (0, current.patches)
+
+
+@pytest.mark.parametrize(("start", "follows"), [(24, True), (23, False)])
+def test_no_patch_follows_a_change_beside_another_object(start, follows):
+    """A patch of 8 pixels beyond the boundary at 16."""
+    first, second = np.zeros((2, 40, 60), bool)
+    first[:, :16], second[:, start:] = True, True
+    current = ImagePass.begin(picture(first.shape), (Mask.from_array(first), Mask.from_array(second)), FOLLOWED)
+    predict_up_to(current, 28)
+    again = current.followed(FOLLOWED)
+    assert (len(again.outlines[0].boxes) > len(current.outlines[0].boxes)) == follows
 
 
 @pytest.mark.parametrize("pixels", [2**22, 100])
