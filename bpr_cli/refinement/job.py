@@ -81,15 +81,18 @@ def refine(
     from bpr_cli.refinement.pictures import add_pictures  # noqa: PLC0415 - most runs draw nothing
 
     engine = make_engine(settings, checked("processes", processes, Count))
-    with closing(engine), show_progress(progress, "refining", len(items_of(opened, shard))) as count:
+    with closing(engine):
+        if overwrite or not Provenance.recorded(work_folder(opened, target), shard, settings):
+            engine.network()  # before the progress bar, whose pace is that of the images
+        with show_progress(progress, "refining", len(items_of(opened, shard))) as count:
 
-        def advance(item: Item, resumed: bool = False) -> None:
-            count(resumed=resumed)
-            on_item(item)
+            def advance(item: Item, resumed: bool = False) -> None:
+                count(resumed=resumed)
+                on_item(item)
 
-        draw = partial(add_pictures, opened, target, options, pictures)
-        resume = partial(advance, resumed=True)
-        return refine_opened(engine, opened, target, overwrite, advance, resume, draw, shard)
+            draw = partial(add_pictures, opened, target, options, pictures)
+            resume = partial(advance, resumed=True)
+            return refine_opened(engine, opened, target, overwrite, advance, resume, draw, shard)
 
 
 def open_for(predictions: Path | str, images: Path | str, out: Path | None, options: ReadSettings) -> PredictionSet:
