@@ -146,7 +146,7 @@ BAD = [
     (("after", "--min-iou", "1"), "--min-iou is 1.0; expected a number from 0"),
     (("after", "--nms-threshold", "1.5"), "--nms-threshold is 1.5; expected"),
     (("after", "--workers", "0"), "--workers is 0; expected a whole number of 1 or more"),
-    (("after", "--format", "yolo"), "--format is 'yolo'; expected one of"),
+    (("after", "--format", "voc"), "--format is 'voc'; expected one of"),
     (("after", "--task", "semantic", "--format", "masks"), "the requested task is semantic"),
     (("after", "--simulations", "-1"), "--simulations is -1; expected"),
     (("images",), "image"),

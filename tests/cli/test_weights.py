@@ -20,7 +20,7 @@ def mine(world, random_weights):
 def shipped(world, mine, monkeypatch):
     """The same weights as if they were shipped, under two names."""
     ship = {"fast": mine, "fine": mine}
-    for module in ("bpr_cli.cli.weights", "bpr_cli.weights.files"):
+    for module in ("bpr_cli.cli.weights", "bpr_cli.weights.lookup"):
         monkeypatch.setattr(f"{module}.shipped_weights", lambda: ship)
 
 
@@ -71,6 +71,11 @@ mean           123.675, 116.28, 103.53
 std            58.395, 57.12, 57.375
 mask patch     True
 scales         1.0
+view           -
+rim            0
+follow         False
+min part       0
+min movement   0.0
 flip           False
 core           1.0
 training data  -
@@ -124,10 +129,11 @@ CHANGES = {
 def test_the_card_can_be_changed(world, mine, bpr):
     before = json.loads(bpr("weights", "show", "mine.safetensors", "--json").out)["card"]
     given = [part for name, value in CHANGES.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    more = ("--no-mask-patch", "--scales", "2,1", "--flip", "--core", "0.25")
+    more = ("--no-mask-patch", "--scales", "2,1", "--flip", "--core", "0.25", "--follow", "--rim", "4", "--view", "300")
     assert bpr("weights", "convert", "mine.safetensors", "new.safetensors", *given, *more).code == 0
     after = json.loads(bpr("weights", "show", "new.safetensors", "--json").out)["card"]
-    assert after == {**before, **CHANGES, "mask_patch": False, "scales": [2, 1], "flip": True, "core": 0.25}
+    placed = {"scales": [2, 1], "flip": True, "core": 0.25, "follow": True, "rim": 4, "view": 300}
+    assert after == {**before, **CHANGES, "mask_patch": False, **placed}
 
 
 def test_a_file_is_replaced_only_when_told(world, mine, bpr):

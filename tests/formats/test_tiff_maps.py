@@ -164,7 +164,7 @@ def test_gray_photographs_are_no_labels(tmp_path):
 def test_the_package_is_asked_for(tmp_path, monkeypatch):
     tiff(tmp_path / "p/a.tif", cells())
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    with pytest.raises(BprError, match=r"a\.tif is a TIFF file, which needs the package tifffile; pip install"):
+    with pytest.raises(BprError, match=r"a\.tif needs the package tifffile; install it with pip"):
         open_predictions(tmp_path / "p", photo(tmp_path / "a.jpg"))
 
 
