@@ -88,8 +88,6 @@ def convert(
         export.write(found, Target(target, categories, options.polygon_tolerance))
     summary.failures += opened.faults()
     summary.notes = [*(opened.notes("truth") if opened.holds_polygons else ()), *losses.sentences(format, categories)]
-    if not summary.images and summary.failures:
-        raise BprError(summary.failures[0].reason)
     return summary
 
 
@@ -118,7 +116,11 @@ def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecor
 def _read_all(
     opened: PredictionSet, images: Path | None, summary: ConversionSummary, losses: Losses, advance: Advance
 ) -> Iterator[ImageSegments]:
-    """The masks of all images that can be read."""
+    """The masks of all images that can be read.
+
+    Raises:
+        BprError: none can be read; raised here, so that nothing is written.
+    """
     for item in opened.items:
         try:
             found = read_segments(opened, item, images)
@@ -130,3 +132,5 @@ def _read_all(
             summary.segments += len(found.segments)
             yield found
         advance()
+    if not summary.images and summary.failures:
+        raise BprError(summary.failures[0].reason)

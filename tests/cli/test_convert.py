@@ -34,3 +34,13 @@ def test_the_format_is_needed_and_known(world, bpr):
     outcome = bpr("convert", "masks", "out", "--format", "voc")
     assert outcome.code == 2
     assert all(name in outcome.err for name in FORMATS)
+
+
+def test_nothing_is_written_where_nothing_can_be_read(world, bpr):
+    save(world / "results.json", {**INFO, "annotations": [record(1)], "categories": [{"id": 1, "name": "disc"}]})
+    assert bpr("convert", "results.json", "labels", "--format", "yolo").code == 0
+    for out, form in (("back.json", "coco"), ("panoptic", "panoptic")):
+        outcome = bpr("convert", "labels/labels", out, "--format", form)
+        assert (outcome.code, len(outcome.errors)) == (2, 1)
+        assert "--images" in outcome.err
+        assert not (world / out).exists()
