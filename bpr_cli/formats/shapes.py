@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -182,6 +182,11 @@ class ShapeFiles(PredictionSet):
         """Name of the file, if the set is a single file."""
         return self.items[0].name if self._is_file else None
 
+    @property
+    def names_file(self) -> Path | None:
+        """The file beside or above the others that names the classes; None if there is none."""
+        return None
+
     def writer(self, out: Path) -> Writer:
         """Make a writer of files under the relative paths of the input."""
         return _ShapeWriter(self, out)
@@ -195,3 +200,9 @@ class _ShapeWriter(Writer):
     def write(self, item: Item, refined: Prediction) -> Written:
         path = output_file(self._out, item.name) if self._source.one_file else self._out / item.name
         return Written({path: write_bytes(path, self._source.written(item, refined))})
+
+    def close(self, records: Iterable[tuple[int, bytes]]) -> None:  # noqa: ARG002
+        """Copy the names of the classes, unless there are some."""
+        names = self._source.names_file
+        if names and not self._source.one_file and not (self._out / names.name).exists():
+            write_bytes(self._out / names.name, read_bytes(names))

@@ -173,10 +173,14 @@ class YoloSet(ShapeFiles):
         Raises:
             BprError: the file is broken.
         """
+        return _read_names(self.names_file) if self.names_file else ()
+
+    @cached_property
+    def names_file(self) -> Path | None:
+        """The ``data.yaml`` beside the labels or above them; None without such a file."""
         folders = [self._folder.resolve(), *self._folder.resolve().parents][: _LEVELS + 1]
         files = (folder / name for folder in folders for name in _NAMES_FILES)
-        file = next((file for file in files if file.is_file()), None)
-        return _read_names(file) if file else ()
+        return next((file for file in files if file.is_file()), None)
 
     def take_image_records(self, other: PredictionSet) -> None:
         """Use the sizes of another set's images, and number the classes by their names as it does.

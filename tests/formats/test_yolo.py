@@ -68,6 +68,16 @@ def test_masks_that_did_not_change_leave_every_byte(data):
         assert (data / "out/val" / path.name).read_bytes() == path.read_bytes()
 
 
+def test_refined_labels_keep_the_names_of_their_classes(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("elsewhere") / "out"
+    found = opened(data)
+    found.writer(out).close([])
+    assert (out / "data.yaml").read_bytes() == (data / "data.yaml").read_bytes()
+    (out / "data.yaml").write_text("names: [mine]\n")
+    found.writer(out).close([])
+    assert (out / "data.yaml").read_text() == "names: [mine]\n"
+
+
 def test_refined_masks_become_polygons_of_the_same_pixels(data):
     found = opened(data)
     masks = read_all(found)
