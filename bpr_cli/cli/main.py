@@ -48,8 +48,6 @@ def _run(arguments: Sequence[str] | None) -> None:
     try:
         app(arguments, prog_name="bpr", obj=switches)
     except BprError as error:
-        from bpr_cli.cli.console import Console  # noqa: PLC0415
-
         if switches.debug:
             traceback.print_exc()
         Console().error(str(error))

@@ -167,16 +167,15 @@ class ImagePass:
     def stats(self, refined: RefinedImage[Any]) -> RefinementStats:
         """Statistics of all passes up to this one."""
         changes = self.coarse.changes(refined.prediction)
-        moved = changes.lost + changes.gained
         return RefinementStats(
             segments=len(self.outlines),
             patches=self.patches,
-            changed=int(moved.sum()),
+            changed=int(changes.moved.sum()),
             boundary_length=sum(self.lengths),
             kept_coarse=refined.kept_coarse,
             area=int(changes.area.sum()),
             resized=int(changes.resized.sum()),
-            movements=tuple(np.round(moved / np.maximum(self.lengths, 1), 3).tolist()),
+            movements=tuple(np.round(changes.moved / np.maximum(self.lengths, 1), 3).tolist()),
         )
 
 

@@ -39,6 +39,12 @@ class Changes:
     gained: IntArray
 
     @property
+    def moved(self) -> IntArray:
+        """Pixels that changed side: int64, (M,)."""
+        moved: IntArray = self.lost + self.gained
+        return moved
+
+    @property
     def resized(self) -> IntArray:
         """Absolute changes of the areas in pixels: int64, (M,)."""
         resized: IntArray = np.abs(self.gained - self.lost)
@@ -206,8 +212,7 @@ def hardly_moved(coarse: Mask, refined: Mask, least: float, length: float) -> bo
     """Whether a boundary of ``length`` pixels moved by less than ``least`` pixels on average."""
     if not least:
         return False
-    moved = coarse.area + refined.area - 2 * coarse.shared_area(refined)
-    return moved < least * length
+    return bool(mask_changes((coarse,), (refined,)).moved[0] < least * length)
 
 
 def distance_inside(crop: BoolArray) -> FloatArray:

@@ -17,7 +17,6 @@ from msgspec import Meta
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
 from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
-from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.version import installed_versions
@@ -32,6 +31,15 @@ SCHEMA = Path(__file__).with_name("run.schema.json")
 """JSON schema of a ``RefineSummary`` as a dictionary (``dataclasses.asdict``)."""
 
 _LIBRARIES = ("torch", "numpy", "opencv-python", "pycocotools")
+
+STILL = 0.02
+"""Mean boundary displacement in pixels below which a refinement has moved almost nothing."""
+
+TINY = 64
+"""Mean area of segments in pixels below which the network has little to see."""
+
+SHALLOW = 0.05
+"""Depth of the interior below which masks can hardly lose a pixel; see ``Limits.core``."""
 
 Segments = Annotated[int, Meta(ge=0, description="Number of masks: instances, or labels or ids that are not void.")]
 Patches = Annotated[int, Meta(ge=0, description="Number of patches that the network predicted, over all passes.")]
@@ -281,20 +289,6 @@ def _rounded(stats: RefinementStats) -> dict[str, Any]:
     }
 
 
-if __name__ == "__main__":
-    SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n")
-
-
-STILL = 0.02
-"""Mean boundary displacement in pixels below which a refinement has moved almost nothing."""
-
-TINY = 64
-"""Mean area of segments in pixels below which the network has little to see."""
-
-SHALLOW = 0.05
-"""Depth of the interior below which masks can hardly lose a pixel; see ``Limits.core``."""
-
-
 def peak_memory() -> int | None:
     """Peak resident memory of this process in bytes; None on Windows, where it is not available."""
     if sys.platform == "win32":
@@ -344,3 +338,7 @@ def _cause(stats: RefinementStats, limits: Limits) -> str:
         "the boundaries already agree with the images, or the weights do not suit them; check that every image belongs "
         "to its prediction"
     )
+
+
+if __name__ == "__main__":
+    SCHEMA.write_text(json.dumps(json_schema(), indent=2) + "\n")

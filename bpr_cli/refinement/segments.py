@@ -60,7 +60,8 @@ class Outline:
         padding: context around each box in pixels.
         rim: part of every side of the boxes that overlaps their neighbours, in pixels; see ``paste.rim_weights``.
         scale: side of the boxes without their rim over the patch size of the weights.
-        follows: whether more boxes may follow a change; not beside other objects, into which the segment could grow.
+        follows: whether more boxes may follow a change: not beside other objects, into which it could grow, nor
+            once a change has stopped.
         length: length of the boundary in pixels: half the number of boundary pixels, which lie on both sides of it.
         predicted: foreground probabilities of the boxes so far, in order: uint8, (p, S, S) each, in units of 1/255.
             S may differ from the side of the boxes.
@@ -106,7 +107,7 @@ class Outline:
         probabilities = self.probabilities()
         ends = open_ends(coarse, self.boxes, probabilities, self.rim)
         if len(ends) < FEWEST_ENDS:
-            return self
+            return replace(self, follows=False)
         side = side_of(self.boxes, 0) - 2 * self.rim
         added = widened(unique_boxes(move_inside(suppress(ends, side, how.nms_threshold), coarse.size)), self.rim)
         refined = reassemble(coarse, self.boxes, probabilities, self.rim)
@@ -256,6 +257,8 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
 
 def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits) -> Mask:
     """What remains of the change of one mask."""
+    if refined is coarse:  # no patch lies on it
+        return coarse
     complete = keep_interior(coarse, refined, limits.core)
     clean = without_specks(coarse, complete, limits.min_part * outline.scale**2)
     still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)
@@ -340,7 +343,7 @@ class LabelSegments(Segments[LabelMap]):
         if limits.min_movement:
             changes = self.changes(refined)
             least = limits.min_movement * max((each.scale for each in outlines), default=1)
-            if (changes.lost + changes.gained).sum() < least * sum(each.length for each in outlines):
+            if changes.moved.sum() < least * sum(each.length for each in outlines):
                 return self.prediction, 0
         return limit_labels(self.prediction, refined, limits)
 
