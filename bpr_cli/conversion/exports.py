@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.conversion.segments import Holds, ImageSegments, painted
+from bpr_cli.conversion.segments import Holds, ImageSegments, map_of
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.coco_json import Measures
 from bpr_cli.formats.json_files import Json, Record, encode_json, write_document, write_json
-from bpr_cli.formats.labelme import points_of_mask
 from bpr_cli.formats.png import PngStyle, encode_gray, encode_ids
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.formats.tiff_pages import write_labels
 from bpr_cli.formats.yolo import polygon_line
 from bpr_cli.masks.masks import Mask
+from bpr_cli.masks.outlines import polygon_of
 from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.typing import LabelArray
 
@@ -118,7 +118,7 @@ def _to_labelme(images: Iterable[ImageSegments], target: Target) -> None:
     for image in images:
         path = target.out / f"{image.stem}.json"
         shapes = [
-            _shape(names[record.category], points_of_mask(mask, target.tolerance), record)
+            _shape(names[record.category], polygon_of(mask, target.tolerance).tolist(), record)
             for mask, record in image.segments
             if mask.area
         ]
@@ -151,7 +151,7 @@ def _to_panoptic(images: Iterable[ImageSegments], target: Target) -> None:
     annotations, listed = [], []
     for place, image in enumerate(images, 1):
         key = place if image.id is None else image.id
-        ids = painted(image, range(1, len(image.segments) + 1))
+        ids = map_of(image, range(1, len(image.segments) + 1))
         infos = []
         for number, (_, record) in enumerate(image.segments, 1):
             mask = Mask.from_array(ids == number)
@@ -176,28 +176,28 @@ def _to_labels(images: Iterable[ImageSegments], target: Target) -> None:
         raise BprError(f"the class {outside[0]} does not fit into a label map, expected 0 to {_WORD}")
     background = _BYTE if 0 in numbers else 0
     for image in images:
-        labels = painted(image, [record.category for _, record in image.segments], background)
+        labels = map_of(image, [record.category for _, record in image.segments], background)
         _write_png(target.out / f"{image.stem}.png", labels, max(numbers, default=0) > _BYTE)
 
 
 def _to_objects(images: Iterable[ImageSegments], target: Target) -> None:
     """Maps of objects, numbered from 1 in the order of the masks."""
     for image in images:
-        labels = painted(image, range(1, len(image.segments) + 1))
+        labels = map_of(image, range(1, len(image.segments) + 1))
         _write_png(target.out / f"{image.stem}.png", labels, len(image.segments) >= _BYTE)
 
 
 def _to_tiff(images: Iterable[ImageSegments], target: Target) -> None:
     """TIFF files of objects, numbered from 1."""
     for image in images:
-        labels = painted(image, range(1, len(image.segments) + 1))
+        labels = map_of(image, range(1, len(image.segments) + 1))
         write_labels(target.out / f"{image.stem}.tif", labels)
 
 
 def _to_masks(images: Iterable[ImageSegments], target: Target) -> None:
     """The union of the masks of each image."""
     for image in images:
-        _write_png(target.out / f"{image.stem}.png", painted(image, [_BYTE] * len(image.segments)))
+        _write_png(target.out / f"{image.stem}.png", map_of(image, [_BYTE] * len(image.segments)))
 
 
 def _write_png(path: Path, values: LabelArray, deep: bool = False) -> None:

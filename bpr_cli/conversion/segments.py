@@ -184,7 +184,7 @@ def _overlap(image: ImageSegments) -> int:
     return int(np.count_nonzero(counts > 1))
 
 
-def painted(image: ImageSegments, values: Sequence[int], background: int = 0) -> LabelArray:
+def map_of(image: ImageSegments, values: Sequence[int], background: int = 0) -> LabelArray:
     """One value per pixel: int32, (H, W). Where masks overlap, the higher confidence wins, else the smaller mask.
 
     Args:

@@ -30,7 +30,7 @@ from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.formats.shapes import Shape, ShapeFile, ShapeFiles
 from bpr_cli.formats.source import Source, is_report
 from bpr_cli.masks.masks import Mask
-from bpr_cli.masks.outlines import bridged, outlines_of
+from bpr_cli.masks.outlines import polygon_of
 from bpr_cli.masks.polygons import fill_polygons
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.typing import ByteArray, DoubleArray, Size
@@ -183,7 +183,7 @@ class LabelmeSet(ShapeFiles):
             if number in masks and shape.get("shape_type") == "mask":
                 _put_pixels(shape, masks[number], self.max_pixels)
             elif number in masks:
-                shape["points"] = _as_drawn(points_of_mask(masks[number], self.tolerance), shape)
+                shape["points"] = _as_drawn(polygon_of(masks[number], self.tolerance).tolist(), shape)
         return _in_style(document, read_bytes(path))
 
     @property
@@ -196,12 +196,6 @@ class LabelmeSet(ShapeFiles):
         known = {category.name: category.id for category in other.categories}
         new = (label for label in self._ids if label not in known)
         self._ids = known | {label: number for number, label in enumerate(new, max(known.values(), default=-1) + 1)}
-
-
-def points_of_mask(mask: Mask, tolerance: float) -> list[list[float]]:
-    """The points of the polygon of a mask with pixels, [x, y]; see ``outlines_of``."""
-    points: list[list[float]] = bridged(outlines_of(mask, tolerance)).tolist()
-    return points
 
 
 def is_labelme(document: Json) -> bool:

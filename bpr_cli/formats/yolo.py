@@ -24,7 +24,7 @@ from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.formats.shapes import Shape, ShapeFile, ShapeFiles
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask
-from bpr_cli.masks.outlines import bridged, outlines_of
+from bpr_cli.masks.outlines import polygon_of
 from bpr_cli.masks.polygons import fill_polygons
 from bpr_cli.system.paths import read_bytes
 from bpr_cli.typing import DoubleArray, Size
@@ -73,7 +73,7 @@ def polygon_line(head: str, mask: Mask, tolerance: float, tail: Sequence[str] = 
     """
     height, width = mask.size
     digits = len(str(max(height, width))) + 4
-    points = bridged(outlines_of(mask, tolerance)) / (width, height)
+    points = polygon_of(mask, tolerance) / (width, height)
     numbers = (f"{value:.{digits}f}".rstrip("0").rstrip(".") for value in points.ravel().tolist())
     return " ".join([head, *numbers, *tail])
 

@@ -47,6 +47,11 @@ def outlines_of(mask: Mask, tolerance: float) -> list[DoubleArray]:
     return [outline + np.array(mask.box[:2], dtype=np.float64) for outline in outlines]
 
 
+def polygon_of(mask: Mask, tolerance: float) -> DoubleArray:
+    """One polygon around the pixels of a mask, float64, (N, 2), x and y; see ``outlines_of`` and ``bridged``."""
+    return bridged(outlines_of(mask, tolerance))
+
+
 def bridged(outlines: Sequence[DoubleArray]) -> DoubleArray:
     """All outlines as one polygon, for formats that hold only one: a bridge leads to each further one and back.
 

@@ -20,7 +20,8 @@ import numpy as np
 from bpr_cli.masks.masks import Prediction
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.refinement.limits import Limits
-from bpr_cli.refinement.segments import Outline, Refined, Segments, segments_of
+from bpr_cli.refinement.outline import Outline
+from bpr_cli.refinement.segments import Refined, Segments, segments_of
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import ByteArray
 

@@ -17,7 +17,8 @@ from bpr_cli.masks.values import Foreground
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats, fill_batches, steps_after_first
 from bpr_cli.refinement.limits import Limits
-from bpr_cli.refinement.segments import MaskSegments, Outline
+from bpr_cli.refinement.outline import Outline
+from bpr_cli.refinement.segments import MaskSegments
 from bpr_cli.refinement.settings import PassSettings
 from tests.inference.engines import blob, picture
 

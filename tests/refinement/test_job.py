@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
@@ -16,15 +15,6 @@ from tests.formats.format_builders import load, pixels, png
 from tests.inference.engines import blob, picture
 
 SIZE = (36, 44)
-
-
-@pytest.fixture
-def world(tmp_path):
-    for number, name in enumerate("abc"):
-        png(tmp_path / f"masks/{name}.png", blob(SIZE, number).astype(np.uint8) * 255)
-        (tmp_path / "images").mkdir(exist_ok=True)
-        Image.fromarray(picture(SIZE, number)).save(tmp_path / f"images/{name}.png")
-    return tmp_path
 
 
 @pytest.fixture

@@ -3,25 +3,14 @@
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from bpr_cli.masks.masks import Mask
 from bpr_cli.refinement.before_after import compare
 from bpr_cli.refinement.job import refine
 from bpr_cli.refinement.settings import RefineSettings
 from tests.formats.format_builders import pixels, png
-from tests.inference.engines import blob, picture
 
 SIZE = (36, 44)
-
-
-@pytest.fixture
-def world(tmp_path):
-    for number, name in enumerate("abc"):
-        png(tmp_path / f"masks/{name}.png", blob(SIZE, number).astype(np.uint8) * 255)
-        (tmp_path / "images").mkdir(exist_ok=True)
-        Image.fromarray(picture(SIZE, number)).save(tmp_path / f"images/{name}.png")
-    return tmp_path
 
 
 @pytest.fixture

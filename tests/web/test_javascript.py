@@ -16,7 +16,7 @@ from bpr_cli.patches.boxes import boundary_pixels, dense_boxes, widened
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
 from bpr_cli.refinement import image as image_module
-from bpr_cli.refinement import refiner, segments
+from bpr_cli.refinement import outline, refiner
 from bpr_cli.refinement.limits import keep_interior, without_specks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
@@ -239,8 +239,8 @@ def test_rules_are_those_of_python(page):
     rules = (
         (RefineSettings.nms_threshold, "NMS_THRESHOLD"),
         (image_module.FOLLOW_ROUNDS, "FOLLOW_ROUNDS"),
-        (segments.FEWEST_ENDS, "FEWEST_ENDS"),
-        (segments.LEAST_ENLARGEMENT, "LEAST_ENLARGEMENT"),
+        (outline.FEWEST_ENDS, "FEWEST_ENDS"),
+        (outline.LEAST_ENLARGEMENT, "LEAST_ENLARGEMENT"),
         (paste.FULL_WEIGHT, "FULL_WEIGHT"),
         (paste.REACH, "REACH"),
         (paste.CERTAIN, "CERTAIN"),
