@@ -75,6 +75,13 @@ class Work:
     result: RefineResult
     on_item: OnItem = lambda _: None
 
+    def fail(self, item: Item, reason: str) -> None:
+        """Note why an item cannot be refined."""
+        self.result.failures.append(Failure(item.name, reason))
+        with suppress(BprError):  # an input file is gone; then the item is tried again in any case
+            self.journal.fail(item.name, inputs_of(self.predictions, item), reason)
+        self.on_item(item)
+
 
 def refine_predictions(
     refiner: Refiner, predictions: PredictionSet, writer: Writer, on_item: OnItem = lambda _: None
@@ -108,7 +115,7 @@ class Pipeline:
     """
 
     def __init__(self, refiner: Refiner, work: Work) -> None:
-        self.refiner = refiner
+        self.refiner, self.work = refiner, work
         self.predictions, self.writer, self.journal = work.predictions, work.writer, work.journal
         self.result, self.on_item = work.result, work.on_item
         self.stopwatch = Stopwatch(STAGES)
@@ -167,7 +174,7 @@ class Pipeline:
         try:
             image = future.result()
         except BprError as error:
-            self._fail(item, error)
+            self.work.fail(item, str(error))
         else:
             yield item, image
 
@@ -214,7 +221,7 @@ class Pipeline:
             except BprError as error:
                 if concerns_all_files(error):
                     raise
-                self._fail(item, error)
+                self.work.fail(item, str(error))
             else:
                 self.on_item(item)
 
@@ -224,12 +231,6 @@ class Pipeline:
             if item not in self._known_pixels:
                 self._known_pixels[item] = pixels_of(item.image, self.predictions.max_pixels)
         return sum(self._known_pixels[item] for item in items)
-
-    def _fail(self, item: Item, error: BprError) -> None:
-        self.result.failures.append(Failure(item.name, str(error)))
-        with suppress(BprError):  # an input file is gone; then the item is tried again in any case
-            self.journal.fail(item.name, inputs_of(self.predictions, item), str(error))
-        self.on_item(item)
 
 
 class Stopwatch:

@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from bpr_cli.errors import BprError, note
-from bpr_cli.formats.base import Failure, Item
+from bpr_cli.formats.base import Item
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.report import NetworkUsed
@@ -187,12 +187,8 @@ class _Drive:
 
     def fail(self, item: Item, reason: str) -> None:
         """Take down an item that cannot be refined."""
-        work = self.work
-        find_faults(work.predictions, item)
-        work.result.failures.append(Failure(item.name, reason))
-        with suppress(BprError):  # an input file is gone; then the item is tried again in any case
-            work.journal.fail(item.name, inputs_of(work.predictions, item), reason)
-        work.on_item(item)
+        find_faults(self.work.predictions, item)
+        self.work.fail(item, reason)
 
     def replace(self, worker: _Worker) -> None:
         """Start another worker in place of a dead one, and suspect the items that it had.
