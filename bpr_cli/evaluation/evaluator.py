@@ -166,7 +166,7 @@ def _check_categories(scored: PredictionSet, truth: PredictionSet, known: set[in
         unknown = sorted({record.category for record in scored.records(item)} - known)
         if unknown and not allow_missing:
             raise BprError(
-                f"{scored.file(item)}: image {item.name} has the category {unknown[0]}, expected one of the "
+                f"{scored.file(item)}: image {item.name} has {scored.called(unknown[0])}, expected one of the "
                 f"{len(known)} category ids of {place_of(truth)} ({join_names(sorted(known), limit=5)}); map "
                 "the ids, or leave such predictions out with --allow-missing"
             )

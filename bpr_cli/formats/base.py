@@ -284,6 +284,10 @@ class PredictionSet(ABC):
         """The category list of the set; empty if it has none."""
         return ()
 
+    def called(self, category: int) -> str:
+        """A category as the files call it, for messages."""
+        return f"the category {category}"
+
     @property
     def settings(self) -> dict[str, Any]:
         """Settings of opening that affect the items, as plain values by name, for reports."""

@@ -36,6 +36,8 @@ from bpr_cli.system.paths import read_bytes
 from bpr_cli.typing import ByteArray, DoubleArray, Size
 
 _SAMPLE = 4
+_TELLING = {"shapes", "imagePath"}
+"""Fields that only files of labelme have."""
 _INDENT = re.compile(rb"\{\r?\n([ \t]+)")
 
 
@@ -101,6 +103,10 @@ class LabelmeSet(ShapeFiles):
             if is_labelme(document):
                 labels.update(_labels(document))
                 candidates.append(self._candidate(file, path, document))
+            elif _is_meant(document):
+                found = f"the shapes {shorten(document['shapes'])}" if "shapes" in document else "no shapes"
+                problem = f"{path} holds {found}, expected a list of shapes, as other files of labelme have"
+                candidates.append(Candidate(file.as_posix(), problem=problem))
         if not candidates:
             found = describe(source.document) if len(source.documents) == 1 else "no labelme file"
             raise BprError(
@@ -114,7 +120,7 @@ class LabelmeSet(ShapeFiles):
         """Whether one of the first JSON files is an object with ``shapes``."""
         files = [source.root / file for file in source.files(".json")]
         if files == source.documents and len(files) == 1:
-            return is_labelme(source.document)
+            return _is_meant(source.document)
         return any(is_labelme(document) for document in _readable(files[:_SAMPLE]))
 
     def _candidate(self, file: Path, path: Path, document: Record) -> Candidate:
@@ -191,6 +197,10 @@ class LabelmeSet(ShapeFiles):
         """The labels of all files in the order of the alphabet, numbered from 0."""
         return tuple(CategoryRecord(number, label) for label, number in self._ids.items())
 
+    def called(self, category: int) -> str:
+        """A class by its label."""
+        return next(f"the label {label!r}" for label, number in self._ids.items() if number == category)
+
     def take_image_records(self, other: PredictionSet) -> None:
         """Number the labels as another set does."""
         known = {category.name: category.id for category in other.categories}
@@ -201,6 +211,11 @@ class LabelmeSet(ShapeFiles):
 def is_labelme(document: Json) -> bool:
     """Whether a JSON document looks like a file of labelme."""
     return isinstance(document, dict) and isinstance(document.get("shapes"), list)
+
+
+def _is_meant(document: Json) -> bool:
+    """Whether a JSON document is a file of labelme, if perhaps a broken one."""
+    return isinstance(document, dict) and bool(_TELLING & document.keys())
 
 
 def _readable(files: list[Path]) -> Iterator[Json]:
@@ -267,7 +282,7 @@ def _pixels_of(shape: Record, max_pixels: int) -> ByteArray:
     except BprError:
         raise
     except Exception as error:  # of base64, or almost any of Pillow
-        raise BprError(f"its mask is not a PNG file in base64 ({shorten(str(error), 80)})") from error
+        raise BprError(f"found the mask {shorten(text)}, expected a PNG file in base64; it may be cut off") from error
 
 
 def _put_pixels(shape: Record, mask: Mask, max_pixels: int) -> None:

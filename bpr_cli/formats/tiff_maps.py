@@ -18,7 +18,9 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.image_names import is_named_as_mask
+from bpr_cli.formats.images import read_image
 from bpr_cli.formats.object_maps import ObjectMaps
+from bpr_cli.formats.photographs import looks_like_photograph
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source
@@ -205,17 +207,22 @@ class TiffObjects(TiffMaps, ObjectMaps):
         """Whether the first TIFF files hold whole numbers that are no photograph, and there are no masks in PNG files.
 
         Raises:
-            BprError: the values may be those of a gray photograph, or ``tifffile`` is not installed.
+            BprError: the values may be those of a gray photograph, a package is not installed, or no file can be read.
         """
         files, values = tiff_files(source), MaskValues()
         if source.pngs and (any(map(is_named_as_mask, source.pngs)) or not all(map(is_named_as_mask, files))):
             return False
         if files:
             package(source.root / files[0])
+        errors = []
         for file in files[:_SAMPLE]:
-            with suppress(BprError):
+            try:
                 values += MaskValues.of(read_labels(source.root / file, 0, source.max_pixels))
+            except BprError as error:
+                errors.append(error)
         if not values.present:
+            if errors and not _is_photograph(source.root / files[0], source.max_pixels):
+                raise errors[0]
             return False
         if values.transitions.are_photographs or values.kind(settings.void) is MaskKind.SOFT:
             raise BprError(
@@ -255,6 +262,12 @@ def tiff_files(source: Source) -> list[Path]:
     """The TIFF files of a source; only those with names of masks if there are such."""
     files = sorted(file for suffix in SUFFIXES for file in source.files(suffix))
     return [file for file in files if is_named_as_mask(file)] or files
+
+
+def _is_photograph(path: Path, max_pixels: int) -> bool:
+    with suppress(BprError):
+        return looks_like_photograph(read_image(path, max_pixels))
+    return False
 
 
 def _count_pictures(image: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError, lacking
+from bpr_cli.errors import BprError, counted, lacking
 from bpr_cli.formats.reading import check_pixels
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import check_regular
@@ -24,7 +25,9 @@ _MADE_BY_WRITER = frozenset(
     | {325, 330, 338, 339}
 )
 """Codes of the tags that follow from the pixels or are arguments of the writer; the others are copied."""
-_DESCRIPTION, _SOFTWARE = 270, 305
+_CODECS = "imagecodecs"
+"""The package of compressions that tifffile lacks, such as LZW; the extra ``tiff`` has both."""
+_SILENCE = logging.NullHandler()
 
 
 def package(path: Path) -> ModuleType:
@@ -37,6 +40,8 @@ def package(path: Path) -> ModuleType:
         import tifffile  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise lacking(f"the TIFF file {path}", ["tifffile"]) from error
+    # What it finds broken is told in a sentence, and its log would be told beside it.
+    logging.getLogger("tifffile").addHandler(_SILENCE)
     return tifffile
 
 
@@ -55,6 +60,8 @@ def _opened(path: Path) -> Iterator[Any]:
     except BprError:
         raise
     except Exception as error:  # whatever broken bytes make of tifffile and the codecs
+        if _CODECS in str(error):
+            raise lacking(f"the compression of the TIFF file {path}", [_CODECS]) from error
         raise BprError(f"{path} cannot be read as a TIFF file ({error or type(error).__name__})") from error
 
 
@@ -117,7 +124,8 @@ def _size_of(page: Any, path: Path, number: int, max_pixels: int) -> Size:  # no
     kind = page.dtype
     if kind is None or kind.kind not in "iu" or page.samplesperpixel != 1 or page.imagedepth != 1:
         raise BprError(
-            f"{where} holds {page.samplesperpixel} channels of {kind}, expected one channel of whole numbers: labels"
+            f"{where} holds {counted(page.samplesperpixel, 'channel')} of {kind}, expected one channel of whole "
+            "numbers: labels"
         )
     if page.subifds:
         raise BprError(f"{where} holds smaller copies of itself, which would no longer fit; save it without a pyramid")

@@ -99,10 +99,11 @@ class YoloSet(ShapeFiles):
                 f"{source.path} holds {what}, expected text files with lines of a class and a polygon: class x1 y1 x2 "
                 "y2 x3 y3 ..., as fractions of the image; refine the results of a segmentation model"
             )
-        # A track number of 1 looks like a coordinate, so the set decides: other numbers do not.
-        self._tracked = any(_ends_in_track(head) for head in heads)
+        # A track number of 1 looks like a coordinate, so the set decides. Larger ones tell themselves: Ultralytics
+        # writes none in frames in which it tracks nothing.
+        self._least_track = 1 if any(_ends_in_track(head, 2) for head in heads) else 2
         self._folder = source.root
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[int, int] | None = None
         self._listed: dict[str, Size | None] = {}
         candidates = [
             Candidate(file.as_posix(), (file.with_suffix("").as_posix(),), files=(source.root / file,))
@@ -136,7 +137,7 @@ class YoloSet(ShapeFiles):
             BprError: the line is broken.
         """
         texts = line.split()
-        count = len(texts) - self._tracked
+        count = len(texts) - _ends_in_track(texts, self._least_track)
         if not texts or count in (_BOX, _BOX + 1):
             return None
         expected = "expected a class and a polygon of three or more points: class x1 y1 x2 y2 x3 y3 ..."
@@ -154,8 +155,19 @@ class YoloSet(ShapeFiles):
                 f"found the coordinate {np.abs(points).max():g}, expected fractions of the image's width and height"
             )
         score = numbers[end] if count % 2 == 0 else None
-        record = SegmentRecord(self._numbers.get(int(numbers[0]), int(numbers[0])), score)
+        record = SegmentRecord(self._category(int(numbers[0])), score)
         return _Row(points.reshape(-1, 2), record, texts[0], tuple(tail))
+
+    def called(self, category: int) -> str:
+        """A class by the number in the labels, and its name."""
+        numbers = {known: number for number, known in (self._numbers or {}).items()}
+        number = -1 - category if category < 0 else numbers.get(category, category)
+        names = [each.name for each in self.categories if each.id == number]
+        return f"the class {number} ({names[0] if names else f'without a name in {_NAMES_FILES[0]}'})"
+
+    def _category(self, number: int) -> int:
+        """The id of a class: that of the ground truth; for others, an id that none in the ground truth has."""
+        return number if self._numbers is None else self._numbers.get(number, -1 - number)
 
     def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
         """The lines of a file, with new polygons for some of them."""
@@ -201,8 +213,7 @@ class YoloSet(ShapeFiles):
                 f"{len(known)} of the ground truth; give it the names that the ground truth has, in a file beside the "
                 "labels or above"
             )
-        # Other classes get numbers that none in the ground truth has.
-        self._numbers = {number: known.get(name, -1 - number) for name, number in names.items()}
+        self._numbers = {number: known[name] for name, number in names.items() if name in known}
 
     def size(self, item: Item) -> Size:
         """(H, W) of the image of an item, by the image list of the ground truth or the image itself.
@@ -240,14 +251,18 @@ def _is_polygon(words: list[str]) -> bool:
     return max(map(abs, numbers[1:-2])) <= _FARTHEST
 
 
-def _ends_in_track(words: list[str]) -> bool:
-    return len(words) > _SHORTEST and words[-1].isdecimal() and int(words[-1]) > 1
+def _ends_in_track(words: list[str], least: int) -> bool:
+    """Whether the last word is the number of a track: ``least`` or more, behind fractions."""
+    before = _numbers(words[1:-1])
+    if before is None or len(words) <= _BOX or max(map(abs, before)) > _FARTHEST:
+        return False
+    return words[-1].isdecimal() and int(words[-1]) >= least
 
 
 def _numbers(texts: list[str]) -> list[float] | None:
-    """The numbers that texts are; None if one is not, or not finite."""
+    """The numbers that texts are; None if one is not, or not finite. A byte order mark before the first is no text."""
     try:
-        numbers = [float(text) for text in texts]
+        numbers = [float(text.removeprefix("\ufeff")) for text in texts]
     except ValueError:
         return None
     return numbers if all(map(math.isfinite, numbers)) else None

@@ -129,7 +129,7 @@ def test_a_mask_that_leaves_the_image_is_cut_off(tmp_path):
         (shape(points=[[1, 2], [3], [4, 5]]), "expected a list of [x, y]"),
         (shape(points=[[1, 2], [3, float("nan")], [4, 5]]), "expected a list of [x, y]"),
         (shape(kind="mask"), "found the mask None"),
-        (shape(kind="mask", mask="?"), "its mask is not a PNG file"),
+        (shape(kind="mask", mask="?"), "found the mask '?', expected a PNG file in base64"),
     ],
 )
 def test_broken_shapes_are_named_and_stay(tmp_path, broken, found):
@@ -147,9 +147,13 @@ def test_broken_shapes_are_named_and_stay(tmp_path, broken, found):
 
 def test_one_broken_file_does_not_spoil_the_others(data):
     (data / "c.json").write_text("{")
+    save(data / "d.json", {**document(), "shapes": "none"})
+    save(data / "e.json", {"imagePath": "e.png"})
     save(data / "classes.json", ["cat"])
     opened = open_predictions(data, data)
-    assert [failure.name for failure in opened.failures] == ["c.json"]
+    assert [failure.name for failure in opened.failures] == ["c.json", "d.json", "e.json"]
+    assert "d.json holds the shapes 'none', expected a list of shapes" in opened.failures[1].reason
+    assert "e.json holds no shapes" in opened.failures[2].reason
     assert len(read_all(opened)) == 2
 
 

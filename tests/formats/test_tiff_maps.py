@@ -1,5 +1,6 @@
 """TIFF files of labels, with one or more pages."""
 
+import logging
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from bpr_cli.evaluation.evaluation import evaluate
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings, Task
+from bpr_cli.formats.tiff_pages import count_pages
 from bpr_cli.masks.masks import LabelMap, Mask
 from tests.formats.format_builders import SIZE, disc, photo, read_all, round_trip, write_back
 
@@ -142,7 +144,7 @@ def test_images_and_masks_in_one_folder(tmp_path):
     [
         (np.full(SIZE, 2**32 - 1, np.uint32), "holds the label 4294967295, expected 0 to 2147483647"),
         (np.full(SIZE, -1, np.int16), "holds the label -1"),
-        (np.zeros(SIZE, np.float32), "holds 1 channels of float32, expected one channel of whole numbers"),
+        (np.zeros(SIZE, np.float32), "holds 1 channel of float32, expected one channel of whole numbers"),
         (np.zeros((*SIZE, 3), np.uint8), "holds 3 channels of uint8"),
     ],
 )
@@ -151,6 +153,44 @@ def test_what_holds_no_labels_is_refused(tmp_path, values, found):
     opened = open_predictions(path, photo(tmp_path / "a.jpg"), ReadSettings(format="tiff"))
     with pytest.raises(BprError, match=found):
         opened.read(opened.items[0])
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (np.zeros(SIZE, np.float32), "holds 1 channel of float32, expected one channel of whole numbers"),
+        (b"", "cannot be read as a TIFF file"),
+    ],
+)
+def test_the_reason_is_told_where_no_file_can_be_read(tmp_path, values, found):
+    path = tmp_path / "p/a.tif"
+    path.parent.mkdir()
+    path.write_bytes(values) if isinstance(values, bytes) else tiff(path, values)
+    with pytest.raises(BprError, match=rf"a\.tif.* {found}"):
+        open_predictions(path.parent, photo(tmp_path / "a.jpg"))
+
+
+def test_the_package_of_a_compression_is_asked_for(tmp_path, monkeypatch):
+    """Pillow writes LZW by itself; the package may be installed here."""
+    (tmp_path / "p").mkdir()
+    Image.fromarray(cells(np.uint8)).save(tmp_path / "p/a.tif", compression="tiff_lzw")
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", _NoCodecs())
+    found = r"the compression of the TIFF file .*a\.tif needs the package imagecodecs; install it with pip"
+    with pytest.raises(BprError, match=found):
+        open_predictions(tmp_path / "p", photo(tmp_path / "a.jpg"))
+
+
+class _NoCodecs:
+    def __getitem__(self, key):
+        raise KeyError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+
+def test_what_tifffile_logs_is_not_shown(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # those of pytest
+    (tmp_path / "a.tif").write_bytes(b"II*\0garbage")
+    with pytest.raises(BprError, match="has no page"):
+        count_pages(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_gray_photographs_are_no_labels(tmp_path):

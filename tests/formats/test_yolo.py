@@ -136,6 +136,28 @@ def test_confidences_and_tracks_are_kept(tmp_path, tail, score):
     assert [record.score for _, record in found.segments(item, "measured")][-1] == (score or 1.0)
 
 
+def test_lines_without_a_track_beside_others_with_one(tmp_path):
+    """Ultralytics writes no track numbers in frames in which it tracks nothing."""
+    lines = {"a": row(SQUARE, 1, 0.5, 7), "b": row(SQUARE, 1, 0.5), "c": row(SQUARE, 1), "d": "0 0.5 0.5 0.2 0.2"}
+    for name, line in lines.items():
+        photo(tmp_path / f"images/{name}.jpg")
+        (tmp_path / f"{name}.txt").write_text(line)
+    found = open_predictions(tmp_path, tmp_path / "images")
+    masks = read_all(found)
+    assert all(np.array_equal(masks[f"{name}.txt"][0].to_array(), square()) for name in "abc")
+    assert [[record.score for record in found.records(item)] for item in found.items] == [[0.5], [0.5], [None], []]
+    assert found.faults() == []
+
+
+def test_a_byte_order_mark_is_no_part_of_the_class(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + row(SQUARE, 2).encode())
+    found = open_predictions(tmp_path / "a.txt", photo(tmp_path / "a.jpg"))
+    (record,) = found.records(found.items[0])
+    assert record.category == 2
+    write_back(found, tmp_path / "out", {"a.txt": (Mask.from_array(disc()),)})
+    assert (tmp_path / "out/a.txt").read_bytes().startswith(b"\xef\xbb\xbf2 ")
+
+
 def test_boxes_and_broken_lines_stay_as_they_are(data):
     broken = [
         "0 0.5 0.5 0.2 0.2",

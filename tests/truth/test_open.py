@@ -6,6 +6,7 @@ import pytest
 from bpr_cli.conversion.job import convert
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.evaluation import evaluate
+from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.truth.open import instance_records
 from tests.formats.format_builders import SIZE, compressed, disc, photo, save
@@ -65,3 +66,22 @@ def test_yolo_without_sizes_or_names_is_refused(tmp_path):
     (tmp_path / "yolo_results/data.yaml").unlink()
     with pytest.raises(BprError, match=r"has 0 classes with names in data\.yaml"):
         evaluate(labels, tmp_path / "truth.json")
+
+
+def test_a_class_without_a_name_is_none_of_the_ground_truth(tmp_path):
+    """Class 17 of the labels is not the category 17 of the annotations."""
+    sets_of_shapes(tmp_path)
+    file = tmp_path / "yolo_results/labels/a.txt"
+    file.write_text(f"17{file.read_text()[1:]}")
+    with pytest.raises(BprError, match=r"has the class 17 \(without a name in data\.yaml\), expected one of the 2"):
+        evaluate(file.parent, tmp_path / "truth.json")
+    report = evaluate(file.parent, tmp_path / "truth.json", settings=EvaluateSettings(allow_missing=True))
+    assert {metric.name: metric.value for metric in report.summary}["AP"] == 0
+
+
+def test_a_label_that_the_ground_truth_lacks_is_told_by_its_text(tmp_path):
+    sets_of_shapes(tmp_path)
+    file = tmp_path / "labelme_results/a.json"
+    file.write_text(file.read_text().replace('"cat"', '"fox"'))
+    with pytest.raises(BprError, match="has the label 'fox', expected one of the 2"):
+        evaluate(file.parent, tmp_path / "truth.json")
