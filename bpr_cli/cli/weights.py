@@ -31,6 +31,8 @@ Examples:
 
   bpr weights start efficientnet-lite0.pth start.safetensors
   bpr train patches/ --init start.safetensors --out run/
+
+  bpr weights start hrnetv2_w18_small.pth hrnet18s.safetensors
 """
 
 app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert and check weights.")
@@ -99,20 +101,30 @@ def convert(
 
 def start(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="EfficientNet-Lite0 trained on ImageNet, as .pth")
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Encoder trained on ImageNet, as .pth: EfficientNet-Lite0, or a backbone of MMSegmentation",
+        ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
     overwrite: Overwrite = False,
-    seed: Annotated[Natural, option("Random seed of the decoder's weights")] = 0,
+    network: Annotated[str | None, option("Network (default: the one whose encoder the checkpoint is)")] = None,
+    seed: Annotated[Natural, option("Random seed of all other weights")] = 0,
 ) -> None:
-    """Make a lite-unet to train, with an encoder pre-trained on ImageNet."""
-    from bpr_cli.weights.convert import CARD as START_CARD  # noqa: PLC0415
-    from bpr_cli.weights.convert import start_from_imagenet  # noqa: PLC0415
+    """Make a network to train, with an encoder pre-trained on ImageNet.
+
+    EfficientNet-Lite0 starts a lite-unet; HRNetV2-W18 (small), W18 and W48,
+    ResNet-18 and ResNet-50 (V1c) in the layout of MMSegmentation start the
+    networks of the paper.
+    """
     from bpr_cli.weights.files import check_new, save_weights  # noqa: PLC0415
+    from bpr_cli.weights.start import start_from_imagenet  # noqa: PLC0415
 
     check_new(out, overwrite)
-    save_weights(out, start_from_imagenet(checkpoint, seed), START_CARD)
-    Console().message(f"{START_CARD.network}, to be trained with bpr train --init {out}")
+    started, card = start_from_imagenet(checkpoint, network, seed)
+    save_weights(out, started, card)
+    Console().message(f"{card.network}, to be trained with bpr train --init {out}")
 
 
 def check(name: Name, json: Json = False) -> None:

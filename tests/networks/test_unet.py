@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from bpr_cli.networks.unet import LiteUNet, SameConv2d
-from bpr_cli.weights.convert import _names
+from bpr_cli.weights.start import _lite_names
 
 # Tan and Le, EfficientNet, Table 1 (B0), which Lite0 shares: kernel, stride, expansion, channels, blocks.
 PUBLISHED = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3), (5, 1, 6, 112, 3))
@@ -52,7 +52,7 @@ def test_the_encoder_is_that_of_the_paper(network):
 def test_pretrained_parameters_are_those_that_imagenet_initialises(network):
     """All tensors that ``bpr weights start`` fills, except the statistics of batch norms, which are not trained."""
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    filled = {own for own, _ in _names() if "running" not in own}
+    filled = {own for own, _ in _lite_names() if "running" not in own}
     assert {names[id(each)] for each in network.pretrained_parameters()} == filled
 
 
