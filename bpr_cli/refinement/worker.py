@@ -10,19 +10,22 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import LOGGER, BprError
 from bpr_cli.formats.base import PredictionSet, Writer
 from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.workers import end_with_main_process
+
+if TYPE_CHECKING:
+    from bpr_cli.refinement.result import OnItem
 
 
 @dataclass(frozen=True)
@@ -101,23 +104,27 @@ class Stopped:
     reason: str
     is_expected: bool
 
+    @classmethod
+    def by(cls, error: Exception) -> Stopped:
+        """What tells of an error that is being handled."""
+        is_expected = isinstance(error, BprError)
+        return cls(str(error) if is_expected else traceback.format_exc(), is_expected)
+
 
 Message = NetworkUsed | Refined | Failed | Noted | PartEnded | Stopped
 """What a worker tells: first its network, then what becomes of items, and the end of every part."""
 
 
 class Mailbox(logging.Handler):
-    """Sends messages to the driver; stands for the journal of a pipeline, and for the notes of a process."""
+    """Tells the driver what happens; stands for the journal of a pipeline, and for the notes of a process.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        tell: takes a message; must be thread-safe.
+    """
+
+    def __init__(self, tell: Callable[[Message], None]) -> None:
         super().__init__()
-        self._connection = connection
-        self._sending = Lock()
-
-    def send(self, message: Message) -> None:
-        """Send a message; thread-safe."""
-        with self._sending:
-            self._connection.send(message)
+        self.tell = tell
 
     def add(
         self,
@@ -128,16 +135,62 @@ class Mailbox(logging.Handler):
         records: Mapping[int, bytes] | None = None,
     ) -> None:
         """See ``Journal.add``."""
-        self.send(Refined(name, result, files or {}, records or {}))
+        self.tell(Refined(name, result, files or {}, records or {}))
 
     def fail(self, name: str, inputs: Iterable[Path], reason: str) -> None:  # noqa: ARG002 - as above
         """See ``Journal.fail``."""
-        self.send(Failed(name, reason))
+        self.tell(Failed(name, reason))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Forward a note."""
         values = record.args if isinstance(record.args, tuple) else ()
-        self.send(Noted(str(record.msg), tuple(map(str, values))))
+        self.tell(Noted(str(record.msg), tuple(map(str, values))))
+
+
+class PartRefiner:
+    """Refines parts of prediction sets with one network; the work of a worker process, whatever started it.
+
+    Args:
+        settings: how to refine.
+        tell: takes messages to the driver; must be thread-safe.
+
+    Raises:
+        BprError: the weights cannot be used, or the device does not exist.
+    """
+
+    def __init__(self, settings: RefineSettings, tell: Callable[[Message], None]) -> None:
+        # Imported here, because PyTorch takes its number of threads from the environment.
+        from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
+
+        self._mailbox = Mailbox(tell)
+        LOGGER.addHandler(self._mailbox)
+        LOGGER.propagate = False
+        self._refiner = Refiner(settings)
+        tell(NetworkUsed.of(self._refiner))
+
+    def open(self, opened: Opened) -> None:
+        """Take a prediction set; the following parts are parts of it."""
+        self._opened = opened
+        os.chdir(opened.folder)  # paths may be relative
+
+    def refine(self, part: Part, on_item: OnItem = lambda _: None) -> None:
+        """Refine a part, and tell what becomes of each item, and the end.
+
+        Args:
+            part: the items.
+            on_item: called after every item.
+
+        Raises:
+            BprError: the disk is full, or the memory is too small for the network.
+        """
+        from bpr_cli.refinement.pipeline import Pipeline, Work  # noqa: PLC0415 - as above
+        from bpr_cli.refinement.result import RefineResult  # noqa: PLC0415
+
+        predictions, result = self._opened.predictions, RefineResult()
+        items = [predictions.items[place] for place in part.places]
+        work = Work(predictions, self._opened.writer, self._mailbox, result, on_item)
+        Pipeline(self._refiner, work).run(items)
+        self._mailbox.tell(PartEnded(result.seconds))
 
 
 def serve(connection: Connection, order: Order) -> None:
@@ -146,40 +199,23 @@ def serve(connection: Connection, order: Order) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the driver decides
     signal.signal(signal.SIGTERM, _stop)
     _share_cores(order.count)
-    mailbox = Mailbox(connection)
-    LOGGER.addHandler(mailbox)
-    LOGGER.propagate = False
+    sending = Lock()
+
+    def tell(message: Message) -> None:
+        with sending:
+            connection.send(message)
+
     try:
-        _work(connection, order, mailbox)
+        refiner = PartRefiner(_own_settings(order), tell)
+        while True:
+            message: Opened | Part = connection.recv()
+            refiner.open(message) if isinstance(message, Opened) else refiner.refine(message)
     except (EOFError, ConnectionError):  # the driver has ended
         return
-    except BprError as error:
-        mailbox.send(Stopped(str(error), is_expected=True))
-    except Exception:
-        mailbox.send(Stopped(traceback.format_exc(), is_expected=False))
+    except Exception as error:
+        tell(Stopped.by(error))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _work(connection: Connection, order: Order, mailbox: Mailbox) -> NoReturn:
-    # Imported here, because PyTorch takes its number of threads from the environment.
-    from bpr_cli.refinement.pipeline import Pipeline, Work  # noqa: PLC0415
-    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
-    from bpr_cli.refinement.result import RefineResult  # noqa: PLC0415
-
-    refiner = Refiner(_own_settings(order))
-    mailbox.send(NetworkUsed.of(refiner))
-    opened: Opened
-    while True:
-        message: Opened | Part = connection.recv()
-        if isinstance(message, Opened):
-            opened = message
-            os.chdir(opened.folder)  # paths may be relative
-            continue
-        result = RefineResult()
-        items = [opened.predictions.items[place] for place in message.places]
-        Pipeline(refiner, Work(opened.predictions, opened.writer, mailbox, result)).run(items)
-        mailbox.send(PartEnded(result.seconds))
 
 
 def _own_settings(order: Order) -> RefineSettings:

@@ -91,7 +91,7 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(world, refine,
 
     def kill(_):
         if not killed:
-            killed.append(two._workers[0].process.pid)
+            killed.append(two.workers[0].process.pid)
             os.kill(killed[0], signal.SIGKILL)
 
     assert refine(two, *given, "out", kill).images == len(NAMES)
