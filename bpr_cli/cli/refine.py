@@ -19,6 +19,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, Natural, option
+from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.shards import Shard
 
 MOVEMENT_BOUNDS = (0.1, 1.0, 3.0)
@@ -50,16 +51,18 @@ def refine(
     out: Annotated[Path | None, OUT],
     options: ReadSettings,
     settings: RefineSettings,
+    cluster: ClusterSettings,
     pictures: Annotated[
         Natural, option("Draw before/after pictures of the NUMBER images that changed most", metavar="NUMBER")
     ] = 0,
     processes: Annotated[
-        Count,
+        Count | None,
         option(
-            "Processes that refine images, e.g. one per GPU, or several that feed one GPU; results are the same",
+            "Processes that refine images, e.g. one per GPU, or several that feed one GPU; results are the same "
+            "(default: 1, and on a cluster as many as it has room for)",
             metavar="NUMBER",
         ),
-    ] = 1,
+    ] = None,
     shard: Annotated[
         str | None,
         option(
@@ -108,6 +111,7 @@ def refine(
             options,
             pictures=pictures,
             processes=processes,
+            cluster=cluster,
             shard=part,
             overwrite=overwrite,
             progress=True,

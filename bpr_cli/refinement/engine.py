@@ -10,6 +10,7 @@ from bpr_cli.formats.base import Item
 from bpr_cli.refinement.pipeline import Pipeline, Work
 from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.system.cluster import ClusterSettings
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.refiner import Refiner
@@ -77,10 +78,14 @@ class InProcess:
         """See ``Engine``; nothing was started."""
 
 
-def make_engine(settings: RefineSettings, processes: int) -> Engine:
-    """The engine for a number of processes."""
-    if processes == 1:
+def make_engine(settings: RefineSettings, processes: int | None, cluster: ClusterSettings) -> Engine:
+    """The engine for a number of processes, or for a cluster, where they are the workers; None: see ``refine``."""
+    if cluster.cluster:
+        from bpr_cli.refinement.cluster import OnCluster  # noqa: PLC0415 - few need it
+
+        return OnCluster(settings, cluster, processes)
+    if processes in (None, 1):
         return InProcess(settings)
-    from bpr_cli.refinement.processes import Processes  # noqa: PLC0415 - few need it
+    from bpr_cli.refinement.processes import Processes  # noqa: PLC0415 - as above
 
     return Processes(settings, processes)

@@ -23,6 +23,7 @@ from bpr_cli.refinement.result import OnItem, RefineResult
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers, writing
+from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.journal import Journal, check_resumable
 from bpr_cli.system.paths import as_path, write_bytes
 from bpr_cli.system.shards import Shard
@@ -40,7 +41,8 @@ def refine(
     options: ReadSettings = ReadSettings(),  # noqa: B008 - frozen
     *,
     pictures: int = 0,
-    processes: int = 1,
+    processes: int | None = None,
+    cluster: ClusterSettings = ClusterSettings(),  # noqa: B008 - frozen
     shard: Shard | None = None,
     overwrite: bool = False,
     progress: bool = False,
@@ -56,8 +58,10 @@ def refine(
         options: how to read the predictions; by default the format is detected.
         pictures: largest number of before/after pictures, of the images that changed most; they are written to the
             folder ``pictures`` in ``out``, or beside it if it is a file.
-        processes: number of processes that refine images, each with a network of its own. Several GPUs are shared out
-            among them. Programs that use more than one must be importable (``if __name__ == "__main__":``).
+        processes: number of processes that refine images, each with a network of its own; None for one, and on a
+            cluster for as many as it has room for. Several GPUs are shared out among them. Programs that use more than
+            one must be importable (``if __name__ == "__main__":``).
+        cluster: the Ray cluster on which they run; by default none. All nodes must see the same files.
         shard: refine this part of the images, and leave common files to ``merge``; it draws no pictures.
         overwrite: start afresh instead of resuming.
         progress: show what the input was taken for and a progress bar on standard error.
@@ -75,12 +79,13 @@ def refine(
         >>> summary.boundary_movement, summary.failures
     """
     check_settings(settings, RefineSettings)
+    check_settings(cluster, ClusterSettings, "cluster")
     target = as_path(out, "out")
     opened = open_for(predictions, images, target, options)
     tell(progress, opened.reading.sentence(predictions))
     from bpr_cli.refinement.pictures import add_pictures  # noqa: PLC0415 - most runs draw nothing
 
-    engine = make_engine(settings, checked("processes", processes, Count))
+    engine = make_engine(settings, checked("processes", processes, Count | None), cluster)
     with closing(engine):
         if overwrite or not Provenance.recorded(work_folder(opened, target), shard, settings):
             engine.network()  # before the progress bar, whose pace is that of the images

@@ -1,0 +1,77 @@
+"""A Ray cluster: its settings, and the connection to it. Ray is imported only when used."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from bpr_cli.errors import BprError, lacking
+from bpr_cli.settings import NonNegative, Settings, option
+
+PANEL = "Cluster"
+
+
+@dataclass(frozen=True)
+class ClusterSettings(Settings):
+    """A Ray cluster, and what a worker takes of it."""
+
+    cluster: Annotated[
+        str | None,
+        option(
+            "Work on a Ray cluster: auto for that of this machine, or the address of its head, such as 10.0.0.1:6379",
+            panel=PANEL,
+            metavar="ADDRESS",
+        ),
+    ] = None
+    cpus_per_worker: Annotated[
+        Annotated[float, Meta(gt=0)], option("CPUs of a worker, which are the threads of its network", panel=PANEL)
+    ] = 1.0
+    gpus_per_worker: Annotated[
+        NonNegative | None,
+        option(
+            "GPUs of a worker; two share one with 0.5 (default: 1 if the cluster has GPUs, unless --device is cpu)",
+            panel=PANEL,
+        ),
+    ] = None
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """The module ``ray``, connected to a cluster; a connection that the calling program has made is used, and stays.
+
+    Raises:
+        BprError: Ray is not installed, or there is no cluster.
+    """
+    try:
+        import ray  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise lacking("--cluster", ["ray"]) from error
+    if ray.is_initialized():
+        yield ray
+        return
+    if address.startswith("ray://"):
+        raise BprError(
+            f"--cluster is {address}, a connection with which a job ends; submit the command to the cluster with ray "
+            "job submit, and give --cluster auto"
+        )
+    handler = signal.getsignal(signal.SIGTERM)
+    with redirect_stdout(sys.stderr):  # Ray prints what becomes of nodes
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BprError(
+                f"--cluster is {address}, but no Ray cluster answers there ({reason}); start one with ray start --head"
+            ) from error
+        with suppress(ValueError):  # outside of the main thread
+            signal.signal(signal.SIGTERM, handler)  # Ray's own would leave files half written
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
