@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bpr_cli.refinement.merge import merge
     from bpr_cli.refinement.refiner import Refiner
     from bpr_cli.refinement.settings import RefineSettings
+    from bpr_cli.system.cluster import ClusterSettings
     from bpr_cli.system.shards import Shard
     from bpr_cli.training.recipe import load_recipe
     from bpr_cli.training.settings import TrainSettings
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BprError",
+    "ClusterSettings",
     "EvaluateSettings",
     "PatchSetSettings",
     "ReadSettings",
@@ -56,6 +58,7 @@ __all__ = [
 
 _MODULES = {
     "BprError": "errors",
+    "ClusterSettings": "system.cluster",
     "EvaluateSettings": "evaluation.settings",
     "PatchSetSettings": "patchset.settings",
     "ReadSettings": "formats.reading",

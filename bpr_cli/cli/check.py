@@ -5,6 +5,7 @@ from __future__ import annotations
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.options import command_of
 from bpr_cli.cli.refine import refine
+from bpr_cli.system.cluster import ClusterSettings
 
 HELP = """Check predictions before refining them.
 
@@ -23,6 +24,6 @@ Examples:
       --image-info instances_val2017.json --json | jq .failures
 """
 
-app = app_of(
-    command_of(refine, fixed={"dry_run": True, "shard": None, "processes": 1}, defaults={"out": None}), EXAMPLES, HELP
-)
+FIXED = {"dry_run": True, "shard": None, "processes": None, "cluster": ClusterSettings()}
+
+app = app_of(command_of(refine, fixed=FIXED, defaults={"out": None}), EXAMPLES, HELP)

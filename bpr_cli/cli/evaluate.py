@@ -15,6 +15,7 @@ from bpr_cli.evaluation.report.model import Metric, OracleRow, Report, Row
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.settings import Count, option
+from bpr_cli.system.cluster import WITHOUT_GPUS, ClusterSettings
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -121,6 +122,7 @@ def evaluate(
     ],
     options: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     settings: EvaluateSettings,
+    cluster: Annotated[dict[str, Any], OptionsOf(ClusterSettings, WITHOUT_GPUS)],
     baseline: Annotated[
         list[Path] | None,
         typer.Option(
@@ -146,8 +148,13 @@ def evaluate(
         ),
     ] = None,
     processes: Annotated[
-        Count, option("Processes that measure images; the figures are the same", metavar="NUMBER")
-    ] = 1,
+        Count | None,
+        option(
+            "Processes that measure images; the figures are the same (default: 1, and on a cluster as many as it has "
+            "room for)",
+            metavar="NUMBER",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Measure predictions against ground truth.
@@ -169,6 +176,7 @@ def evaluate(
         settings=settings,
         **options,
         processes=processes,
+        cluster=ClusterSettings(**cluster),
         progress=True,
     )
     console = Console(results=not json)

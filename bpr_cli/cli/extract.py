@@ -14,6 +14,7 @@ from bpr_cli.cli.options import COMPARED, Json, OptionsOf, command_of
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.patchset.settings import SIMULATION, PatchSetSettings
 from bpr_cli.settings import Count, option
+from bpr_cli.system.cluster import WITHOUT_GPUS, ClusterSettings
 
 if TYPE_CHECKING:
     from bpr_cli.patchset.extract import ExtractResult
@@ -56,6 +57,7 @@ def extract(
     ],
     options: Annotated[dict[str, Any], OptionsOf(ReadSettings, COMPARED)],
     values: Annotated[dict[str, Any], OptionsOf(PatchSetSettings)],
+    cluster: Annotated[dict[str, Any], OptionsOf(ClusterSettings, WITHOUT_GPUS)],
     predictions: Annotated[
         list[Path] | None,
         typer.Argument(metavar="PREDICTIONS", help="Predictions of one or several models: directories or JSON files"),
@@ -65,6 +67,14 @@ def extract(
         typer.Option("--simulate", help="Make coarse masks from the ground truth too", rich_help_panel=SIMULATION),
     ] = False,
     workers: Annotated[Count | None, option("Images processed in parallel (default: the cores, at most 4)")] = None,
+    processes: Annotated[
+        Count | None,
+        option(
+            "Processes that share the images; the set is the same (default: 1, and on a cluster as many as it has room "
+            "for)",
+            metavar="NUMBER",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh; an existing patch set is removed")
     ] = False,
@@ -88,6 +98,8 @@ def extract(
         PatchSetSettings(**{"simulate": int(simulated), **values}),
         **options,
         workers=workers,
+        processes=processes,
+        cluster=ClusterSettings(**cluster),
         overwrite=overwrite,
         progress=True,
     )

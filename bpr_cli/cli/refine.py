@@ -91,6 +91,8 @@ def refine(
         raise BprError("--shard does not apply to a check, which reads all images; leave it out")
     if shard and pictures:
         raise BprError("--pictures does not apply to a shard, which knows only its own images; leave it out")
+    if cluster.cluster and only_checks:
+        raise BprError("--cluster does not apply to a check, which this process does alone; leave it out")
     part = Shard.parse(shard) if shard else None
     console = Console(results=only_checks and not json)
     summary: RefineSummary | CheckSummary

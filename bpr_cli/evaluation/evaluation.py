@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError
@@ -19,10 +20,11 @@ from bpr_cli.formats.base import Failure, Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
-from bpr_cli.settings import Count, check_settings, checked
+from bpr_cli.settings import check_settings
 from bpr_cli.system.atomic import remove_abandoned, writing
+from bpr_cli.system.cluster import ClusterSettings
+from bpr_cli.system.parts import Distribution, named_range
 from bpr_cli.system.paths import as_path, as_paths, noting_digests
-from bpr_cli.system.processes import in_processes
 from bpr_cli.system.terminal import show_progress, tell
 from bpr_cli.system.threads import PIXELS_AT_ONCE, Budget, in_order
 from bpr_cli.truth.pairs import Pair, Sets
@@ -46,7 +48,8 @@ def evaluate(
     image_pattern: str | None = None,
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
-    processes: int = 1,
+    processes: int | None = None,
+    cluster: ClusterSettings = ClusterSettings(),  # noqa: B008 - frozen
     progress: bool = False,
 ) -> Report:
     """Measure predictions against ground truth, as ``bpr evaluate`` does.
@@ -65,8 +68,10 @@ def evaluate(
         image_pattern: name of the image of a mask, with fields in braces; None finds images by name.
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or map that is read, in pixels.
-        processes: number of processes that measure images; the figures are the same, bit for bit. Programs that use
-            more than one must be importable (``if __name__ == "__main__":``).
+        processes: number of processes that measure images; the figures are the same, bit for bit. None for one, and on
+            a cluster for as many as it has room for. Programs that use more than one must be importable
+            (``if __name__ == "__main__":``).
+        cluster: the Ray cluster on which they run; by default none. All nodes must see the same files.
         progress: show what the inputs were taken for and progress on standard error.
 
     Returns:
@@ -87,12 +92,13 @@ def evaluate(
     if target:
         check_outputs(target, paths.all)
     options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    distribution = Distribution(processes, cluster)
     inputs = open_evaluation(paths, settings, options)
     for sentence in inputs.sentences:
         tell(progress, sentence)
     evaluation = Evaluation(inputs)
     with show_progress(progress, "measuring", len(inputs.pairs)) as advance:
-        report = evaluation.run(advance, checked("processes", processes, Count))
+        report = evaluation.run(advance, distribution)
     if target:
         with writing(target):
             remove_abandoned(target, began)
@@ -107,19 +113,19 @@ class Evaluation:
         self._inputs = inputs
         self._pairs = {pair.name: pair for pair in inputs.pairs}
 
-    def run(self, advance: Callable[[], None] = lambda: None, processes: int = 1) -> Report:
+    def run(self, advance: Callable[[], None] = lambda: None, distribution: Distribution = Distribution()) -> Report:  # noqa: B008
         """Measure every image.
 
         Args:
             advance: called after every image.
-            processes: number of processes that measure images.
+            distribution: how parts of the images are distributed; by default this process measures all.
 
         Raises:
             BprError: an image is broken and ``allow_missing`` is off, or no image could be measured.
         """
         began = time.monotonic()
         collected = Collected(self._inputs)
-        for image in _measure_all(self._inputs, processes):
+        for image in _measure_all(self._inputs, distribution):
             collected.add(image)
             advance()
         if not collected.sums:
@@ -144,25 +150,41 @@ def _scored_items(sets: Sets, pair: Pair) -> list[tuple[PredictionSet, Item | No
     return list(zip(sets.scored, (pair.prediction, *pair.baselines), strict=True))
 
 
-def _measure_all(inputs: EvaluationInputs, processes: int) -> Iterator[MeasuredImage]:
+@dataclass(frozen=True)
+class _Share:
+    """What a worker measures with.
+
+    Attributes:
+        inputs: the opened inputs.
+        threads: number of its threads.
+        pixels: most pixels of the images that it holds together.
+    """
+
+    inputs: EvaluationInputs
+    threads: int
+    pixels: int
+
+
+def _measure_all(inputs: EvaluationInputs, distribution: Distribution) -> Iterator[MeasuredImage]:
     """Every image, in the order of the pairs."""
     pairs, budget = inputs.pairs, Budget(PIXELS_AT_ONCE)
-    if processes == 1:
+    if distribution.is_this_process:
         yield from in_order(lambda pair: _measure(inputs, pair, budget), pairs, inputs.settings.worker_count)
         return
     parts = [range(start, min(start + PART, len(pairs))) for start in range(0, len(pairs), PART)]
-    measured = in_processes(_measure_part, (inputs, processes), parts, processes)
+    share = _Share(inputs, distribution.threads(inputs.settings.worker_count), PIXELS_AT_ONCE // distribution.sharers)
+    names = [pair.name for pair in pairs]
+    measured = distribution.map(_measure_part, share, parts, lambda part: named_range(names[part.start : part.stop]))
     for part, images in zip(parts, measured, strict=True):
         for place, image in zip(part, images, strict=True):
             yield image or _measure(inputs, pairs[place], budget)  # this process must know what is wrong with it
 
 
-def _measure_part(given: tuple[EvaluationInputs, int], part: range) -> list[MeasuredImage | None]:
+def _measure_part(share: _Share, part: range) -> list[MeasuredImage | None]:
     """Images in one of several processes; None for those with something that cannot be read."""
-    inputs, processes = given
-    budget, threads = Budget(PIXELS_AT_ONCE // processes), max(1, inputs.settings.worker_count // processes)
+    inputs, budget = share.inputs, Budget(share.pixels)
     pairs = [inputs.pairs[place] for place in part]
-    return list(in_order(lambda pair: _measure_intact(inputs, pair, budget), pairs, threads))
+    return list(in_order(lambda pair: _measure_intact(inputs, pair, budget), pairs, share.threads))
 
 
 def _measure_intact(inputs: EvaluationInputs, pair: Pair, budget: Budget) -> MeasuredImage | None:

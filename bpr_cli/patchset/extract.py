@@ -22,17 +22,21 @@ from bpr_cli.formats.reading import MAX_PIXELS, Format, Ids, ReadSettings, Task
 from bpr_cli.patchset.image import EncodedPatch, ImageResult, ReservoirSample, extract_image
 from bpr_cli.patchset.layout import DOCUMENT, PatchSource, SourceCounts, remove_set
 from bpr_cli.patchset.settings import PatchSetSettings
-from bpr_cli.patchset.sources import SourcePaths, open_sources, pair_paths, with_simulated
+from bpr_cli.patchset.sources import OpenSource, SourceImage, SourcePaths, open_sources, pair_paths, with_simulated
 from bpr_cli.patchset.store import PatchOrigin, PatchSet, PatchSetWriter
 from bpr_cli.settings import Count, build, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers
+from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.journal_files import JournalHeader
+from bpr_cli.system.parts import Distribution, named_range
 from bpr_cli.system.paths import as_path, as_paths
 from bpr_cli.system.terminal import Advance, show_progress, silent, tell
 from bpr_cli.system.threads import default_workers, in_order
 
 DEFAULTS = PatchSetSettings()
+PART = 16
+"""Images that a process extracts at a time."""
 _LENGTH_BYTES = 8
 PathLike = str | os.PathLike[str]
 
@@ -68,6 +72,8 @@ def extract(
     threshold: float | None = None,
     max_pixels: int = MAX_PIXELS,
     workers: int | None = None,
+    processes: int | None = None,
+    cluster: ClusterSettings = ClusterSettings(),  # noqa: B008 - frozen
     overwrite: bool = False,
     progress: bool = False,
 ) -> ExtractResult:
@@ -87,6 +93,10 @@ def extract(
         threshold: threshold of soft masks, as a fraction of their range; None for one half.
         max_pixels: the largest image or mask that is read, in pixels.
         workers: images processed at the same time; None for one per core, at most 4.
+        processes: number of processes that share the images; the set is the same. None for one, and on a cluster for
+            as many as it has room for. Programs that use more than one must be importable
+            (``if __name__ == "__main__":``).
+        cluster: the Ray cluster on which they run; by default none. All nodes must see the same files.
         overwrite: replace an existing patch set.
         progress: show what the inputs were taken for and a progress bar on standard error.
 
@@ -98,11 +108,12 @@ def extract(
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
     options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
+    distribution = Distribution(processes, cluster)
     extraction = Extraction(given, settings, options)
     for sentence in extraction.sentences:
         tell(progress, sentence)
     with show_progress(progress, "extracting", extraction.images) as advance:
-        return extraction.run(target, workers, overwrite, advance)
+        return extraction.run(target, workers, overwrite, advance, distribution)
 
 
 class Extraction:
@@ -143,6 +154,7 @@ class Extraction:
         workers: int | None = None,
         overwrite: bool = False,
         on_image: Advance = silent,
+        distribution: Distribution = Distribution(),  # noqa: B008 - frozen
     ) -> ExtractResult:
         """Extract the set, or finish it.
 
@@ -151,6 +163,7 @@ class Extraction:
             workers: images processed at the same time; None for one per core, at most 4.
             overwrite: replace an existing set, finished or not.
             on_image: called in the calling thread after every image.
+            distribution: how parts of the images are distributed; by default this process extracts all.
 
         Raises:
             BprError: the directory holds another set or is in use by another process, or no patch could be extracted.
@@ -161,7 +174,7 @@ class Extraction:
         if (out / DOCUMENT).exists() and not overwrite:
             patch_set, failures, resumed = self._verify(out), list[Failure](), self.images
         else:
-            patch_set, failures, resumed = self._extract(out, workers, overwrite, on_image)
+            patch_set, failures, resumed = self._extract(out, workers, overwrite, on_image, distribution)
         failures = [*(failure for source in self._sources for failure in source.failures), *failures]
         failures += [fault for source in self._sources for fault in source.faults()]
         return ExtractResult(patch_set, failures, resumed, time.monotonic() - began)
@@ -183,7 +196,7 @@ class Extraction:
         return patch_set
 
     def _extract(
-        self, out: Path, workers: int, overwrite: bool, on_image: Advance
+        self, out: Path, workers: int, overwrite: bool, on_image: Advance, distribution: Distribution
     ) -> tuple[PatchSet, list[Failure], int]:
         """The set, the failures, and the number of images that an earlier run had finished."""
         with self._journal(out, overwrite) as journal:
@@ -195,13 +208,31 @@ class Extraction:
             for _ in range(resumed := len(results)):
                 on_image(resumed=True)
             missing = [number for number in range(self.images) if number not in results]
-            extracted = in_order(lambda n: extract_image(*self._queue[n], self._settings, sample), missing, workers)
+            extracted = self._results(missing, sample, workers, distribution)
             for number, result in zip(missing, extracted, strict=True):
                 patches = [patch for patch in result.patches if sample.offer(patch.key)]
                 results[number] = replace(result, patches=())
                 journal.add(f"{number}", (), asdict(results[number]), records={number: pack(patches)})
                 on_image()
             return *self._write(journal, out, sample, results), resumed
+
+    def _results(
+        self, missing: Sequence[int], sample: ReservoirSample, workers: int, distribution: Distribution
+    ) -> Iterator[ImageResult]:
+        """The results of images, in their order."""
+        here = _Share(self._queue, self._settings, sample, workers)
+        if distribution.is_this_process:
+            yield from in_order(here.extract, missing, workers)
+            return
+        parts = [missing[start : start + PART] for start in range(0, len(missing), PART)]
+        share = replace(here, threads=distribution.threads(workers))
+        extracted = distribution.map(_extract_part, share, parts, self._named)
+        for part, results in zip(parts, extracted, strict=True):
+            for number, result in zip(part, results, strict=True):
+                yield result or here.extract(number)  # this process must know what is wrong with it
+
+    def _named(self, part: Sequence[int]) -> str:
+        return named_range([self._queue[number][1].name for number in part])
 
     @contextmanager
     def _journal(self, out: Path, overwrite: bool) -> Iterator[Journal]:
@@ -258,6 +289,37 @@ class Extraction:
     @property
     def _stated(self) -> dict[str, Json]:
         return _stated(self._settings, self._described([SourceCounts()] * len(self._sources)))
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What a worker extracts with.
+
+    Attributes:
+        queue: all images, each with its source.
+        settings: settings of the set.
+        sample: the patches of the set, as far as this process knows them.
+        threads: images processed at the same time.
+    """
+
+    queue: Sequence[tuple[OpenSource, SourceImage]]
+    settings: PatchSetSettings
+    sample: ReservoirSample
+    threads: int
+
+    def extract(self, number: int) -> ImageResult:
+        """The result of an image; patches that cannot be in the sample may be missing from it."""
+        return extract_image(*self.queue[number], self.settings, self.sample)
+
+
+def _extract_part(share: _Share, part: Sequence[int]) -> list[ImageResult | None]:
+    """The results of images in one of several processes; None for those with records that cannot be read."""
+    results: list[ImageResult | None] = []
+    for number, result in zip(part, in_order(share.extract, part, share.threads), strict=True):
+        patches = tuple(patch for patch in result.patches if share.sample.offer(patch.key))
+        source, image = share.queue[number]
+        results.append(None if source.has_faults(image) else replace(result, patches=patches))
+    return results
 
 
 def _stated(settings: PatchSetSettings, sources: Iterable[PatchSource]) -> dict[str, Json]:

@@ -116,6 +116,11 @@ class OpenSource:
         sides = dict.fromkeys((self.sets.predictions, self.sets.truth))
         return [fault for side in sides for fault in side.faults()]
 
+    def has_faults(self, image: SourceImage) -> bool:
+        """Whether records of an image that was read cannot be read."""
+        sides = ((self.sets.predictions, image.prediction), (self.sets.truth, image.truth))
+        return any(item and side.faults(item) for side, item in sides)
+
     def read_coarse(self, image: SourceImage) -> ImageMasks:
         """The predicted masks of an image.
 

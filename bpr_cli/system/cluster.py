@@ -16,6 +16,9 @@ from bpr_cli.settings import NonNegative, Settings, option
 
 PANEL = "Cluster"
 
+WITHOUT_GPUS = ("cluster", "cpus_per_worker")
+"""The fields of ``ClusterSettings`` that are options of commands without a network."""
+
 
 @dataclass(frozen=True)
 class ClusterSettings(Settings):
@@ -30,7 +33,7 @@ class ClusterSettings(Settings):
         ),
     ] = None
     cpus_per_worker: Annotated[
-        Annotated[float, Meta(gt=0)], option("CPUs of a worker, which are the threads of its network", panel=PANEL)
+        Annotated[float, Meta(gt=0)], option("CPUs, and so threads, of a worker", panel=PANEL)
     ] = 1.0
     gpus_per_worker: Annotated[
         NonNegative | None,

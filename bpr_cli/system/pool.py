@@ -67,6 +67,11 @@ class Actor:
     running: Any | None
     node: tuple[str, str] = ("", "")
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be called."""
+        return self.running is None and bool(self.node[0])
+
 
 class Pool:
     """Workers on a cluster, each of which serves an object of its own.

@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
@@ -78,15 +79,10 @@ class _Process(Generic[Shared, Given, Done]):
     def receive(self) -> Done:
         """The result of the first call that is not received yet."""
         try:
-            done, error, notes = self._connection.recv()
+            answer: Answer[Done] = self._connection.recv()
         except (EOFError, OSError):
             self._tell_death()
-        for sentence, values in notes:
-            note(sentence, *values)
-        if error is not None:
-            raise error
-        result: Done = done
-        return result
+        return answer.taken()
 
     def _tell_death(self) -> Any:  # noqa: ANN401 - never returns
         self._process.join()
@@ -105,25 +101,59 @@ class _Notes(logging.Handler):
         self.kept.append((str(record.msg), tuple(map(str, record.args or ()))))
 
 
+@dataclass(frozen=True)
+class Answer(Generic[Done]):
+    """What a call in a worker process came to: a result or an error, and notes."""
+
+    done: Done | None
+    error: Exception | None
+    notes: list[tuple[str, tuple[str, ...]]]
+
+    def taken(self) -> Done:
+        """The result.
+
+        Raises:
+            BprError: the function raised it.
+            RuntimeError: the function raised another error.
+        """
+        for sentence, values in self.notes:
+            note(sentence, *values)
+        if self.error is not None:
+            raise self.error
+        return self.done  # type: ignore[return-value]  # None if that was the result
+
+
+class Caller(Generic[Shared, Given, Done]):
+    """Calls a function in a worker process."""
+
+    def __init__(self, function: Callable[[Shared, Given], Done]) -> None:
+        self._function = function
+        self._notes = _Notes()
+        LOGGER.addHandler(self._notes)
+        LOGGER.propagate = False
+
+    def __call__(self, shared: Shared, given: Given) -> Answer[Done]:
+        """Call the function."""
+        done: Done | None = None
+        error: Exception | None = None
+        try:
+            done = self._function(shared, given)
+        except BprError as expected:
+            error = BprError(str(expected))
+        except Exception:
+            error = RuntimeError(traceback.format_exc())
+        kept, self._notes.kept = self._notes.kept, []
+        return Answer(done, error, kept)
+
+
 def _serve(connection: Connection, function: Callable[[Any, Any], Any], shared: Any) -> None:  # noqa: ANN401
     """Call the function until the connection is closed; the entry point of a process."""
     end_with_main_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes; the main one decides
-    notes = _Notes()
-    LOGGER.addHandler(notes)
-    LOGGER.propagate = False
+    call = Caller(function)
     while True:
         try:
             given = connection.recv()
         except (EOFError, OSError):
             return
-        done: Any = None
-        error: Exception | None = None
-        try:
-            done = function(shared, given)
-        except BprError as expected:
-            error = BprError(str(expected))
-        except Exception:
-            error = RuntimeError(traceback.format_exc())
-        kept, notes.kept = notes.kept, []
-        connection.send((done, error, kept))
+        connection.send(call(shared, given))

@@ -150,7 +150,8 @@ def test_a_check_takes_the_options_of_the_refinement(bpr):
         )
         for name in ("check", "refine")
     }
-    assert options["check"] == options["refine"] - {"--dry-run", "--shard", "--processes"}
+    of_engines = {"--processes", "--cluster", "--cpus-per-worker", "--gpus-per-worker"}
+    assert options["check"] == options["refine"] - {"--dry-run", "--shard"} - of_engines
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bpr_cli.patchset.extract as module
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.masks.masks import Mask
@@ -20,6 +21,7 @@ from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.sources import SourcePaths
 from bpr_cli.patchset.store import PatchOrigin, PatchSet
+from bpr_cli.system.parts import Distribution
 from tests.cli.evaluations import AFTER, CAR, CATEGORIES, KINDS, SIZE, TRUTH, make
 from tests.formats.format_builders import compressed, load, panoptic_ids, panoptic_png, pixels, png, save
 from tests.patchset.patch_cases import contents
@@ -106,6 +108,27 @@ def letter(item: str, image_id: int | str | None) -> str:
     if isinstance(image_id, int):
         return "abc"[image_id - 1]
     return f"_{Path(item).name.split('_')[1]}_" if "_" in item else Path(item).stem
+
+
+@pytest.mark.parametrize("kind", ["labels", "coco"])
+def test_a_set_of_two_processes_is_that_of_one(kind, world, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PART", 1)  # otherwise one part holds all images
+    given = world(kind)
+    settings = replace(SETTINGS, simulate=2, max_patches=20)
+    one = extract(given, tmp_path / "one", settings)
+    two = extract(given, tmp_path / "two", settings, distribution=Distribution(processes=2))
+    assert contents(one.patch_set.path) == contents(two.patch_set.path)
+
+
+def test_records_that_cannot_be_read_in_a_process_are_told_as_in_one(world, tmp_path):
+    given = world("coco")
+    records = load(given.predictions)
+    records[1]["segmentation"]["counts"] = "?"
+    save(given.predictions, records)
+    one, two = (extract(given, tmp_path / f"{count}", distribution=Distribution(processes=count)) for count in (1, 2))
+    assert one.failures == two.failures
+    assert len(two.failures) == 1
+    assert contents(one.patch_set.path) == contents(two.patch_set.path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
