@@ -35,11 +35,13 @@ class Target:
         out: output directory; for COCO files, or one.
         categories: the classes of the masks.
         tolerance: see ``ReadSettings.polygon_tolerance``.
+        are_polygons: whether the masks were polygons, which formats with a choice then keep.
     """
 
     out: Path
     categories: Sequence[CategoryRecord]
     tolerance: float
+    are_polygons: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,18 +68,20 @@ def _to_coco(images: Iterable[ImageSegments], target: Target) -> None:
             listed.append({"id": key, "file_name": image.name, "height": image.size[0], "width": image.size[1]})
             for mask, record in image.segments:
                 number += 1
-                yield encode_json({"id": number, "image_id": key, **_fields(mask, record)})
+                yield encode_json({"id": number, "image_id": key, **_fields(mask, record, target)})
 
     # The list of images is complete when the annotations before it are written.
     shell = {"annotations": [], "images": listed, "categories": [_category(each) for each in target.categories]}
     write_document(output_file(target.out, "annotations.json"), shell, annotations())
 
 
-def _fields(mask: Mask, record: SegmentRecord) -> Record:
-    measures = Measures.of_mask(mask)
+def _fields(mask: Mask, record: SegmentRecord, target: Target) -> Record:
+    measures, as_polygons = Measures.of_mask(mask), target.are_polygons and not record.crowd
     fields = {
         "category_id": record.category,
-        "segmentation": rle.encode(mask, rle.Form.COMPRESSED),
+        "segmentation": (
+            rle.encode_polygons(mask, target.tolerance) if as_polygons else rle.encode(mask, rle.Form.COMPRESSED)
+        ),
         "area": measures.area,
         "bbox": list(measures.bbox),
         "iscrowd": int(record.crowd),

@@ -17,6 +17,7 @@ from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import Format, ReadSettings
 from bpr_cli.formats.records import CategoryRecord
+from bpr_cli.formats.shapes import ShapeFiles
 from bpr_cli.settings import check_settings, checked
 from bpr_cli.system.paths import as_path, list_folder
 from bpr_cli.system.terminal import Advance, show_progress, tell
@@ -85,9 +86,10 @@ def convert(
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
         found = _read_all(opened, pictures, summary, losses, advance)
-        export.write(found, Target(target, categories, options.polygon_tolerance))
+        export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
-    summary.notes = [*(opened.notes("truth") if opened.holds_polygons else ()), *losses.sentences(format, categories)]
+    read = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
+    summary.notes = [*read, *losses.sentences(format, categories)]
     return summary
 
 

@@ -119,7 +119,7 @@ class PredictionSet(ABC):
         task: segmentation task.
         family: family of metrics for this format.
         omits_empty_images: whether predictions may leave out images without masks.
-        holds_polygons: whether masks are written as polygons.
+        holds_polygons: whether masks are written as polygons, at least those that were polygons.
         max_pixels: largest image or mask that is read, in pixels.
         items: readable items, in the order of the input.
         failures: broken items (without image, or with a bad record), in the order of the input.

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,6 +83,7 @@ class CocoSet(PredictionSet):
             image_id = self.contents.check(number)
             if image_id is not None:
                 self._groups.setdefault(str(image_id), _Group(image_id)).indexes.append(number)
+        self.holds_polygons, self.tolerance = self.contents.hold_polygons, settings.polygon_tolerance
         candidates = [self._candidate(name, group) for name, group in self._groups.items()]
         self.items, self.failures = match_images(candidates, index)
 
@@ -219,6 +221,11 @@ class CocoSet(PredictionSet):
             self._table = self._table or other._table
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The common settings, and how polygons are written if there are some."""
+        return {**super().settings, **({"polygon_tolerance": self.tolerance} if self.holds_polygons else {})}
+
+    @property
     def one_file(self) -> str:
         """Name of the JSON file."""
         return self.path.name
@@ -275,9 +282,25 @@ class _CocoWriter(Writer):
         records = self._source.readable(item)
         if not isinstance(refined, tuple) or len(refined) != len(records):
             raise TypeError(f"expected {len(records)} masks for image {item.name}")
-        limit = self._source.max_pixels
-        updated = (_update(record, mask, limit) for record, mask in zip(records.values(), refined, strict=True))
+        updated = (self._update(*pair) for pair in zip(records.values(), refined, strict=True))
         return Written(records=dict(zip(records, map(encode_json, updated), strict=True)))
+
+    def _update(self, record: Record, mask: Mask) -> Record:
+        """Put a refined mask into a record; updates area and bbox if the record has them, and keeps all other fields.
+
+        A record with polygons stays as it is if its mask has not changed.
+        """
+        given, limit = record["segmentation"], self._source.max_pixels
+        form = rle.form_of(given, limit)
+        if form is not rle.Form.POLYGONS:
+            encoded = rle.encode(mask, form)
+        elif mask.equals(rle.decode(given, mask.size, limit)):
+            return record
+        else:
+            encoded = rle.encode_polygons(mask, self._source.tolerance, limit)
+        updated = {**record, "segmentation": encoded}
+        Measures.of_mask(mask).update(updated)
+        return updated
 
     def close(self, records: Iterable[tuple[int, bytes]]) -> None:
         write_document(self._path, self._source.document, self._every(iter(records)))
@@ -292,10 +315,3 @@ class _CocoWriter(Writer):
                 following = next(refined, None)
             else:
                 yield encode_json(every[index])
-
-
-def _update(record: Record, mask: Mask, max_pixels: int) -> Record:
-    """Put a refined mask into a record; updates area and bbox if the record has them, and keeps all other fields."""
-    updated = {**record, "segmentation": rle.encode(mask, rle.form_of(record["segmentation"], max_pixels))}
-    Measures.of_mask(mask).update(updated)
-    return updated

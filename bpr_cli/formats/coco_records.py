@@ -24,6 +24,7 @@ class CocoRecords:
         records: the records as they are in the file.
         without_mask: indexes of the records whose segmentation is missing, null or empty.
         faults: the records that cannot be read, as far as they were tried.
+        hold_polygons: whether one that was checked has polygons.
     """
 
     def __init__(self, path: Path, document: Json, max_pixels: int, images: ImageTable | None = None) -> None:
@@ -31,6 +32,7 @@ class CocoRecords:
         self.records: list[Json] = records_of(document)
         self.without_mask: set[int] = set()
         self.faults: dict[int, Failure] = {}
+        self.hold_polygons = False
         self._categories: set[int | str | None] = set()
         self._max_pixels = max_pixels
         self._images = images
@@ -58,7 +60,7 @@ class CocoRecords:
             self.without_mask.add(index)
             return image_id
         try:
-            rle.form_of(segmentation, self._max_pixels)
+            self.hold_polygons |= rle.form_of(segmentation, self._max_pixels) is rle.Form.POLYGONS
         except BprError as error:
             self.fail(index, error)
         return image_id

@@ -103,12 +103,13 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
                 f"--{name} applies to masks in PNG files, but {source.path} holds {kind.noun} (format {kind.format}); "
                 "leave it out, or check --format"
             )
-    if settings.polygon_tolerance != ReadSettings.polygon_tolerance and not kind.holds_polygons:
+    opened = open_as(kind, source, index, settings)
+    if settings.polygon_tolerance != ReadSettings.polygon_tolerance and not opened.holds_polygons:
         raise BprError(
-            f"--polygon-tolerance applies to polygons, but {source.path} holds {kind.noun} (format {kind.format}); "
-            "leave it out, or check --format"
+            f"--polygon-tolerance applies to polygons, but {source.path} holds {kind.noun} without any (format "
+            f"{kind.format}); leave it out, or check --format"
         )
-    return open_as(kind, source, index, settings)
+    return opened
 
 
 def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settings: ReadSettings) -> PredictionSet:

@@ -18,7 +18,12 @@ from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.json_files import Json, Record, whole_number
 from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
 from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
+from bpr_cli.masks.outlines import parts_of, polygon_of
 from bpr_cli.typing import IntArray, Size
+
+_EXACT = 0.5
+_NEARER = (0.46, 0.4, 0.0)
+"""Tolerances in pixels, tried until pycocotools, which rounds points to fifths of a pixel, reads every pixel."""
 
 LONGEST_OUTLINE = 2**22
 """Longest outline of a mask's polygons in pixels; rasterising takes about a hundred bytes per pixel of outline."""
@@ -211,7 +216,7 @@ def _outline_length(polygon: list[float]) -> float:
 
 
 def encode(mask: Mask, form: Form) -> Record:
-    """Encode a mask: as a list of counts if ``form`` is ``COUNTS``, otherwise as compressed run lengths."""
+    """Encode a mask as run lengths: a list of counts if ``form`` is ``COUNTS``, otherwise compressed."""
     height, width = mask.size
     counts = _runs_of_mask(mask).tolist()
     uncompressed = {"size": [height, width], "counts": counts}
@@ -219,6 +224,33 @@ def encode(mask: Mask, form: Form) -> Record:
         return uncompressed
     compressed: bytes = coco_mask.frPyObjects(uncompressed, height, width)["counts"]
     return {"size": [height, width], "counts": compressed.decode("ascii")}
+
+
+def encode_polygons(mask: Mask, tolerance: float, max_pixels: int = MAX_PIXELS) -> Json:
+    """Encode a mask as polygons, one around each part; bridges without width lead around the holes of a part.
+
+    pycocotools reads such polygons as they were meant. With a tolerance of at most half a pixel, it reads exactly the
+    pixels of the mask; lines may then lie nearer than the tolerance allows.
+
+    Args:
+        mask: the mask.
+        tolerance: farthest that a polygon may lie off the outline of the mask, in pixels.
+        max_pixels: largest number of pixels of the image.
+
+    Returns:
+        Polygons, each x1, y1, x2, y2, ... in pixels; run lengths for a mask that polygons cannot hold: one without
+        pixels, or with an outline that is too long.
+    """
+    parts = parts_of(mask) if mask.area else []
+    for nearer in [min(tolerance, each) for each in _NEARER] if tolerance <= _EXACT else [tolerance]:
+        polygons = [polygon_of(part, nearer).ravel().tolist() for part in parts]
+        try:
+            read = _decode_polygons(polygons, mask.size, max_pixels)
+        except BprError:
+            break
+        if polygons and (tolerance > _EXACT or read.equals(mask)):
+            return polygons
+    return encode(mask, Form.COMPRESSED)
 
 
 def _runs_of_mask(mask: Mask) -> IntArray:

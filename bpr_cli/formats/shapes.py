@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bpr_cli.errors import BprError, counted, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Use, Writer, Written
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
@@ -168,7 +166,7 @@ class ShapeFiles(PredictionSet):
             raise TypeError(f"expected {len(drawn)} masks for {item.name}")
         changed = {}
         for (number, (coarse, _)), mask in zip(drawn.items(), refined, strict=True):
-            if mask.box == coarse.box and np.array_equal(mask.crop, coarse.crop):
+            if mask.equals(coarse):
                 continue
             if mask.area:
                 changed[number] = mask

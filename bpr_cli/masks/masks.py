@@ -69,6 +69,10 @@ class Mask:
         """Number of foreground pixels."""
         return int(np.count_nonzero(self.crop))
 
+    def equals(self, other: Mask) -> bool:
+        """Whether two masks of one image have the same pixels."""
+        return self.box == other.box and np.array_equal(self.crop, other.crop)
+
     def window(self, box: Box) -> BoolArray:
         """The mask inside ``box``, which must lie inside the image: bool, (y1 - y0, x1 - x0)."""
         x0, y0, x1, y1 = box

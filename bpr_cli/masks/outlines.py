@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import Mask
@@ -50,6 +51,12 @@ def outlines_of(mask: Mask, tolerance: float) -> list[DoubleArray]:
 def polygon_of(mask: Mask, tolerance: float) -> DoubleArray:
     """One polygon around the pixels of a mask, float64, (N, 2), x and y; see ``outlines_of`` and ``bridged``."""
     return bridged(outlines_of(mask, tolerance))
+
+
+def parts_of(mask: Mask) -> list[Mask]:
+    """The connected parts of a mask; pixels that touch at a corner belong to one part."""
+    count, numbers = cv2.connectedComponents(mask.crop.view(np.uint8), connectivity=8)
+    return [Mask.from_array(numbers == number, mask.box[:2], mask.size) for number in range(1, count)]
 
 
 def bridged(outlines: Sequence[DoubleArray]) -> DoubleArray:

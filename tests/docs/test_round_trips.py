@@ -74,7 +74,7 @@ def coco_files(segmentations: list[object]) -> dict[str, object]:
     return {"images": [image], "annotations": records, "categories": categories}
 
 
-def test_cvat_masks():
+def test_cvat_coco():
     """Records are read by pycocotools; by Datumaro, which CVAT imports with, where that is installed."""
     flat = MASKS[0].ravel(order="F").astype(int)
     steps = np.flatnonzero(np.diff(np.concatenate([[0], flat])))
@@ -98,16 +98,19 @@ def test_cvat_masks():
         refined = coco.annToMask(record)
         assert (refined != mask).any()
         assert record["area"] == refined.sum()
+        assert type(record["segmentation"]) is type(old["segmentation"])
     datumaro = pytest.importorskip("datumaro")
     Path("upload/annotations").mkdir(parents=True)
     out.rename("upload/annotations/instances_default.json")
     [item] = datumaro.Dataset.import_from("upload", "coco_instances")
-    read = {each.id: each.image for each in item.annotations if each.type.name == "mask"}
-    for record in content["annotations"]:
-        np.testing.assert_array_equal(read[record["id"]], coco.annToMask(record))
+    (mask,), polygons = ([each for each in item.annotations if each.type.name == kind] for kind in ("mask", "polygon"))
+    first, second = content["annotations"]
+    np.testing.assert_array_equal(mask.image, coco.annToMask(first))
+    for each, written in zip(polygons, second["segmentation"], strict=True):
+        np.testing.assert_allclose(each.points, written, atol=0.5)  # Datumaro has whole pixels
 
 
-def test_cvat_polygons():
+def test_cvat_yolo():
     Path("task-yolo/images").mkdir(parents=True)
     Path("task-yolo/labels/train").mkdir(parents=True)
     Path("images").rename("task-yolo/images/train")

@@ -74,8 +74,36 @@ def test_unchanged_masks_are_written_in_their_form_and_order(tmp_path):
     assert written[1] == source[1]
     assert written[4] == source[4]
     assert written[2]["segmentation"] == source[0]["segmentation"]
-    assert written[3]["segmentation"]["size"] == list(SIZE)
-    assert isinstance(written[3]["segmentation"]["counts"], str)
+    assert written[3] == source[3]
+
+
+def test_refined_polygons_stay_polygons(tmp_path):
+    """A mask with a hole and a second part; the file says of itself what its polygons are."""
+    images = images_at(tmp_path, "1.png")
+    plane = (disc(radius=9) & ~disc(radius=3)) | disc(center=(4, 28), radius=3)
+    source = [record(1, POLYGON, area=9.5, bbox=[0.5, 0, 1, 1]), record(1, compressed(disc())), record(1, POLYGON)]
+    path = save(tmp_path / "r.json", source)
+    opened = open_predictions(path, images)
+    refined = (Mask.from_array(plane), Mask.from_array(plane), Mask.empty(SIZE))
+    write_back(opened, tmp_path / "out", {"1": refined})
+    first, second, third = load(tmp_path / "out/r.json")
+    assert [type(each["segmentation"]) for each in (first, second, third)] == [list, dict, dict]
+    assert len(first["segmentation"]) == 2
+    read = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(first["segmentation"], *SIZE)))
+    assert np.array_equal(read, plane)
+    rows, columns = np.nonzero(plane)
+    box = [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+    assert (first["area"], first["bbox"]) == (plane.sum(), box)
+    assert third["segmentation"] == compressed(np.zeros(SIZE, bool))
+    assert opened.settings["polygon_tolerance"] == 0.5
+    again = open_predictions(tmp_path / "out/r.json", images, ReadSettings(polygon_tolerance=2.0))
+    assert np.array_equal(again.read(again.items[0])[0].to_array(), plane)
+
+
+def test_the_tolerance_is_for_files_with_polygons(tmp_path):
+    path = save(tmp_path / "r.json", [record(1, compressed(disc()))])
+    with pytest.raises(BprError, match=r"--polygon-tolerance applies to polygons.* holds COCO results without any"):
+        open_predictions(path, images_at(tmp_path, "1.png"), ReadSettings(polygon_tolerance=1.0))
 
 
 def test_area_and_bbox_follow_the_mask(tmp_path):
@@ -124,10 +152,7 @@ def test_annotations_are_refined_in_place(tmp_path):
     assert list(written) == list(document)
     assert written["annotations"][1] == document["annotations"][1]
     assert {**document, "annotations": None} == {**written, "annotations": None}
-    assert np.array_equal(
-        coco_mask.decode(written["annotations"][0]["segmentation"]),
-        coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(POLYGON, *SIZE))),
-    )
+    assert written["annotations"][0] == document["annotations"][0]
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,36 @@ def test_polygons_as_pycocotools_draws_them(height, width, polygons):
     assert np.array_equal(decoded.to_array(), expected.astype(bool))
 
 
-def test_polygons_are_written_as_compressed_run_lengths():
-    mask = rle.decode([[2.0, 2.0, 20.0, 2.0, 20.0, 15.0]], (24, 32))
-    assert rle.encode(mask, rle.Form.POLYGONS) == compressed(mask.to_array())
+def read_by_pycocotools(polygons, size):
+    return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))).astype(bool)
+
+
+@settings(deadline=None, max_examples=150)
+@given(masks(), st.sampled_from([0.0, 0.3, 0.5]))
+def test_pycocotools_reads_every_pixel_of_written_polygons(mask, tolerance):
+    written = rle.encode_polygons(Mask.from_array(mask), tolerance)
+    if isinstance(written, dict):
+        assert not mask.any() or mask.size < 16, "only masks without pixels, and outlines longer than a tiny image"
+        assert written == compressed(mask)
+    else:
+        assert np.array_equal(read_by_pycocotools(written, mask.shape), mask)
+
+
+def test_large_masks_with_slopes_are_read_to_the_pixel():
+    rows, columns = np.mgrid[:600, :900]
+    mask = (rows > 50 + columns / 37) & (rows < 400 + 60 * np.sin(columns / 90)) & (columns > 20) & (columns < 880)
+    mask &= (rows - 200) ** 2 + (columns - 300) ** 2 > 60**2
+    (polygon,) = rle.encode_polygons(Mask.from_array(mask), 0.5)
+    assert len(polygon) < len(rle.encode_polygons(Mask.from_array(mask), 0.0)[0]) * 0.6
+    assert np.array_equal(read_by_pycocotools([polygon], mask.shape), mask)
+
+
+def test_parts_are_polygons_of_their_own_and_a_large_tolerance_is_obeyed():
+    mask = disc((60, 80), (20, 20), 15) | disc((60, 80), (40, 60), 12)
+    exact, rough = (rle.encode_polygons(Mask.from_array(mask), tolerance) for tolerance in (0.5, 2.0))
+    assert len(exact) == len(rough) == 2
+    assert sum(map(len, rough)) < sum(map(len, exact)) / 2
+    assert 0.9 < (read_by_pycocotools(rough, mask.shape) & mask).sum() / mask.sum() < 1.1
 
 
 FLAT = [2.0, 2.0, 20.0, 2.0, 20.0, 15.0]
