@@ -18,13 +18,14 @@ ranges, T IoU thresholds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from bpr_cli.evaluation.boundary import band_width, boundary_band
-from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, match_masks, outcomes_of, sum_boundary_f
+from bpr_cli.evaluation.coco_matching import NO_PARTNER, Outcome, Partners, match_masks, outcomes_of, sum_boundary_f
 from bpr_cli.evaluation.coco_precision import AREAS, IOU_THRESHOLDS, CocoRecord, coco_tables
 from bpr_cli.evaluation.evaluator import Evaluator, Measured, categories_of
 from bpr_cli.evaluation.instances import (
@@ -47,7 +48,7 @@ from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.records import CategoryRecord, Searched
 from bpr_cli.masks.masks import Mask
 from bpr_cli.truth.pairs import Pair, Sets
-from bpr_cli.typing import BoolArray, DoubleArray, Size
+from bpr_cli.typing import BoolArray, DoubleArray, IntArray, Size
 
 COCO_DETECTIONS, LVIS_DETECTIONS = 100, 300
 """Default limits on predictions: per category and image for COCO, per image for LVIS."""
@@ -93,64 +94,104 @@ def record_of(
         image: key of the image. Images with neither predictions nor ground truth may be left out.
         comparison: masks of the image.
         categories: ids of the counted categories; masks of others are left out, as in pycocotools.
-        settings: only ``max_detections``, ``tolerance`` and ``dilation_ratio`` are used.
+        settings: only ``metrics``, ``max_detections``, ``tolerance`` and ``dilation_ratio`` are used.
     """
-    searched, limit = comparison.searched, settings.max_detections or COCO_DETECTIONS
-    true = positions_by_category(comparison.truths)
-    ranked = _ranked(comparison.predictions)
-    if searched:
-        known = searched.absent.union(true)
-        ranked = [number for number in ranked[:limit] if comparison.predictions[number].category in known]
-    incomplete = searched.incomplete if searched else frozenset()
-    found: dict[int, list[int]] = {}
-    for number in ranked:
-        found.setdefault(comparison.predictions[number].category, []).append(number)
-    parts = [
-        _record_category(
-            _Category.of(comparison, category, found.get(category, [])[:limit], true.get(category, [])),
-            settings,
-            complete=category not in incomplete,
-        )
-        for category in categories
-        if category in found or category in true
-    ]
-    return CocoRecord.joined(image, parts)
-
-
-def _ranked(predictions: Sequence[ScoredMask]) -> list[int]:
-    """Positions of the predictions, the best first; equal scores keep their order."""
-    return sorted(range(len(predictions)), key=lambda number: -predictions[number].score)
+    masks = _CountedMasks.of(comparison, categories, settings.max_detections or COCO_DETECTIONS)
+    overlaps = [masks.iou]
+    if "boundary-ap" in settings.metrics:
+        overlaps.append(_with_boundaries(masks, settings.dilation_ratio))
+    matched = [match_masks(each, masks.crowd, masks.ignored, IOU_THRESHOLDS) for each in overlaps]
+    partners = np.stack(matched, axis=1)
+    outcomes = outcomes_of(partners, masks.ignored, masks.excused)
+    pairs = np.where(outcomes[:, 0, 0] == Outcome.TRUE, partners[:, 0, 0], NO_PARTNER)
+    if "af" not in settings.metrics:
+        pairs[:] = NO_PARTNER
+    sums, counts = masks.sum_boundary_f(pairs, settings.tolerance)
+    return CocoRecord(
+        image,
+        np.array([segment.category for segment in masks.predictions], dtype=np.int64),
+        np.array([segment.score for segment in masks.predictions], dtype=np.float64),
+        outcomes,
+        np.array(list(masks.true), dtype=np.int64),
+        np.array(
+            [np.count_nonzero(~masks.ignored[:, columns], axis=1) for columns in masks.true.values()], dtype=np.int64
+        ).reshape(-1, len(AREAS)),
+        sums,
+        counts,
+    )
 
 
 @dataclass(frozen=True)
-class _Category:
-    """The masks of one category in one image, with everything that matching needs.
+class _CountedMasks:
+    """The masks of one image that count, category after category, with everything that matching needs.
 
     Attributes:
-        predictions: D predicted masks, the best first.
-        truths: G true masks.
-        iou: float64, (D, G), IoU of every pair.
+        predictions: D predicted masks; those of a category are together, the best first.
+        truths: G true masks; those of a category are together.
+        found: the rows of each category among the D predicted masks.
+        true: the columns of each category among the G true masks.
+        iou: float64, (D, G), IoU of every pair; 0 for pairs of different categories.
         crowd: bool, (G,), whether a true mask is a crowd.
         ignored: bool, (A, G), whether a true mask does not count in a size range.
-        outside: bool, (A, D), whether a predicted mask lies outside a size range.
+        excused: bool, (A, D), whether a predicted mask does not count without a match: it lies outside of a size range,
+            or not all objects of its category are annotated.
     """
 
     predictions: list[ScoredMask]
     truths: list[TruthMask]
+    found: dict[int, slice]
+    true: dict[int, slice]
     iou: DoubleArray
     crowd: BoolArray
     ignored: BoolArray
-    outside: BoolArray
+    excused: BoolArray
 
     @classmethod
-    def of(cls, comparison: CocoComparison, category: int, found: list[int], true: list[int]) -> _Category:
-        predictions = [comparison.predictions[number] for number in found]
-        truths = [comparison.truths[number] for number in true]
-        table = comparison.overlaps.get(category)
-        iou = _rows(table, found) if table else np.zeros((len(found), len(true)))
+    def of(cls, comparison: CocoComparison, categories: Sequence[int], limit: int) -> _CountedMasks:
+        """Choose the masks of the given categories; ``limit`` is that on predictions."""
+        found, true = _ranked(comparison, limit), positions_by_category(comparison.truths)
+        chosen = [category for category in categories if category in found]
+        rows, columns = _slices(found, chosen), _slices(true, [each for each in categories if each in true])
+        predictions = [comparison.predictions[number] for category in rows for number in found[category]]
+        truths = [comparison.truths[number] for category in columns for number in true[category]]
+        iou = np.zeros((len(predictions), len(truths)))
+        for category in rows.keys() & columns.keys():
+            iou[rows[category], columns[category]] = _rows(comparison.overlaps[category], found[category])
         crowd = np.array([segment.crowd for segment in truths], dtype=bool)
         ignored = crowd | np.array([segment.ignore for segment in truths], dtype=bool)
-        return cls(predictions, truths, iou, crowd, ignored | _outside(truths), _outside(predictions))
+        excused = _outside(predictions)
+        for category in comparison.searched.incomplete & rows.keys() if comparison.searched else ():
+            excused[:, rows[category]] = True
+        return cls(predictions, truths, rows, columns, iou, crowd, ignored | _outside(truths), excused)
+
+    def sum_boundary_f(self, pairs: Partners, tolerance: float) -> tuple[DoubleArray, IntArray]:
+        """Sum of F, and number of pairs, of each category with true masks: (C, T) each; see ``sum_boundary_f``."""
+        found, true = [segment.mask for segment in self.predictions], [segment.mask for segment in self.truths]
+        sums, counts = np.zeros((len(self.true), pairs.shape[1])), np.zeros((len(self.true), pairs.shape[1]), np.int64)
+        for row, category in enumerate(self.true):
+            rows = self.found.get(category, slice(0))
+            if (pairs[rows] != NO_PARTNER).any():
+                sums[row], counts[row] = sum_boundary_f(found[rows], true, pairs[rows], tolerance)
+        return sums, counts
+
+
+def _ranked(comparison: CocoComparison, limit: int) -> dict[int, list[int]]:
+    """Positions of the counted predictions by category, the best first; equal scores keep their order."""
+    predictions, searched = comparison.predictions, comparison.searched
+    ranked = sorted(range(len(predictions)), key=lambda number: -predictions[number].score)
+    if searched:
+        known = searched.absent.union(segment.category for segment in comparison.truths)
+        ranked = [number for number in ranked[:limit] if predictions[number].category in known]
+    found: dict[int, list[int]] = {}
+    for number in ranked:
+        found.setdefault(predictions[number].category, []).append(number)
+    return {category: numbers[:limit] for category, numbers in found.items()}
+
+
+def _slices(positions: Mapping[int, list[int]], categories: Sequence[int]) -> dict[int, slice]:
+    """Where the masks of each category are if they stand one after the other."""
+    stops = list(accumulate((len(positions[category]) for category in categories), initial=0))
+    return {category: slice(*bounds) for category, bounds in zip(categories, pairwise(stops), strict=True)}
 
 
 def _rows(table: CategoryOverlaps, found: Sequence[int]) -> DoubleArray:
@@ -162,33 +203,12 @@ def _rows(table: CategoryOverlaps, found: Sequence[int]) -> DoubleArray:
 def _outside(segments: Sequence[ScoredMask] | Sequence[TruthMask]) -> BoolArray:
     """Whether masks lie outside each size range: (A, number of masks)."""
     areas = np.array([segment.sorting_area for segment in segments], dtype=np.float64)
-    return np.stack([(areas < low) | (areas > high) for low, high in AREAS])
+    low, high = np.array(AREAS).T[:, :, None]
+    outside: BoolArray = (areas < low) | (areas > high)
+    return outside
 
 
-def _record_category(masks: _Category, settings: EvaluateSettings, *, complete: bool) -> CocoRecord:
-    """The record of one category; ``complete`` if all its objects in the image are annotated."""
-    by_boundary = _with_boundaries(masks, settings.dilation_ratio)
-    matched = [match_masks(iou, masks.crowd, masks.ignored, IOU_THRESHOLDS) for iou in (masks.iou, by_boundary)]
-    partners = np.stack(matched, axis=1)
-    excused = masks.outside if complete else np.ones_like(masks.outside)
-    outcomes = outcomes_of(partners, masks.ignored, excused)
-    pairs = np.where(outcomes[:, 0, 0] == Outcome.TRUE, partners[:, 0, 0], NO_PARTNER)
-    found, true = [segment.mask for segment in masks.predictions], [segment.mask for segment in masks.truths]
-    sums, counts = sum_boundary_f(found, true, pairs, settings.tolerance)
-    known = slice(0, 1 if true else 0)
-    return CocoRecord(
-        "",
-        np.array([segment.category for segment in masks.predictions], dtype=np.int64),
-        np.array([segment.score for segment in masks.predictions], dtype=np.float64),
-        outcomes,
-        np.array([segment.category for segment in masks.truths[:1]], dtype=np.int64),
-        np.count_nonzero(~masks.ignored, axis=1)[None][known],
-        sums[None][known],
-        counts[None][known],
-    )
-
-
-def _with_boundaries(masks: _Category, dilation_ratio: float) -> DoubleArray:
+def _with_boundaries(masks: _CountedMasks, dilation_ratio: float) -> DoubleArray:
     """The smaller of mask IoU and boundary IoU, (D, G); pairs that cannot match keep their mask IoU."""
     least: DoubleArray = masks.iou.copy()
     pairs = np.argwhere((masks.iou >= min(IOU_THRESHOLDS)) & ~masks.crowd[None]).tolist()
@@ -208,7 +228,7 @@ def _band(mask: Mask, width: int) -> Mask:
 class CocoEvaluator(Evaluator[CocoTruth, CocoComparison, list[CocoRecord]]):
     """AP, boundary AP and AF; the sums are small records of the images."""
 
-    applicable = frozenset({"max_detections", "tolerance", "dilation_ratio"})
+    applicable = frozenset({"metrics", "max_detections", "tolerance", "dilation_ratio"})
 
     def __init__(self, settings: EvaluateSettings, categories: Sequence[CategoryRecord]) -> None:
         self._settings = settings
@@ -245,7 +265,7 @@ class CocoEvaluator(Evaluator[CocoTruth, CocoComparison, list[CocoRecord]]):
 
     def tables(self, total: list[CocoRecord]) -> Tables:
         """AP, boundary AP and AF: means over all categories, of each category, and by size."""
-        return coco_tables(total, self._categories)
+        return coco_tables(total, self._categories, self._settings.metrics)
 
     def layer(self, comparison: CocoComparison) -> Layer:
         """The masks, numbered like their counterparts."""

@@ -54,20 +54,13 @@ def match_masks(overlaps: DoubleArray, crowd: BoolArray, ignored: BoolArray, thr
     partners = np.full((overlaps.shape[0], len(ignored), len(thresholds)), NO_PARTNER, dtype=np.int64)
     least = np.minimum(thresholds, _ALMOST_ONE)
     rows, columns = np.nonzero(overlaps >= least.min())
-    if len(set(rows.tolist())) == len(set(columns.tolist())) == len(rows):
-        # No mask can choose between partners, so size ranges and order do not matter.
-        reached = overlaps[rows, columns][:, None] >= least
-        partners[rows] = np.where(reached, columns[:, None], NO_PARTNER)[:, None]
-        return partners
-    candidates = _candidates(overlaps, rows, columns)
-    known: dict[bytes, int] = {}
-    for a, row in enumerate(ignored):
-        same = known.setdefault(row.tobytes(), a)
-        if same < a:
-            partners[:, a] = partners[:, same]
-            continue
-        flags = crowd.tolist(), row.tolist()
-        partners[list(candidates), a] = np.transpose([_match_once(candidates, *flags, each) for each in least.tolist()])
+    # Where neither mask can choose between partners, size ranges and order do not matter.
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    reached = overlaps[rows[alone], columns[alone]][:, None] >= least
+    partners[rows[alone]] = np.where(reached, columns[alone][:, None], NO_PARTNER)[:, None]
+    if not alone.all():
+        candidates = _candidates(overlaps, rows[~alone], columns[~alone])
+        partners[list(candidates)] = _match_choosing(candidates, crowd, ignored, least.tolist())
     return partners
 
 
@@ -77,9 +70,25 @@ _Candidates = dict[int, list[tuple[int, float]]]
 def _candidates(overlaps: DoubleArray, rows: Partners, columns: Partners) -> _Candidates:
     """Index and overlap of the true masks that each predicted mask may match; masks without candidates are absent."""
     candidates: _Candidates = {}
-    for d, g in zip(rows.tolist(), columns.tolist(), strict=True):
-        candidates.setdefault(d, []).append((g, float(overlaps[d, g])))
+    found = zip(rows.tolist(), columns.tolist(), overlaps[rows, columns].tolist(), strict=True)
+    for d, g, overlap in found:
+        candidates.setdefault(d, []).append((g, overlap))
     return candidates
+
+
+def _match_choosing(
+    candidates: _Candidates, crowd: BoolArray, ignored: BoolArray, thresholds: Sequence[float]
+) -> Partners:
+    """The true masks that match predicted masks with candidates: (number of them, A, T)."""
+    chosen = [g for options in candidates.values() if len(options) > 1 for g, _ in options]
+    known: dict[bytes, list[list[int]]] = {}
+    for row in ignored:
+        key = row[chosen].tobytes()  # what others are does not matter, because nobody chooses between them
+        if key not in known:
+            flags = crowd.tolist(), row.tolist()
+            known[key] = [_match_once(candidates, *flags, least) for least in thresholds]
+    partners: Partners = np.array([known[row[chosen].tobytes()] for row in ignored], dtype=np.int64)
+    return np.moveaxis(partners, 2, 0)
 
 
 def _match_once(candidates: _Candidates, crowd: list[bool], ignored: list[bool], least: float) -> list[int]:

@@ -20,6 +20,7 @@ from bpr_cli.evaluation.coco_matching import Outcome, Outcomes, boundary_f_by_ca
 from bpr_cli.evaluation.evaluator import mean_of_defined
 from bpr_cli.evaluation.instances import ImageKey
 from bpr_cli.evaluation.report.model import Curve, Row, Tables, metrics_of
+from bpr_cli.evaluation.settings import EvaluateSettings, InstanceMetric
 from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.typing import DoubleArray, IntArray
 
@@ -28,8 +29,8 @@ IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 
 RECALLS = np.linspace(0, 1, 101)
 
-MEASURES = {"mask": "", "boundary": "boundary "}
-"""Measures of overlap, with the prefix of their metrics."""
+MEASURES: dict[InstanceMetric, str] = {"ap": "", "boundary-ap": "boundary "}
+"""The metrics of each measure of overlap, mask and boundary, with the prefix of their names."""
 
 SIZES = ("all", "small", "medium", "large")
 AREAS = ((0.0, 1e5**2), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e5**2))  # areas in pixels, both ends included
@@ -49,7 +50,7 @@ class CocoRecord:
         image: key of the image.
         categories: int64, (D,), category of every prediction.
         scores: float64, (D,), confidence scores.
-        outcomes: ``Outcome`` values as uint8, (D, V, A, T).
+        outcomes: ``Outcome`` values as uint8, (D, V, A, T); without boundary AP, V is 1.
         true_categories: int64, (C,), the categories with ground truth.
         truths: int64, (C, A), number of counted true masks.
         f_sums: float64, (C, T), sum of boundary F over the pairs of masks.
@@ -65,41 +66,34 @@ class CocoRecord:
     f_sums: DoubleArray
     f_pairs: IntArray
 
-    @classmethod
-    def joined(cls, image: ImageKey, parts: Sequence[CocoRecord]) -> CocoRecord:
-        """Join the records of all categories of an image."""
-        t, a = len(IOU_THRESHOLDS), len(SIZES)
-        return cls(
-            image,
-            np.concatenate([np.zeros(0, np.int64), *(part.categories for part in parts)]),
-            np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
-            np.concatenate([np.zeros((0, len(MEASURES), a, t), np.uint8), *(part.outcomes for part in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(part.true_categories for part in parts)]),
-            np.concatenate([np.zeros((0, a), np.int64), *(part.truths for part in parts)]),
-            np.concatenate([np.zeros((0, t)), *(part.f_sums for part in parts)]),
-            np.concatenate([np.zeros((0, t), np.int64), *(part.f_pairs for part in parts)]),
-        )
 
-
-def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryRecord]) -> Tables:
+def coco_tables(
+    records: Sequence[CocoRecord],
+    categories: Sequence[CategoryRecord],
+    metrics: Sequence[InstanceMetric] = EvaluateSettings().metrics,
+) -> Tables:
     """The metrics of all images.
 
     Args:
         records: one record per image, in any order.
         categories: the counted categories by ascending id.
+        metrics: what to show, as far as the records hold it.
 
     Raises:
         BprError: an image has two records, or some image keys are numbers and others text.
     """
     columns = Columns.of(records, [category.id for category in categories])
-    precision = {prefix: columns.precision(v) for v, prefix in enumerate(MEASURES.values())}
+    measured = [(v, prefix) for v, (metric, prefix) in enumerate(MEASURES.items()) if metric in metrics]
+    precision = {prefix: columns.precision(v) for v, prefix in measured}
     boundary_f = boundary_f_by_category(columns.f_sums, columns.f_pairs)
     by_class = [
         average_precision({prefix: table[:, :, k : k + 1] for prefix, table in precision.items()})
-        | {"AF": boundary_f[k]}
+        | ({"AF": boundary_f[k]} if "af" in metrics else {})
         for k in range(len(categories))
     ]
-    overall = average_precision(precision) | {"AF": mean_of_defined(np.array(boundary_f))}
+    overall = average_precision(precision)
+    if "af" in metrics:
+        overall["AF"] = mean_of_defined(np.array(boundary_f))
     rows = [_chosen(scores, _CLASS) for scores in by_class]
     names = [category.name for category in categories]
     return Tables(
@@ -107,9 +101,13 @@ def coco_tables(records: Sequence[CocoRecord], categories: Sequence[CategoryReco
         tuple(Row.of(name, row) for name, row in zip(names, rows, strict=True)),
         _groups(rows, categories),
         tuple(
-            Row.of(size, {f"{prefix}AP": overall[f"{prefix}AP {size}"] for prefix in precision}) for size in SIZES[1:]
+            Row.of(size, {f"{prefix}AP": overall[f"{prefix}AP {size}"] for prefix in precision})
+            for size in (SIZES[1:] if precision else ())
         ),
-        tuple(Row.of(name, _chosen(scores, _CLASS_SIZES)) for name, scores in zip(names, by_class, strict=True)),
+        tuple(
+            Row.of(name, _chosen(scores, _CLASS_SIZES))
+            for name, scores in zip(names if precision else (), by_class if precision else (), strict=True)
+        ),
         curves=tuple(curve for prefix, table in precision.items() for curve in _curves(prefix, table)),
     )
 
@@ -139,7 +137,7 @@ def _position(threshold: float) -> int:
 
 
 def _chosen(scores: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
-    return {name: scores[name] for name in names}
+    return {name: scores[name] for name in names if name in scores}
 
 
 def _groups(rows: Sequence[Mapping[str, float]], categories: Sequence[CategoryRecord]) -> tuple[Row, ...]:
@@ -148,7 +146,7 @@ def _groups(rows: Sequence[Mapping[str, float]], categories: Sequence[CategoryRe
     for letter, name in _FREQUENCIES.items():
         of_group = [row for row, category in zip(rows, categories, strict=True) if category.frequency == letter]
         if of_group:
-            means = {metric: mean_of_defined(np.array([row[metric] for row in of_group])) for metric in _CLASS}
+            means = {metric: mean_of_defined(np.array([row[metric] for row in of_group])) for metric in rows[0]}
             groups.append(Row.of(name, means))
     return tuple(groups)
 
@@ -220,7 +218,7 @@ class Columns:
         bounds = np.concatenate([[0], np.cumsum(np.bincount(np.array(row_of, dtype=np.int64), minlength=k))])
         scores = np.concatenate([np.zeros(0), *(record.scores for record in records)])
         none = np.zeros((0, len(MEASURES), a, t), np.uint8)
-        outcomes = np.concatenate([none, *(record.outcomes for record in records)])
+        outcomes = np.concatenate([record.outcomes for record in records] or [none])
         return cls(scores[order], outcomes[order], bounds.astype(np.int64), truths, f_sums, f_pairs)
 
     def precision(self, v: int) -> DoubleArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from bpr_cli.evaluation.evaluator import SegmentIou
 from bpr_cli.evaluation.oracle import oracle_mask
 from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.coded_masks import CodedMask, coded_overlaps
 from bpr_cli.masks.masks import EMPTY_BOX, Mask, in_pixels
 from bpr_cli.patches.boxes import grow
 from bpr_cli.typing import BoolArray, Box, DoubleArray, IntArray, Size
@@ -122,8 +124,8 @@ def read_truths(truth: PredictionSet, item: Item | None) -> list[TruthMask]:
 def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: BoolArray) -> DoubleArray:
     """IoU of every predicted mask with every true mask; for a crowd, the share of the predicted mask inside it.
 
-    The result equals ``pycocotools.mask.iou`` to the last bit. Masks are crops here, so counting shared pixels is
-    cheaper than encoding them, and bounding boxes rule out most pairs.
+    The result equals ``pycocotools.mask.iou`` to the last bit. It comes from run lengths if all masks have them. Shared
+    pixels of crops are counted, which is cheaper than encoding them; bounding boxes rule out most pairs.
 
     Args:
         found: D predicted masks.
@@ -133,12 +135,18 @@ def overlaps(found: Sequence[Mask], true: Sequence[Mask], crowd: BoolArray) -> D
     Returns:
         float64, (D, G).
     """
+    if found and true and _are_coded(found) and _are_coded(true):
+        return coded_overlaps(found, true, crowd)
     shared = _box_intersections(_boxes(found), _boxes(true))
     for d, g in np.argwhere(shared > 0).tolist():
         shared[d, g] = found[d].shared_area(true[g])
     found_areas, true_areas = _areas(found), _areas(true)
     whole = np.where(crowd[None], found_areas[:, None], found_areas[:, None] + true_areas[None] - shared)
     return np.where(shared > 0, shared / np.maximum(whole, 1), 0.0)
+
+
+def _are_coded(masks: Sequence[Mask]) -> TypeGuard[Sequence[CodedMask]]:
+    return all(isinstance(mask, CodedMask) for mask in masks)
 
 
 def _areas(masks: Sequence[Mask]) -> IntArray:

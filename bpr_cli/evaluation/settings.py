@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -19,10 +19,24 @@ MAX_WORKERS = 4
 _INPUT, _METRICS, _SPEED = "Input", "Metrics", "Speed"
 
 
+InstanceMetric = Literal["ap", "boundary-ap", "af"]
+"""Metrics of instances, each with its averages over thresholds, sizes and classes."""
+
+
 @dataclass(frozen=True)
 class EvaluateSettings(Settings):
     """How predictions are measured."""
 
+    metrics: Annotated[
+        tuple[InstanceMetric, ...],
+        Meta(min_length=1),
+        option(
+            "Metrics of instances to measure; repeat for several, and leave out what takes time (default: all)",
+            panel=_METRICS,
+            metavar="ap|boundary-ap|af",
+            repeated=True,
+        ),
+    ] = ("ap", "boundary-ap", "af")
     tolerance: Annotated[
         NonNegative,
         option("Boundary F tolerance in pixels; below 1, a fraction of the image diagonal", panel=_METRICS),

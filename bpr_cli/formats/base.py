@@ -236,6 +236,15 @@ class PredictionSet(ABC):
         """
         raise BprError(f"{self.file(item)} has no categories; expected instances or panoptic segments")
 
+    @property
+    def used_categories(self) -> set[int]:
+        """The categories of all masks or segments; some of them may be those of records that cannot be read.
+
+        Raises:
+            BprError: the format has no metadata.
+        """
+        return {record.category for item in self.items for record in self.records(item)}
+
     def map_records(self, item: Item, labels: NDArray[np.int32]) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of the segments of an item that is read as a label map, by their value in the map.
 

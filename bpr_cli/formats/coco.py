@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from bpr_cli.formats.coco_json import (
     read_categories,
 )
 from bpr_cli.formats.coco_records import CocoRecords
+from bpr_cli.formats.coded_masks import read_coded
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
@@ -42,10 +43,18 @@ class _Group:
     Attributes:
         image_id: image id of the first record.
         indexes: indexes of the records in the file, ascending.
+        sizes: the sizes (H, W) that their run lengths state.
     """
 
     image_id: int | str
     indexes: array[int] = field(default_factory=lambda: array("I"))
+    sizes: tuple[Size, ...] = ()
+
+    def add(self, index: int, size: Size | None) -> None:
+        """Add a record; ``size`` is None if it states none."""
+        self.indexes.append(index)
+        if size is not None and size not in self.sizes:
+            self.sizes = (*self.sizes, size)
 
 
 class CocoSet(PredictionSet):
@@ -80,9 +89,9 @@ class CocoSet(PredictionSet):
         self.contents = CocoRecords(self.path, self.document, self.max_pixels, listed)
         self._groups: dict[str, _Group] = {}
         for number in range(len(self.contents.records)):
-            image_id = self.contents.check(number)
-            if image_id is not None:
-                self._groups.setdefault(str(image_id), _Group(image_id)).indexes.append(number)
+            checked = self.contents.check(number)
+            if checked:
+                self._groups.setdefault(str(checked.image_id), _Group(checked.image_id)).add(number, checked.size)
         self.holds_polygons, self.tolerance = self.contents.hold_polygons, settings.polygon_tolerance
         candidates = [self._candidate(name, group) for name, group in self._groups.items()]
         self.items, self.failures = match_images(candidates, index)
@@ -104,25 +113,28 @@ class CocoSet(PredictionSet):
 
     def read(self, item: Item) -> Prediction:
         """Read the masks of one image, in the order of its records."""
-        return tuple(self._masks(item).values())
+        return tuple(self._masks(item, self.readable(item)).values())
 
     def readable(self, item: Item) -> dict[int, Record]:
         """The records that ``read`` returned masks for, by their index in the file."""
         contents = self.contents
         return {index: contents.records[index] for index in self._groups[item.name].indexes if contents.has_mask(index)}
 
-    def _masks(self, item: Item) -> dict[int, Mask]:
+    def _masks(self, item: Item, records: Mapping[int, Record]) -> dict[int, Mask]:
         """The masks of an image that can be read, by the index of their records."""
         size = self._mask_size(item)
-        masks = {}
+        masks: dict[int, Mask] = {}
         unpacked = 0
-        for index, record in self.readable(item).items():
+        segmentations = [record["segmentation"] for record in records.values()]
+        coded = read_coded(segmentations, size, self.max_pixels)
+        for index, segmentation, mask in zip(records, segmentations, coded, strict=True):
             try:
-                masks[index] = _decode(record["segmentation"], size, self.max_pixels)
+                masks[index] = mask or _decode(segmentation, size, self.max_pixels)
             except BprError as error:
                 self.contents.fail(index, error)
                 continue
-            unpacked += masks[index].crop.size
+            x0, y0, x1, y1 = masks[index].box
+            unpacked += (x1 - x0) * (y1 - y0)
             # A few characters can encode a full-image mask; many such masks would fill the memory.
             if unpacked > MOST_UNPACKED:
                 raise BprError(
@@ -138,13 +150,17 @@ class CocoSet(PredictionSet):
 
     def segments(self, item: Item, use: Use) -> list[tuple[Mask, SegmentRecord]]:
         """Read the masks of one image with their metadata; a result without a mask may stand for its box."""
-        masks = self._masks(item) | (self._rectangles(item) if use == "measured" else {})
-        segments = ((masks[index], self.contents.segment(index, use)) for index in sorted(masks))
+        records = {index: self.contents.records[index] for index in self._groups[item.name].indexes}
+        masks = self._masks(item, {index: each for index, each in records.items() if self.contents.has_mask(index)})
+        if use == "measured":
+            masks |= self._rectangles(item, records)
+        segments = ((masks[index], self.contents.segment(index, records[index], use)) for index in sorted(masks))
         return [(mask, segment) for mask, segment in segments if segment is not None]
 
-    def _rectangles(self, item: Item) -> dict[int, Mask]:
+    def _rectangles(self, item: Item, records: Mapping[int, Record]) -> dict[int, Mask]:
         """The boxes of results without a segmentation as masks, as pycocotools takes them, by index."""
-        polygons = {index: self.contents.rectangle(index) for index in self._groups[item.name].indexes}
+        lacking = {index: records[index] for index in records if index in self.contents.without_mask}
+        polygons = {index: self.contents.rectangle(record) for index, record in lacking.items()}
         return {
             index: _decode([one], self._mask_size(item), self.max_pixels)
             for index, one in polygons.items()
@@ -153,7 +169,9 @@ class CocoSet(PredictionSet):
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
         """Metadata of the records of one image that can be read, in the order of the file."""
-        found = (self.contents.segment(index, "truth") for index in self._groups[item.name].indexes)
+        contents = self.contents
+        indexes = self._groups[item.name].indexes
+        found = (contents.segment(index, contents.records[index], "truth") for index in indexes)
         return tuple(segment for segment in found if segment is not None)
 
     def faults(self, item: Item | None = None) -> list[Failure]:
@@ -189,11 +207,16 @@ class CocoSet(PredictionSet):
 
     def size(self, item: Item) -> Size | None:
         """(H, W) according to the masks of an item if they agree, or else the image list."""
-        stated = {rle.size_of(record["segmentation"]) for record in self.readable(item).values()} - {None}
+        stated = self._groups[item.name].sizes
         if len(stated) == 1:
-            return stated.pop()
+            return stated[0]
         known = self.image_record(self.image_id(item))
         return known.size if known else None
+
+    @property
+    def used_categories(self) -> set[int]:
+        """The categories of all records."""
+        return self.contents.categories
 
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
@@ -244,7 +267,7 @@ class CocoUnion(CocoSet):
 
     def read(self, item: Item) -> Prediction:
         """Read the union of the masks of one image."""
-        masks = self._masks(item).values()
+        masks = self._masks(item, self.readable(item)).values()
         union = np.zeros(self._mask_size(item), dtype=bool)
         for mask in masks:
             x0, y0, x1, y1 = mask.box

@@ -199,26 +199,23 @@ def is_finite(value: Json) -> TypeGuard[float]:
     return is_number(value) and -_LARGEST <= value <= _LARGEST
 
 
-def read_record(record: Record, where: str) -> SegmentRecord:
-    """Read the metadata of a record. A score that is NaN ranks last, as in pycocotools.
-
-    Args:
-        record: record of an instance or a panoptic segment.
-        where: the file and the record, for messages.
+def read_record(record: Record) -> SegmentRecord:
+    """Read the metadata of an instance or a panoptic segment. A score that is NaN ranks last, as in pycocotools.
 
     Raises:
-        BprError: the category is not a whole number, or the score, the area or ``iscrowd`` is not a number.
+        BprError: the category is not a whole number, or the score, the area or ``iscrowd`` is not a number. The message
+            does not name the record.
     """
     category, score, area = category_of(record.get("category_id")), record.get("score"), record.get("area")
     crowd = record.get("iscrowd")
     if category is None:
-        raise BprError(f"{where} has the category_id {shorten(record.get('category_id'))}, expected a whole number")
+        raise BprError(f"has the category_id {shorten(record.get('category_id'))}, expected a whole number")
     if score is not None and not is_number(score):
-        raise BprError(f"{where} has the score {shorten(score)}, expected a number")
+        raise BprError(f"has the score {shorten(score)}, expected a number")
     if area is not None and not is_number(area):
-        raise BprError(f"{where} has the area {shorten(area)}, expected a number of pixels")
+        raise BprError(f"has the area {shorten(area)}, expected a number of pixels")
     if crowd is not None and not is_finite(crowd):
-        raise BprError(f"{where} has the iscrowd {shorten(crowd)}, expected 0 or 1")
+        raise BprError(f"has the iscrowd {shorten(crowd)}, expected 0 or 1")
     if score is not None:
         score = -math.inf if math.isnan(score) else float(score)
     return SegmentRecord(category, score, bool(crowd), area, whole_number(record.get("id")))

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names, shorten
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import Failure, Use
 from bpr_cli.formats.coco_json import ImageTable, box_area, box_of, id_of, read_record, records_of
-from bpr_cli.formats.json_files import Json
+from bpr_cli.formats.json_files import Json, Record
 from bpr_cli.formats.records import SegmentRecord
+from bpr_cli.typing import Size
+
+
+@dataclass(frozen=True)
+class CheckedRecord:
+    """The image of a record, and the size (H, W) of its mask; None if it states none, or has no usable mask."""
+
+    image_id: int | str
+    size: Size | None = None
 
 
 class CocoRecords:
@@ -40,11 +49,11 @@ class CocoRecords:
         # pycocotools decides by the first result whether areas are those of boxes.
         self._have_boxes = self._are_results and bool(self.records) and box_of(self.records[0]) is not None
 
-    def check(self, index: int) -> int | str | None:
+    def check(self, index: int) -> CheckedRecord | None:
         """Look for the image and the mask of a record.
 
         Returns:
-            The id of its image; None, and a fault, if it has none.
+            Its image; None, and a fault, if it has none.
         """
         record = self.records[index]
         if isinstance(record, dict):
@@ -58,12 +67,13 @@ class CocoRecords:
         segmentation = record.get("segmentation")
         if segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation)):
             self.without_mask.add(index)
-            return image_id
+            return CheckedRecord(image_id)
         try:
             self.hold_polygons |= rle.form_of(segmentation, self._max_pixels) is rle.Form.POLYGONS
         except BprError as error:
             self.fail(index, error)
-        return image_id
+            return CheckedRecord(image_id)
+        return CheckedRecord(image_id, rle.size_of(segmentation))
 
     def _problem_of_image(self, given: Json) -> str:
         """What is wrong with an ``image_id``; empty if it can be used."""
@@ -80,6 +90,11 @@ class CocoRecords:
         """Number of different categories of the records that were checked."""
         return len(self._categories)
 
+    @property
+    def categories(self) -> set[int]:
+        """The category ids of the records that were checked, as far as they are whole numbers."""
+        return {category for category in self._categories if isinstance(category, int)}
+
     def has_mask(self, index: int) -> bool:
         """Whether a record has a mask that can be read, as far as it was tried."""
         return index not in self.faults and index not in self.without_mask
@@ -88,29 +103,28 @@ class CocoRecords:
         """Note that a record is broken; the error says why, but not which record it is."""
         self.faults[index] = Failure(self._name(index), f"{self._where(index)} is broken: {error}")
 
-    def segment(self, index: int, use: Use) -> SegmentRecord | None:
-        """Metadata of a record; None, and a fault, if it cannot be read.
+    def segment(self, index: int, record: Record, use: Use) -> SegmentRecord | None:
+        """Metadata of a record, which is the one of this index; None, and a fault, if it cannot be read.
 
         The area of an annotation is its ``area``. The area of a result is that of its box, if it has one, as in
         pycocotools.
         """
         try:
-            segment = read_record(self.records[index], self._where(index))
+            segment = read_record(record)
             if use == "measured" and segment.score is None:
                 raise BprError(
-                    f"{self._where(index)} has no score, expected a number; ground truth has none, so check that the "
-                    "two are not swapped"
+                    "has no score, expected a number; ground truth has none, so check that the two are not swapped"
                 )
         except BprError as error:
-            self.faults[index] = Failure(self._name(index), str(error))
+            self.faults[index] = Failure(self._name(index), f"{self._where(index)} {error}")
             return None
         if not self._are_results:
             return segment
-        return replace(segment, area=box_area(self.records[index]) if self._have_boxes else None)
+        area = box_area(record) if self._have_boxes else None
+        return SegmentRecord(segment.category, segment.score, segment.crowd, area, segment.id)
 
-    def rectangle(self, index: int) -> list[float] | None:
+    def rectangle(self, record: Record) -> list[float] | None:
         """The box that pycocotools measures in place of a result's missing mask, as a polygon, or None."""
-        record = self.records[index]
         box = box_of(record) if self._have_boxes and "segmentation" not in record else None
         if box is None or not all(map(math.isfinite, box)):
             return None
@@ -123,7 +137,7 @@ class CocoRecords:
         if not self.records:
             nothing = {"refined": "so there is nothing to refine", "measured": "so all objects are missed"}
             notes.append(f"{self.path} holds no masks, {nothing.get(use, 'so AP has no value')}")
-        boxes = {index for index in self.without_mask if use == "measured" and self.rectangle(index)}
+        boxes = {index for index in self.without_mask if use == "measured" and self.rectangle(self.records[index])}
         measured = range(len(self.records)) if use == "measured" else ()
         unranked = {i for i in measured if i not in self.faults and _is_nan(self.records[i].get("score"))}
         left = "written as before" if use == "refined" else "left out of the figures"

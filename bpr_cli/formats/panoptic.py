@@ -263,12 +263,12 @@ class PanopticSet(PredictionSet):
         """Metadata of the segments of one image that can be read, from the JSON file."""
         number, found = self._numbers[item.name], []
         for segment_id, segment in self.usable(item).items():
-            where = f"{self.layout.document}: segment {segment_id} of {item.name}"
             try:
-                found.append(read_record(segment, where))
+                found.append(read_record(segment))
             except BprError as error:
                 position = self.positions(item)[segment_id]
-                self._faults[number, position] = Failure(f"{item.name}, segment {position}", str(error))
+                reason = f"{self.layout.document}: segment {segment_id} of {item.name} {error}"
+                self._faults[number, position] = Failure(f"{item.name}, segment {position}", reason)
         return tuple(found)
 
     @property

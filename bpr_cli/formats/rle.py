@@ -28,8 +28,13 @@ _NEARER = (0.46, 0.4, 0.0)
 LONGEST_OUTLINE = 2**22
 """Longest outline of a mask's polygons in pixels; rasterising takes about a hundred bytes per pixel of outline."""
 
-_LOWEST, _HIGHEST = ord("0"), ord("0") + 63
-_LONGEST_RUN_TEXT = 7  # characters, of five bits each
+LOWEST, HIGHEST = ord("0"), ord("0") + 63
+"""The characters of compressed run lengths."""
+
+LONGEST_RUN_TEXT = 7
+"""Most characters of a run, of five bits each."""
+
+_BYTES_SIGNS = ("b'", 'b"')
 
 
 class Form(Enum):
@@ -64,11 +69,14 @@ def _form_of_counts(counts: Json) -> Form:
             return Form.COUNTS
         raise BprError("its counts are not all whole numbers of 0 or more")
     if isinstance(counts, str):
-        return Form.BYTES_TEXT if counts[:2] in ("b'", 'b"') else Form.COMPRESSED
+        return Form.BYTES_TEXT if counts[:2] in _BYTES_SIGNS else Form.COMPRESSED
     raise BprError(f"its counts are {type(counts).__name__}, expected text or a list of whole numbers")
 
 
 def _check_size(size: Json, max_pixels: int) -> None:
+    if isinstance(size, list) and [type(side) for side in size] == [int, int] and min(size) > 0:
+        check_pixels("its size is", (size[0], size[1]), max_pixels)
+        return
     # As in pycocotools, a third number is dropped, such as that of the channels of an array.
     sides = [whole_number(side) or 0 for side in size[:2]] if isinstance(size, list) else []
     if len(sides) != 2 or min(sides) <= 0:
@@ -133,7 +141,28 @@ def decode(segmentation: Json, polygon_size: Size, max_pixels: int = MAX_PIXELS)
         return _decode_polygons(polygons_of(segmentation, max_pixels), polygon_size, max_pixels)
     size = size_of(segmentation) or polygon_size
     counts = segmentation["counts"]
-    return _mask_of_runs(size, _runs_of_list(counts, size) if form is Form.COUNTS else _runs_of_text(counts, form))
+    return mask_of_runs(size, _runs_of_list(counts, size) if form is Form.COUNTS else _runs_of_text(counts, form))
+
+
+def compressed_text(segmentation: Json, size: Size, max_pixels: int = MAX_PIXELS) -> str:
+    """The compressed run lengths of a segmentation whose form was checked.
+
+    Args:
+        segmentation: segmentation from a record.
+        size: (H, W) of the image.
+        max_pixels: largest number of pixels of the image.
+
+    Returns:
+        The text, which may be broken; empty for lists of counts, masks of another size, and polygons without an area.
+
+    Raises:
+        BprError: polygons are too large. The message does not name the record.
+    """
+    if isinstance(segmentation, list):
+        return _text_of_polygons(polygons_of(segmentation, max_pixels), size, max_pixels)
+    counts = segmentation["counts"]
+    is_text = isinstance(counts, str) and counts[:2] not in _BYTES_SIGNS
+    return counts if is_text and size_of(segmentation) == size else ""
 
 
 def _runs_of_list(counts: list[float], size: Size) -> IntArray:
@@ -147,9 +176,9 @@ def _runs_of_text(text: str, form: Form) -> IntArray:
         # The repr of a bytes object doubles backslashes; run lengths contain no quotation marks.
         text = text[2:-1].replace("\\\\", "\\")
     codes = np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8).astype(np.int64)
-    if codes.size == 0 or codes.min() < _LOWEST or codes.max() > _HIGHEST:
+    if codes.size == 0 or codes.min() < LOWEST or codes.max() > HIGHEST:
         raise BprError("its counts are not compressed run lengths: they hold characters that never occur there")
-    return _undo_differences(_unpack_numbers(codes - _LOWEST))
+    return _undo_differences(_unpack_numbers(codes - LOWEST))
 
 
 def _unpack_numbers(codes: IntArray) -> IntArray:
@@ -159,7 +188,7 @@ def _unpack_numbers(codes: IntArray) -> IntArray:
         raise BprError("its counts are truncated")
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1
-    if lengths.max() > _LONGEST_RUN_TEXT:
+    if lengths.max() > LONGEST_RUN_TEXT:
         raise BprError("its counts hold a run that is longer than any image")
     place = np.arange(codes.size) - np.repeat(first, lengths)
     numbers = np.add.reduceat((codes & 31) << (5 * place), first)
@@ -176,7 +205,12 @@ def _undo_differences(numbers: IntArray) -> IntArray:
     return runs
 
 
-def _mask_of_runs(size: Size, runs: IntArray) -> Mask:
+def mask_of_runs(size: Size, runs: IntArray) -> Mask:
+    """Decode run lengths in an image of (H, W).
+
+    Raises:
+        BprError: a run is negative, or they do not add up to the size. The message does not name the record.
+    """
     height, width = size
     total = height * width
     if runs.min(initial=0) < 0 or runs.max(initial=0) > total or int(runs.sum()) != total:
@@ -196,6 +230,12 @@ def _mask_of_runs(size: Size, runs: IntArray) -> Mask:
 
 
 def _decode_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -> Mask:
+    text = _text_of_polygons(polygons, size, max_pixels)
+    return mask_of_runs(size, _runs_of_text(text, Form.COMPRESSED)) if polygons else Mask.empty(size)
+
+
+def _text_of_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -> str:
+    """Compressed run lengths of the union of polygons; empty without polygons."""
     check_pixels("its image has", size, max_pixels)
     height, width = size
     # The memory for rasterising depends on the length of the outline, not on the size of the image.
@@ -204,10 +244,8 @@ def _decode_polygons(polygons: list[list[float]], size: Size, max_pixels: int) -
         raise BprError(
             f"its polygons are {length:.0f} pixels long, so they lie far outside the image of {in_pixels(size)}"
         )
-    if not polygons:
-        return Mask.empty(size)
-    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    return _mask_of_runs(size, _runs_of_text(merged["counts"].decode("ascii"), Form.COMPRESSED))
+    merged = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width)) if polygons else {"counts": b""}
+    return str(merged["counts"].decode("ascii"))
 
 
 def _outline_length(polygon: list[float]) -> float:

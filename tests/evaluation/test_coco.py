@@ -197,6 +197,21 @@ def test_known_figures():
     assert np.isnan(second["AF"])
 
 
+@pytest.mark.parametrize("metrics", [("ap",), ("boundary-ap",), ("af",), ("af", "ap")])
+@given(case=cases())
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+def test_chosen_metrics_are_those_of_all(metrics, case):
+    prefixes = tuple({"ap": "AP", "boundary-ap": "boundary", "af": "AF"}[metric] for metric in metrics)
+    every, chosen = (
+        [record(image, case.predictions[image], case.truths[image], CATEGORIES, **how) for image in case.truths]
+        for how in ({}, {"metrics": metrics})
+    )
+    whole, some = coco_tables(every, listed(*CATEGORIES)), coco_tables(chosen, listed(*CATEGORIES), metrics)
+    assert some.summary == tuple(metric for metric in whole.summary if metric.name.startswith(prefixes))
+    for row, full in zip(some.classes, whole.classes, strict=True):
+        assert row.metrics == tuple(metric for metric in full.metrics if metric.name.startswith(prefixes))
+
+
 def test_nothing_at_all():
     tables = coco_tables([], listed(*CATEGORIES))
     assert {metric.value for row in tables.class_sizes for metric in row.metrics} == {None}
