@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.base import Failure, Family, Item, PredictionSet, Use, Writer, Written
@@ -28,7 +26,7 @@ from bpr_cli.formats.json_files import Json, Record, describe, encode_json, writ
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, SegmentRecord
 from bpr_cli.formats.source import Source
-from bpr_cli.masks.masks import Mask, Prediction
+from bpr_cli.masks.masks import Mask, Prediction, union_of
 from bpr_cli.system.paths import output_file
 from bpr_cli.typing import Size
 
@@ -268,11 +266,7 @@ class CocoUnion(CocoSet):
     def read(self, item: Item) -> Prediction:
         """Read the union of the masks of one image."""
         masks = self._masks(item, self.readable(item)).values()
-        union = np.zeros(self._mask_size(item), dtype=bool)
-        for mask in masks:
-            x0, y0, x1, y1 = mask.box
-            union[y0:y1, x0:x1] |= mask.crop
-        return (Mask.from_array(union),)
+        return (union_of(masks, self._mask_size(item)),)
 
     @property
     def reading(self) -> InputReading:

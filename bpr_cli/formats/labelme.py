@@ -1,7 +1,8 @@
 """JSON files of labelme, AnyLabeling and X-AnyLabeling: one per image, with the shapes that people drew.
 
 Shapes of the types ``polygon`` and ``mask`` are masks. The pixels of a ``mask`` are a PNG file in base64; its first
-point is their top left corner. Everything else in a file is kept: other shapes, flags, group ids, the image.
+point is their top left corner. Shapes with the same label and the same ``group_id`` are one object, as labelme exports
+them to COCO and VOC. Everything else in a file is kept: other shapes, flags, the image.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class _Polygon(Shape):
 
     record: SegmentRecord
     points: DoubleArray
+    group: Hashable | None = None
 
     def mask(self, size: Size) -> Mask:
         """The pixels whose centres lie in the polygon."""
@@ -66,6 +68,7 @@ class _Pixels(Shape):
     record: SegmentRecord
     values: ByteArray
     corner: tuple[int, int]
+    group: Hashable | None = None
 
     def mask(self, size: Size) -> Mask:
         """The pixels that lie in the image."""
@@ -174,13 +177,15 @@ class LabelmeSet(ShapeFiles):
         if not isinstance(label, str):
             raise BprError(f"found the label {shorten(label)}, expected a text")
         category = self._ids.setdefault(label, len(self._ids))
+        group_id = whole_number(shape.get("group_id"))
+        group = None if group_id is None else (label, group_id)
         record = SegmentRecord(category, float(score) if is_finite(score) else None)
         if kind == "mask":
             x, y = points[0].astype(int).tolist()
-            return _Pixels(record, _pixels_of(shape, self.max_pixels), (x, y))
+            return _Pixels(record, _pixels_of(shape, self.max_pixels), (x, y), group)
         if len(points) < 3:
             raise BprError(f"found {len(points)} points, expected three or more")
-        return _Polygon(record, points)
+        return _Polygon(record, points, group)
 
     def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
         """A file with other points or pixels for some of its shapes."""

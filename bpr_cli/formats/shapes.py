@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import cv2
+import numpy as np
 
 from bpr_cli.errors import BprError, counted, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Use, Writer, Written
@@ -14,15 +17,21 @@ from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source
-from bpr_cli.masks.masks import Mask, Prediction
+from bpr_cli.masks.masks import Mask, Prediction, union_of
 from bpr_cli.system.paths import output_file, read_bytes, write_bytes
 from bpr_cli.typing import Size
 
 
 class Shape(ABC):
-    """The shape of one object, as its file states it."""
+    """The shape of one object or of a part of one, as its file states it.
+
+    Attributes:
+        record: metadata of the object.
+        group: shapes of a file that are parts of one object have the same group; None for a whole object.
+    """
 
     record: SegmentRecord
+    group: Hashable | None = None
 
     @abstractmethod
     def mask(self, size: Size) -> Mask:
@@ -46,6 +55,40 @@ class ShapeFile:
     shapes: dict[int, Shape] = field(default_factory=dict)
     errors: dict[int, BprError] = field(default_factory=dict)
     others: int = 0
+
+
+@dataclass
+class _Object:
+    """An object of one or more shapes.
+
+    Attributes:
+        record: metadata of its first shape.
+        masks: those of its shapes, by their number in the file.
+    """
+
+    record: SegmentRecord
+    masks: dict[int, Mask] = field(default_factory=dict)
+
+    def mask(self, size: Size) -> Mask:
+        """All pixels of the object in an image of ``size``, (H, W)."""
+        return union_of(self.masks.values(), size)
+
+    def divided(self, refined: Mask) -> dict[int, Mask]:
+        """A refined mask of the object, of which each shape gets the pixels that are nearest to it."""
+        if len(self.masks) == 1:
+            return dict.fromkeys(self.masks, refined)
+        x0, y0, x1, y1 = box = refined.box
+        nearest = np.full((y1 - y0, x1 - x0), np.inf, dtype=np.float32)
+        owner = np.zeros(nearest.shape, dtype=np.int64)
+        for number, mask in self.masks.items():
+            hull = union_of((mask, refined), refined.size).box
+            outside = ~mask.window(hull)
+            away = cv2.distanceTransform(outside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            distance = away[y0 - hull[1] : y1 - hull[1], x0 - hull[0] : x1 - hull[0]]
+            owner[distance < nearest] = number
+            nearest = np.minimum(nearest, distance)
+        own = {number: refined.crop & (owner == number) for number in self.masks}
+        return {number: Mask.from_array(plane, box[:2], refined.size) for number, plane in own.items()}
 
 
 class ShapeFiles(PredictionSet):
@@ -88,34 +131,40 @@ class ShapeFiles(PredictionSet):
     def encode(self, path: Path, masks: Mapping[int, Mask]) -> bytes:
         """The content of a file with other masks for some shapes, by their number; none of the masks is empty."""
 
-    def _drawn(self, item: Item) -> dict[int, tuple[Mask, SegmentRecord]]:
-        """The masks and metadata of the shapes of an item that can be read, by their number; notes the faults."""
+    def _drawn(self, item: Item) -> list[_Object]:
+        """The objects of an item whose shapes can be read, in the order of their first shapes; notes the faults."""
         path = self.file(item)
         file = self.parse(path)
         size = self.size(item)
-        drawn, reasons = {}, dict(file.errors)
+        drawn: dict[Hashable, _Object] = {}
+        reasons = dict(file.errors)
         for number, shape in file.shapes.items():
             try:
-                drawn[number] = shape.mask(size), shape.record
+                mask = shape.mask(size)
             except BprError as error:
                 reasons[number] = error
+            else:
+                key = number if shape.group is None else (shape.group,)
+                drawn.setdefault(key, _Object(shape.record)).masks[number] = mask
         for number, reason in reasons.items():
             fault = f"{self.part} {number}"
             self._faults[item.name, number] = Failure(f"{item.name}, {fault}", f"{path}, {fault}: {reason}")
         self._others[item.name] = file.others
-        return drawn
+        return list(drawn.values())
 
     def read(self, item: Item) -> Prediction:
         """Read the masks of one image, in the order of its file."""
-        return tuple(mask for mask, _ in self._drawn(item).values())
+        size = self.size(item)
+        return tuple(each.mask(size) for each in self._drawn(item))
 
     def records(self, item: Item) -> tuple[SegmentRecord, ...]:
         """Classes and confidences of the masks that can be read, in the order of the file."""
-        return tuple(record for _, record in self._drawn(item).values())
+        return tuple(each.record for each in self._drawn(item))
 
     def segments(self, item: Item, use: Use) -> list[tuple[Mask, SegmentRecord]]:
         """Read the masks of one image with their metadata; without a confidence, a prediction to measure has 1."""
-        drawn = list(self._drawn(item).values())
+        size = self.size(item)
+        drawn = [(each.mask(size), each.record) for each in self._drawn(item)]
         if use != "measured":
             return drawn
         if any(record.score is None for _, record in drawn):
@@ -164,14 +213,13 @@ class ShapeFiles(PredictionSet):
         drawn = self._drawn(item)
         if not isinstance(refined, tuple) or len(refined) != len(drawn):
             raise TypeError(f"expected {len(drawn)} masks for {item.name}")
-        changed = {}
-        for (number, (coarse, _)), mask in zip(drawn.items(), refined, strict=True):
-            if mask.equals(coarse):
-                continue
-            if mask.area:
-                changed[number] = mask
-            else:
-                self._emptied.add((item.name, number))
+        changed: dict[int, Mask] = {}
+        size = self.size(item)
+        for each, whole in zip(drawn, refined, strict=True):
+            parts = {} if whole.equals(each.mask(size)) else each.divided(whole)
+            changed |= {number: mask for number, mask in parts.items() if not mask.equals(each.masks[number])}
+        self._emptied |= {(item.name, number) for number, mask in changed.items() if not mask.area}
+        changed = {number: mask for number, mask in changed.items() if mask.area}
         path = self.file(item)
         return self.encode(path, changed) if changed else read_bytes(path)
 

@@ -5,6 +5,7 @@ A box is ``(x0, y0, x1, y1)`` in pixels, half-open: it covers columns ``x0 .. x1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +103,19 @@ class Mask:
         """A view of the crop inside a box that lies within ``self.box``."""
         x0, y0, x1, y1 = box
         return self.crop[y0 - self.box[1] : y1 - self.box[1], x0 - self.box[0] : x1 - self.box[0]]
+
+
+def union_of(masks: Iterable[Mask], size: Size) -> Mask:
+    """The pixels of all masks of an image of ``size``, (H, W)."""
+    filled = [mask for mask in masks if mask.box != EMPTY_BOX]
+    if not filled:
+        return Mask.empty(size)
+    x0, y0, x1, y1 = zip(*(mask.box for mask in filled), strict=True)
+    hull = min(x0), min(y0), max(x1), max(y1)
+    window = np.zeros((hull[3] - hull[1], hull[2] - hull[0]), dtype=bool)
+    for mask in filled:
+        window |= mask.window(hull)
+    return Mask.from_array(window, hull[:2], size)
 
 
 def _intersection(first: Box, second: Box) -> Box:

@@ -92,6 +92,49 @@ def test_refined_shapes_come_back_and_all_else_stays(data, tmp_path):
     assert text == json.dumps(after, indent=2, ensure_ascii=False)
 
 
+def test_shapes_of_a_group_are_one_object(tmp_path):
+    """Two parts and a mask of one object, which a third object of another label lies between."""
+    photo(tmp_path / "a.jpg")
+    far = [[22.0, 5.0], [28.0, 5.0], [28.0, 15.0], [22.0, 15.0]]
+    dot = pixels_shape(np.ones((2, 2)), (17, 20), "cat")
+    shapes = [shape(group_id=3), shape("dog", group_id=3), shape(points=far, group_id=3), {**dot, "group_id": 3}]
+    path = save(tmp_path / "a.json", document(*shapes, shape(group_id=4)))
+    opened = open_predictions(path, tmp_path / "a.jpg")
+    (item,) = opened.items
+    first, dog, other = opened.read(item)
+    expected = square()
+    expected[5:15, 22:28] = expected[20:22, 17:19] = True
+    assert np.array_equal(first.to_array(), expected)
+    assert np.array_equal(dog.to_array(), square())
+    assert [record.category for record in opened.records(item)] == [0, 1, 0]
+    left, right = square(), np.zeros(SIZE, bool)
+    left[4:5, 4:14] = right[5:16, 21:29] = True
+    refined = expected | left | right
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.from_array(refined), dog, other)})
+    written = load(tmp_path / "out/a.json")
+    assert [written["shapes"][number] for number in (1, 3, 4)] == [load(path)["shapes"][number] for number in (1, 3, 4)]
+    planes = []
+    for number in (0, 2):
+        save(tmp_path / "one.json", {**written, "shapes": [written["shapes"][number]]})
+        alone = open_predictions(tmp_path / "one.json", tmp_path / "a.jpg")
+        planes.append(alone.read(alone.items[0])[0].to_array())
+    assert np.array_equal(planes[0], left)
+    assert np.array_equal(planes[1], right)
+
+
+def test_a_group_that_did_not_change_stays_even_where_its_shapes_overlap(tmp_path):
+    photo(tmp_path / "a.jpg")
+    shifted = [[x + 5, y] for x, y in SQUARE]
+    path = save(tmp_path / "a.json", document(shape(group_id=0), shape(points=shifted, group_id=0)))
+    opened = round_trip(path, tmp_path / "a.jpg", tmp_path / "out")
+    (whole,) = opened.read(opened.items[0])
+    assert whole.box == (4, 5, 19, 15)
+    assert (tmp_path / "out/a.json").read_bytes() == path.read_bytes()
+    write_back(opened, tmp_path / "out", {"a.json": (Mask.empty(SIZE),)})
+    assert (tmp_path / "out/a.json").read_bytes() == path.read_bytes()
+    assert "stay as they were (a.json, shape 1, a.json, shape 2)" in opened.notes("refined")[-1]
+
+
 @pytest.mark.parametrize("value", [1, 255])
 def test_the_foreground_value_of_masks_is_kept(tmp_path, value):
     photo(tmp_path / "a.jpg")
