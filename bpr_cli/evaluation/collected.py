@@ -15,7 +15,7 @@ from bpr_cli.evaluation.evaluator import Measured
 from bpr_cli.evaluation.inputs import EvaluationInputs
 from bpr_cli.evaluation.report.model import ImageScore, InputRecord, OracleRow, OtherSet, Report, SegmentPair, Tables
 from bpr_cli.formats.base import Failure, Item, PredictionSet
-from bpr_cli.system.paths import read_bytes
+from bpr_cli.system.paths import digest_file
 from bpr_cli.truth.pairs import Pair, task_name
 from bpr_cli.version import installed_versions
 
@@ -57,7 +57,7 @@ def digest_files(files: Iterable[Path], known: Mapping[Path, bytes] | None = Non
     count = 0
     for count, file in enumerate(files, 1):  # noqa: B007
         digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
-        digest.update(read.get(file) or hashlib.sha256(read_bytes(file)).digest())
+        digest.update(read.get(file) or digest_file(file))
     return digest.hexdigest() if count else ""
 
 

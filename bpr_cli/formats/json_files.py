@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from bpr_cli.errors import BprError, join_names, note, shorten
 from bpr_cli.formats import large_json
-from bpr_cli.formats.large_json import index_records
+from bpr_cli.formats.large_json import JsonLines, index_records
+from bpr_cli.formats.packed_files import is_packed, open_content, packing
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import read_bytes, write_bytes
 
@@ -22,15 +23,8 @@ Record = dict[str, Json]
 """A JSON object from the user's file; only known fields are read, but all fields are kept."""
 
 
-DOCUMENTS = (".json", ".jsonl", ".ndjson")
-"""Endings of the names of JSON files; the last two are usual for files with one object a line."""
-
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[\]}])')
 """A text in quotation marks, or a comma before a closing bracket."""
-
-
-class JsonLines(list[Json]):
-    """The objects of a file with one JSON object a line, which is written back in that form."""
 
 
 def read_json(path: Path) -> Json:
@@ -69,7 +63,7 @@ def read_records(path: Path) -> Json:
 def _indexed(path: Path) -> Json:
     """The document of a large file of records; None for any other, which is parsed as a whole."""
     with suppress(OSError):  # reading it as a whole tells what is wrong
-        document = index_records(path) if path.stat().st_size >= large_json.LARGE else None
+        document = index_records(path, large_json.LARGE)
         return None if isinstance(document, dict) and "image_id" in document else document
     return None
 
@@ -106,6 +100,9 @@ def _read_lines(text: str, path: Path) -> Iterator[Json]:
 
 def _content(path: Path) -> bytes:
     content = read_bytes(path)
+    if is_packed(path):
+        with open_content(path) as file:
+            content = file.read()
     if not content.strip():
         raise BprError(f"{path} is empty, expected JSON; write the predictions again")
     return content
@@ -158,7 +155,7 @@ def write_document(path: Path, shell: Json, records: Iterable[bytes]) -> None:
     """Write a JSON file of records atomically, without holding all records in memory.
 
     Args:
-        path: the file.
+        path: the file, compressed if its name ends in ``.gz``.
         shell: document around the records: an object whose ``annotations`` are replaced by them, or a list; for
             ``JsonLines``, one record is written a line.
         records: JSON of each record.
@@ -166,7 +163,7 @@ def write_document(path: Path, shell: Json, records: Iterable[bytes]) -> None:
     Raises:
         BprError: the file cannot be written.
     """
-    with writing(path), atomic_file(path) as file:
+    with writing(path), atomic_file(path) as plain, packing(path, plain) as file:
         if isinstance(shell, JsonLines):
             file.writelines(record + b"\n" for record in records)
             return

@@ -1,5 +1,7 @@
 """Large JSON files of records: indexed in one pass, and each record parsed when it is asked for.
 
+A file compressed by gzip is unpacked to the folder of temporary files.
+
 A parsed record takes several times the memory of its text. The index takes 12 bytes a record.
 """
 
@@ -7,15 +9,18 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import weakref
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from json.decoder import WHITESPACE, JSONDecoder  # type: ignore[attr-defined]
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, SupportsIndex
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.packed_files import open_content
 
 LARGE = 2**25
 """Size in bytes from which files are indexed; smaller ones are parsed as a whole, which is faster."""
@@ -73,9 +78,13 @@ class FileRecords(list[Any]):
 
     def _opened(self) -> IO[bytes]:
         if self._file is None:
-            self._file = self._path.open("rb", buffering=0)
-            weakref.finalize(self, self._file.close)
-        return self._file
+            self.take(open_content(self._path))
+        return self._file  # type: ignore[return-value]
+
+    def take(self, file: IO[bytes]) -> None:
+        """Read from a file that is open already, and close it in the end."""
+        self._file = file
+        weakref.finalize(self, file.close)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(len(self)))
@@ -88,30 +97,62 @@ class FileRecords(list[Any]):
 
     def __reduce__(self) -> tuple[type[FileRecords], tuple[Any, ...]]:
         """Pickle the index alone."""
-        return FileRecords, (self._path, self._starts, self._lengths, self.fields)
+        return type(self), (self._path, self._starts, self._lengths, self.fields)
 
 
 def _equal(one: object, other: object) -> bool:
     return one == other
 
 
-def index_records(path: Path) -> Any:  # noqa: ANN401 - unchecked content
+class JsonLines(list[Any]):
+    """The objects of a file with one JSON object a line, which is written back in that form."""
+
+
+class FileLines(FileRecords, JsonLines):
+    """The records of a large file with one JSON object a line."""
+
+
+def index_records(path: Path, least: int = 0) -> Any:  # noqa: ANN401 - unchecked content
     """Read a JSON document whose records stay in the file.
 
     Args:
-        path: a file with a list of objects, or an object whose ``annotations`` are one.
+        path: a file with a list of objects, an object whose ``annotations`` are one, or one object a line; it may be
+            compressed by gzip.
+        least: bytes of content that are worth an index.
 
     Returns:
-        The document, whose list of records is ``FileRecords``; None if it is no such file, or not plain JSON in UTF-8.
+        The document, whose list of records is ``FileRecords``; None if it is smaller, no such file, or not plain JSON
+        in UTF-8.
 
     Raises:
         OSError: the file cannot be read.
+        BprError: it is not compressed by gzip although its name says so.
     """
-    with path.open("rb") as file:
-        try:
-            return _Reader(path, file).document()
-        except (ValueError, RecursionError, OverflowError):  # a record of 4 GB is left to the usual parser, too
-            return None
+    file = open_content(path)
+    if file.seek(0, os.SEEK_END) >= least:
+        file.seek(0)
+        with suppress(ValueError, RecursionError, OverflowError):  # a record of 4 GB is left to the usual parser, too
+            reader = _Reader(path, file)
+            document = reader.document()
+            for records in reader.found:
+                records.take(file)
+            return document
+    file.close()
+    return None
+
+
+class _Index:
+    """Where records are in a file, while they are found; see ``FileRecords``."""
+
+    def __init__(self) -> None:
+        self.starts, self.lengths, self.fields = array("Q"), array("I"), set[str]()
+
+    def add(self, record: Any, start: int, length: int) -> None:  # noqa: ANN401 - unchecked content
+        """Note a record, its first byte and its length in bytes."""
+        if isinstance(record, dict):
+            self.fields.update(record)
+        self.starts.append(start)
+        self.lengths.append(length)
 
 
 class _Reader:
@@ -121,13 +162,21 @@ class _Reader:
         text: the window.
         place: characters of the window that are done.
         offset: bytes of the file that are done.
+        is_new_line: whether a line has ended since this was last set to False.
+        found: the lists of records that stay in the file.
     """
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self.file = path, file
+        self.found: list[FileRecords] = []
+        self.start()
+
+    def start(self) -> None:
+        """Begin at the first byte of the file."""
+        self.file.seek(0)
         self.decode = codecs.getincrementaldecoder("utf-8")().decode
         self.text, self.place, self.offset = "", 0, 0
-        self.at_end = False
+        self.at_end = self.is_new_line = False
 
     def document(self) -> Any:  # noqa: ANN401 - unchecked content
         """The whole document.
@@ -135,13 +184,28 @@ class _Reader:
         Raises:
             ValueError: it is not valid, or neither a list of objects nor an object.
         """
-        if self.peek() == "[":
-            document: Any = self.records()
-        else:
-            document = self.members()
+        document: Any = self.records() if self.peek() == "[" else self.members()
+        if self.peek() == "{" and isinstance(document, dict):
+            self.found.clear()
+            self.start()
+            return self.lines()
         if self.peek():
             raise ValueError("there is more than one document")
         return document
+
+    def lines(self) -> FileRecords:
+        """One object a line.
+
+        Raises:
+            ValueError: a line holds several.
+        """
+        index = _Index()
+        while self.peek():
+            index.add(*self.value())
+            self.is_new_line = False
+            if self.peek() and not self.is_new_line:
+                raise ValueError("expected a new line")
+        return self.kept(FileLines, index)
 
     def members(self) -> dict[str, Any]:
         """An object whose ``annotations`` stay in the file."""
@@ -156,14 +220,16 @@ class _Reader:
 
     def records(self) -> FileRecords:
         """A list of objects that stays in the file."""
-        starts, lengths, fields = array("Q"), array("I"), set[str]()
+        index = _Index()
         for _ in self.separated("[", "]"):
-            record, start, length = self.value()
-            if isinstance(record, dict):
-                fields.update(record)
-            starts.append(start)
-            lengths.append(length)
-        return FileRecords(self.path, starts, lengths, frozenset(fields))
+            index.add(*self.value())
+        return self.kept(FileRecords, index)
+
+    def kept(self, kind: type[FileRecords], index: _Index) -> FileRecords:
+        """Make a list of the records of an index."""
+        records = kind(self.path, index.starts, index.lengths, frozenset(index.fields))
+        self.found.append(records)
+        return records
 
     def separated(self, opening: str, closing: str) -> Iterator[None]:
         """One turn for each value of a list or object, which the caller reads."""
@@ -207,7 +273,9 @@ class _Reader:
     def peek(self) -> str:
         """The next letter that is no space; empty at the end of the file."""
         while True:
-            self.skip(WHITESPACE.match(self.text, self.place).end())
+            end = WHITESPACE.match(self.text, self.place).end()
+            self.is_new_line |= "\n" in self.text[self.place : end]
+            self.skip(end)
             if self.place < len(self.text) or self.at_end:
                 return self.text[self.place : self.place + 1]
             self.read_on()

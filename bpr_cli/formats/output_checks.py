@@ -10,10 +10,10 @@ from pathlib import Path
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.image_names import IMAGE_SUFFIXES
-from bpr_cli.formats.json_files import DOCUMENTS
+from bpr_cli.formats.packed_files import PACKED
 from bpr_cli.system.paths import output_file
 
-_FILE_SUFFIXES = (*DOCUMENTS, ".txt", *IMAGE_SUFFIXES)
+_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", PACKED, ".txt", *IMAGE_SUFFIXES)
 
 
 def check_outputs(out: Path, read: Iterable[Path] = (), refined: PredictionSet | None = None) -> None:

@@ -20,6 +20,7 @@ from bpr_cli.formats.coco_json import (
 )
 from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_records, whole_number, write_document
+from bpr_cli.formats.packed_files import bare_path
 from bpr_cli.formats.png import encode_ids, read_ids, read_style
 from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
@@ -83,7 +84,7 @@ def _png_folder(source: Source, document: Path) -> _Layout:
         return _Layout(document, source.path, source.path.resolve().name)
     neighbours = list_folder(document.parent)
     folders = [path for path in neighbours if path.is_dir()]
-    same_stem = document.with_suffix("")
+    same_stem = bare_path(document)
     if same_stem.is_dir():
         return _Layout(document, same_stem, same_stem.name)
     beside = any(path.suffix.lower() == ".png" for path in neighbours)
@@ -328,7 +329,9 @@ class _PanopticWriter(Writer):
         self._source = source
         self._document = output_file(out, source.layout.document.name)
         renamed = self._document.name != source.layout.document.name
-        folder_name = self._document.stem if renamed and source.layout.folder_name else source.layout.folder_name
+        folder_name = (
+            bare_path(self._document).name if renamed and source.layout.folder_name else source.layout.folder_name
+        )
         self._folder = self._document.parent / folder_name
 
     def write(self, item: Item, refined: Prediction) -> Written:

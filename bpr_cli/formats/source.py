@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bpr_cli.errors import BprError, join_names
-from bpr_cli.formats.json_files import DOCUMENTS, Json, read_records
+from bpr_cli.formats.json_files import Json, read_records
+from bpr_cli.formats.packed_files import PACKED, is_document
 from bpr_cli.formats.png import ColourError, is_one_bit, read_gray
 from bpr_cli.formats.reading import MAX_PIXELS
 from bpr_cli.masks.values import BYTE, MaskValues
@@ -123,16 +124,16 @@ class Source:
     def documents(self) -> list[Path]:
         """The JSON files directly in the folder, without reports of ``bpr refine``; or the given JSON file."""
         if self.is_file:
-            return [self.path] if self.path.suffix.lower() in DOCUMENTS else []
-        found = (file for file in list_folder(self.path) if file.suffix.lower() in DOCUMENTS and file.is_file())
+            return [self.path] if is_document(self.path) else []
+        found = (file for file in list_folder(self.path) if is_document(file) and file.is_file())
         return [file for file in found if not is_report(file)]
 
     @cached_property
     def sibling_document(self) -> Path | None:
-        """For a folder ``preds``, the file ``preds.json`` next to it, if it exists."""
+        """For a folder ``preds``, the file ``preds.json`` or ``preds.json.gz`` next to it, if it exists."""
         path = self.path.resolve()
-        sibling = path.with_name(f"{path.name}.json")
-        return sibling if not self.is_file and sibling.is_file() else None
+        siblings = (path.with_name(f"{path.name}.json{packed}") for packed in ("", PACKED))
+        return None if self.is_file else next((sibling for sibling in siblings if sibling.is_file()), None)
 
     @cached_property
     def document_path(self) -> Path:

@@ -54,6 +54,10 @@ _digests: ContextVar[dict[Path, bytes] | None] = ContextVar("digests", default=N
 """Where ``read_bytes`` notes digests, see ``noting_digests``; None for nowhere."""
 
 
+_AT_ONCE = 2**20
+"""Bytes of a file that are read at a time."""
+
+
 def list_files(root: Path, suffixes: Collection[str]) -> list[Path]:
     """Files under ``root`` with one of the (lower-case) suffixes, as sorted paths relative to it.
 
@@ -174,6 +178,23 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
     if noted is not None and most < 0:
         noted[path] = hashlib.sha256(content).digest()
     return content
+
+
+def digest_file(path: Path) -> bytes:
+    """SHA-256 of a file, which need not fit into memory.
+
+    Raises:
+        BprError: the file cannot be read.
+    """
+    check_regular(path)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while part := file.read(_AT_ONCE):
+                digest.update(part)
+    except OSError as error:
+        raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
+    return digest.digest()
 
 
 @contextmanager

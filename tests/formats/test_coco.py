@@ -1,5 +1,6 @@
 """COCO instance results and annotations."""
 
+import gzip
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from pycocotools import mask as coco_mask
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats import large_json
 from bpr_cli.formats.json_files import write_document
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings, Task
@@ -272,6 +274,23 @@ def test_one_object_a_line(tmp_path, name, count):
     opened = round_trip(tmp_path / name, images, tmp_path / "out")
     assert len(opened.read(opened.items[0])) == count
     assert (tmp_path / "out" / name).read_text() == "".join(line + "\n" for line in lines)
+
+
+@pytest.mark.parametrize("name", ["r.jsonl.gz", "r.ndjson.gz", "r.json.gz"])
+@pytest.mark.parametrize("least", [0, large_json.LARGE])
+def test_what_gzip_compressed_comes_back_compressed(tmp_path, name, least, monkeypatch):
+    monkeypatch.setattr(large_json, "LARGE", least)
+    images = images_at(tmp_path, "1.png")
+    records = [record(1, note="ä"), record(1, score=0.5)]
+    lines = "".join(json.dumps(each) + "\n" for each in records)
+    text = json.dumps(records) if name == "r.json.gz" else lines
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    opened = round_trip(tmp_path / name, images, tmp_path / "out")
+    assert len(opened.read(opened.items[0])) == 2
+    written = (tmp_path / "out" / name).read_bytes()
+    assert gzip.decompress(written).decode() == text
+    round_trip(tmp_path / name, images, tmp_path / f"again.{name}")
+    assert (tmp_path / f"again.{name}").read_bytes() == written
 
 
 def test_a_line_that_is_not_json_is_named(tmp_path):

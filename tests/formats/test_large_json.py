@@ -1,5 +1,6 @@
 """Indexed JSON files hold what parsing them as a whole gives, in a fraction of the memory."""
 
+import gzip
 import json
 import pickle
 import tracemalloc
@@ -9,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats import large_json
-from bpr_cli.formats.json_files import JsonLines, read_json, read_records
+from bpr_cli.formats import large_json, packed_files
+from bpr_cli.formats.json_files import JsonLines, read_records
 from bpr_cli.formats.large_json import FileRecords, index_records
 from bpr_cli.formats.open import open_predictions
 from tests.cli.resumable import MAKERS, NAMES
@@ -42,6 +43,21 @@ def test_indexed_documents_are_those_that_are_parsed(tmp_path, records, others, 
     assert indexed == document
     assert pickle.loads(pickle.dumps(found))[:] == records
     assert found.fields == {name for record in records if isinstance(record, dict) for name in record}
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=5), min_size=2, max_size=9), st.data())
+def test_objects_on_lines_are_those_that_are_parsed(tmp_path, records, data):
+    path = tmp_path / "document.jsonl.gz"
+    between = data.draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
+    path.write_bytes(gzip.compress(between.join(map(json.dumps, records)).encode()))
+    small = read_records(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(large_json, "WINDOW", data.draw(st.integers(1, 40)))
+        indexed = index_records(path)
+    assert isinstance(small, JsonLines)
+    assert isinstance(indexed, large_json.FileLines)
+    assert small == indexed[:] == pickle.loads(pickle.dumps(indexed))[:] == records
 
 
 @pytest.mark.parametrize(
@@ -79,14 +95,18 @@ def test_files_are_read_alike_whatever_their_size(content, tmp_path, monkeypatch
     assert isinstance(read_records(path), JsonLines) == isinstance(small, JsonLines)
 
 
+@pytest.mark.parametrize("ending", ["", ".gz"])
 @pytest.mark.parametrize("maker", ["coco", "panoptic"])
-def test_predictions_are_the_same(maker, tmp_path, monkeypatch):
+def test_predictions_are_the_same(maker, ending, tmp_path, monkeypatch):
     for name in NAMES:
         photo(tmp_path / f"photos/{name}.png", SIZE)
     MAKERS[maker](tmp_path)
     small = open_predictions(tmp_path / "preds.json", tmp_path / "photos")
     monkeypatch.setattr(large_json, "LARGE", 0)
-    large = open_predictions(tmp_path / "preds.json", tmp_path / "photos")
+    if ending:
+        (tmp_path / "preds.json.gz").write_bytes(gzip.compress((tmp_path / "preds.json").read_bytes()))
+        (tmp_path / "preds.json").unlink()
+    large = open_predictions(tmp_path / f"preds.json{ending}", tmp_path / "photos")
     assert isinstance(large.document["annotations"], FileRecords)
     assert (large.items, large.reading, large.faults()) == (small.items, small.reading, small.faults())
     for one, other in zip(large.items, small.items, strict=True):
@@ -94,16 +114,21 @@ def test_predictions_are_the_same(maker, tmp_path, monkeypatch):
         assert str(large.read(one)) == str(small.read(other))
 
 
-def test_an_index_takes_less_than_half_of_the_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["document.json", "document.json.gz", "document.jsonl", "document.jsonl.gz"])
+def test_an_index_takes_less_than_half_of_the_file(name, tmp_path, monkeypatch):
     monkeypatch.setattr(large_json, "WINDOW", 2**18)
+    monkeypatch.setattr(packed_files, "IN_MEMORY", 2**18)
+    monkeypatch.setattr(packed_files, "AT_ONCE", 2**18)
     record = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": {"size": [80, 96], "counts": "x" * 180}}
-    path = tmp_path / "document.json"
-    path.write_text(json.dumps([{**record, "image_id": number // 7} for number in range(20_000)]))
+    path = tmp_path / name
+    records = [{**record, "image_id": number // 7} for number in range(20_000)]
+    text = "\n".join(map(json.dumps, records)) if "jsonl" in name else json.dumps(records)
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
     peaks = []
-    for read in (index_records, read_json):
+    for read in (index_records, read_records):
         tracemalloc.start()
         document = read(path)
-        peaks.append(tracemalloc.get_traced_memory()[1] / path.stat().st_size)
+        peaks.append(tracemalloc.get_traced_memory()[1] / len(text))
         tracemalloc.stop()
         assert document[7]["image_id"] == 1
     assert peaks[0] < 0.5 < 2 < peaks[1]
@@ -124,3 +149,13 @@ def test_numbers_that_a_window_splits_are_whole(window, tmp_path, monkeypatch):
     path = tmp_path / "document.json"
     path.write_text('{"a": 12.5, "annotations": [1.5e3, -2E+4, 0.5E-2, true, null], "b": 7}')
     assert index_records(path) == json.loads(path.read_text())
+
+
+@pytest.mark.parametrize(
+    "content", [b"[1, 2]", gzip.compress(b"[1, 2]" * 999)[:-9], gzip.compress(b"[]")[:5] + b"garbage"]
+)
+def test_a_file_that_gzip_cannot_read_is_named(content, tmp_path):
+    path = tmp_path / "document.json.gz"
+    path.write_bytes(content)
+    with pytest.raises(BprError, match=r"document\.json\.gz is not a whole file of gzip .*; it may be truncated"):
+        read_records(path)
