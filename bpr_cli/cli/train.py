@@ -11,6 +11,7 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
+from bpr_cli.errors import BprError
 from bpr_cli.system.signals import Stopped
 from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes, to_toml
 from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSettings
@@ -18,8 +19,12 @@ from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSe
 if TYPE_CHECKING:
     from bpr_cli.training.train import TrainSummary
 
-SHORTCUTS = ("steps", "batch_size", "input_size", "validate_every")
+SHORTCUTS = ("steps", "batch_size", "input_size", "validate_every", "patience")
 """Recipe values that have their own option."""
+
+PATCHES_HELP = "Patch sets to train on, made by bpr extract"
+OUT_HELP = "Run directory; an existing run with the same settings, or fewer steps, is resumed"
+"""Only ``--show-recipe`` needs neither, so that they cannot be required parameters."""
 
 EXAMPLES = """
 Examples:
@@ -35,15 +40,8 @@ Examples:
 
 
 def train(
-    patches: Annotated[
-        list[Path], typer.Argument(metavar="PATCHES", help="Patch sets to train on, made by bpr extract")
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", "-o", metavar="PATH", help="Run directory; an existing run with the same settings is resumed"
-        ),
-    ],
+    patches: Annotated[list[Path] | None, typer.Argument(metavar="PATCHES", help=f"{PATCHES_HELP} (required)")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help=f"{OUT_HELP} (required)")] = None,
     *,
     recipe: Annotated[
         str,
@@ -78,7 +76,8 @@ def train(
     """Train a network on patch sets.
 
     Writes weights for bpr refine --weights: OUT/best.safetensors and
-    OUT/last.safetensors. Interrupted runs resume when you repeat the command.
+    OUT/last.safetensors. Interrupted runs resume when you repeat the command,
+    and finished ones go on if you give more --steps.
     """
     shortcuts = recipe_values | {f"optimiser.{name}": value for name, value in optimiser_values.items()}
     overrides = {**parse_overrides(set_ or []), **shortcuts}
@@ -86,6 +85,9 @@ def train(
     if show_recipe:
         typer.echo(to_toml(settings.recipe), nl=False)
         return
+    if not patches or out is None:
+        missing = f"--out is missing ({OUT_HELP})" if patches else f"PATCHES is missing ({PATCHES_HELP})"
+        raise BprError(f"{missing}; see bpr train --help")
     # Imported here, because PyTorch takes seconds and wrong options should fail at once.
     from bpr_cli.training.train import train as run  # noqa: PLC0415
 
@@ -100,6 +102,11 @@ def train(
         console.message(f"saved after step {summary.stopped_at} of {summary.steps}; repeat {same} to resume")
         raise typer.Exit(Stopped(summary.stopped_by).code)
     show(console, summary)
+    if summary.stopped_early and summary.best:
+        console.message(
+            f"stopped after step {summary.stopped_at} of {summary.steps}: no validation was better than that of step "
+            f"{summary.best.step}; to train on, repeat the command with more --patience"
+        )
 
 
 app = app_of(command_of(train), EXAMPLES)
@@ -107,16 +114,11 @@ app = app_of(command_of(train), EXAMPLES)
 
 def show(console: Console, summary: TrainSummary) -> None:
     """Print the closing table."""
-    rows = [("coarse masks", "", percent(summary.coarse.iou), percent(summary.coarse.boundary_f))]
+    rows = [("coarse masks", "", f"{summary.coarse.iou:.1f}", f"{summary.coarse.boundary_f:.1f}")]
     for name, found in (("last", summary.last), ("best", summary.best)):
         if found:
-            rows.append((name, f"{found.step}", percent(found.iou), percent(found.boundary_f)))
+            rows.append((name, f"{found.step}", f"{found.iou:.1f}", f"{found.boundary_f:.1f}"))
     title = f"{summary.network} on {summary.patches} patches -> {summary.output}, scores in percent"
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
     for path in [*summary.weights.values(), summary.curves, summary.sheet]:
         console.message(f"written: {path}")
-
-
-def percent(share: float) -> str:
-    """A score from 0 to 1 in percent, like those of ``bpr evaluate``."""
-    return f"{100 * share:.1f}"

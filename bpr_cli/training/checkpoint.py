@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,12 +20,15 @@ from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import write_atomically, writing
 from bpr_cli.training.curves import draw_curves
 from bpr_cli.training.run_folder import LogRow, Logs, RunFolder
+from bpr_cli.training.settings import Recipe
 from bpr_cli.training.trainer import Trainer
 from bpr_cli.training.validate import PatchScores, Validator
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import save_weights
 
-STATE_VERSION = 1
+STATE_VERSION = 2
+"""Version 1 held scores as fractions."""
+
 PROGRESS = "standing"
 """Name of the tensor that holds the progress as JSON. A tensor can be read from bytes, unlike the metadata of a
 safetensors file."""
@@ -38,8 +42,8 @@ class ValidationResult:
 
     Attributes:
         step: number of steps before the validation.
-        iou: mean IoU of the predicted patches with the ground truth, 0..1.
-        boundary_f: mean boundary F-score at 1 px, 0..1.
+        iou: mean IoU of the predicted patches with the ground truth, in percent.
+        boundary_f: mean boundary F-score at 1 px, in percent.
     """
 
     step: int
@@ -70,6 +74,12 @@ class TrainState:
     last: ValidationResult | None = None
     scaler: dict[str, float] = field(default_factory=dict)
 
+    def is_exhausted(self, recipe: Recipe) -> bool:
+        """Whether no validation was better for as many in a row as the recipe waits."""
+        if not recipe.patience or self.best is None or self.last is None:
+            return False
+        return self.last.step - self.best.step >= recipe.patience * recipe.validate_every
+
 
 def pack(trainer: Trainer, state: TrainState) -> bytes:
     """The content of a checkpoint file."""
@@ -96,14 +106,15 @@ def unpack(content: bytes, trainer: Trainer) -> TrainState:
     try:
         tensors = load(content)
         values = json.loads(tensors[PROGRESS].numpy().tobytes())
-        if values.pop("version") != STATE_VERSION:
+        version = values.pop("version")
+        if version not in (1, STATE_VERSION):
             raise BprError("it was written by another version of bpr")
         _restore_network(trainer.network, tensors, NETWORK)
         if trainer.average:
             _restore_network(trainer.average.network, tensors, AVERAGE)
         _restore_optimiser(trainer, tensors)
         trainer.scaler.load_state_dict(values["scaler"])
-        return _state(values)
+        return _state(values, scale=100 if version == 1 else 1)
     except (
         SafetensorError,
         LookupError,
@@ -116,15 +127,19 @@ def unpack(content: bytes, trainer: Trainer) -> TrainState:
         raise BprError(f"it is damaged ({str(error)[:120]})") from error
 
 
-def _state(values: Mapping[str, object]) -> TrainState:
-    """Decode the progress from JSON."""
-    named = {name: ValidationResult(**values[name]) if values[name] else None for name in ("best", "last")}  # type: ignore[arg-type]
-    state = TrainState(**{**values, **named, "losses": tuple(values["losses"])})  # type: ignore[arg-type]
+def _state(values: Mapping[str, Any], scale: int) -> TrainState:
+    """Decode the progress from JSON; scores are multiplied by ``scale``."""
+    named = {name: _scaled(values[name], scale) if values[name] else None for name in ("best", "last")}
+    state = TrainState(**{**values, **named, "losses": tuple(values["losses"])})
     validations = [number for found in named.values() if found for number in (found.step, found.iou, found.boundary_f)]
     numbers = (state.step, *state.losses, *state.scaler.values(), *validations)
     if type(state.step) is not int or not all(type(number) in (int, float) for number in numbers):
         raise ValueError("its progress is not made of numbers")
     return state
+
+
+def _scaled(values: Mapping[str, Any], scale: int) -> ValidationResult:
+    return ValidationResult(values["step"], scale * values["iou"], scale * values["boundary_f"])
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -205,8 +220,8 @@ def card_metrics(found: ValidationResult, coarse: PatchScores) -> dict[str, floa
     """The scores of a validation as metrics for a card."""
     return {
         "validation patches": coarse.patches,
-        "patch IoU": round(found.iou, 5),
-        "patch IoU, coarse": round(coarse.iou, 5),
-        "patch boundary F, 1 px": round(found.boundary_f, 5),
-        "patch boundary F, 1 px, coarse": round(coarse.boundary_f, 5),
+        "patch IoU, %": round(found.iou, 3),
+        "patch IoU, coarse, %": round(coarse.iou, 3),
+        "patch boundary F, 1 px, %": round(found.boundary_f, 3),
+        "patch boundary F, 1 px, coarse, %": round(coarse.boundary_f, 3),
     }

@@ -35,8 +35,8 @@ def draw_curves(log: Path, out: Path, coarse: PatchScores) -> None:
         ("validation_boundary_f", "boundary F, 1 px", "#b03a06", coarse.boundary_f),
     ):
         steps, scores = _points(rows, name)
-        right.plot(steps, [100 * score for score in scores], "o-", markersize=3, color=colour, label=title)
-        right.axhline(100 * before, linestyle="--", linewidth=1, color=colour, label=f"{title}, coarse masks")
+        right.plot(steps, scores, "o-", markersize=3, color=colour, label=title)
+        right.axhline(before, linestyle="--", linewidth=1, color=colour, label=f"{title}, coarse masks")
     right.set(title="Held-out patches (%)", xlabel="step")
     right.legend(fontsize="small")
     content = io.BytesIO()

@@ -88,6 +88,11 @@ class Loop:
         self._losses: list[Tensor] = []
         self._loss: float | None = None
 
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left, or the patience has come to its end."""
+        return self._state.step == self._recipe.steps or self._state.is_exhausted(self._recipe)
+
     def run(self, on_step: OnStep) -> LoopResult:
         """Train.
 
@@ -96,7 +101,7 @@ class Loop:
                 kept.
         """
         began = time.monotonic()
-        steps = range(self._state.step, self._recipe.steps)
+        steps = range(self._state.step, self._state.step if self.is_done else self._recipe.steps)
         pinned = self._processes.device.type == "cuda"
         with noting_signals() as request:
             workers: list[BaseProcess] = []
@@ -132,7 +137,13 @@ class Loop:
         if save and self._writer:
             scaler = self._trainer.scaler.state_dict()
             self._writer.save(self._trainer, replace(self._state, scaler=scaler))
-        return stop
+        return stop or (validate and self._is_exhausted())
+
+    def _is_exhausted(self) -> bool:
+        """Whether validations have not become better for too long; only process 0 knows, and tells the others."""
+        if not self._recipe.patience:
+            return False
+        return self._processes.greatest(int(self._state.is_exhausted(self._recipe))) > 0
 
     def _must_stop(self, request: StopRequest, report: bool) -> bool:
         """Whether a signal asked any process to stop; several processes agree on it only when they report."""

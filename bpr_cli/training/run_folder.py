@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 RUN_VERSION = 1
+STEPS, PATIENCE = "recipe.steps", "recipe.patience"
+"""Settings that may change when a run goes on: more steps, and any patience."""
+
 Json = Any
 """Any value that ``json`` reads."""
 
@@ -66,13 +69,18 @@ class RunFolder:
             with locked(self._lock, in_use):
                 yield
 
-    def begin(self, settings: Mapping[str, Json], circumstances: Mapping[str, Json], overwrite: bool) -> None:
+    def begin(self, settings: Mapping[str, Json], circumstances: Mapping[str, Json], overwrite: bool) -> int | None:
         """Write the settings of a new run, or compare them with those of the existing run.
+
+        An existing run may go on with more steps or another patience; its settings are replaced then.
 
         Args:
             settings: everything that determines the result, as plain values by dotted key.
             circumstances: other facts, such as versions.
             overwrite: start afresh, whatever the directory holds.
+
+        Returns:
+            The number of steps that an existing run was to have before, if it has more now.
 
         Raises:
             BprError: the directory holds weights without settings, or a run with other settings.
@@ -81,15 +89,17 @@ class RunFolder:
         if overwrite:
             self._clear()
         if self.document.exists():
-            self._compare(settings)
-            return
+            return self._go_on(settings)
         if self.state.exists() or self.best.exists() or self.last.exists():
             raise BprError(f"{self.path} holds weights but no {self.document.name}; give another --out or --overwrite")
-        content = {"version": RUN_VERSION, "settings": settings, "circumstances": circumstances}
+        self._write({"version": RUN_VERSION, "settings": settings, "circumstances": circumstances})
+        return None
+
+    def _write(self, content: Mapping[str, Json]) -> None:
         write_atomically(self.document, (json.dumps(content, indent=2) + "\n").encode())
 
-    def _compare(self, settings: Mapping[str, Json]) -> None:
-        """Check that the run to resume has the same settings."""
+    def _go_on(self, settings: Mapping[str, Json]) -> int | None:
+        """Check that the run to resume has the same settings, but for those that may change; see ``begin``."""
         try:
             content = json.loads(read_bytes(self.document))
             started = dict(content["settings"]) if content["version"] == RUN_VERSION else {}
@@ -98,6 +108,10 @@ class RunFolder:
         if not started:
             raise BprError(f"{self.document} was not written by this version of bpr; give another --out or --overwrite")
         differing = [key for key in {**started, **settings} if started.get(key) != settings.get(key)]
+        before, steps = (found.get(STEPS, 0) for found in (started, settings))
+        if differing and not {*differing} - {STEPS, PATIENCE} and steps >= before:
+            self._write({**content, "settings": settings})
+            return before if steps > before else None
         if differing:
             key = differing[0]
             more = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
@@ -106,6 +120,7 @@ class RunFolder:
                 f"{self.path} was started with {key}={found}, but this run has {key}={given}{more}; "
                 "use the same settings to resume, give another --out, or --overwrite to start afresh"
             )
+        return None
 
     def _clear(self) -> None:
         """Remove the files of a run, ``run.json`` last, so that an interrupted removal does not leave a valid run."""
@@ -129,8 +144,8 @@ class LogRow:
         step: number of completed steps.
         loss: mean loss of the steps since the previous line; None in lines of validations.
         learning_rate: learning rate of the last of these steps.
-        validation_iou: mean IoU of the validation after this step, 0..1.
-        validation_boundary_f: mean boundary F-score of the validation after this step, 0..1.
+        validation_iou: mean IoU of the validation after this step, in percent.
+        validation_boundary_f: mean boundary F-score of the validation after this step, in percent.
     """
 
     step: int

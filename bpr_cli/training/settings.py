@@ -199,6 +199,10 @@ class Recipe(Settings):
     image: ImageSettings
     geometry: GeometrySettings
     coarse: CoarseSettings
+    patience: Annotated[
+        Natural,
+        option("Stop after this many validations in a row without a better score; 0: never", panel=VALIDATION),
+    ] = 0
     sampling: Annotated[
         SamplingSettings | None, option("Sampling from sets of the scheme image; without it, patches are as stored")
     ] = None
@@ -213,7 +217,12 @@ class TrainSettings(Settings):
     """
 
     recipe: Recipe
-    network: Annotated[str | None, option("Network (default: that of --init, or the recipe's)", panel=ENGINE)] = None
+    network: Annotated[
+        str | None,
+        option(
+            "Network by name, or one of yours as module:Class (default: that of --init, or the recipe's)", panel=ENGINE
+        ),
+    ] = None
     init: Annotated[str | None, option("Initial weights: a shipped name, .safetensors or .pth", panel=ENGINE)] = None
     padding: Annotated[
         Natural | None,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, note
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.networks.registry import build_network
 from bpr_cli.settings import check_settings
@@ -54,8 +54,9 @@ class TrainSummary:
         patches: number of training patches, or of images if patches are sampled from images.
         steps: number of steps of the complete training.
         started_at: number of steps that earlier runs had completed, else 0.
-        stopped_at: number of completed steps; fewer than ``steps`` if a signal stopped the training.
+        stopped_at: number of completed steps; fewer than ``steps`` if a signal or the patience stopped the training.
         stopped_by: number of that signal, 0 for none.
+        stopped_early: whether no better score came for as many validations as the recipe waits.
         loss: mean loss of the last steps; None without steps.
         coarse: scores of the coarse masks of the validation patches.
         best: the best validation; None before the first validation.
@@ -79,6 +80,7 @@ class TrainSummary:
     started_at: int
     stopped_at: int
     stopped_by: int
+    stopped_early: bool
     loss: float | None
     coarse: PatchScores
     best: ValidationResult | None
@@ -159,7 +161,7 @@ class Training:
         """What will be done, and how long it takes, as a sentence."""
         left, size = self.steps - self.start, self.settings.recipe.batch_size
         begun = f"resuming after step {self.start} of {self.steps}" if self.start else ""
-        if not left:
+        if not left or self.loop.is_done:
             return begun
         what = f"{f'{begun}: ' if begun else ''}{left} steps of {size} patches on {self.processes.device}"
         if self.processes.count > 1:
@@ -186,6 +188,7 @@ class Training:
             started_at=self.start,
             stopped_at=result.state.step,
             stopped_by=result.signal,
+            stopped_early=result.state.step < self.steps and result.state.is_exhausted(self.settings.recipe),
             loss=result.loss,
             coarse=writer.validator.coarse,
             best=result.state.best,
@@ -205,7 +208,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
 
     Args:
         patches: one or more patch sets.
-        out: the run directory; see ``RunFolder``. A run with the same settings is resumed.
+        out: the run directory; see ``RunFolder``. A run with the same settings, or fewer steps, is resumed.
         settings: settings of the training.
 
     Raises:
@@ -220,11 +223,19 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
         check_outputs(out, [*patches, *settings.validation])
         folder = RunFolder(out)
         with folder.locked() if processes.leads else nullcontext():
+            before = None
             if processes.leads:
-                folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
+                before = folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
             arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
             trainer = Trainer(network, plan.card, settings.recipe, arithmetic, processes)
             state = _resume(folder, trainer, processes)
+            if before:
+                steps = settings.recipe.steps
+                note(
+                    "%s goes on to %d steps instead of %d; from step %d on, the learning rate is that of a run of %d "
+                    "steps, %.2g",
+                    *(out, steps, before, state.step, steps, trainer.rate(state.step)),
+                )
             writer = _writer(folder, plan, settings, processes, state) if processes.leads else None
             loop = _loop(plan, settings, batch_slice, processes, trainer, writer, state)
             try:

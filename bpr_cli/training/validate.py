@@ -31,8 +31,8 @@ class PatchScores:
 
     Attributes:
         patches: number of patches.
-        iou: mean IoU, 0..1.
-        boundary_f: mean boundary F-score at 1 px, 0..1.
+        iou: mean IoU in percent.
+        boundary_f: mean boundary F-score at 1 px in percent.
     """
 
     patches: int
@@ -55,7 +55,7 @@ def patch_scores(predicted: Sequence[ByteArray], truths: Sequence[ByteArray]) ->
         pair = mask * known, truth * known
         ious.append(iou(*pair))
         scores.append(boundary_f(*pair, TOLERANCE))
-    return PatchScores(len(ious), float(np.mean(ious)), float(np.mean(scores)))
+    return PatchScores(len(ious), 100 * float(np.mean(ious)), 100 * float(np.mean(scores)))
 
 
 class Validator:

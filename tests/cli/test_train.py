@@ -74,6 +74,49 @@ def test_the_recipe_is_shown_with_all_values_and_nothing_is_trained(train, world
     assert not (world / "run").exists()
 
 
+def test_the_recipe_is_shown_without_patches(bpr, world):
+    shown = bpr("train", "--show-recipe", "--recipe", "paper", "--patience", "4")
+    assert (shown.code, shown.err) == (0, "")
+    assert {"steps = 160000", "patience = 4"} <= {*shown.out.splitlines()}
+    for arguments, missing in ((["--out", "run"], "PATCHES"), (["patches"], "--out")):
+        outcome = bpr("train", *arguments)
+        assert outcome.code == 2
+        assert re.fullmatch(rf"{missing} is missing \(.*\); see bpr train --help", outcome.errors[0])
+
+
+def test_patience_is_told(train):
+    still = ("--lr", "1e-30", "--set", "ema_decay=0", "--set", "schedule.min_rate=0")
+    outcome = train(*still, "--steps", "60", "--validate-every", "5", "--patience", "2")
+    assert outcome.code == 0
+    assert outcome.err.splitlines()[-1] == (
+        "stopped after step 15 of 60: no validation was better than that of step 5; to train on, repeat the command "
+        "with more --patience"
+    )
+
+
+OWN_NETWORK = """
+from torch import nn
+
+class Mine(nn.Conv2d):
+    def __init__(self):
+        super().__init__(4, 2, 5, padding=2)
+"""
+
+
+def test_an_own_network_trains_and_refines(train, bpr, world, monkeypatch):
+    (world / "code").mkdir()
+    (world / "code/my_networks.py").write_text(OWN_NETWORK)
+    assert "cannot be imported" in train("--network", "my_networks:Mine").errors[0]
+    monkeypatch.syspath_prepend(world / "code")
+    outcome = train("--network", "my_networks:Mine")
+    assert outcome.code == 0
+    told = "the code of the module my_networks is imported, because the network is my_networks:Mine"
+    assert told in outcome.err
+    assert load_weights(world / "run/best.safetensors").card.network == "my_networks:Mine"
+    refined = bpr("refine", "masks", "--images", "images", "--out", "refined", "--weights", "run/best.safetensors")
+    assert (refined.code, refined.errors) == (0, [])
+
+
 def test_json(train):
     outcome = train("--json", "--seed", "3", "--set", "loss.boundary_weight=4", "--lr", "0.01")
     summary = json.loads(outcome.out)

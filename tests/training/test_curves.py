@@ -21,7 +21,7 @@ def drawn(folder, rows):
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [LogRow(10, 0.5, 1e-3)], [LogRow(10, validation_iou=0.5, validation_boundary_f=0.2)]]
+    "rows", [[], [LogRow(10, 0.5, 1e-3)], [LogRow(10, validation_iou=50, validation_boundary_f=20)]]
 )
 def test_any_log_can_be_drawn(rows, tmp_path):
     assert drawn(tmp_path, rows).shape[2] == 3
@@ -29,7 +29,7 @@ def test_any_log_can_be_drawn(rows, tmp_path):
 
 def test_losses_and_scores_show(tmp_path):
     losses = [LogRow(step, 1 / step, 1e-3) for step in (10, 20, 30)]
-    scores = [LogRow(step, validation_iou=step / 40, validation_boundary_f=step / 60) for step in (10, 20, 30)]
+    scores = [LogRow(step, validation_iou=2.5 * step, validation_boundary_f=1.5 * step) for step in (10, 20, 30)]
     empty, full = drawn(tmp_path, []), drawn(tmp_path, [*losses, *scores])
     half = full.shape[1] // 2
     assert (empty[:, :half] != full[:, :half]).any()

@@ -56,10 +56,22 @@ def test_the_same_settings_resume_and_differing_ones_are_named(tmp_path):
     folder.begin(SETTINGS, {"torch": "2"}, overwrite=False)
     assert folder.document.read_bytes() == content
     assert json.loads(content)["settings"] == SETTINGS
-    said = refusal(folder.begin, {**SETTINGS, "recipe.steps": 6}, {}, False)
-    assert f"{tmp_path} was started with recipe.steps=5, but this run has recipe.steps=6; use the same settings" in said
+    said = refusal(folder.begin, {**SETTINGS, "recipe.steps": 4}, {}, False)
+    assert f"{tmp_path} was started with recipe.steps=5, but this run has recipe.steps=4; use the same settings" in said
     said = refusal(folder.begin, {**SETTINGS, "seed": 1, "patches": []}, {}, False)
     assert "was started with seed=0, but this run has seed=1 (and 1 more differ); " in said
+
+
+def test_more_steps_and_another_patience_go_on(tmp_path):
+    folder = RunFolder(tmp_path)
+    assert folder.begin(SETTINGS, {"torch": "1"}, overwrite=False) is None
+    more = {**SETTINGS, "recipe.steps": 9}
+    assert folder.begin(more, {}, overwrite=False) == 5
+    assert folder.begin(more, {}, overwrite=False) is None
+    assert folder.begin({**more, "recipe.patience": 3}, {}, overwrite=False) is None
+    content = json.loads(folder.document.read_bytes())
+    assert (content["settings"], content["circumstances"]) == ({**more, "recipe.patience": 3}, {"torch": "1"})
+    refusal(folder.begin, {**more, "seed": 1, "recipe.steps": 12}, {}, False)
 
 
 def test_overwriting_starts_afresh(tmp_path):

@@ -15,9 +15,12 @@ import torch
 from bpr_cli.errors import BprError
 from bpr_cli.networks.registry import NETWORKS, build_network
 from bpr_cli.patchset.settings import PatchSetSettings
+from bpr_cli.training.checkpoint import CheckpointWriter, ValidationResult
 from bpr_cli.training.recipe import load_recipe
+from bpr_cli.training.run_folder import LogRow
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.training.train import open_training
+from bpr_cli.training.trainer import rate_at
 from bpr_cli.weights.files import load_weights
 from tests.training.toy_data import small_recipe, toy_set
 from tests.training.trainers import Tiny, TinyNorm
@@ -97,10 +100,10 @@ def test_toy_data_is_learned_and_all_files_are_written(patches, tmp_path):
     assert (best.card.patch_size, best.card.padding, best.card.input_size) == (16, 8, 32)
     assert best.card.training_data == "36 patches of 9 images, coarse masks of preds"
     assert best.card.metrics["steps"] == summary.best.step
-    assert best.card.metrics["patch boundary F, 1 px"] == round(summary.best.boundary_f, 5)
+    assert best.card.metrics["patch boundary F, 1 px, %"] == round(summary.best.boundary_f, 3)
     assert "optimiser.learning_rate = 0.02" in best.card.recipe
     last = load_weights(tmp_path / "run/last.safetensors")
-    assert (last.card.metrics["steps"], last.card.metrics["patch IoU"]) == (60, round(summary.last.iou, 5))
+    assert (last.card.metrics["steps"], last.card.metrics["patch IoU, %"]) == (60, round(summary.last.iou, 3))
     document = json.loads((tmp_path / "run/run.json").read_text())
     assert document["settings"]["recipe.steps"] == 60
     assert document["circumstances"]["torch"] == torch.__version__
@@ -168,6 +171,66 @@ def test_a_finished_run_is_left_alone(patches, tmp_path):
     assert (again.started_at, again.stopped_at) == (25, 25)
     assert (again.best, again.last) == (first.best, first.last)
     assert contents(tmp_path / "run") == before
+
+
+def test_a_finished_run_goes_on_with_more_steps(patches, tmp_path, caplog):
+    """What comes after is what a run of that many steps does from there, with the weights of the shorter run."""
+    train(patches, tmp_path / "run", settings_of({"steps": 20}))
+    more = train(patches, tmp_path / "run", settings_of({"steps": 30}))
+    assert (more.started_at, more.stopped_at, more.last.step) == (20, 30, 30)
+    assert "goes on to 30 steps instead of 20; from step 20 on, the learning rate is that of a run of 30" in caplog.text
+    with (tmp_path / "run/log.csv").open() as file:
+        rates = {int(row["step"]): float(row["learning_rate"]) for row in csv.DictReader(file) if row["loss"]}
+    recipe = settings_of({"steps": 30}).recipe
+    assert list(rates) == [10, 20, 30]
+    assert rates[30] == rate_at(29, 30, recipe.optimiser.learning_rate, recipe.schedule)
+    before = contents(tmp_path / "run")
+    assert train(patches, tmp_path / "run", settings_of({"steps": 30})).started_at == 30
+    assert contents(tmp_path / "run") == before
+    assert "recipe.steps=30, but this run has recipe.steps=20" in refusal(
+        patches, tmp_path / "run", settings_of({"steps": 20})
+    )
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_continued_run_that_is_stopped_resumes_bit_for_bit(patches, tmp_path):
+    for name in ("stopped", "straight"):
+        train(patches, tmp_path / name, settings_of({"steps": 10}, name="same"))
+    train(patches, tmp_path / "straight", settings_of({"steps": 25}, name="same"))
+    calls = iter(range(25))
+    stop = lambda _: next(calls) == 3 and signal.raise_signal(signal.SIGINT)  # noqa: E731
+    assert train(patches, tmp_path / "stopped", settings_of({"steps": 25}, name="same"), stop).stopped_at < 25
+    train(patches, tmp_path / "stopped", settings_of({"steps": 25}, name="same"))
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "straight")
+
+
+@pytest.fixture
+def falling_scores(monkeypatch):
+    """Validations whose scores are 50, 60, 55, 54, 53 and so on by their step."""
+    scores = {5: 50, 10: 60, **{step: 58 - step / 5 for step in range(15, 200, 5)}}
+
+    def validate(self, trainer, step, best):
+        found = ValidationResult(step, scores[step], scores[step])
+        self.logs.add(LogRow(step, validation_iou=found.iou, validation_boundary_f=found.boundary_f))
+        return found
+
+    monkeypatch.setattr(CheckpointWriter, "validate", validate)
+
+
+@pytest.mark.usefixtures("falling_scores")
+def test_patience_ends_a_training_once_and_for_all(patches, tmp_path):
+    def settings(patience):
+        return settings_of({"steps": 60, "validate_every": 5, "patience": patience})
+
+    ended = train(patches, tmp_path / "run", settings(3))
+    assert (ended.stopped_at, ended.stopped_early, ended.best.step, ended.stopped_by) == (25, True, 10, 0)
+    before = (tmp_path / "run/state.safetensors").read_bytes()
+    again = train(patches, tmp_path / "run", settings(3))
+    assert (again.started_at, again.stopped_at, again.stopped_early) == (25, 25, True)
+    assert (tmp_path / "run/state.safetensors").read_bytes() == before
+    assert train(patches, tmp_path / "run", settings(5)).stopped_at == 35
+    last = train(patches, tmp_path / "run", settings(0))
+    assert (last.stopped_at, last.stopped_early) == (60, False)
 
 
 def test_other_settings_are_refused_unless_the_run_is_overwritten(patches, tmp_path):

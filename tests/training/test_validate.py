@@ -39,9 +39,9 @@ def test_scores_ignore_void():
     truths = [random.choice(np.array([0, 1, VOID], np.uint8), (9, 9)) for _ in range(6)]
     found = patch_scores(masks, truths)
     assert found.patches == 6
-    assert found.iou == pytest.approx(np.mean(list(map(iou_by_counting, masks, truths))))
+    assert found.iou == pytest.approx(100 * np.mean(list(map(iou_by_counting, masks, truths))))
     scores = [boundary_f((m == 1) & (t != VOID), t == 1, 1) for m, t in zip(masks, truths, strict=True)]
-    assert found.boundary_f == pytest.approx(np.mean(scores))
+    assert found.boundary_f == pytest.approx(100 * np.mean(scores))
     changed = [np.where(t == VOID, 1 - m, m).astype(np.uint8) for m, t in zip(masks, truths, strict=True)]
     assert patch_scores(changed, truths) == found
 
@@ -60,5 +60,5 @@ def test_a_network_that_copies_the_coarse_mask_scores_like_it(input_size, tmp_pa
 def test_a_network_that_sees_the_truth(tmp_path):
     validator = Validator([PatchSubset.full(toy_set(tmp_path / "a", 20))], CARD, "float32", torch.device("cpu"))
     found = validator.measure(Oracle(0))
-    assert found.iou > 0.85 > validator.coarse.iou
-    assert found.boundary_f > 0.85 > validator.coarse.boundary_f
+    assert found.iou > 85 > validator.coarse.iou
+    assert found.boundary_f > 85 > validator.coarse.boundary_f
