@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bpr_cli.errors import LOGGER, BprError
-from bpr_cli.masks.masks import LabelMap, in_pixels
+from bpr_cli.masks.masks import LabelMap, Prediction, in_pixels
 from bpr_cli.refinement.arrays import ImageLike, rgb_of
 from bpr_cli.refinement.given import Given, GivenLabels, GivenMask, GivenMasks, parts_of
 from bpr_cli.refinement.image import ImagePass, Step, fill_batches, steps_after_first
@@ -75,12 +75,7 @@ def refine_cases(refiner: Refiner, cases: Iterable[Case]) -> Iterator[tuple[int,
         The number of an image, from 0, and what was given for it, refined; images without patches come first.
     """
     cases = list(cases)
-    passes = refiner.passes_over(labels=all(isinstance(case.given.prediction, LabelMap) for case in cases))
-    begun = (ImagePass.begin(case.image, case.given.prediction, passes[0]) for case in cases)
-    images: Iterator[Numbered] = enumerate(begun)
-    for step in steps_after_first(passes, refiner.limits):
-        images = _taken(step, _predicted(refiner, images))
-    for number, image in _predicted(refiner, images):
+    for number, image in passed(refiner, [(case.image, case.given.prediction) for case in cases]):
         refined = image.refine(refiner.limits)
         if LOGGER.isEnabledFor(logging.DEBUG):
             stats = image.stats(refined)
@@ -88,6 +83,20 @@ def refine_cases(refiner: Refiner, cases: Iterable[Case]) -> Iterator[tuple[int,
             told = size, stats.segments, stats.patches, stats.changed, stats.kept_coarse
             LOGGER.debug("refined %s: %d segments, %d patches, %d pixels changed, %d segments kept coarse", *told)
         yield number, cases[number].given.back(refined.prediction)
+
+
+def passed(refiner: Refiner, pairs: Sequence[tuple[ByteArray, Prediction]]) -> Iterator[Numbered]:
+    """Predict the patches of all passes over images, uint8, (H, W, 3), RGB, with their masks or label maps.
+
+    Yields:
+        The number of an image, from 0, and its last pass, ready to be pasted; images without patches come first.
+    """
+    passes = refiner.passes_over(labels=all(isinstance(prediction, LabelMap) for _, prediction in pairs))
+    begun = (ImagePass.begin(image, prediction, passes[0]) for image, prediction in pairs)
+    images: Iterator[Numbered] = enumerate(begun)
+    for step in steps_after_first(passes, refiner.limits):
+        images = _taken(step, _predicted(refiner, images))
+    return _predicted(refiner, images)
 
 
 def _predicted(refiner: Refiner, images: Iterator[Numbered]) -> Iterator[Numbered]:

@@ -156,7 +156,7 @@ class Drive:
         work.journal.add(item.name, inputs, message.result, message.files, message.records)
         if stats.pop(FAULTS):
             find_faults(work.predictions, item)
-        work.result.items[item.name] = RefinementStats(**stats)
+        work.result.items[item.name] = RefinementStats.of(stats)
         work.on_item(item)
 
     def _fail(self, item: Item, reason: str) -> None:

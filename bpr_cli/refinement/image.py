@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from bpr_cli.masks.masks import Prediction
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.outline import Outline
-from bpr_cli.refinement.segments import Refined, Segments, segments_of
+from bpr_cli.refinement.segments import RefinedSegments, Segments, segments_of
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import ByteArray
 
@@ -92,14 +92,6 @@ def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator
 
 
 @dataclass(frozen=True)
-class RefinedImage(Generic[Refined]):
-    """A refined prediction, and the number of segments that the limits kept coarse."""
-
-    prediction: Refined
-    kept_coarse: int
-
-
-@dataclass(frozen=True)
 class ImagePass:
     """One pass over one image.
 
@@ -161,11 +153,11 @@ class ImagePass:
         """P, the number of patches to predict."""
         return sum(last - first for _, first, last in self.ranges)
 
-    def refine(self, limits: Limits) -> RefinedImage[Any]:
+    def refine(self, limits: Limits) -> RefinedSegments[Any]:
         """Paste all predicted patches and apply the limits; the network must have predicted every patch."""
-        return RefinedImage(*self.coarse.limit(self.segments.paste(self.outlines), self.outlines, limits))
+        return self.coarse.limit(self.segments.paste(self.outlines), self.outlines, limits, self.image)
 
-    def stats(self, refined: RefinedImage[Any]) -> RefinementStats:
+    def stats(self, refined: RefinedSegments[Any]) -> RefinementStats:
         """Statistics of all passes up to this one."""
         changes = self.coarse.changes(refined.prediction)
         return RefinementStats(
@@ -177,18 +169,19 @@ class ImagePass:
             area=int(changes.area.sum()),
             resized=int(changes.resized.sum()),
             movements=tuple(np.round(changes.moved / np.maximum(self.lengths, 1), 3).tolist()),
+            likely_ious=tuple((round(before, 4), round(after, 4)) for before, after in refined.likely_ious),
         )
 
 
 def steps_after_first(passes: Sequence[PassSettings], limits: Limits) -> list[Step]:
     """What follows the patches of the first pass: further patches where changes go on, and the other passes.
 
-    Each step begins when all patches before it are predicted.
+    Each step begins when all patches before it are predicted. The judge waits for the last one.
     """
     steps: list[Step] = []
     for number, how in enumerate(passes):
         if number:
-            steps.append(partial(ImagePass.next, how=how, limits=limits))
+            steps.append(partial(ImagePass.next, how=how, limits=replace(limits, judge=None)))
         steps += [partial(ImagePass.followed, how=how)] * (FOLLOW_ROUNDS * how.follow)
     return steps
 
@@ -216,6 +209,8 @@ class RefinementStats:
         resized: pixels by which the areas grew or shrank: what one segment gains and another loses adds up.
         movements: mean distance in pixels that the boundary of each segment moved: the pixels that changed side over
             the length of its coarse boundary. A sum of statistics has none.
+        likely_ious: likely IoU of each mask with the truth, before and after, 0..1, as the judge of the weights sees
+            it; () without a judge, and in a sum. Only what the network would change counts as wrong.
     """
 
     segments: int = 0
@@ -226,6 +221,13 @@ class RefinementStats:
     area: int = 0
     resized: int = 0
     movements: tuple[float, ...] = ()
+    likely_ious: tuple[tuple[float, float], ...] = ()
+
+    @classmethod
+    def of(cls, noted: Mapping[str, Any]) -> RefinementStats:
+        """The statistics from what a journal noted of them, where all sequences are lists."""
+        pairs = tuple((before, after) for before, after in noted["likely_ious"])
+        return cls(**{**noted, "movements": tuple(noted["movements"]), "likely_ious": pairs})
 
     @property
     def displacement(self) -> float:
@@ -243,5 +245,5 @@ class RefinementStats:
         return self.resized / self.area if self.area else 0.0
 
     def __add__(self, other: RefinementStats) -> RefinementStats:
-        pairs = zip(astuple(self)[:-1], astuple(other)[:-1], strict=True)
+        pairs = zip(astuple(self)[:-2], astuple(other)[:-2], strict=True)
         return RefinementStats(*(mine + its for mine, its in pairs))

@@ -16,9 +16,11 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
 from bpr_cli.patches.boxes import grow
 from bpr_cli.patches.paste import union
+from bpr_cli.refinement.evidence import EVIDENCE
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray
 from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.judge import Judge
 
 NO_INTERIOR = 1.0
 """No pixel lies deeper than this. The deepest possible one, the centre of a disc, lies at 0.56 x sqrt(area)."""
@@ -62,6 +64,7 @@ class Limits:
         min_part: area from which on new parts and holes of masks stay, in pixels of a patch.
         min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
             segment stays as it was.
+        judge: takes back the changes of masks that are likely to be wrong; None keeps all.
     """
 
     max_area_change: float | None = None
@@ -69,13 +72,15 @@ class Limits:
     core: float = NO_INTERIOR
     min_part: int = 0
     min_movement: float = 0.0
+    judge: Judge | None = None
 
     @classmethod
     def of(cls, settings: RefineSettings, card: WeightsCard) -> Limits:
         """The limits from the settings; the weights state what the settings leave open."""
         core = card.core if settings.core is None else settings.core
         least = card.min_movement if settings.min_movement is None else settings.min_movement
-        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least)
+        judge = Judge.of(card.judge, EVIDENCE) if card.judge and settings.judge else None
+        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, judge)
 
     @property
     def may_restore(self) -> bool:

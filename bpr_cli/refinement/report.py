@@ -19,6 +19,7 @@ from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.settings import Fraction
 from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
@@ -124,6 +125,13 @@ class ItemSummary:
         Meta(
             description="Mean boundary displacement of each segment in pixels: masks in the order of the file, labels "
             "and ids in ascending order. 0 for segments that came back as they were."
+        ),
+    ]
+    likely_ious: Annotated[
+        list[tuple[Fraction, Fraction]],
+        Meta(
+            description="Likely IoU of each mask with the truth, before and after, as the judge of the weights sees "
+            "it; only what the network would change counts as wrong. Empty for label maps, and without a judge."
         ),
     ]
     resumed: Annotated[bool, Meta(description="Whether an earlier process wrote it.")]
@@ -271,6 +279,7 @@ def summarise(
                 image=images[name],
                 **_rounded(stats),
                 movements=list(stats.movements),
+                likely_ious=list(stats.likely_ious),
                 resumed=name in result.resumed,
             )
             for name, stats in result.items.items()

@@ -82,7 +82,7 @@ class RefineResult:
                 continue
             if stats.pop(FAULTS):
                 find_faults(predictions, item)
-            self.items[item.name] = RefinementStats(**{**stats, "movements": tuple(stats["movements"])})
+            self.items[item.name] = RefinementStats.of(stats)
             self.resumed.add(item.name)
             on_resumed(item)
         return left

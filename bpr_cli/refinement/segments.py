@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask, Mask, Prediction
 from bpr_cli.masks.runs import Runs, strips_of, weigh
 from bpr_cli.masks.soft import SoftMask
 from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
+from bpr_cli.refinement.judgement import Judgement, judge_changes
 from bpr_cli.refinement.limits import (
     Changes,
     Limits,
@@ -26,9 +28,24 @@ from bpr_cli.refinement.limits import (
 )
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.refinement.settings import PassSettings
-from bpr_cli.typing import Box, Size
+from bpr_cli.typing import Box, ByteArray, Size
 
 Refined = TypeVar("Refined", tuple[Mask, ...], LabelMap)
+
+
+@dataclass(frozen=True)
+class RefinedSegments(Generic[Refined]):
+    """A refined prediction within the limits.
+
+    Attributes:
+        prediction: the prediction.
+        kept_coarse: number of segments that the limits of the user kept coarse.
+        likely_ious: likely IoU of every mask with the truth before and after; () without a judge.
+    """
+
+    prediction: Refined
+    kept_coarse: int
+    likely_ious: tuple[tuple[float, float], ...] = ()
 
 
 class Segments(ABC, Generic[Refined]):
@@ -72,16 +89,16 @@ class Segments(ABC, Generic[Refined]):
         """The prediction with the predicted patches pasted back."""
 
     @abstractmethod
-    def limit(self, refined: Refined, outlines: tuple[Outline, ...], limits: Limits) -> tuple[Refined, int]:
+    def limit(
+        self, refined: Refined, outlines: tuple[Outline, ...], limits: Limits, image: ByteArray
+    ) -> RefinedSegments[Refined]:
         """Apply the limits to a refined prediction.
 
         Args:
             refined: the refined prediction.
             outlines: the segments of the pass that refined it, in the order of these.
             limits: the limits.
-
-        Returns:
-            The prediction within the limits, and the number of segments that the limits of the user kept coarse.
+            image: uint8, (H, W, 3), RGB.
         """
 
     @abstractmethod
@@ -115,27 +132,30 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
         return tuple(reassemble(mask, each.boxes, each.probabilities(), each.rim) for mask, each in pairs)
 
     def limit(
-        self, refined: tuple[Mask, ...], outlines: tuple[Outline, ...], limits: Limits
-    ) -> tuple[tuple[Mask, ...], int]:
-        """Restore the interior of every mask, drop specks, keep masks that hardly moved, then apply the limits."""
+        self, refined: tuple[Mask, ...], outlines: tuple[Outline, ...], limits: Limits, image: ByteArray
+    ) -> RefinedSegments[tuple[Mask, ...]]:
+        """Take back wrong changes, interiors, specks and masks that hardly moved, then apply the limits."""
         trios = zip(self.prediction, refined, outlines, strict=True)
-        settled = tuple(_settled(before, after, each, limits) for before, after, each in trios)
-        limited, kept_coarse = limit_masks(self.prediction, settled, limits)
-        return tuple(map(_with_values, limited, refined, self.prediction)), kept_coarse
+        settled = [_settled(before, after, each, limits, image) for before, after, each in trios]
+        limited, kept_coarse = limit_masks(self.prediction, tuple(each.mask for each in settled), limits)
+        masks = tuple(map(_with_values, limited, refined, self.prediction))
+        ious = tuple((each.before, each.after) for each in settled) if limits.judge else ()
+        return RefinedSegments(masks, kept_coarse, ious)
 
     def changes(self, refined: tuple[Mask, ...]) -> Changes:
         """The changes of the masks, in their order."""
         return mask_changes(self.prediction, refined)
 
 
-def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits) -> Mask:
-    """What remains of the change of one mask."""
+def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, image: ByteArray) -> Judgement:
+    """What remains of the changes of one mask."""
     if refined is coarse:  # no patch lies on it
-        return coarse
-    complete = keep_interior(coarse, refined, limits.core)
+        return Judgement(coarse)
+    judged = judge_changes(image, coarse, refined, outline, limits.judge) if limits.judge else Judgement(refined)
+    complete = keep_interior(coarse, judged.mask, limits.core)
     clean = without_specks(coarse, complete, limits.min_part * outline.scale**2)
     still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)
-    return coarse if still else clean
+    return replace(judged, mask=coarse, after=judged.before) if still else replace(judged, mask=clean)
 
 
 def _with_values(limited: Mask, refined: Mask, coarse: Mask) -> Mask:
@@ -211,14 +231,20 @@ class LabelSegments(Segments[LabelMap]):
         fusion.advance(bottom, self._refined(outlines, fusion.row, bottom))
         return fusion.finish()
 
-    def limit(self, refined: LabelMap, outlines: tuple[Outline, ...], limits: Limits) -> tuple[LabelMap, int]:
-        """Keep a map that hardly moved, else apply the limits; labels keep no interior, as they compete for pixels."""
+    def limit(
+        self,
+        refined: LabelMap,
+        outlines: tuple[Outline, ...],
+        limits: Limits,
+        image: ByteArray,  # noqa: ARG002
+    ) -> RefinedSegments[LabelMap]:
+        """Keep a map that hardly moved, else apply the limits; labels compete for pixels, so no judge knows them."""
         if limits.min_movement:
             changes = self.changes(refined)
             least = limits.min_movement * max((each.scale for each in outlines), default=1)
             if changes.moved.sum() < least * sum(each.length for each in outlines):
-                return self.prediction, 0
-        return limit_labels(self.prediction, refined, limits)
+                return RefinedSegments(self.prediction, 0)
+        return RefinedSegments(*limit_labels(self.prediction, refined, limits))
 
     def changes(self, refined: LabelMap) -> Changes:
         """The changes of the labels, in ascending order."""

@@ -73,6 +73,14 @@ class RefineSettings(InferenceSettings):
             metavar="PIXELS",
         ),
     ] = None
+    judge: Annotated[
+        bool,
+        option(
+            "Take back changes of masks that the judge of the weights finds unlikely; without it more is changed, also "
+            "where masks were right",
+            panel=LIMITS,
+        ),
+    ] = True
     workers: Annotated[
         Count, option("Worker threads for I/O and pre-/post-processing (default: the cores, at most 4)", panel=ENGINE)
     ] = field(default_factory=default_workers)

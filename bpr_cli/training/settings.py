@@ -254,3 +254,13 @@ class TrainSettings(Settings):
     save_every: Annotated[Count, option("Steps between checkpoints", panel=FILES)] = 200
     tensorboard: Annotated[bool, option("Also write a log for TensorBoard", panel=FILES)] = False
     overwrite: Annotated[bool, option("Start afresh if --out holds a run", panel=FILES)] = False
+
+
+@dataclass(frozen=True)
+class JudgeSettings(Settings):
+    """How the judge of weights is fitted."""
+
+    masks: Annotated[
+        Count, option("Masks of each set and kind: predicted by models, simulated, nearly exact and exact ones")
+    ] = 60
+    seed: Annotated[Natural, option("Random seed")] = 0

@@ -49,6 +49,7 @@ class WeightsCard(Settings):
         std: standard deviation of R, G, B on the same scale, by which the difference is divided.
         metrics: scores on held-out data, by name.
         recipe: description of the training.
+        judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
@@ -130,6 +131,7 @@ class WeightsCard(Settings):
     licence: Annotated[str, option("License of the weights", panel=PANEL)] = ""
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
+    judge: tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

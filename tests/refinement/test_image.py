@@ -15,10 +15,10 @@ from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.masks.soft import SoftMask
 from bpr_cli.masks.values import Foreground
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.image import ImagePass, RefinedImage, RefinementStats, fill_batches, steps_after_first
+from bpr_cli.refinement.image import ImagePass, RefinementStats, fill_batches, steps_after_first
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.outline import Outline
-from bpr_cli.refinement.segments import MaskSegments
+from bpr_cli.refinement.segments import MaskSegments, RefinedSegments
 from bpr_cli.refinement.settings import PassSettings
 from tests.inference.engines import blob, picture
 
@@ -103,7 +103,7 @@ def crop(image_pass: ImagePass) -> Patches:
     return batches[0]
 
 
-def paste(image_pass: ImagePass, predicted: np.ndarray) -> RefinedImage:
+def paste(image_pass: ImagePass, predicted: np.ndarray) -> RefinedSegments:
     """The refined image, had the network predicted this of the patches, (P, S, S)."""
     start = 0
     for outline in image_pass.outlines:

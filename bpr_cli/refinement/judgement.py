@@ -1,0 +1,94 @@
+"""The judgement on a refined mask: which of its changes stay, and how good the mask is likely to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.boxes import grow
+from bpr_cli.patches.paste import CERTAIN, average_of_rows, strips_along, union
+from bpr_cli.refinement.evidence import MARGIN, ChangedMask
+from bpr_cli.refinement.outline import Outline
+from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray
+from bpr_cli.weights.judge import Judge
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judged mask.
+
+    Attributes:
+        mask: the refined mask with the changes that are likely to be right.
+        before: likely IoU of the coarse mask with the truth, 0..1, as far as the network saw it.
+        after: that of ``mask``.
+    """
+
+    mask: Mask
+    before: float = 1.0
+    after: float = 1.0
+
+
+def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline, judge: Judge) -> Judgement:
+    """Keep the changes of a mask that are likely to be right, and take back the others.
+
+    Args:
+        image: uint8, (H, W, 3), RGB.
+        coarse: the mask before refinement.
+        refined: the refined mask, with foreground.
+        outline: the patches of the pass that refined it.
+        judge: judge of the weights.
+    """
+    changed, box = changed_mask(image, coarse, refined, outline)
+    if not len(changed.areas):
+        return Judgement(refined)
+    chances = judge.chances(changed.evidence())
+    kept = chances > 0.5
+    before, now = (likely_iou(changed, chances, applied) for applied in (np.zeros_like(kept), kept))
+    if kept.all():
+        return Judgement(refined, before, now)
+    stays = np.concatenate([[True], kept])[changed.changes]
+    mask = Mask.from_array(np.where(stays, changed.refined, changed.coarse), box[:2], coarse.size)
+    return Judgement(mask if mask.area else coarse, before, now)
+
+
+def changed_mask(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline) -> tuple[ChangedMask, Box]:
+    """A mask before and after refinement, and its window; see ``judge_changes``."""
+    box = grow(union(coarse.box, refined.box), MARGIN, coarse.size)
+    x0, y0, x1, y1 = box
+    after = refined.window(box)
+    pixels = np.ascontiguousarray(image[y0:y1, x0:x1])
+    return ChangedMask(pixels, coarse.window(box), after, probability_in(box, after, outline), outline.scale), box
+
+
+def likely_iou(changed: ChangedMask, chances: DoubleArray, applied: BoolArray) -> float:
+    """Expected intersection over expected union with the truth of a mask, if the truth differs only in the changes.
+
+    Args:
+        changed: the mask and its N changes.
+        chances: how likely each change is right, (N,).
+        applied: the changes that the mask has, bool, (N,).
+    """
+    common = np.count_nonzero(changed.coarse & changed.refined)
+    inside = changed.joins == applied  # the pixels of the change are in the mask
+    true = np.where(changed.joins, chances, 1 - chances)  # and are likely to be in the true one
+    intersection = common + float((changed.areas * true)[inside].sum())
+    union_area = common + float((changed.areas * np.where(inside, 1, true)).sum())
+    return float(intersection / union_area)
+
+
+def probability_in(box: Box, refined: BoolArray, outline: Outline) -> ByteArray:
+    """Probability of every pixel of a window in units of 1/255; where no patch lies, the refined mask is certain."""
+    x0, y0, x1, y1 = box
+    probability = np.where(refined, CERTAIN, 0).astype(np.uint8)
+    if len(outline.boxes):
+        predicted = outline.probabilities()
+        for rows in strips_along(outline.boxes, outline.mask.size):
+            field = average_of_rows(outline.boxes, predicted, rows, outline.mask.size, outline.rim)
+            left, top, right, bottom = field.box
+            found = np.where(field.weight > 0, field.total // np.maximum(field.weight, 1), 0)
+            inner = np.s_[max(top, y0) - top : min(bottom, y1) - top, max(left, x0) - left : min(right, x1) - left]
+            target = probability[max(top - y0, 0) : max(bottom - y0, 0), max(left - x0, 0) : max(right - x0, 0)]
+            np.copyto(target, found[inner], where=field.weight[inner] > 0, casting="unsafe")
+    return probability

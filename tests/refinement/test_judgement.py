@@ -1,0 +1,96 @@
+"""The judgement on refined masks: which changes stay, and how good the masks are likely to be."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bpr_cli
+from bpr_cli.masks.masks import Mask
+from bpr_cli.patches.boxes import NO_BOXES
+from bpr_cli.refinement.evidence import EVIDENCE, ChangedMask
+from bpr_cli.refinement.judgement import judge_changes, likely_iou, probability_in
+from bpr_cli.refinement.outline import Outline
+from bpr_cli.weights.files import load_weights, save_weights
+from bpr_cli.weights.judge import Judge
+from tests.inference.engines import blob, picture
+
+SIZE = (40, 44)
+JOINS = 18 + 3
+"""Place of the evidence that tells whether a change joins the mask."""
+
+
+def judge_of(weight: float, offset: float, column: int = JOINS) -> Judge:
+    """A judge that looks at one value alone."""
+    first = np.zeros((EVIDENCE, 1))
+    first[column] = weight
+    zeros = np.zeros(EVIDENCE)
+    return Judge(zeros, zeros + 1, first, np.array([offset]), np.array([9.0]), np.array([0.0]))
+
+
+def outline(mask: Mask) -> Outline:
+    return Outline(mask, NO_BOXES, 0, 0, 1.0, False, 10.0)
+
+
+def judged(coarse: np.ndarray, refined: np.ndarray, judge: Judge) -> np.ndarray:
+    one, other = Mask.from_array(coarse), Mask.from_array(refined)
+    return judge_changes(picture(SIZE), one, other, outline(one), judge).mask.to_array()
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=st.integers(0, 50), second=st.integers(51, 99))
+def test_changes_stay_or_go_by_the_judge(first, second):
+    coarse, refined = blob(SIZE, first), blob(SIZE, second)
+    assert (judged(coarse, refined, judge_of(0, 1)) == refined).all()
+    assert (judged(coarse, refined, judge_of(0, -1)) == coarse).all()
+    assert (judged(coarse, refined, judge_of(2, -1)) == (coarse | refined)).all()
+    if (coarse & refined).any():
+        assert (judged(coarse, refined, judge_of(-2, 1)) == (coarse & refined)).all()
+
+
+def test_a_mask_keeps_a_pixel():
+    """Disjoint masks whose joining pixels are refused, and whose leaving pixels may leave."""
+    coarse, refined = np.zeros((2, *SIZE), bool)
+    coarse[3:9, 3:9], refined[20:30, 20:30] = True, True
+    assert (judged(coarse, refined, judge_of(-2, 1)) == coarse).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=st.integers(0, 50), second=st.integers(51, 99), seed=st.integers(0, 99))
+def test_a_sure_judge_knows_the_iou(first, second, seed):
+    coarse, refined = blob(SIZE, first), blob(SIZE, second)
+    changed = ChangedMask(picture(SIZE), coarse, refined, np.zeros(SIZE, np.uint8), 1.0)
+    random = np.random.default_rng(seed)
+    right, applied = random.random((2, len(changed.areas))) < 0.5
+
+    def with_changes(chosen: np.ndarray) -> np.ndarray:
+        return np.where(np.concatenate([[False], chosen])[changed.changes], refined, coarse)
+
+    truth, mask = with_changes(right), with_changes(applied)
+    if (truth | mask).any():
+        wanted = (truth & mask).sum() / (truth | mask).sum()
+        assert likely_iou(changed, right.astype(float), applied) == pytest.approx(wanted)
+
+
+def test_pixels_without_a_patch_are_certain():
+    mask = Mask.from_array(blob(SIZE, 1))
+    boxes, patch = np.array([[4, 6, 12, 14]]), np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
+    found = probability_in(
+        (2, 3, 42, 38), mask.window((2, 3, 42, 38)), replace(outline(mask), boxes=boxes, predicted=[patch])
+    )
+    expected = np.where(mask.to_array(), 255, 0)
+    expected[6:14, 4:12] = patch[0]
+    assert (found == expected[3:38, 2:42]).all()
+
+
+def test_weights_with_a_strict_judge_return_masks_as_they_were(tmp_path):
+    loaded = load_weights("fast")
+    strict = replace(loaded.card, judge=judge_of(0, -1).numbers(), min_movement=0.0, min_part=0)
+    save_weights(tmp_path / "strict.safetensors", loaded.network, strict)
+    image, mask = picture((80, 90)), blob((80, 90), 3)
+    free = bpr_cli.Refiner(weights=tmp_path / "strict.safetensors", judge=False)
+    assert (free.refine(image, mask) != mask).any()
+    bound = bpr_cli.Refiner(weights=tmp_path / "strict.safetensors")
+    assert (bound.refine(image, mask) == mask).all()

@@ -1,0 +1,57 @@
+"""Fitting a judge: it learns what made changes right, and the weights that carry it obey."""
+
+import numpy as np
+import pytest
+
+from bpr_cli.errors import BprError
+from bpr_cli.refinement.evidence import EVIDENCE
+from bpr_cli.training.data import PatchSubset
+from bpr_cli.training.judge import KINDS, Verdicts, draw_lessons, fit, fit_judge
+from bpr_cli.training.sampling import MaskPool
+from bpr_cli.training.settings import JudgeSettings, SetSampling
+from bpr_cli.weights.files import load_weights
+from tests.training.toy_data import image_set
+
+
+def test_a_judge_learns_a_rule():
+    random = np.random.default_rng(0)
+    evidence = random.normal(size=(600, EVIDENCE))
+    right = ((evidence[:, 3] + evidence[:, 5]) > 0).astype(float)
+    judge = fit(Verdicts(evidence[:500], right[:500], np.ones(500)), seed=0)
+    chances = judge.chances(evidence[500:])
+    assert ((chances > 0.5) == (right[500:] > 0)).mean() > 0.9
+
+
+def test_a_change_without_weight_teaches_nothing():
+    random = np.random.default_rng(1)
+    evidence = random.normal(size=(400, EVIDENCE))
+    right = (evidence[:, 0] > 0).astype(float)
+    lies = np.concatenate([right[:200], 1 - right[200:]])
+    judge = fit(Verdicts(evidence, lies, np.repeat([1.0, 0.0], 200)), seed=0)
+    assert ((judge.chances(evidence) > 0.5) == (right > 0)).mean() > 0.85
+
+
+@pytest.fixture
+def toys(tmp_path):
+    return image_set(tmp_path / "toys", ["a", "b", "c"])
+
+
+def test_lessons_of_every_kind(toys):
+    pool = MaskPool(PatchSubset.full(toys), SetSampling(groups="category"))
+    for kind in KINDS:
+        lessons = list(draw_lessons(pool, kind, 4, np.random.default_rng(0)))
+        assert 0 < len(lessons) <= 4
+        for each in lessons:
+            same = (each.coarse.to_array() == (each.truth == 1)).all()
+            assert same == (kind == "exact") or kind == "nearly exact"
+
+
+def test_weights_learn_from_a_set(toys, tmp_path):
+    out = tmp_path / "judged.safetensors"
+    counts = fit_judge("fast", [toys], out, JudgeSettings(masks=3))
+    assert list(counts) == ["toys"]
+    assert 0 < counts["toys"] <= 3 * len(KINDS)
+    card = load_weights(out).card
+    assert len(card.judge) == 2 * EVIDENCE + EVIDENCE * 16 + 16 + 16 + 1
+    with pytest.raises(BprError, match="already exist"):
+        fit_judge("fast", [toys], out, JudgeSettings(masks=3))
