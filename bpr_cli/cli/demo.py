@@ -29,6 +29,7 @@ def demo(
         Path,
         typer.Option("--out", "-o", metavar="PATH", help="Output directory, created if missing (default: demo)"),
     ] = Path("demo"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files in --out")] = False,
     json: Json = False,
 ) -> None:
     """Refine photographs and an example of every task, and draw pictures.
@@ -38,9 +39,10 @@ def demo(
     before and after.
     """
     # Imported here, because NumPy and PyTorch take seconds and help texts must not wait for them.
-    from bpr_cli.formats.output_checks import check_outputs  # noqa: PLC0415
+    from bpr_cli.formats.output_checks import check_empty, check_outputs  # noqa: PLC0415
 
     check_outputs(out)
+    check_empty(out, overwrite)
     from bpr_cli.demo.run import run_demo  # noqa: PLC0415
     from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
 

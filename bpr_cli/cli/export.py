@@ -18,6 +18,8 @@ Examples:
 
   bpr export --format onnx
 
+  bpr export --format torchscript --out fast.torchscript
+
   bpr export --format openvino --weights best --batch 8 --out best.xml
 """
 
@@ -38,7 +40,8 @@ def export(
     The file takes patches of image and mask, and gives foreground
     probabilities; its metadata hold the card of the weights, which says how
     patches are made. It is run, and written only if it agrees with PyTorch.
-    OpenVINO's format consists of two files, .xml and .bin.
+    Files of ONNX end in .onnx, those of TorchScript in .torchscript, and
+    OpenVINO's format consists of two, .xml and .bin.
     """
     # Imported here, because NumPy and PyTorch take seconds and help texts must not wait for them.
     from bpr_cli.inference.export import export_weights  # noqa: PLC0415

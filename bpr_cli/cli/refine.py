@@ -208,7 +208,8 @@ def measuring(summary: RefineSummary) -> list[str]:
         return []
     given, images = summary.inputs.predictions, summary.inputs.images
     measured = ("bpr", "evaluate", summary.output, "--ground-truth", "TRUTH", "--baseline", given, "--images", images)
-    return [f"to measure it against ground truth: {shlex.join((*measured, '--out', 'report'))}"]
+    partly = ("--allow-missing",) if summary.failures else ()
+    return [f"to measure it against ground truth: {shlex.join((*measured, '--out', 'report', *partly))}"]
 
 
 def show_check(console: Console, summary: CheckSummary) -> None:
@@ -229,7 +230,7 @@ def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:
         ("images", f"{summary.images}"),
         *broken,
         ("segments", f"{summary.segments}"),
-        ("patches", f"{summary.patches}"),
+        ("patches, about", f"{summary.patches}"),
         ("patches per second", f"{summary.estimate.patches_per_second:.1f}"),
         ("network time", duration(summary.estimate.seconds)),
         *([("memory, at most", f"{memory / 1e9:.1f} GB")] if memory is not None else []),

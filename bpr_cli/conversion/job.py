@@ -14,12 +14,12 @@ from bpr_cli.formats.base import Failure, PredictionSet
 from bpr_cli.formats.coco_json import read_categories
 from bpr_cli.formats.json_files import read_json
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.output_checks import check_outputs
+from bpr_cli.formats.output_checks import check_empty, check_outputs
 from bpr_cli.formats.reading import Format, ReadSettings
 from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.formats.shapes import ShapeFiles
 from bpr_cli.settings import check_settings, checked
-from bpr_cli.system.paths import as_path, list_folder
+from bpr_cli.system.paths import as_path
 from bpr_cli.system.terminal import Advance, show_progress, tell
 from bpr_cli.truth.open import open_without_images
 
@@ -97,11 +97,9 @@ def _check_out(out: Path, source: Path, images: Path | None, format: str, overwr
     """Check that the output replaces nothing."""
     is_file = format == "coco" and out.suffix.lower() == ".json"
     check_outputs(out.parent if is_file else out, [path for path in (source, images) if path and not is_file])
-    holds = out.is_file() if is_file else out.is_dir() and bool(list_folder(out))
     if is_file and out.resolve() == source.resolve():
         raise BprError(f"the output {out} would overwrite the predictions; give another path")
-    if holds and not overwrite:
-        raise BprError(f"the output {out} already holds files; give another path, or --overwrite to replace them")
+    check_empty(out, overwrite)
 
 
 def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecord, ...]:

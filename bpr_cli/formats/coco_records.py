@@ -34,6 +34,7 @@ class CocoRecords:
         without_mask: indexes of the records whose segmentation is missing, null or empty.
         faults: the records that cannot be read, as far as they were tried.
         hold_polygons: whether one that was checked has polygons.
+        have_scores: whether one that was checked has a score.
     """
 
     def __init__(self, path: Path, document: Json, max_pixels: int, images: ImageTable | None = None) -> None:
@@ -41,7 +42,7 @@ class CocoRecords:
         self.records: list[Json] = records_of(document)
         self.without_mask: set[int] = set()
         self.faults: dict[int, Failure] = {}
-        self.hold_polygons = False
+        self.hold_polygons = self.have_scores = False
         self._categories: set[int | str | None] = set()
         self._max_pixels = max_pixels
         self._images = images
@@ -57,6 +58,7 @@ class CocoRecords:
         """
         record = self.records[index]
         if isinstance(record, dict):
+            self.have_scores |= "score" in record
             self._categories.add(id_of(record.get("category_id")))
         given = record.get("image_id") if isinstance(record, dict) else None
         image_id = id_of(given)
@@ -86,6 +88,11 @@ class CocoRecords:
         return ""
 
     @property
+    def are_unscored(self) -> bool:
+        """Whether these are annotations, of which none has a score: to be measured, each gets the score 1."""
+        return not self._are_results and not self.have_scores
+
+    @property
     def category_count(self) -> int:
         """Number of different categories of the records that were checked."""
         return len(self._categories)
@@ -111,6 +118,8 @@ class CocoRecords:
         """
         try:
             segment = read_record(record)
+            if use == "measured" and self.are_unscored:
+                segment = segment.scored()
             if use == "measured" and segment.score is None:
                 raise BprError(
                     "has no score, expected a number; ground truth has none, so check that the two are not swapped"
@@ -149,6 +158,8 @@ class CocoRecords:
             if found:
                 names = join_names(map(self._name, sorted(found)), limit=2)
                 notes.append(f"{self.path}: {len(found)} of {len(self.records)} records with {kind} ({names}), {what}")
+        if use == "measured" and self.records and self.are_unscored:
+            notes.append(f"{self.path}: its masks have no score and are measured with the score 1")
         return [*notes, *(self._id_notes() if use == "truth" else ())]
 
     def _id_notes(self) -> list[str]:

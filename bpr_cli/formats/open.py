@@ -1,4 +1,4 @@
-"""Opens predictions and detects their format. A new format needs one module and one line in ``FORMATS``."""
+"""Opens predictions and detects their format; ARCHITECTURE.md says what a new format needs."""
 
 from __future__ import annotations
 

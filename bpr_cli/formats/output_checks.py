@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, counted
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.image_names import IMAGE_SUFFIXES
 from bpr_cli.formats.packed_files import PACKED
-from bpr_cli.system.paths import output_file
+from bpr_cli.system.paths import list_folder, output_file
 
 _FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", PACKED, ".txt", *IMAGE_SUFFIXES)
 
@@ -31,6 +31,7 @@ def check_outputs(out: Path, read: Iterable[Path] = (), refined: PredictionSet |
     """
     if refined is not None and refined.inputs is not None:
         _check_refined(Path(refined.inputs.predictions), Path(refined.inputs.images), out)
+        _check_folder_name(refined, out)
         _check_image_names(refined, out)
         _check_case(refined, out)
         return
@@ -74,6 +75,21 @@ def _check_ending(predictions: Path, out: Path) -> None:
             f"the output {out} is not a {predictions.suffix} file like {predictions}; give a name that ends in "
             f"{predictions.suffix}, or a directory"
         )
+
+
+def _check_folder_name(predictions: PredictionSet, out: Path) -> None:
+    """Check that a folder for several files is not given the name of a file."""
+    if predictions.one_file is None and out.suffix.lower() in _FILE_SUFFIXES and not out.is_dir():
+        raise BprError(
+            f"the output {out} has the name of a {out.suffix} file, but it becomes a directory with "
+            f"{counted(len(predictions.items), 'file')}; leave the ending out, or give a single file of predictions"
+        )
+
+
+def check_empty(out: Path, overwrite: bool) -> None:
+    """Refuse an output folder or file that holds something, unless it may be replaced."""
+    if not overwrite and (out.is_file() or (out.is_dir() and list_folder(out))):
+        raise BprError(f"the output {out} already holds files; give another path, or --overwrite to replace them")
 
 
 def _check_writable(folder: Path, out: Path) -> None:

@@ -156,6 +156,12 @@ def open_truth(
         return CocoUnion(source, index, settings)
     if isinstance(predictions, ShapeFiles) and not predictions.recognise(source, settings) and source.documents:
         return open_as(CocoSet, source, index, settings)
+    if isinstance(predictions, ShapeFiles) and source.pngs and not source.documents:
+        raise BprError(
+            f"{path} holds PNG files, expected COCO annotations or other {predictions.noun}, as the predictions are; "
+            "convert one of the two: maps of objects by bpr convert --format coco --ids objects, or the predictions by "
+            "bpr convert --format masks, --format labels or --format objects"
+        )
     if isinstance(predictions, CocoSet) and source.pngs and not source.documents:
         raise BprError(
             f"{path} holds PNG files, expected a COCO annotation file for COCO results; give one, or write the "
@@ -170,7 +176,24 @@ def open_truth(
                 f"{path} {found} no PNG file, expected {_KIND} for {predictions.format} predictions: a PNG file for "
                 "every image; check --ground-truth"
             )
-    return open_as(type(predictions), source, index, settings)
+    truth = open_as(type(predictions), source, index, settings)
+    _check_swapped(predictions, truth)
+    return truth
+
+
+def _check_swapped(predictions: PredictionSet, truth: PredictionSet) -> None:
+    """Refuse annotations that are given as predictions, unless they may be predictions without scores."""
+    if not isinstance(predictions, CocoSet) or not isinstance(truth, CocoSet) or not predictions.contents.are_unscored:
+        return
+    if truth.contents.have_scores:
+        raise BprError(
+            f"{predictions.path} has no scores, but the ground truth {truth.path} has some; are the two swapped?"
+        )
+    if truth.contents.records == predictions.contents.records:
+        raise BprError(
+            f"{predictions.path} holds the same records as the ground truth {truth.path}, expected predictions; check "
+            "the two"
+        )
 
 
 def open_truth_alone(path: Path, settings: ReadSettings, ending: str | None = None) -> PredictionSet:

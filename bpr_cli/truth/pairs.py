@@ -324,7 +324,8 @@ def _label(image: _Image, items: Iterable[Item | None]) -> str:
 
 def _absence(image: _Image, absent: PredictionSet, sets: Sets) -> str:
     role = "prediction" if absent is sets.predictions else "baseline"
-    where = sets.truth.file(image.item) if image.item else image.name
+    own = image.item is not None and sets.truth.files(image.item)
+    where = own[0] if own else f"{place_of(sets.truth)}: image {image.name}"
     return f"{where} has no {role} in {_folder(absent)}"
 
 

@@ -35,6 +35,8 @@ def test_the_demo_refines_measures_and_draws(one_scene, world, bpr, random_weigh
         assert len(result["pictures"]) == result["images"] == (3 if result["name"] == "photos" else 1)
         for picture in result["pictures"]:
             assert pixels(world / picture).ndim == 3
+    again = bpr("demo", "--out", out, "--weights", random_weights)
+    assert again.errors == [f"the output {out} already holds files; give another path, or --overwrite to replace them"]
     assert {"photos/vase.jpg", "photos/ATTRIBUTION.txt", "refined", "truth/panoptic.json"} <= set(tree(world / out))
 
 

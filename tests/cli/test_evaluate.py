@@ -242,6 +242,25 @@ def test_polygons_take_their_size_from_the_ground_truth(here: Path, bpr: Bpr) ->
     assert bpr("evaluate", paths["after"], "-g", paths["truth"]).code == 0
 
 
+def test_a_missing_mask_is_told_by_its_image_in_the_annotations(here: Path, bpr: Bpr) -> None:
+    paths = make("coco", here)
+    make("masks", here)
+    names = [image["file_name"] for image in load(here / "truth.json")["images"]]
+    lost = next(name for name in names if (here / f"after/{Path(name).stem}.png").is_file())
+    (here / f"after/{Path(lost).stem}.png").unlink()
+    done = bpr("evaluate", "after", "-g", paths["truth"])
+    assert f"truth.json: image {lost} has no prediction in after" in done.errors[0]
+
+
+def test_polygons_against_png_files_get_advice_that_helps(here: Path, bpr: Bpr) -> None:
+    make("masks", here)
+    (here / "labels").mkdir()
+    (here / "labels/a.txt").write_text("0 0.1 0.1 0.9 0.1 0.9 0.9\n")
+    [error] = bpr("evaluate", "labels", "-g", "truth").errors
+    assert error.startswith("truth holds PNG files, expected COCO annotations or other YOLO polygons")
+    assert "bpr convert --format masks" in error
+
+
 def test_a_single_mask(here: Path, bpr: Bpr) -> None:
     make("masks", here)
     shutil.move("truth/a.png", "exact.png")

@@ -451,8 +451,7 @@ BAD = [
     Bad(
         "ground truth as predictions",
         "coco",
-        "3 records cannot be read, such as: after.json: record 0 (id 1) of image 1 has no score, expected a number; "
-        "ground truth has none, so check that the two are not swapped",
+        "after.json holds the same records as the ground truth truth.json, expected predictions; check the two",
         lambda here: (here / "after.json").write_bytes((here / "truth.json").read_bytes()),
     ),
     Bad(

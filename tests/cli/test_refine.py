@@ -117,6 +117,15 @@ def test_output_directories_of_all_kinds(out, world, refine):
     assert written[2] == str((world / out).relative_to(world))
 
 
+def test_a_folder_does_not_become_a_directory_with_the_name_of_a_file(world, refine):
+    outcome = refine("masks", "--images", "images", "--out", "o1.png")
+    assert (outcome.code, (world / "o1.png").exists()) == (2, False)
+    assert outcome.errors == [
+        "the output o1.png has the name of a .png file, but it becomes a directory with 3 files; leave the ending out, "
+        "or give a single file of predictions"
+    ]
+
+
 def test_an_absolute_output_and_everything_from_elsewhere(world, refine, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert refine("world/masks", "--images", world / "images", "--out", tmp_path / "out").code == 0
@@ -360,3 +369,6 @@ def test_the_closing_lines_say_what_to_look_at_and_what_to_do_next(world, refine
     lines = refine("masks", "--images", "images", "--out", "with space", "--pictures", "1").err.splitlines()
     assert lines[-2] == "pictures: with space/pictures"
     assert "repeat" not in lines[-1]
+    (world / "masks/b.png").write_bytes(b"")
+    outcome = refine("masks", "--images", "images", "--out", "partly")
+    assert (outcome.code, outcome.err.splitlines()[-1].rpartition("report ")[2]) == (1, "--allow-missing")

@@ -260,8 +260,23 @@ def test_annotations_without_a_mask_are_left_out_with_a_note(tmp_path):
 
 def test_records_of_which_none_can_be_read_are_refused(tmp_path):
     truth = save(tmp_path / "gt.json", ground_truth(annotation(1), annotation(2)))
+    found = save(tmp_path / "r.json", [result(1, score=None), result(2, score="x")])
     with pytest.raises(BprError, match=r"2 records cannot be read, such as: .* has no score, .* not swapped"):
+        evaluate(found, truth)
+
+
+def test_annotations_without_scores_are_measured_with_the_score_1(tmp_path):
+    """Such as refined annotations; but not the ground truth itself, nor in place of it."""
+    truth = save(tmp_path / "gt.json", ground_truth(annotation(1), annotation(2)))
+    found = save(tmp_path / "r.json", ground_truth(annotation(1)))
+    scored = save(tmp_path / "scored.json", ground_truth(annotation(1, score=1.0)))
+    report = evaluate(found, truth)
+    assert report.summary == evaluate(scored, truth).summary
+    assert report.notes == (f"{found}: its masks have no score and are measured with the score 1",)
+    with pytest.raises(BprError, match=r"holds the same records as the ground truth .*gt\.json"):
         evaluate(truth, truth)
+    with pytest.raises(BprError, match=r"gt\.json has no scores, but the ground truth .*scored\.json has some"):
+        evaluate(truth, scored)
 
 
 def test_figures_of_one_object_a_line_are_those_of_a_list(tmp_path):
