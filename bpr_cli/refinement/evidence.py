@@ -85,7 +85,8 @@ class ChangedMask:
     @cached_property
     def contrast(self) -> tuple[ByteArray, ByteArray]:
         """Largest difference of a channel between neighbours: uint8, (h, w - 1) across, and (h - 1, w) down."""
-        across, down = (cv2.absdiff(self.image[first], self.image[second]).max(axis=2) for first, second in PAIR_SIDES)
+        pairs = ((self.image[first], self.image[second]) for first, second in PAIR_SIDES)
+        across, down = ((np.maximum(one, other) - np.minimum(one, other)).max(axis=2) for one, other in pairs)
         return across, down
 
     def sums(self, values: ByteArray) -> DoubleArray:

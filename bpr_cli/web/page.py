@@ -21,7 +21,7 @@ from bpr_cli.weights.files import load_weights
 FOLDER = Path(__file__).parent / "page"
 NAME = "index.html"
 
-SCRIPTS = ("boxes", "crop", "paste", "limits", "refine", "files", "paint", "compare", "network", "page")
+SCRIPTS = ("boxes", "crop", "paste", "limits", "judge", "refine", "files", "paint", "compare", "network", "page")
 """The page's own scripts, in the order in which they run; worker.js runs in workers."""
 
 

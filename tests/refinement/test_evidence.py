@@ -145,3 +145,19 @@ def test_masks_that_fill_the_window_have_no_contour():
     found = ChangedMask(picture(SIZE), hole, full, certain, 1.0).evidence()
     assert found.shape == (1, EVIDENCE)
     assert np.isfinite(found).all()
+
+
+@settings(max_examples=5, deadline=None)
+@given(size=st.sampled_from([(1, 30), (33, 1), (1, 2)]), seed=st.integers(0, 10**6))
+def test_images_of_a_single_row_or_column(size, seed):
+    coarse = np.random.default_rng(seed).random(size) < 0.5
+    refined = ~coarse
+    coarse.flat[0] = refined.flat[0] = True
+    case = ChangedMask(picture(size), coarse, refined, np.full(size, 99, np.uint8), 1.0)
+    shared = of_mask(case)
+    groups = [(each, True) for each in flooded(refined & ~coarse)] + [
+        (each, False) for each in flooded(coarse & ~refined)
+    ]
+    wanted = [shared + of_change(case, *group) for group in groups]
+    found = case.evidence()
+    assert np.allclose(in_order(found), in_order(np.reshape(wanted, found.shape)), atol=1e-6)

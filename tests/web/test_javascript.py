@@ -1,7 +1,7 @@
-"""The JavaScript of the page decides as the Python does: boxes, patches, averages and interior, in a real browser."""
+"""The JavaScript of the page decides as the Python does: boxes, patches, averages, limits, judge, in a real browser."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -12,17 +12,20 @@ from torch import nn
 
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches import paste
-from bpr_cli.patches.boxes import boundary_pixels, dense_boxes, widened
+from bpr_cli.patches.boxes import NO_BOXES, boundary_pixels, dense_boxes, widened
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
+from bpr_cli.refinement import evidence, outline, refiner
 from bpr_cli.refinement import image as image_module
-from bpr_cli.refinement import outline, refiner
+from bpr_cli.refinement.evidence import EVIDENCE
+from bpr_cli.refinement.judgement import changed_mask, judge_changes
 from bpr_cli.refinement.limits import keep_interior, without_specks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
 from bpr_cli.web.page import FOLDER
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import LoadedWeights
+from bpr_cli.weights.judge import LARGEST, Judge
 from tests.browser import Browser, find_browser
 from tests.inference.engines import blob, picture
 
@@ -35,7 +38,7 @@ SIZES = [(60, 90), (17, 40), (1, 30), (33, 1), (128, 128)]
 def page(tmp_path_factory):
     """A page that holds the ported functions and nothing else."""
     path = tmp_path_factory.mktemp("page") / "ports.html"
-    names = ("boxes", "crop", "paste", "limits", "refine", "files")
+    names = ("boxes", "crop", "paste", "limits", "judge", "refine", "files")
     scripts = "".join(f"<script>{(FOLDER / f'{name}.js').read_text('utf-8')}</script>" for name in names)
     path.write_text(f"<!DOCTYPE html><meta charset=utf-8>{scripts}", encoding="utf-8")
     browser = Browser(tmp_path_factory.mktemp("profile"))
@@ -46,6 +49,11 @@ def page(tmp_path_factory):
 
 def js_mask(mask):
     return {"width": mask.shape[1], "height": mask.shape[0], "data": mask.astype(int).ravel().tolist()}
+
+
+def js_image(image):
+    rgba = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
+    return {"width": image.shape[1], "height": image.shape[0], "data": rgba.ravel().tolist()}
 
 
 def call(page, body, **values):
@@ -78,12 +86,11 @@ def test_patches(page, size, side, padding, input_size):
     boxes = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, 0.25)
     expected = Patches.empty(len(boxes), input_size)
     crop(image, Mask.from_array(mask), boxes, padding, expected)
-    rgba = np.dstack([image, np.full(size, 255, np.uint8)])
     found = call(
         page,
         "const p = cropPatches(image, mask, boxes, padding, input_size);"
         "return {image: Array.from(p.image), mask: Array.from(p.mask)}",
-        image={"width": size[1], "height": size[0], "data": rgba.ravel().tolist()},
+        image=js_image(image),
         mask=js_mask(mask),
         boxes=js_boxes(boxes),
         padding=padding,
@@ -147,11 +154,100 @@ def test_specks(page, size, least):
     np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
 
 
+def changed(size):
+    """An image, its coarse mask, another mask of many changes, and patches along the coarse one."""
+    coarse, refined = blob(size, 2), blob(size, 1) ^ (np.random.default_rng(9).random(size) > 0.97)
+    refined[0, 0] = True
+    mask, rim = Mask.from_array(coarse), 3
+    boxes = widened(dense_boxes(boundary_pixels(mask), size, 10, 0.25), rim)
+    along = outline.Outline(mask, boxes, 0, rim, 0.625, False, 10.0, [predicted(len(boxes))])
+    return cv2.GaussianBlur(picture(size), (0, 0), 2), mask, Mask.from_array(refined), along
+
+
+def js_changed(image, coarse, refined, along):
+    return {
+        "image": js_image(image),
+        "coarse": js_mask(coarse.to_array()),
+        "refined": js_mask(refined.to_array()),
+        "outline": {"boxes": js_boxes(along.boxes), "rim": along.rim, "scale": along.scale},
+        "probabilities": {"data": along.probabilities().ravel().tolist()},
+    }
+
+
+@pytest.mark.parametrize("size", [*SIZES, (200, 150)])
+@pytest.mark.parametrize("patches", [True, False])
+def test_evidence(page, size, patches):
+    image, coarse, refined, along = changed(size)
+    if not patches:
+        along = replace(along, boxes=along.boxes[:0], predicted=[])
+    expected, _ = changed_mask(image, coarse, refined, along)
+    body = """
+      const box = boxAround(coarse, refined);
+      const found = changedMask(image, coarse, refined, box, {...outline, probabilities: probabilities.data}, 16);
+      const pixels = found.changes.map((each) => each.pixels);
+      return {probability: Array.from(found.probability), pixels, evidence: evidenceOf(found)};
+    """
+    found = call(page, body, **js_changed(image, coarse, refined, along))
+    assert found["probability"] == expected.probability.ravel().tolist()
+    # The changes may be numbered in another order.
+    numbers = [np.unique(expected.changes.ravel()[pixels]).item() - 1 for pixels in found["pixels"]]
+    assert sorted(numbers) == list(range(len(expected.areas)))
+    np.testing.assert_allclose(found["evidence"], expected.evidence()[numbers], rtol=1e-12, atol=1e-12)
+
+
+def random_judge(known, seed):
+    """A judge that takes back about half of the changes whose evidence is known."""
+    random = np.random.default_rng(seed)
+    first, offset, second = (random.normal(size=each) for each in ((EVIDENCE, 8), 8, 8))
+    return Judge(known.mean(0), known.std(0) + 0.1, first, offset, second, np.zeros(1))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (200, 150)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_judge(page, size, seed):
+    case = changed(size)
+    numbers = random_judge(changed_mask(*case)[0].evidence(), seed).numbers()
+    expected = judge_changes(*case, Judge.of(numbers, EVIDENCE)).mask.to_array()
+    found = judged(page, case, numbers)
+    np.testing.assert_array_equal(found, expected)
+    if min(size) > 1:  # there are enough changes for some to stay and some to go
+        assert all((found != mask.to_array()).any() for mask in case[1:3])
+
+
+def judged(page, case, numbers):
+    body = """
+      const card = {patch_size: 10, rim: 3, judge};
+      const along = {...outline, probabilities: probabilities.data};
+      return Array.from(judgeChanges(image, coarse, refined, along, card).data);
+    """
+    return np.array(call(page, body, judge=numbers, **js_changed(*case)), bool).reshape(case[1].size)
+
+
+def test_a_judge_leaves_a_pixel(page):
+    """Disjoint masks: what joins is refused, and what leaves may leave, which would empty the mask."""
+    coarse, refined = np.zeros((2, 40, 44), bool)
+    coarse[3:9, 3:9], refined[20:30, 20:30] = True, True
+    first = np.zeros((EVIDENCE, 1))
+    first[18 + 3] = -2  # of what tells whether a change joins the mask
+    judge = Judge(np.zeros(EVIDENCE), np.ones(EVIDENCE), first, np.ones(1), np.full(1, 9.0), np.zeros(1))
+    masks = Mask.from_array(coarse), Mask.from_array(refined)
+    along = outline.Outline(masks[0], NO_BOXES, 0, 3, 1.0, False, 10.0)
+    case = (picture(coarse.shape), *masks, along)
+    assert (judge_changes(*case, judge).mask.to_array() == coarse).all()
+    assert (judged(page, case, judge.numbers()) == coarse).all()
+
+
 class Reddish(nn.Module):
     """Takes pixels with much red for foreground."""
 
     def forward(self, x):
         return torch.stack([-x[:, 0], x[:, 0]], dim=1) * 4
+
+
+def some_judge():
+    """A judge that takes back some of the changes that ``Reddish`` makes."""
+    known = np.random.default_rng(5).normal(size=(2, EVIDENCE))
+    return random_judge(known, 5).numbers()
 
 
 CARDS = {
@@ -161,6 +257,8 @@ CARDS = {
     "view": {"view": 64, "rim": 4, "min_part": 30},
     "passes": {"scales": (2.0, 1.0), "min_movement": 0.5, "min_part": 9},
     "still": {"min_movement": 60.0},
+    "judge": {"judge": some_judge(), "min_patch_size": 20},
+    "judge and passes": {"judge": some_judge(), "scales": (2.0, 1.0), "rim": 4, "follow": True, "min_part": 9},
 }
 
 
@@ -172,7 +270,9 @@ def test_every_kind_of_card(name, size, page, monkeypatch):
     monkeypatch.setattr(refiner, "load_weights", lambda _: weights)
     image, mask = cv2.GaussianBlur(picture(size, 7), (0, 0), 9), blob(size, 8)
     image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
-    expected = np.asarray(Refiner(RefineSettings(device="cpu", backend="pytorch", workers=1)).refine(image, mask))
+    how = RefineSettings(device="cpu", backend="pytorch", workers=1)
+    expected = np.asarray(Refiner(how).refine(image, mask))
+    unjudged = np.asarray(Refiner(replace(how, judge=False)).refine(image, mask))
     # The network in JavaScript: red over 255, normalised, then its sigmoid, in the middle of the patch.
     body = """
       const inner = (patches) => {
@@ -187,13 +287,12 @@ def test_every_kind_of_card(name, size, page, monkeypatch):
       const network = [async (patches) => inner(patches), async (patches) => inner(patches)];
       return refineMask(image, mask, card, network).then((result) => [Array.from(result.mask.data), result.patches]);
     """
-    rgba = np.dstack([image, np.full(size, 255, np.uint8)])
-    picture_values = {"width": size[1], "height": size[0], "data": rgba.ravel().tolist()}
-    found, patches = call(page, body, image=picture_values, mask=js_mask(mask), card=json.loads(card.to_json()))
+    found, patches = call(page, body, image=js_image(image), mask=js_mask(mask), card=json.loads(card.to_json()))
     found = np.array(found, bool).reshape(size)
     assert patches > 3
     assert (found != expected).sum() <= 0.01 * max((expected != mask).sum(), 1)
     assert (name == "still") == (expected == mask).all()
+    assert ("judge" in name) == (expected != unjudged).any()  # so that some changes stay, and some go
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -244,6 +343,13 @@ def test_rules_are_those_of_python(page):
         (paste.FULL_WEIGHT, "FULL_WEIGHT"),
         (paste.REACH, "REACH"),
         (paste.CERTAIN, "CERTAIN"),
+        (evidence.MARGIN, "MARGIN"),
+        (evidence.NEIGHBOURHOOD, "NEIGHBOURHOOD"),
+        (evidence.SMOOTHING, "SMOOTHING"),
+        (list(evidence.DISTANCES), "DISTANCES"),
+        (list(evidence.BACKWARD_DISTANCES), "BACKWARD_DISTANCES"),
+        (EVIDENCE, "EVIDENCE"),
+        (LARGEST, "LARGEST"),
     )
     assert {name: page.run(name) for _, name in rules} == {name: value for value, name in rules}
 

@@ -35,6 +35,17 @@ function boundsOf({ width, height, data }) {
   return bounds;
 }
 
+/** The part of a mask in a box, {x0, y0, x1, y1}; an image has more values a pixel. */
+function windowOf({ width, data }, { x0, y0, x1, y1 }, values = 1) {
+  const row = (x1 - x0) * values;
+  const part = new Uint8Array(row * (y1 - y0));
+  for (let y = y0; y < y1; y++) {
+    const start = (y * width + x0) * values;
+    part.set(data.subarray(start, start + row), (y - y0) * row);
+  }
+  return { width: x1 - x0, height: y1 - y0, data: part };
+}
+
 /** min(n, 9 - n) with n mask pixels in the 3 x 3 neighbourhood of every pixel; the edge is repeated outside. */
 function boundaryScore({ width, height, data }) {
   const score = new Uint8Array(width * height);

@@ -4,10 +4,9 @@
 /** Restores the interior of the coarse mask: pixels farther than core x sqrt(area) from its background. */
 function keepInterior(coarse, refined, core) {
   if (core >= 1 || !coarse.data.some((value, index) => value > refined.data[index])) return refined;
-  const { x0, y0, x1, y1 } = boundsOf(coarse);
-  const box = { width: x1 - x0, height: y1 - y0, data: new Uint8Array((x1 - x0) * (y1 - y0)) };
-  const rowOf = (y) => coarse.data.subarray((y0 + y) * coarse.width + x0, (y0 + y) * coarse.width + x1);
-  for (let y = 0; y < box.height; y++) box.data.set(rowOf(y), y * box.width);
+  const bounds = boundsOf(coarse);
+  const { x0, y0 } = bounds;
+  const box = windowOf(coarse, bounds);
   const depth = squaredDistanceInside(box);
   const least = core * Math.sqrt(areaOf(coarse));
   const data = refined.data.slice();

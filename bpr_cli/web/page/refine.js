@@ -128,7 +128,9 @@ async function refineMask(image, coarse, card, network, onProgress = () => {}) {
       outline = await predictRest(image, followed(mask, outline, outputSize), card, network, tell);
     }
     const { boxes, probabilities, rim } = outline;
-    mask = settled(coarse, reassemble(mask, boxes, probabilities, outputSize, rim), outline, card);
+    let refined = reassemble(mask, boxes, probabilities, outputSize, rim);
+    if (card.judge.length && !pass.preliminary) refined = judgeChanges(image, coarse, refined, outline, card);
+    mask = settled(coarse, refined, outline, card);
     patches += boxes.length;
   }
   return { mask, patches };

@@ -1,0 +1,250 @@
+// The port of refinement/evidence.py, refinement/judgement.py and weights/judge.py: which changes of a mask stay.
+// A changed mask is {image, coarse, refined, probability, scale, changes}, all but the scale in a window of the image;
+// see changedMask.
+"use strict";
+
+/** Pixels around both masks that a window must show, where the image has them. */
+const MARGIN = 10;
+
+/** Pixels by which a contour is moved inwards and outwards, to compare the contrast there with that on it. */
+const NEIGHBOURHOOD = 3;
+
+/** Side in pixels of the square whose majority smooths a mask. */
+const SMOOTHING = 7;
+
+/** Distances in pixels at which a part of one boundary counts as far from the other one. */
+const DISTANCES = [1, 2, 4, 8];
+const BACKWARD_DISTANCES = [2, 8];
+
+/** Number of values that describe a change. */
+const EVIDENCE = 25;
+
+/** Standard deviations from the mean at which evidence is cut off. */
+const LARGEST = 4;
+
+/** Keeps the changes of a mask that are likely to be right, and takes back the others; see refine.js for an outline. */
+function judgeChanges(image, coarse, refined, outline, card) {
+  if (differenceOf(coarse, refined) === 0) return refined;
+  const judge = judgeOf(card.judge);
+  const box = boxAround(coarse, refined);
+  const changed = changedMask(image, coarse, refined, box, outline, outputSizeOf(card));
+  const chances = evidenceOf(changed).map((values) => chanceOf(values, judge));
+  const data = refined.data.slice();
+  changed.changes.forEach(({ joins, pixels }, number) => {
+    if (chances[number] > 0.5) return;
+    for (const pixel of pixels) {
+      const x = pixel % changed.coarse.width;
+      const y = (pixel - x) / changed.coarse.width;
+      data[(box.y0 + y) * coarse.width + box.x0 + x] = joins ? 0 : 1;
+    }
+  });
+  return data.includes(1) ? { ...refined, data } : coarse;
+}
+
+/** The window around two masks: {x0, y0, x1, y1}, half-open. */
+function boxAround(coarse, refined) {
+  const [before, after] = [boundsOf(coarse), boundsOf(refined)];
+  return {
+    x0: Math.max(Math.min(before.x0, after.x0) - MARGIN, 0),
+    y0: Math.max(Math.min(before.y0, after.y0) - MARGIN, 0),
+    x1: Math.min(Math.max(before.x1, after.x1) + MARGIN, coarse.width),
+    y1: Math.min(Math.max(before.y1, after.y1) + MARGIN, coarse.height),
+  };
+}
+
+/**
+ * A mask before and after refinement in a window: the pixels of the image, RGBA; both masks; the probability of every
+ * pixel in units of 1/255; the scale of the patches; the changes, each {joins, pixels}, a connected group of pixels (by
+ * their sides) that all join the mask or all leave it.
+ */
+function changedMask(image, coarse, refined, box, outline, outputSize) {
+  const [before, after] = [coarse, refined].map((mask) => windowOf(mask, box));
+  const probability = probabilityIn(box, after, coarse, outline, outputSize);
+  const { scale } = outline;
+  const changes = changesOf(before, after);
+  return { image: windowOf(image, box, 4), coarse: before, refined: after, probability, scale, changes };
+}
+
+/** Probability of every pixel of a window in units of 1/255; where no patch lies, the refined mask is certain. */
+function probabilityIn(box, refined, size, { boxes, probabilities, rim }, outputSize) {
+  const probability = refined.data.map((value) => value * CERTAIN);
+  if (boxes.length === 0) return probability;
+  const { frame, total, weight } = average(boxes, probabilities, outputSize, size, rim);
+  for (let y = Math.max(box.y0, frame.y0); y < Math.min(box.y1, frame.y1); y++) {
+    for (let x = Math.max(box.x0, frame.x0); x < Math.min(box.x1, frame.x1); x++) {
+      const index = (y - frame.y0) * (frame.x1 - frame.x0) + x - frame.x0;
+      const inside = (y - box.y0) * refined.width + x - box.x0;
+      if (weight[index]) probability[inside] = Math.floor(total[index] / weight[index]);
+    }
+  }
+  return probability;
+}
+
+function changesOf(coarse, refined) {
+  const { width, height } = coarse;
+  const partsWhere = (values, others) => {
+    const data = values.map((value, index) => (value && !others[index] ? 1 : 0));
+    return partsOf({ width, data }, 1, false, { x0: 0, y0: 0, x1: width, y1: height });
+  };
+  const joining = partsWhere(refined.data, coarse.data).map((pixels) => ({ joins: true, pixels }));
+  const leaving = partsWhere(coarse.data, refined.data).map((pixels) => ({ joins: false, pixels }));
+  return [...joining, ...leaving];
+}
+
+/** The evidence on each change, a list of EVIDENCE values. */
+function evidenceOf(changed) {
+  const ofMask = evidenceOnMask(changed);
+  const [old, latest] = [changed.coarse, changed.refined].map((mask) => contourBeside(changed, mask));
+  return changed.changes.map((change, number) => [
+    ...ofMask,
+    ...evidenceOnChange(change, changed, old[number], latest[number]),
+  ]);
+}
+
+/** Evidence on the whole mask: how far it moved, how sure the network is, and how both masks fit the image. */
+function evidenceOnMask({ image, coarse, refined, probability, scale }) {
+  const [before, after] = [coarse, refined].map((mask) => ({ ...mask, data: boundaryScore(mask) }));
+  const lengthOf = (edge) => edge.data.reduce((count, score) => count + (score > 0), 0);
+  const [length, lengthAfter] = [before, after].map((edge) => Math.max(lengthOf(edge), 1));
+  const certaintyAt = (sum, score, index) => sum + (score > 0 ? certaintyOf(probability[index]) : 0);
+  const meanCertainty = (edge, pixels) => edge.data.reduce(certaintyAt, 0) / pixels / CERTAIN;
+  const profiles = [coarse, refined].map((mask) => contrastProfile(image, mask));
+  const roughness = (mask, pixels) => (2 * differenceOf(smoothed(mask), mask)) / pixels / scale;
+  return [
+    (2 * differenceOf(coarse, refined)) / length / scale,
+    ...DISTANCES.map((distance) => countFar(before, after, distance) / length),
+    ...BACKWARD_DISTANCES.map((distance) => countFar(after, before, distance) / lengthAfter),
+    meanCertainty(after, lengthAfter),
+    meanCertainty(before, length),
+    ...profiles.map(({ on, beside }) => Math.log((on + 1) / (beside + 1))),
+    ...profiles.map(({ on }) => Math.log(on + 1)),
+    roughness(coarse, length),
+    roughness(refined, lengthAfter),
+    Math.log(areaOf(coarse)),
+    lengthAfter / length,
+    Math.log(scale),
+  ];
+}
+
+/** Evidence on one change: its size, how sure the network is, and the contrast at its old and new contour. */
+function evidenceOnChange({ joins, pixels }, { probability, scale }, old, latest) {
+  const both = Math.max(old.length + latest.length, 1);
+  const certainty = pixels.reduce((sum, pixel) => sum + certaintyOf(probability[pixel]), 0);
+  return [
+    Math.log(pixels.length / scale ** 2),
+    (2 * pixels.length) / both / scale,
+    certainty / CERTAIN / pixels.length,
+    joins ? 1 : 0,
+    ...[old, latest].map(({ length, total }) => Math.log(total / Math.max(length, 1) + 1)),
+    old.length / both,
+  ];
+}
+
+/** How sure the network is of a pixel: 255 for the probabilities 0 and 1. */
+const certaintyOf = (probability) => Math.abs(2 * probability - CERTAIN);
+
+/** Number of pixels of one boundary that are farther than a distance from the other one, by rows and columns. */
+function countFar(edge, other, distance) {
+  const near = sumsAround(other, distance);
+  return edge.data.reduce((count, score, index) => count + (score > 0 && near[index] === 0), 0);
+}
+
+/** What most pixels are in the square around each pixel of a mask. */
+function smoothed(mask) {
+  const counts = sumsAround(mask, (SMOOTHING - 1) / 2);
+  return { ...mask, data: mask.data.map((_, index) => (2 * counts[index] > SMOOTHING ** 2 ? 1 : 0)) };
+}
+
+/** Mean contrast on the contour of a mask, and beside it: across the contours of the shrunken and the grown mask. */
+function contrastProfile(image, mask) {
+  const counts = sumsAround(mask, NEIGHBOURHOOD);
+  const all = (2 * NEIGHBOURHOOD + 1) ** 2;
+  const inner = mask.data.map((_, index) => (counts[index] === all ? 1 : 0));
+  const outer = mask.data.map((_, index) => (counts[index] > 0 ? 1 : 0));
+  const [on, inside, outside] = [mask.data, inner, outer].map((data) => {
+    const pairs = crossings({ ...mask, data });
+    return pairs.reduce((sum, pair) => sum + contrastOf(image, pair), 0) / Math.max(pairs.length, 1);
+  });
+  return { on, beside: (inside + outside) / 2 };
+}
+
+/** The contour of a mask beside each change: {length, total}, total its contrast summed up. */
+function contourBeside({ image, changes }, mask) {
+  const found = changes.map(() => ({ length: 0, total: 0 }));
+  const numbers = new Int32Array(mask.data.length).fill(-1);
+  changes.forEach(({ pixels }, number) => pixels.forEach((pixel) => (numbers[pixel] = number)));
+  for (const pair of crossings(mask)) {
+    for (const pixel of pair) {
+      if (numbers[pixel] < 0) continue;
+      found[numbers[pixel]].length++;
+      found[numbers[pixel]].total += contrastOf(image, pair);
+    }
+  }
+  return found;
+}
+
+/** Pairs of neighbours, across and down, that a contour of the mask separates. */
+function crossings({ width, height, data }) {
+  const pairs = [];
+  for (let y = 0, index = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, index++) {
+      if (x + 1 < width && data[index] !== data[index + 1]) pairs.push([index, index + 1]);
+      if (y + 1 < height && data[index] !== data[index + width]) pairs.push([index, index + width]);
+    }
+  }
+  return pairs;
+}
+
+/** Largest difference of a channel between two pixels. */
+function contrastOf({ data }, [first, second]) {
+  const difference = (channel) => Math.abs(data[4 * first + channel] - data[4 * second + channel]);
+  return Math.max(difference(0), difference(1), difference(2));
+}
+
+/** Sum in the square of side 2 * reach + 1 around every pixel; the edge is repeated outside. */
+function sumsAround({ width, height, data }, reach) {
+  const along = (values, lines, toNextLine, length, toNext) => {
+    const sums = new Int32Array(values.length);
+    for (let line = 0; line < lines; line++) {
+      const at = (place) => line * toNextLine + Math.min(Math.max(place, 0), length - 1) * toNext;
+      let sum = 0;
+      for (let place = -reach; place <= reach; place++) sum += values[at(place)];
+      for (let place = 0; place < length; place++) {
+        sums[at(place)] = sum;
+        sum += values[at(place + reach + 1)] - values[at(place - reach)];
+      }
+    }
+    return sums;
+  };
+  return along(along(data, height, width, width, 1), width, 1, height, width);
+}
+
+/** The judge from the numbers of a card: its arrays in their order, the weights of the first layer row by row. */
+function judgeOf(numbers) {
+  const hidden = (numbers.length - 2 * EVIDENCE - 1) / (EVIDENCE + 2);
+  if (!Number.isInteger(hidden) || hidden < 1) {
+    throw new Error(`the judge of the weights has ${numbers.length} numbers, which fit no judge of ${EVIDENCE} inputs`);
+  }
+  let end = 0;
+  const next = (count) => numbers.slice(end, (end += count));
+  return {
+    centre: next(EVIDENCE),
+    spread: next(EVIDENCE),
+    first: next(EVIDENCE * hidden),
+    firstOffset: next(hidden),
+    second: next(hidden),
+    secondOffset: next(1)[0],
+  };
+}
+
+/** How likely the pixels of a change are right, from the evidence on it. */
+function chanceOf(evidence, { centre, spread, first, firstOffset, second, secondOffset }) {
+  const scaled = evidence.map((value, input) =>
+    Math.min(Math.max((value - centre[input]) / spread[input], -LARGEST), LARGEST),
+  );
+  const found = second.reduce((sum, weight, unit) => {
+    const weighed = scaled.reduce((total, value, input) => total + value * first[input * second.length + unit], 0);
+    return sum + weight * Math.tanh(weighed + firstOffset[unit]);
+  }, secondOffset);
+  return 1 / (1 + Math.exp(-found));
+}
