@@ -249,8 +249,9 @@ class Extraction:
             stated = journal.done(f"{number}", ())
             if stated is not None:
                 results[number] = build(ImageResult, stated)
-                for patch in unpack(journal.record(number)):
-                    sample.offer(patch.key)
+        for _, content in journal.records():
+            for patch in unpack(content):
+                sample.offer(patch.key)
         return results
 
     def _write(
@@ -267,8 +268,8 @@ class Extraction:
             journal.discard()
             raise BprError(_nothing(total, failures))
         writer = PatchSetWriter(out, self._settings)
-        for number in range(self.images):
-            for patch in unpack(journal.record(number)):
+        for _, content in journal.records():
+            for patch in unpack(content):
                 if patch.key <= sample.limit:
                     writer.add(patch.record, patch.origin)
         return writer.close(self._described(counts)), failures

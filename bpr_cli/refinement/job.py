@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +16,14 @@ from bpr_cli.refinement.engine import Engine, make_engine
 from bpr_cli.refinement.output import check_files, is_one_file, report_path, work_folder
 from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.provenance import Provenance
-from bpr_cli.refinement.report import NetworkUsed, RefineSummary, summarise
+from bpr_cli.refinement.report import NetworkUsed, RefineSummary, summarise, write_report
 from bpr_cli.refinement.result import OnItem, RefineResult
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, check_settings, checked
 from bpr_cli.system.atomic import remove_leftovers, writing
 from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.journal import Journal, check_resumable
-from bpr_cli.system.paths import as_path, write_bytes
+from bpr_cli.system.paths import as_path
 from bpr_cli.system.shards import Shard
 from bpr_cli.system.terminal import show_progress, tell
 
@@ -190,7 +188,7 @@ def complete(
     summary = summarise(provenance.network, provenance.settings, predictions, result, out)
     report = report_path(predictions, out)
     if report and (result.written or not result.failures):
-        write_bytes(report, json.dumps(asdict(summary), indent=2).encode() + b"\n")
+        write_report(report, summary)
     return summary
 
 

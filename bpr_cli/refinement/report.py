@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ from bpr_cli.formats.source import REPORT_KIND
 from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Fraction
+from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
@@ -285,6 +286,22 @@ def summarise(
             for name, stats in result.items.items()
         ],
     )
+
+
+def write_report(path: Path, summary: RefineSummary) -> None:
+    """Write a summary as JSON, image by image, so that memory does not grow by all of the text.
+
+    Raises:
+        BprError: the file cannot be written.
+    """
+    head, tail = json.dumps(asdict(replace(summary, items=[])), indent=2).encode().rsplit(b"[]", 1)
+    with writing(path), atomic_file(path) as file:
+        file.write(head + b"[")
+        separator = b"\n    "
+        for item in summary.items:
+            file.write(separator + json.dumps(asdict(item), indent=2).replace("\n", "\n    ").encode())
+            separator = b",\n    "
+        file.write((b"\n  ]" if summary.items else b"]") + tail + b"\n")
 
 
 def _rounded(stats: RefinementStats) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from bpr_cli.system.journal_files import (
     sync,
 )
 from bpr_cli.system.paths import fingerprint, read_bytes
+from bpr_cli.system.record_places import RecordPlaces
 from bpr_cli.system.shards import Shard
 
 FOLDER = ".bpr"
@@ -113,9 +114,9 @@ class Journal:
         self._closing = ExitStack()
         self.resumed = False
         self._lock = Lock()
-        self._entries: dict[str, tuple[Path, JournalEntry]] = {}
+        self._entries: dict[str, tuple[JournalFiles, int, int]] = {}  # with first byte and length of the line
         self._failures: dict[str, tuple[str, str]] = {}
-        self._places: dict[int, tuple[Path, int, int]] = {}
+        self._places = RecordPlaces()
         self._open: dict[Path, IO[bytes]] = {}
         self._synced = time.monotonic()
 
@@ -165,12 +166,14 @@ class Journal:
         Raises:
             BprError: an input file no longer exists.
         """
-        source, entry = self._entries.get(name, (None, None))
-        if source is None or entry is None:
+        if name not in self._entries:
             return None
-        if entry.inputs != self._fingerprint(inputs) or not self._is_intact(source, entry):
+        files, start, length = self._entries[name]
+        with files.damage_explained():
+            entry = JournalEntry(**_without_name(self._read(files.lines, start, length)))
+        if entry.inputs != self._fingerprint(inputs) or not self._is_intact(files.records, entry):
             return None
-        self._keep(source, entry)
+        self._keep(files.records, entry)
         return entry.result
 
     def failed(self, name: str, inputs: Iterable[Path]) -> str | None:
@@ -227,13 +230,10 @@ class Journal:
         with self._lock:
             append(self._lines, encoded_line(line))
 
-    def record(self, position: int) -> bytes:
-        """The record at a position, of an item that is done."""
-        return self._read(*self._places[position])
-
     def records(self) -> Iterator[tuple[int, bytes]]:
         """All records of finished items with their positions, ascending; read from disk one at a time."""
-        return ((position, self.record(position)) for position in sorted(self._places))
+        places = self._places.ascending()
+        return ((position, self._read(source, start, length)) for position, source, start, length in places)
 
     def discard(self) -> None:
         """Delete the journal of a completed job; after this, only exit the ``with`` block."""
@@ -261,12 +261,12 @@ class Journal:
         """Read what a process has finished, and what failed."""
         self.resumed = True
         with files.damage_explained():
-            for line in map(json.loads, files.read()):
-                name = line.pop("item")
-                if "failure" in line:
-                    self._failures[name] = (line["inputs"], line["failure"])
+            for start, line in files.read():
+                content = json.loads(line)
+                if "failure" in content:
+                    self._failures[content["item"]] = (content["inputs"], content["failure"])
                 else:
-                    self._entries[name] = (files.records, JournalEntry(**line))
+                    self._entries[content["item"]] = (files, start, len(line))
 
     def _fingerprint(self, inputs: Iterable[Path]) -> str:
         return f"{self._shared} {fingerprint(inputs)}"
@@ -289,10 +289,11 @@ class Journal:
 
     def _keep(self, source: Path, entry: JournalEntry) -> None:
         with self._lock:
-            self._places |= {position: (source, start, length) for position, start, length in entry.records}
+            for position, start, length in entry.records:
+                self._places.add(position, source, start, length)
 
     def _read(self, source: Path, start: int, length: int) -> bytes:
-        """Read bytes from a file of records; fewer if the file was truncated or is gone."""
+        """Read bytes from a file of lines or records; fewer if the file was truncated or is gone."""
         with self._lock:
             if source not in self._open:
                 if len(self._open) >= _MOST_OPEN:
@@ -319,6 +320,11 @@ class Journal:
         with writing(self._folder):
             for name in EARLIER:
                 (self._folder / name).unlink(missing_ok=True)
+
+
+def _without_name(line: bytes) -> dict[str, Any]:
+    """The content of the line of a finished item, for ``JournalEntry``."""
+    return {key: value for key, value in json.loads(line).items() if key != "item"}
 
 
 def check_resumable(folder: Path, out: Path, header: JournalHeader, shard: Shard | None = None) -> None:

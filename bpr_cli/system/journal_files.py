@@ -13,13 +13,15 @@ from typing import IO, Any
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import writing
-from bpr_cli.system.paths import read_bytes
 from bpr_cli.system.shards import Shard
 
 VERSION = 3
 
 LINES, RECORDS = "journal.jsonl", "records.bin"
 """Files of a job that is not sharded; those of a shard are called like ``journal-2-of-8.jsonl``."""
+
+_AT_ONCE = 2**16
+"""Bytes that are searched for the end of the last line at a time."""
 
 _OF_SHARD = re.compile(r"journal-(\d{1,7})-of-(\d{1,7})\.jsonl")
 
@@ -57,14 +59,23 @@ class JournalFiles:
         self.shard = shard
         self.lines, self.records = (folder / f"{Path(name).stem}{end}{Path(name).suffix}" for name in (LINES, RECORDS))
 
-    def read(self) -> list[bytes]:
-        """The complete lines after the header; an incomplete last line, which a kill leaves, is not among them.
+    def read(self) -> Iterator[tuple[int, bytes]]:
+        """The complete lines after the header, each with its first byte, one at a time.
+
+        An incomplete last line, which a kill leaves, is not among them.
 
         Raises:
             BprError: the file cannot be read.
         """
-        content = read_bytes(self.lines)
-        return content[: content.rfind(b"\n") + 1].splitlines()[1:]
+        try:
+            with self.lines.open("rb") as file:
+                start = len(file.readline())
+                for line in file:
+                    if line.endswith(b"\n"):
+                        yield start, line
+                    start += len(line)
+        except OSError as error:
+            raise BprError(f"{self.lines} cannot be read: {error.strerror or error}") from error
 
     def header(self) -> JournalHeader | None:
         """The header; None without a complete first line.
@@ -155,7 +166,15 @@ def open_to_append(path: Path) -> IO[bytes]:
 def cut_incomplete(file: IO[bytes]) -> None:
     """Cut off an incomplete last line, which a kill leaves."""
     with writing(Path(file.name)):
-        file.truncate(file.read().rfind(b"\n") + 1)
+        end = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - _AT_ONCE)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n") + 1
+            end = start + found
+            if found:
+                break
+        file.truncate(end)
 
 
 def append(file: IO[bytes], content: bytes) -> int:

@@ -1,5 +1,7 @@
 """``run.json``: its schema, and that it stands for a refinement that was completed."""
 
+import json
+from dataclasses import asdict, replace
 from typing import get_args
 
 import jsonschema
@@ -91,3 +93,11 @@ def test_the_reason(found, limits, said):
 
 def test_a_refinement_that_moved_boundaries_needs_no_note():
     assert reason_for_stillness(MOVED, Limits()) is None
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_report_that_is_written_image_by_image_is_the_whole_document(count, opened, refiner, tmp_path):
+    summary = refine_opened(InProcess.of(refiner), opened, tmp_path / "out")
+    summary = replace(summary, items=[replace(summary.items[0], name=f"ä{number}[]\n") for number in range(count)])
+    module.write_report(tmp_path / "run.json", summary)
+    assert (tmp_path / "run.json").read_text() == json.dumps(asdict(summary), indent=2) + "\n"
