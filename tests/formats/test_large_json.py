@@ -152,7 +152,9 @@ def test_numbers_that_a_window_splits_are_whole(window, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"[1, 2]", gzip.compress(b"[1, 2]" * 999)[:-9], gzip.compress(b"[]")[:5] + b"garbage"]
+    "content",
+    [b"[1, 2]", gzip.compress(b"[1, 2]" * 999)[:-9], gzip.compress(b"[]")[:5] + b"garbage"],
+    ids=["plain", "truncated", "garbage"],
 )
 def test_a_file_that_gzip_cannot_read_is_named(content, tmp_path):
     path = tmp_path / "document.json.gz"
