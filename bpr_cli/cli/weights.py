@@ -1,4 +1,4 @@
-"""``bpr weights``: list, show, convert, judge and check weights."""
+"""``bpr weights``: list, show, convert, average, judge and check weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
-from bpr_cli.settings import Natural, option
+from bpr_cli.settings import Fraction, Natural, option
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
 
@@ -36,6 +36,13 @@ Examples:
   bpr weights start hrnetv2_w18_small.pth hrnet18s.safetensors
 """
 
+AVERAGE_EXAMPLES = """
+Example:
+
+  bpr train sets/mine --init fast --out runs/mine
+  bpr weights average fast runs/mine/last.safetensors both.safetensors
+"""
+
 JUDGE_EXAMPLES = """
 Example:
 
@@ -44,7 +51,7 @@ Example:
   bpr weights judge trained.safetensors judged.safetensors sets/mine
 """
 
-app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert, judge and check weights.")
+app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert, average, judge and check weights.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the new file if it exists")]
@@ -136,6 +143,25 @@ def start(
     Console().message(f"{card.network}, to be trained with bpr train --init {out}")
 
 
+def average(
+    weights: Name,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Weights of the same network, trained on from these")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
+    share: Annotated[Fraction, option("Weight of the other weights, 0 to 1")] = 0.5,
+    overwrite: Overwrite = False,
+) -> None:
+    """Average weights with others that were trained on from them.
+
+    The result keeps most of what each does well, for example on the data of
+    both trainings. Its card is that of the first weights; bpr weights convert
+    changes it.
+    """
+    from bpr_cli.weights.convert import average_weights  # noqa: PLC0415
+
+    made = average_weights(weights, other, out, share, overwrite=overwrite)
+    Console().message(f"written: {made.path}, SHA-256 {made.digest}")
+
+
 def judge(
     weights: Name,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
@@ -187,6 +213,7 @@ for name, command, examples in (
     ("show", show, None),
     ("convert", convert, CONVERT_EXAMPLES),
     ("start", start, START_EXAMPLES),
+    ("average", average, AVERAGE_EXAMPLES),
     ("judge", judge, JUDGE_EXAMPLES),
     ("check", check, None),
 ):

@@ -1,4 +1,4 @@
-"""Summarises, tests and converts weights, for ``bpr weights``."""
+"""Summarises, tests, converts and averages weights, for ``bpr weights``."""
 
 from __future__ import annotations
 
@@ -87,4 +87,43 @@ def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, *
     loaded = load_weights(source)
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
     save_weights(out, loaded.network, card)
+    return load_weights(out)
+
+
+def average_weights(
+    one: str | Path, other: str | Path, out: Path, share: float = 0.5, *, overwrite: bool = False
+) -> LoadedWeights:
+    """Average two trainings of the same network tensor by tensor; the card is that of the first.
+
+    Weights trained on from common ones can be averaged (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
+    2022): the result keeps most of what each of them does well.
+
+    Args:
+        one: shipped name or file, as in ``load_weights``.
+        other: the same, trained on from ``one`` or from common weights.
+        out: new file, as in ``save_weights``.
+        share: weight of ``other``, 0..1.
+        overwrite: whether to replace ``out`` if it exists.
+
+    Returns:
+        The new weights, loaded from their file.
+
+    Raises:
+        BprError: a source cannot be used, the networks differ, the share is outside 0..1, or ``out`` exists or cannot
+            be written.
+    """
+    check_new(out, overwrite)
+    if not 0 <= share <= 1:
+        raise BprError(f"the share of {other} is {share}, expected 0 to 1")
+    first, second = load_weights(one), load_weights(other)
+    if first.card.network != second.card.network:
+        raise BprError(
+            f"{one} holds a {first.card.network} and {other} a {second.card.network}; only weights of the same network "
+            "can be averaged"
+        )
+    target, source = first.network.state_dict(), second.network.state_dict()
+    for name, tensor in target.items():
+        if tensor.is_floating_point():  # not the counts of batches, which have no effect
+            tensor.lerp_(source[name], share)
+    save_weights(out, first.network, first.card)
     return load_weights(out)

@@ -83,6 +83,7 @@ metrics        -
 licence        -
 description    -
 recipe         -
+judge          -
 path           mine.safetensors
 digest         {digest}
 bytes          {bytes}
@@ -112,6 +113,12 @@ def test_there_and_back_again(world, mine, bpr):
     assert bpr("weights", "check", "deep/mine.pth").code == 0
     assert bpr("weights", "convert", "deep/mine.pth", "again.safetensors").code == 0
     assert (world / "again.safetensors").read_bytes() == mine.read_bytes()
+
+
+def test_an_average_with_themselves_is_the_same_file(world, mine, bpr):
+    outcome = bpr("weights", "average", "mine.safetensors", "mine.safetensors", "both.safetensors", "--share", "0.3")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err == f"written: both.safetensors, SHA-256 {digest(mine)}\n"
 
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""Weights converted to the other format and with another card, summed up and tried."""
+"""Weights converted to the other format and with another card, averaged, summed up and tried."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.convert import convert_weights, summarise_weights, try_weights
+from bpr_cli.weights.convert import average_weights, convert_weights, summarise_weights, try_weights
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.weights.refusals import refusal
 
@@ -109,3 +109,31 @@ def test_finite_weights_whose_scores_are_not_are_found(saved, tiny, card):
     save_weights(saved, tiny, card)
     with pytest.raises(BprError, match=r"mine\.safetensors cannot be used: the network's output"):
         try_weights(load_weights(saved))
+
+
+def other_training(saved, tiny, tmp_path):
+    """Weights of the same network, whose every number is 4 more."""
+    with torch.no_grad():
+        for tensor in tiny.state_dict().values():
+            tensor.add_(4)
+    save_weights(tmp_path / "other.safetensors", tiny, WeightsCard("other", "tiny"))
+    return load_weights(saved).network.state_dict(), tmp_path / "other.safetensors"
+
+
+def test_an_average_lies_between_both_trainings(saved, tiny, card, tmp_path):
+    before, other = other_training(saved, tiny, tmp_path)
+    averaged = average_weights(saved, other, tmp_path / "both.safetensors", 0.25)
+    assert averaged.card == card
+    after = averaged.network.state_dict()
+    for name, tensor in before.items():
+        shift = 0 if name.endswith("num_batches_tracked") else 1
+        torch.testing.assert_close(after[name], tensor + shift)
+
+
+def test_what_cannot_be_averaged_is_refused(saved, tiny, tmp_path):
+    _, other = other_training(saved, tiny, tmp_path)
+    with pytest.raises(BprError, match=r"the share of .*other\.safetensors is 1\.5, expected 0 to 1"):
+        average_weights(saved, other, tmp_path / "both.safetensors", 1.5)
+    with pytest.raises(BprError, match=r"fast holds a lite-unet and .*other\.safetensors a tiny"):
+        average_weights("fast", other, tmp_path / "both.safetensors")
+    assert not (tmp_path / "both.safetensors").exists()
