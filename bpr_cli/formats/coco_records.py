@@ -133,11 +133,14 @@ class CocoRecords:
         return SegmentRecord(segment.category, segment.score, segment.crowd, area, segment.id)
 
     def rectangle(self, record: Record) -> list[float] | None:
-        """The box that pycocotools measures in place of a result's missing mask, as a polygon, or None."""
+        """The box that pycocotools measures in place of a result's missing mask, as a polygon, or None.
+
+        A box with numbers that are not finite has no pixels.
+        """
         box = box_of(record) if self._have_boxes and "segmentation" not in record else None
-        if box is None or not all(map(math.isfinite, box)):
+        if box is None:
             return None
-        x, y, width, height = box
+        x, y, width, height = box if all(map(math.isfinite, box)) else (0.0, 0.0, 0.0, 0.0)
         return [x, y, x, y + height, x + width, y + height, x + width, y]
 
     def notes(self, use: Use) -> list[str]:

@@ -288,6 +288,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
         "max_area_change": None,
         "min_iou_with_coarse": None,
         "min_movement": None,
+        "judge": True,
         "batch_size": 64,
         "workers": 1,
     }

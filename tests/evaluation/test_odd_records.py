@@ -127,6 +127,16 @@ def ground_truth(*annotations):
     return {"images": [image], "annotations": list(annotations), "categories": CATEGORIES[:1]}
 
 
+def test_a_box_that_is_not_finite_is_a_mask_without_pixels(tmp_path):
+    broken = {"image_id": 1, "category_id": 1, "score": 1, "bbox": [0, 0, 0, math.nan]}
+    found = save(tmp_path / "r.json", [result(1, bbox=[3, 3, 17, 15]), broken])
+    truth = save(tmp_path / "gt.json", ground_truth(annotation(1)))
+    figures, report = ours(truth, found)
+    assert figures == pytest.approx(official(truth, found))
+    assert figures[0] == pytest.approx(50, abs=1)
+    assert any("1 of 2 records with a box instead of a mask (record 1)" in note for note in report.notes)
+
+
 def test_an_annotation_with_the_id_0_counts(tmp_path):
     found = save(tmp_path / "r.json", [result(0), result(1)])
     truth = save(tmp_path / "gt.json", ground_truth(annotation(0), annotation(1)))
