@@ -1,0 +1,102 @@
+"""``bpr refine --cluster``: drivers and workers that are stopped and killed, and their work finished in another way."""
+
+import json
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cli.resumable import MAKERS, NAMES, wait_for
+from tests.cli.worlds import results
+from tests.system.clusters import small_cluster
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes in /proc")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("ray")
+    with small_cluster() as made:
+        yield made
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def servers() -> list[int]:
+    """The workers on the nodes that this process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            process = int(path.parent.name)
+            if b"ray::_Server" in path.read_bytes() and parent_of(parent_of(process)) == os.getpid():
+                found.append(process)
+    return found
+
+
+def test_a_cluster_gives_the_result_of_one_process(cluster, masks, world, refine):
+    assert refine(*masks, "--out", "whole").code == 0
+    outcome = refine(*masks, "--out", "out", "--cluster", cluster.address, "--json")
+    assert (outcome.code, json.loads(outcome.out)["images"]) == (0, len(NAMES))
+    assert results(world / "out") == results(world / "whole")
+
+
+def check_drivers(cluster, world, refine, start, given, numbers) -> None:
+    """Stop or kill drivers at random moments: no worker is left, and one process finishes what they began."""
+    draw = random.Random(len(numbers))
+    for number in numbers:
+        with start("refine", *given, "--cluster", cluster.address) as process:
+            wait_for(world / "out", process)
+            other = refine(*given, "--processes", "2")
+            assert other.code == 0 or other.errors[0].startswith("out is in use by another process"), other.err
+            time.sleep(draw.uniform(0, 0.5))
+            process.send_signal(number)
+            err = process.communicate(timeout=120)[1]
+        if number != signal.SIGKILL and process.returncode:
+            assert "Traceback" not in err
+            assert "repeat the same command to resume" in err
+            assert not list((world / "out").rglob(".*.tmp"))
+        for _ in range(300):
+            if not servers():
+                break
+            time.sleep(0.1)
+        assert servers() == []
+    assert refine(*given).code == 0
+    refine(*given[:-1], "whole")
+    assert results(world / "out") == results(world / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_driver_that_ends_leaves_no_worker(number, cluster, photos, world, refine, start, random_weights):
+    given = (*MAKERS["labels"](world), "--weights", random_weights, "--out", "out")
+    check_drivers(cluster, world, refine, start, given, [number])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_drivers_that_end_at_many_moments(number, cluster, photos, world, refine, start, random_weights):
+    given = (*MAKERS["coco"](world), "--weights", random_weights, "--out", "out")
+    check_drivers(cluster, world, refine, start, given, [number] * 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_workers_that_are_killed_at_many_moments(cluster, photos, world, refine, start, random_weights):
+    given = (*MAKERS["panoptic"](world), "--weights", random_weights)
+    refine(*given, "--out", "whole")
+    draw = random.Random(1)
+    for attempt in range(10):
+        with start("refine", *given, "--out", f"out-{attempt}", "--cluster", cluster.address) as process:
+            wait_for(world / f"out-{attempt}", process)
+            time.sleep(draw.uniform(0, 0.5))
+            for worker in servers():
+                os.kill(worker, signal.SIGKILL)
+            err = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, err
+        assert results(world / f"out-{attempt}") == results(world / "whole")
