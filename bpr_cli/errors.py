@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,41 @@ class BprError(Exception):
     The message is one sentence that names the file or setting, what was found, what was expected and what to do. The
     command line shows it without a traceback.
     """
+
+    def __str__(self) -> str:
+        return with_urls(super().__str__())
+
+
+MIRRORS = "bpr-mirrors-"
+"""Beginning of the name of the folder whose paths stand for URLs; see ``system/store.py``."""
+
+
+def begin_of(scheme: str) -> str:
+    """What follows the scheme of a URL: paths of this machine begin with a slash.
+
+    >>> begin_of("s3"), begin_of("file")
+    ('://', ':///')
+    """
+    return ":///" if scheme in ("file", "local") else "://"
+
+
+_STANDS_FOR = re.compile(rf"{MIRRORS}[^/\s]+/([a-z0-9+.-]+)/")
+
+
+def with_urls(text: str) -> str:
+    """A text with URLs in place of paths that stand for them.
+
+    >>> with_urls("/tmp/bpr-mirrors-1a/s3/bucket/a.png is no image")
+    's3://bucket/a.png is no image'
+    """
+    if MIRRORS not in text:
+        return text
+    parts = _STANDS_FOR.split(text)
+    for place in range(0, len(parts) - 1, 2):
+        before = parts[place]
+        parts[place] = before[: max(map(before.rfind, " \n\t'\"(=,")) + 1]
+        parts[place + 1] += begin_of(parts[place + 1])
+    return "".join(parts)
 
 
 def shorten(value: object, longest: int = 40) -> str:
@@ -26,7 +62,9 @@ def shorten(value: object, longest: int = 40) -> str:
 
 def printable(text: str) -> str:
     """The text on one line: line breaks and control characters become escape sequences; file names may hold them."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in with_urls(text)
+    )
 
 
 def join_names(names: Iterable[object], limit: int = 3) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bpr_cli.errors import LOGGER, BprError, printable
+from bpr_cli.errors import LOGGER, BprError, printable, with_urls
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -162,7 +162,7 @@ class Console:
         """
         with _standard_output():
             # Plain ASCII, because file names may hold characters that standard output cannot encode.
-            typer.echo(json.dumps(content, indent=2))
+            typer.echo(with_urls(json.dumps(content, indent=2)))
 
     def result(self, line: str) -> None:
         """Print one line of a result.

@@ -82,6 +82,7 @@ def evaluate(
     """
     began = time.time()
     check_settings(settings, EvaluateSettings)
+    distribution = Distribution(processes, cluster)
     paths = EvaluationPaths(
         as_path(predictions, "predictions"),
         as_path(ground_truth, "ground_truth"),
@@ -89,10 +90,10 @@ def evaluate(
         None if images is None else as_path(images, "images"),
     )
     target = None if out is None else as_path(out, "out")
+    cluster.check_paths(paths.all)
     if target:
         check_outputs(target, paths.all)
     options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
-    distribution = Distribution(processes, cluster)
     inputs = open_evaluation(paths, settings, options)
     for sentence in inputs.sentences:
         tell(progress, sentence)

@@ -12,6 +12,7 @@ from typing import IO, BinaryIO, cast
 
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import writing
+from bpr_cli.system.store import local
 
 PACKED = ".gz"
 
@@ -58,7 +59,7 @@ def open_content(path: Path) -> IO[bytes]:
         BprError: it is not compressed by gzip although its name says so, or there is no room to unpack it.
     """
     if not is_packed(path):
-        return path.open("rb", buffering=0)
+        return local(path).open("rb", buffering=0)
     unpacked = cast("IO[bytes]", tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115 - the caller closes it
     for part in _parts(path):
         with writing(f"{path} is unpacked; its content in {tempfile.gettempdir()}"):
@@ -68,7 +69,7 @@ def open_content(path: Path) -> IO[bytes]:
 
 
 def _parts(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file, gzip.GzipFile(fileobj=file) as packed:
+    with local(path).open("rb") as file, gzip.GzipFile(fileobj=file) as packed:
         while True:
             try:
                 part = packed.read(AT_ONCE)

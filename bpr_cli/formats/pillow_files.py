@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats.orientation import UPRIGHT, orientation_of
 from bpr_cli.formats.reading import MAX_PIXELS, check_pixels
 from bpr_cli.masks.runs import strips_of
-from bpr_cli.system.paths import check_regular
+from bpr_cli.system.paths import check_regular, read_bytes
+from bpr_cli.system.store import is_remote
 
 _WITH_FRAMES = ("PNG", "WEBP", "TIFF")
 """Formats whose further frames are pictures of their own; those in JPEG files of phones are not."""
@@ -32,6 +34,8 @@ def open_image(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Ima
     Pillow has a limit of its own, one for the entire process, which only warns up to twice its value. It is lifted
     while the header is read, and no longer, because the program that uses this library may rely on it.
     """
+    if isinstance(file, Path) and is_remote(file):
+        file = io.BytesIO(read_bytes(file))
     with _PILLOW_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -16,6 +16,7 @@ from bpr_cli.errors import BprError, counted, lacking
 from bpr_cli.formats.reading import check_pixels
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import check_regular
+from bpr_cli.system.store import local
 from bpr_cli.typing import LabelArray, Size
 
 LARGEST_LABEL = 2**31 - 1
@@ -55,7 +56,7 @@ def _opened(path: Path) -> Iterator[Any]:
     tifffile = package(path)
     check_regular(path)
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(local(path)) as file:
             yield file
     except BprError:
         raise

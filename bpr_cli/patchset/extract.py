@@ -30,7 +30,7 @@ from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.journal_files import JournalHeader
 from bpr_cli.system.parts import Distribution, named_range
-from bpr_cli.system.paths import as_path, as_paths
+from bpr_cli.system.paths import as_local_path, as_paths
 from bpr_cli.system.terminal import Advance, show_progress, silent, tell
 from bpr_cli.system.threads import default_workers, in_order
 
@@ -104,11 +104,12 @@ def extract(
         BprError: the inputs cannot be used, or the directory holds another patch set.
     """
     check_settings(settings, PatchSetSettings)
-    target = as_path(out, "out")
+    distribution = Distribution(processes, cluster)
+    target = as_local_path(out, "out")
     predicted = [] if predictions is None else as_paths(predictions, "predictions")
     given = pair_paths(predicted, as_paths(images, "images"), as_paths(ground_truth, "ground_truth"), settings)
     options = ReadSettings(format, task, ids, image_pattern=image_pattern, threshold=threshold, max_pixels=max_pixels)
-    distribution = Distribution(processes, cluster)
+    cluster.check_paths(path for one in given for path in one.paths)
     extraction = Extraction(given, settings, options)
     for sentence in extraction.sentences:
         tell(progress, sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.journal import Journal, check_resumable
 from bpr_cli.system.paths import as_path
 from bpr_cli.system.shards import Shard
+from bpr_cli.system.store import remove
 from bpr_cli.system.terminal import show_progress, tell
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ def refine(
     """
     check_settings(settings, RefineSettings)
     check_settings(cluster, ClusterSettings, "cluster")
+    cluster.check_paths((predictions, images, out))
     target = as_path(out, "out")
     opened = open_for(predictions, images, target, options)
     tell(progress, opened.reading.sentence(predictions))
@@ -106,6 +109,8 @@ def open_for(predictions: Path | str, images: Path | str, out: Path | None, opti
             be written.
     """
     check_settings(options, ReadSettings, "options")
+    if options.image_info:
+        options = replace(options, image_info=as_path(options.image_info, "image_info"))
     opened = open_predictions(as_path(predictions, "predictions"), as_path(images, "images"), options)
     if out:
         check_outputs(out, refined=opened)
@@ -168,7 +173,7 @@ def remove_report(predictions: PredictionSet, out: Path) -> None:
     """Remove the report of an earlier refinement: it stands for a complete output."""
     if report := report_path(predictions, out):
         with writing(report):
-            report.unlink(missing_ok=True)
+            remove(report)
 
 
 def complete(

@@ -18,6 +18,7 @@ from bpr_cli.refinement.result import RefineResult, find_faults, inputs_of
 from bpr_cli.system.journal import FOLDER, Journal
 from bpr_cli.system.journal_files import JournalHeader, every_files
 from bpr_cli.system.paths import as_path
+from bpr_cli.system.store import is_url
 from bpr_cli.system.terminal import show_progress
 
 
@@ -102,7 +103,9 @@ def _opened(given: InputArguments | None, out: Path) -> PredictionSet:
 
 
 def _from_here(path: str, folder: str) -> Path:
-    """A path as it was given, if it leads to the same file from here; else in full."""
+    """A path or URL as it was given, if it leads to the same file from here; else in full."""
+    if is_url(path):
+        return Path(path)
     full = os.path.normpath(Path(folder) / path)
     return Path(path) if os.path.realpath(path) == os.path.realpath(full) else Path(full)
 

@@ -19,6 +19,7 @@ from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.result import RefineResult
 from bpr_cli.system.atomic import concerns_all_files, writing
 from bpr_cli.system.paths import output_file, write_bytes
+from bpr_cli.system.store import remove
 
 FOLDER, SUFFIX = "pictures", "_before_after.jpg"
 """Where the pictures are, and the end of their names, which tells them from the files of others."""
@@ -47,7 +48,7 @@ def add_pictures(
     folder = pictures_folder(predictions, out)
     with writing(folder):
         for earlier in folder.glob(f"[0-9][0-9]_*{SUFFIX}"):
-            earlier.unlink()
+            remove(earlier)
     chosen = most_changed(predictions.items, result.items)[:count]
     try:
         with without_notes():

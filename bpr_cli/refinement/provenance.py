@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.report import NetworkUsed
@@ -59,8 +60,12 @@ class Provenance:
     def of(cls, network: NetworkUsed, settings: RefineSettings, predictions: PredictionSet) -> Provenance:
         """That of what a network makes of predictions."""
         given, reading = predictions.inputs, predictions.read_settings
+        if reading and reading.image_info:
+            reading = replace(reading, image_info=Path(with_urls(str(reading.image_info))))
         inputs = (
-            InputArguments(given.predictions, given.images, reading, str(Path.cwd())) if given and reading else None
+            InputArguments(with_urls(given.predictions), with_urls(given.images), reading, str(Path.cwd()))
+            if given and reading
+            else None
         )
         return cls(network, settings, inputs)
 

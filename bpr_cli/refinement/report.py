@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
 from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
@@ -21,6 +22,7 @@ from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Fraction
 from bpr_cli.system.atomic import atomic_file, writing
+from bpr_cli.system.store import shown
 from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
@@ -251,16 +253,16 @@ def summarise(
     network: NetworkUsed, settings: RefineSettings, predictions: PredictionSet, result: RefineResult, out: Path
 ) -> RefineSummary:
     """The summary of a refinement."""
-    images = {item.name: str(item.image) for item in predictions.items}
+    images = {item.name: shown(item.image) for item in predictions.items}
     still = reason_for_stillness(result.stats, network.limits)
     return RefineSummary(
         kind=REPORT_KIND,
         versions=network.versions,
-        output=str(out),
+        output=shown(out),
         format=predictions.format,
         task=predictions.task.value,
         reading=predictions.reading,
-        inputs=predictions.inputs,
+        inputs=predictions.inputs and _as_given(predictions.inputs),
         images=result.written,
         resumed=len(result.resumed),
         **_rounded(result.stats),
@@ -294,14 +296,23 @@ def write_report(path: Path, summary: RefineSummary) -> None:
     Raises:
         BprError: the file cannot be written.
     """
-    head, tail = json.dumps(asdict(replace(summary, items=[])), indent=2).encode().rsplit(b"[]", 1)
+    head, tail = _encoded(replace(summary, items=[])).rsplit(b"[]", 1)
     with writing(path), atomic_file(path) as file:
         file.write(head + b"[")
         separator = b"\n    "
         for item in summary.items:
-            file.write(separator + json.dumps(asdict(item), indent=2).replace("\n", "\n    ").encode())
+            file.write(separator + _encoded(item).replace(b"\n", b"\n    "))
             separator = b",\n    "
         file.write((b"\n  ]" if summary.items else b"]") + tail + b"\n")
+
+
+def _encoded(content: RefineSummary | ItemSummary) -> bytes:
+    return with_urls(json.dumps(asdict(content), indent=2)).encode()
+
+
+def _as_given(inputs: SetInputs) -> SetInputs:
+    """The inputs with URLs in place of paths that stand for them."""
+    return replace(inputs, predictions=shown(inputs.predictions), images=shown(inputs.images))
 
 
 def _rounded(stats: RefinementStats) -> dict[str, Any]:

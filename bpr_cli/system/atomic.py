@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from bpr_cli.errors import BprError
+from bpr_cli.system.store import give_up, is_mirrored, put
 
 _REMEDIES = {
     errno.ENOSPC: "make room",
@@ -29,8 +30,8 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when the ``with`` block succeeds.
 
-    The content goes to a temporary file in the same folder, which is then renamed. A kill at any moment leaves either
-    the old file or the new one.
+    The content goes to a temporary file in the same folder, which is then renamed; into a store it goes as a whole. A
+    kill at any moment leaves either the old file or the new one.
 
     Args:
         path: the file; its folder is created if missing.
@@ -46,6 +47,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if is_mirrored(path):
+            put(path, temporary)
+            give_up(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -147,6 +151,13 @@ def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator
     Raises:
         BprError: another process uses the folder, or it cannot be created.
     """
+    if is_mirrored(folder):
+        from bpr_cli.system.lease import leased  # noqa: PLC0415 - few need it
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with leased(folder, in_use, place):
+            yield
+        return
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         with ExitStack() as lock:

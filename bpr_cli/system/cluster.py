@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from bpr_cli.errors import BprError, lacking
 from bpr_cli.settings import NonNegative, Settings, option
+from bpr_cli.system.store import is_mirrored, is_url, shown
 
 PANEL = "Cluster"
 
@@ -42,6 +44,19 @@ class ClusterSettings(Settings):
             panel=PANEL,
         ),
     ] = None
+
+    def check_paths(self, paths: Iterable[Path | str]) -> None:
+        """Refuse URLs, and paths that stand for them: only the machine of this program has these.
+
+        Raises:
+            BprError: there are such paths.
+        """
+        for path in paths:
+            if self.cluster and (is_url(path) or is_mirrored(path)):
+                raise BprError(
+                    f"--cluster needs files that all nodes see under the same paths, but {shown(path)} is a URL; mount "
+                    "the bucket on every node, or give each machine a --shard"
+                )
 
 
 @contextmanager

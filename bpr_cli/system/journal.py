@@ -28,12 +28,16 @@ from bpr_cli.system.journal_files import (
 from bpr_cli.system.paths import fingerprint, read_bytes
 from bpr_cli.system.record_places import RecordPlaces
 from bpr_cli.system.shards import Shard
+from bpr_cli.system.store import is_mirrored, local, put, remove
 
 FOLDER = ".bpr"
 """Usual name of the folder of a journal, inside the output of the job."""
 
 EARLIER = ("manifest.jsonl", "records.json")
 """Files in which versions before 0.3 kept what they had done."""
+
+PUT_EVERY = 30.0
+"""Seconds between two copies of a journal to a store, where files can only be written as a whole."""
 
 SYNC_EVERY = 1.0
 """Seconds between two syncs to the disk. One takes up to 40 ms, and there are hundreds of items in a second."""
@@ -118,7 +122,7 @@ class Journal:
         self._failures: dict[str, tuple[str, str]] = {}
         self._places = RecordPlaces()
         self._open: dict[Path, IO[bytes]] = {}
-        self._synced = time.monotonic()
+        self._synced = self._put = time.monotonic()
 
     @classmethod
     @contextmanager
@@ -141,7 +145,7 @@ class Journal:
             check_count(self._folder, self._out, shard)
             self._resume(opened)
             opened.callback(self._close_records)
-            opened.callback(self._sync)
+            opened.callback(self._end)
             self._closing = opened.pop_all()
         return self
 
@@ -300,13 +304,29 @@ class Journal:
                     self._open.pop(next(iter(self._open))).close()
                 if not source.exists():
                     return b""
-                self._open[source] = source.open("rb", buffering=0)
+                self._open[source] = local(source).open("rb", buffering=0)
             self._open[source].seek(start)
             return self._open[source].read(length)
 
     def _sync(self) -> None:
         sync(self._records, self._lines)
         self._synced = time.monotonic()
+        if is_mirrored(self._folder) and self._synced - self._put > PUT_EVERY:
+            self._copy()
+
+    def _copy(self) -> None:
+        """Copy both files to the store; records first, because lines point to them."""
+        for path in (self._own.records, self._own.lines):
+            if path.exists():
+                with writing(path):
+                    put(path, path)
+        self._put = time.monotonic()
+
+    def _end(self) -> None:
+        """Bring what is written to the disk, or into the store."""
+        self._sync()
+        if is_mirrored(self._folder):
+            self._copy()
 
     def _close_records(self) -> None:
         while self._open:
@@ -319,7 +339,7 @@ class Journal:
             files.remove()
         with writing(self._folder):
             for name in EARLIER:
-                (self._folder / name).unlink(missing_ok=True)
+                remove(self._folder / name)
 
 
 def _without_name(line: bytes) -> dict[str, Any]:

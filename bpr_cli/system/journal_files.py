@@ -14,6 +14,7 @@ from typing import IO, Any
 from bpr_cli.errors import BprError
 from bpr_cli.system.atomic import writing
 from bpr_cli.system.shards import Shard
+from bpr_cli.system.store import local, remove
 
 VERSION = 3
 
@@ -68,7 +69,7 @@ class JournalFiles:
             BprError: the file cannot be read.
         """
         try:
-            with self.lines.open("rb") as file:
+            with local(self.lines).open("rb") as file:
                 start = len(file.readline())
                 for line in file:
                     if line.endswith(b"\n"):
@@ -99,7 +100,7 @@ class JournalFiles:
 
     def _first_line(self) -> bytes:
         try:
-            with self.lines.open("rb") as file:
+            with local(self.lines).open("rb") as file:
                 return file.readline()
         except OSError as error:
             raise BprError(f"{self.lines} cannot be read: {error.strerror or error}") from error
@@ -137,7 +138,7 @@ class JournalFiles:
         """Delete both files, as far as they exist."""
         with writing(self.lines.parent):
             for path in (self.lines, self.records):
-                path.unlink(missing_ok=True)
+                remove(path)
 
     @contextmanager
     def damage_explained(self) -> Iterator[None]:
@@ -159,7 +160,7 @@ def every_files(folder: Path) -> list[JournalFiles]:
 def open_to_append(path: Path) -> IO[bytes]:
     """Open a file to read and append, created if missing; unbuffered, so that a full disk is noticed at once."""
     with writing(path):
-        path.touch()
+        local(path).touch()
         return path.open("r+b", buffering=0)
 
 

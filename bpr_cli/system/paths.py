@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,14 +13,18 @@ from typing import NoReturn
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.system.atomic import write_atomically, writing
+from bpr_cli.system.store import is_remote, is_url, mirrored, remote_content, shown
 
 
 def as_path(given: object, name: str) -> Path:
-    """The path in an argument of the Python API, which may be text.
+    """The path in an argument of the Python API, which may be text, or the URL of a store, see ``system/store.py``.
 
     Raises:
-        BprError: the argument is something else, or empty, or a path that the system refuses to look up.
+        BprError: the argument is something else, or empty, or a path that the system refuses to look up; or a store
+            cannot be listed.
     """
+    if isinstance(given, str | Path) and is_url(given):
+        return mirrored(shown(given), name)
     if isinstance(given, str | Path) and str(given):
         path = Path(given)
         try:
@@ -39,15 +43,31 @@ def as_path(given: object, name: str) -> Path:
     raise BprError(f"{name} is an object of the type {kind}; {expected}; arrays and images go to bpr_cli.Refiner")
 
 
-def as_paths(given: object, name: str) -> list[Path]:
+def as_local_path(given: object, name: str) -> Path:
+    """Like ``as_path``, but refuses URLs.
+
+    Raises:
+        BprError: as ``as_path``, or for a URL.
+    """
+    if is_url(given):
+        raise BprError(f"{name} is {shown(str(given))}, expected a path on this machine; copy the files afterwards")
+    return as_path(given, name)
+
+
+def as_paths(given: object, name: str, convert: Callable[[object, str], Path] = as_path) -> list[Path]:
     """The paths in an argument of the Python API that takes one or several.
+
+    Args:
+        given: the argument.
+        name: its name.
+        convert: makes a path of one of them.
 
     Raises:
         BprError: the argument holds something else.
     """
     if isinstance(given, str) or not isinstance(given, Iterable):
-        return [as_path(given, name)]
-    return [as_path(each, f"{name}[{index}]") for index, each in enumerate(given)]
+        return [convert(given, name)]
+    return [convert(each, f"{name}[{index}]") for index, each in enumerate(given)]
 
 
 _digests: ContextVar[dict[Path, bytes] | None] = ContextVar("digests", default=None)
@@ -170,8 +190,12 @@ def read_bytes(path: Path, most: int = -1) -> bytes:
     """
     check_regular(path)
     try:
-        with path.open("rb") as file:
-            content = file.read(most)
+        if is_remote(path):
+            whole = remote_content(path)
+            content = whole if most < 0 else whole[:most]
+        else:
+            with path.open("rb") as file:
+                content = file.read(most)
     except OSError as error:
         raise BprError(f"{path} cannot be read: {error.strerror or error}") from error
     noted = _digests.get()

@@ -20,7 +20,7 @@ from bpr_cli.errors import BprError, note
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.networks.registry import build_network
 from bpr_cli.settings import check_settings
-from bpr_cli.system.paths import as_path, as_paths, read_bytes
+from bpr_cli.system.paths import as_local_path, as_paths, read_bytes
 from bpr_cli.system.terminal import message_console, show_progress
 from bpr_cli.training.augmentation import Augmentation
 from bpr_cli.training.checkpoint import CheckpointWriter, TrainState, ValidationResult, unpack
@@ -117,10 +117,10 @@ def train(
     """
     settings = TrainSettings(load_recipe()) if settings is None else settings
     check_settings(settings, TrainSettings)
-    given = as_paths(patches, "patches")
+    given = as_paths(patches, "patches", as_local_path)
     if not given:
         raise BprError("patches is empty; expected one or more patch sets")
-    with open_training(given, as_path(out, "out"), settings) as training:
+    with open_training(given, as_local_path(out, "out"), settings) as training:
         shown = progress and training.processes.leads
         if shown:
             message_console().print(training.prospect())

@@ -39,3 +39,12 @@ def test_connections_with_which_a_job_ends_are_refused():
 def test_settings_are_checked(changes):
     with pytest.raises(BprError, match=f"{next(iter(changes))} is "):
         ClusterSettings(**changes)
+
+
+def test_urls_are_refused():
+    ClusterSettings().check_paths(["s3://bucket/preds"])
+    ClusterSettings(cluster="auto").check_paths(["preds"])
+    with pytest.raises(
+        BprError, match=r"but s3://bucket/preds is a URL; mount the bucket on every node, or give each "
+    ):
+        ClusterSettings(cluster="auto").check_paths(["s3://bucket/preds"])

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, with_urls
 from bpr_cli.evaluation.report.layers import Layers
 from bpr_cli.evaluation.report.model import ImageScore, Metric, Report
 from bpr_cli.system.paths import write_bytes
@@ -34,10 +34,10 @@ def write_report(report: Report, out: Path, layers: Callable[[ImageScore], Layer
     from bpr_cli.evaluation.report.html import render_html  # noqa: PLC0415
 
     contents = {
-        out / "report.json": json.dumps(report.to_json(), indent=2).encode() + b"\n",
-        out / "report.csv": to_csv(report).encode("utf-8", "surrogateescape"),
+        out / "report.json": with_urls(json.dumps(report.to_json(), indent=2)).encode() + b"\n",
+        out / "report.csv": with_urls(to_csv(report)).encode("utf-8", "surrogateescape"),
         # File names may contain bytes without an encoding; this escapes those that are left in the text.
-        out / "report.html": render_html(report, layers).encode("utf-8", "backslashreplace"),
+        out / "report.html": with_urls(render_html(report, layers)).encode("utf-8", "backslashreplace"),
     }
     for path in contents:
         if path.is_dir():
