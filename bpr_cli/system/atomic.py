@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -140,13 +140,16 @@ def locked(path: Path, in_use: str, place: int | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator[None]:
+def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator[Callable[[], None]]:
     """Keep other processes out of a folder; it is created if missing and removed again if left empty.
 
     Args:
         folder: the folder.
         in_use: message of the error if another process uses it.
         place: share the folder with processes that have other places; see ``locked``. The lock file then stays.
+
+    Yields:
+        What raises a ``BprError`` if another process has taken over the folder, which happens in object stores alone.
 
     Raises:
         BprError: another process uses the folder, or it cannot be created.
@@ -155,8 +158,8 @@ def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator
         from bpr_cli.system.lease import leased  # noqa: PLC0415 - few need it
 
         folder.mkdir(parents=True, exist_ok=True)
-        with leased(folder, in_use, place):
-            yield
+        with leased(folder, in_use, place) as check:
+            yield check
         return
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
@@ -165,7 +168,7 @@ def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator
                 folder.mkdir(parents=True, exist_ok=True)
                 lock.enter_context(locked(folder / LOCK, in_use, place))
             try:
-                yield
+                yield lambda: None
             finally:
                 # Delete the file while the lock is held; afterwards another run may own it. Windows cannot delete open
                 # files.

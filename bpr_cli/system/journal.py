@@ -138,7 +138,7 @@ class Journal:
         what = f"shard {shard} of {self._out}, or all of it," if shard else f"{self._out}"
         in_use = f"{what} is in use by another process; wait for it, stop it, or choose another --out"
         with ExitStack() as opened:
-            opened.enter_context(sole_writer(self._folder, in_use, shard.number if shard else None))
+            self._check_held = opened.enter_context(sole_writer(self._folder, in_use, shard.number if shard else None))
             if self._overwrite:
                 self._remove()
             _check_earlier(self._folder, self._out)
@@ -316,6 +316,7 @@ class Journal:
 
     def _copy(self) -> None:
         """Copy both files to the store; records first, because lines point to them."""
+        self._check_held()
         for path in (self._own.records, self._own.lines):
             if path.exists():
                 with writing(path):

@@ -1,13 +1,15 @@
-"""A lock for a folder in an object store: a lease that its holder renews.
+"""A lock for a folder in an object store: a lease, which is a file of its own that its holder renews.
 
-Nothing depends on clocks: a lease whose content does not change for a while was left behind by a killed process.
+Nothing depends on clocks: a lease whose content does not change for a while was left behind by a killed process. Nor
+does anything depend on stores that refuse to replace a file: each holder writes its lease under a new name, then looks
+for others. Of two that do so at the same time, at least one sees the other, and gives way.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -24,11 +26,14 @@ LEFT_AFTER = 30.0
 
 LOOK_EVERY = 1.0
 
-_NAME = ".lease"
+_NAME = ".lease-"
+
+_WHOLE = "whole"
+"""Place of those that share a folder with nobody."""
 
 
 @contextmanager
-def leased(folder: Path, in_use: str, place: int | None = None) -> Iterator[None]:
+def leased(folder: Path, in_use: str, place: int | None = None) -> Iterator[Callable[[], None]]:
     """Keep other processes out of a folder in a store.
 
     Args:
@@ -36,46 +41,48 @@ def leased(folder: Path, in_use: str, place: int | None = None) -> Iterator[None
         in_use: message of the error if another process holds a lease.
         place: share the folder with processes that have other places; None to keep out all.
 
+    Yields:
+        What raises a ``BprError`` if another process has taken the folder over, because this one stood still.
+
     Raises:
         BprError: another process holds a lease, or the store cannot be written to.
     """
-    own = folder / (_NAME if place is None else f"{_NAME}-{place}")
-    _await_rivals(folder, own, in_use)
-    token = uuid.uuid4().hex
-    _create(own, token, in_use)
+    at = _WHOLE if place is None else str(place)
+    own = folder / f"{_NAME}{at}-{uuid.uuid4().hex}"
+    _await_rivals(folder, own, at, in_use)
     ended = Event()
-    renewing = Thread(target=_renew, args=(own, token, ended), daemon=True)
+    renewing = Thread(target=_renew, args=(own, ended), daemon=True)
     try:
-        if _rivals(folder, own) - {own}:
+        _begin(own)
+        if _rivals(folder, own, at):
             raise BprError(in_use)
         renewing.start()
-        yield
+        yield partial(_check, own, in_use)
     finally:
         ended.set()
         if renewing.is_alive():
             renewing.join()
-        with suppress(OSError):  # others wait until it is stale
-            patiently(lambda: store_of(own).rm_file(url_of(own)))
+        with suppress(OSError):  # others wait until it was left behind
+            _remove(own)
 
 
-def _rivals(folder: Path, own: Path) -> set[Path]:
-    """The leases in a folder that a lease cannot share it with, and this one."""
-    whole = folder / _NAME
+def _rivals(folder: Path, own: Path, at: str) -> set[Path]:
+    """The leases of others in a folder that one of a place cannot share it with."""
     try:
         found = patiently(lambda: store_of(folder).ls(url_of(folder), detail=False))
     except FileNotFoundError:
         return set()
-    leases = {folder / name for name in (key.rpartition("/")[2] for key in found) if name.startswith(_NAME)}
-    return leases if own == whole else leases & {whole, own}
+    leases = {name for name in (key.rpartition("/")[2] for key in found) if name.startswith(_NAME)} - {own.name}
+    return {folder / name for name in leases if at == _WHOLE or name.split("-")[1] in (at, _WHOLE)}
 
 
-def _await_rivals(folder: Path, own: Path, in_use: str) -> None:
+def _await_rivals(folder: Path, own: Path, at: str, in_use: str) -> None:
     """Remove the leases that killed processes have left behind.
 
     Raises:
         BprError: a lease is renewed.
     """
-    first = {rival: _content(rival) for rival in _rivals(folder, own)}
+    first = {rival: _content(rival) for rival in _rivals(folder, own, at)}
     began = time.monotonic()
     while first and time.monotonic() - began < LEFT_AFTER:
         time.sleep(LOOK_EVERY)
@@ -86,8 +93,7 @@ def _await_rivals(folder: Path, own: Path, in_use: str) -> None:
             elif now != content:
                 raise BprError(in_use)
     for rival in first:
-        with suppress(FileNotFoundError):
-            patiently(partial(store_of(rival).rm_file, url_of(rival)))
+        _remove(rival)
 
 
 def _content(lease: Path) -> bytes | None:
@@ -99,25 +105,47 @@ def _content(lease: Path) -> bytes | None:
     return content
 
 
-def _create(own: Path, token: str, in_use: str) -> None:
+def _remove(lease: Path) -> None:
+    with suppress(FileNotFoundError):
+        patiently(lambda: store_of(lease).rm_file(url_of(lease)))
+
+
+def _write(lease: Path, count: int) -> None:
+    patiently(lambda: store_of(lease).pipe_file(url_of(lease), f"{count}".encode()))
+
+
+def _begin(own: Path) -> None:
     """Write a new lease.
 
     Raises:
-        BprError: another process was faster, or the store cannot be written to.
+        BprError: the store cannot be written to.
     """
     try:
-        patiently(lambda: store_of(own).pipe_file(url_of(own), token.encode(), mode="create"))
-    except FileExistsError:
-        if _content(own) != token.encode():  # else the store has answered the first try with an error
-            raise BprError(in_use) from None
+        _write(own, 0)
     except OSError as error:
         raise BprError(f"{url_of(own.parent)} cannot be written: {error.strerror or error}") from error
 
 
-def _renew(own: Path, token: str, ended: Event) -> None:
-    """Change the content of a lease from time to time."""
+def _renew(own: Path, ended: Event) -> None:
+    """Change the content of a lease from time to time, as long as nobody has removed it."""
     count = 0
     while not ended.wait(RENEW_EVERY):
-        count += 1
         with suppress(OSError):  # the next renewal may succeed
-            patiently(partial(store_of(own).pipe_file, url_of(own), f"{token} {count}".encode()))
+            if _content(own) is None:
+                return
+            count += 1
+            _write(own, count)
+
+
+def _check(own: Path, in_use: str) -> None:
+    """Check that a lease is still there.
+
+    Raises:
+        BprError: another process has removed it, or the store cannot be read.
+    """
+    try:
+        is_held = _content(own) is not None
+    except OSError as error:
+        raise BprError(f"{url_of(own)} cannot be read: {error.strerror or error}") from error
+    if not is_held:
+        raise BprError(in_use)

@@ -50,8 +50,8 @@ def test_what_a_killed_process_has_left_is_taken_over(folder):
 
     # The time of the file says nothing: clocks differ, and this one is that of tomorrow.
     store = fsspec.filesystem("memory")
-    store.pipe("/leases/.bpr/.lease", b"left")
-    store.store["/leases/.bpr/.lease"].modified = time.time() + 86400
+    store.pipe("/leases/.bpr/.lease-whole-1", b"left")
+    store.store["/leases/.bpr/.lease-whole-1"].modified = time.time() + 86400
     began = time.monotonic()
     with leased(folder, "in use"):
         assert time.monotonic() - began > module.LEFT_AFTER
@@ -78,3 +78,23 @@ def test_of_many_at_once_at_most_one_gets_in(folder):
         thread.join()
     assert max(most, default=0) <= 1
     assert leases() == []
+
+
+def test_a_holder_that_stood_still_notices_that_it_was_replaced(folder, monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 60.0)
+    with leased(folder, "taken over") as check_first:
+        check_first()
+        with leased(folder, "in use") as check_second:
+            with pytest.raises(BprError, match="taken over"):
+                check_first()
+            check_second()
+    assert leases() == []
+
+
+def test_the_end_of_a_lease_leaves_that_of_a_successor(folder, monkeypatch):
+    monkeypatch.setattr(module, "RENEW_EVERY", 60.0)
+    first, second = leased(folder, "in use"), leased(folder, "in use")
+    first.__enter__()
+    with second as check:
+        first.__exit__(None, None, None)
+        check()
