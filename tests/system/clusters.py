@@ -14,7 +14,9 @@ def small_cluster() -> Iterator[object]:
     """A cluster of a head without CPUs and one node with one CPU, and so of one worker."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE})
+    # The dashboard takes longer to start than everything else; on a busy machine it takes minutes.
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     add_node(cluster)
     yield cluster
     with suppress(Exception):
