@@ -76,7 +76,7 @@ def binary_sums(prediction: NDArray[np.generic], truth: NDArray[np.generic], set
     return BinarySums(
         1,
         iou(prediction, truth),
-        boundary_iou(prediction, truth, settings.dilation_ratio),
+        boundary_iou(prediction, truth, settings.band_ratio()),
         boundary_f(prediction, truth, tolerance),
         tuple(boundary_f(prediction, truth, further) for further in settings.boundary_f_at),
     )

@@ -99,7 +99,7 @@ def record_of(
     masks = _CountedMasks.of(comparison, categories, settings.max_detections or COCO_DETECTIONS)
     overlaps = [masks.iou]
     if "boundary-ap" in settings.metrics:
-        overlaps.append(_with_boundaries(masks, settings.dilation_ratio))
+        overlaps.append(_with_boundaries(masks, settings.band_ratio()))
     matched = [match_masks(each, masks.crowd, masks.ignored, IOU_THRESHOLDS) for each in overlaps]
     partners = np.stack(matched, axis=1)
     outcomes = outcomes_of(partners, masks.ignored, masks.excused)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bpr_cli.errors import BprError, join_names
 from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Tables
-from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.evaluation.settings import DILATION_RATIO, EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.records import CategoryRecord
 from bpr_cli.masks.masks import in_pixels
@@ -87,10 +87,12 @@ class Evaluator(ABC, Generic[Truth, Comparison, Sums]):
 
     Attributes:
         applicable: names of the settings that apply to this family but not to all.
+        usual_ratio: band width along boundaries if none is set, as a fraction of the image diagonal.
         label_set: name of the label set of label maps; None for other families.
     """
 
     applicable: ClassVar[frozenset[str]]
+    usual_ratio: ClassVar[float] = DILATION_RATIO
     label_set: str | None = None
 
     @classmethod

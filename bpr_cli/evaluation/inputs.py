@@ -93,7 +93,8 @@ class EvaluationInputs:
     @property
     def settings_used(self) -> dict[str, Any]:
         """Name and effective value of every setting."""
-        used = asdict(self.settings) | {"workers": self.settings.worker_count}
+        ratio = self.settings.band_ratio(self.evaluator.usual_ratio)
+        used = asdict(self.settings) | {"workers": self.settings.worker_count, "dilation_ratio": ratio}
         return used | ({"label_set": self.evaluator.label_set} if self.evaluator.label_set else {})
 
 

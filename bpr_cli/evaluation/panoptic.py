@@ -7,6 +7,9 @@ The rules are those of panopticapi, which the Cityscapes scripts share, and of b
 - An unmatched predicted segment is ignored if more than half of it lies on void or on the crowd segment of its
   category. If a category has several crowd segments, only the last one listed counts, as in panopticapi.
 - The area of a true segment comes from the JSON file if listed there. Areas of predicted segments are counted.
+- boundary-iou-api writes a number over the inside of segments that may be the id of a segment, whose band is then
+  wrong. Boundary PQ equals its figure; where such a segment occurs, boundary PQ by the definition of the paper stands
+  beside it.
 - The sums of all images are pooled per category. All, Things and Stuff are means over their categories that occur.
 
 Unlike these tools, the evaluator also refuses ground truth whose ids and segments disagree, not only predictions.
@@ -57,13 +60,15 @@ class PanopticSums:
     Attributes:
         images: number of images.
         mask: sums of PQ.
-        boundary: sums of boundary PQ.
-        flawed: number of images with the flaw of boundary-iou-api; see ``panoptic_bands``.
+        boundary: sums of boundary PQ, with the flaw of boundary-iou-api.
+        paper: sums of boundary PQ by the definition of the paper.
+        flawed: number of images with the flaw; see ``BandMap``.
     """
 
     images: int
     mask: MatchSums
     boundary: MatchSums
+    paper: MatchSums
     flawed: int = 0
 
     def __add__(self, other: PanopticSums) -> PanopticSums:
@@ -71,12 +76,13 @@ class PanopticSums:
             self.images + other.images,
             self.mask + other.mask,
             self.boundary + other.boundary,
+            self.paper + other.paper,
             self.flawed + other.flawed,
         )
 
 
 def mark_of(categories: Sequence[CategoryRecord]) -> int:
-    """The segment id that triggers the flaw of boundary-iou-api; see ``panoptic_bands``."""
+    """The segment id that triggers the flaw of boundary-iou-api; see ``BandMap``."""
     return max(category.id for category in categories) + 1
 
 
@@ -101,20 +107,22 @@ def measure_panoptic(
     """
     _check_pair(prediction, truth, categories)
     places = {category.id: place for place, category in enumerate(categories)}
-    width = band_width(settings.dilation_ratio, (truth.ids.shape[0], truth.ids.shape[1]))
+    width = band_width(settings.band_ratio(), (truth.ids.shape[0], truth.ids.shape[1]))
     bands = [BandMap.of(side, width, mark_of(categories)) for side in (prediction, truth)]
     pixels = Runs.of(prediction.ids, truth.ids, *(each.band for each in bands))
     found = NumberedSegments.of(pixels.values[0], prediction, places, "the prediction")
     expected = NumberedSegments.of(pixels.values[1], truth, places, "the ground truth")
     masks = mask_overlaps(found, expected, pixels.lengths)
     iou = masks.iou
-    boundary_iou = band_overlaps(masks.pairs, (found, bands[0]), (expected, bands[1]), pixels).iou
-    sums = PanopticSums(
-        1,
-        match_segments(iou, masks, found, expected),
-        match_segments(np.minimum(iou, boundary_iou), masks, found, expected),
-        int(any(each.marked is not None for each in bands)),
-    )
+
+    def boundary_sums(bands: Sequence[BandMap]) -> MatchSums:
+        boundary_iou = band_overlaps(masks.pairs, (found, bands[0]), (expected, bands[1]), pixels).iou
+        return match_segments(np.minimum(iou, boundary_iou), masks, found, expected)
+
+    flawed = any(each.marked is not None for each in bands)
+    boundary = boundary_sums(bands)
+    paper = boundary_sums([replace(each, marked=None) for each in bands]) if flawed else boundary
+    sums = PanopticSums(1, match_segments(iou, masks, found, expected), boundary, paper, int(flawed))
     return sums, best_iou(iou, masks.pairs, found, expected)[1:]
 
 
@@ -148,14 +156,23 @@ def _check_distinct(ids: list[int], what: str) -> None:
         raise BprError(f"{what} {repeated} more than once, expected distinct ids")
 
 
-def panoptic_scores(sums: PanopticSums, chosen: BoolArray) -> dict[str, float]:
+PAPER_PQ = "boundary PQ (paper)"
+"""Boundary PQ by the definition of the paper, where the reference tool gives another figure."""
+
+
+def panoptic_scores(sums: PanopticSums, chosen: BoolArray, with_paper: bool = False) -> dict[str, float]:
     """Means over the chosen categories (bool, (K,)) that occur, from 0 to 1; NaN if none occurs."""
     scores: dict[str, float] = {}
     for prefix, part in (("", sums.mask), ("boundary ", sums.boundary)):
-        occurs = chosen & (part.matched + part.wrong + part.missed > 0)
-        means = _qualities(part)[occurs].mean(axis=0).tolist() if occurs.any() else [float("nan")] * 3
-        scores |= {f"{prefix}{name}": mean for name, mean in zip(("PQ", "SQ", "RQ"), means, strict=True)}
-    return scores
+        scores |= {f"{prefix}{name}": mean for name, mean in zip(("PQ", "SQ", "RQ"), _means(part, chosen), strict=True)}
+    return scores | {PAPER_PQ: _means(sums.paper, chosen)[0]} if with_paper else scores
+
+
+def _means(sums: MatchSums, chosen: BoolArray) -> list[float]:
+    """PQ, SQ and RQ, averaged over the chosen categories that occur."""
+    occurs = chosen & (sums.matched + sums.wrong + sums.missed > 0)
+    means: list[float] = _qualities(sums)[occurs].mean(axis=0).tolist() if occurs.any() else [float("nan")] * 3
+    return means
 
 
 def _qualities(sums: MatchSums) -> DoubleArray:
@@ -202,9 +219,10 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
 
     applicable = frozenset({"dilation_ratio"})
 
-    def __init__(self, settings: EvaluateSettings, categories: Sequence[CategoryRecord]) -> None:
+    def __init__(self, settings: EvaluateSettings, categories: Sequence[CategoryRecord], flawed: bool = False) -> None:
+        """Make an evaluator; ``flawed`` says whether a set of the evaluation has the flaw of boundary-iou-api."""
         _check_distinct([category.id for category in categories], "the categories list the id")
-        self._settings, self._categories = settings, categories
+        self._settings, self._categories, self._flawed = settings, categories, flawed
         self._names = {category.id: category.name for category in categories}
 
     @classmethod
@@ -222,7 +240,11 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
                 f"{sets.truth.shared_files()[0]}: category {unknown[0]} has no isthing, expected 1 for things and 0 "
                 "for stuff"
             )
-        return cls(settings, categories)
+        mark = mark_of(categories)
+        every = ((each, item) for each in (sets.truth, *sets.scored) for item in each.items)
+        return cls(
+            settings, categories, any(record.id == mark for each, item in every for record in each.records(item))
+        )
 
     def read_truth(self, truth: PredictionSet, pair: Pair) -> PanopticMap:
         """The ground-truth segments of an image."""
@@ -261,15 +283,19 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         """PQ, SQ and RQ over all classes, over things and stuff, and of each class, for masks and boundaries."""
         things = np.array([bool(category.thing) for category in self._categories])
         every = np.arange(len(things))
+
+        def scores(chosen: BoolArray) -> dict[str, float]:
+            return panoptic_scores(total, chosen, self._flawed)
+
         return Tables(
-            metrics_of(panoptic_scores(total, np.ones_like(things))),
+            metrics_of(scores(np.ones_like(things))),
             tuple(
-                Row.of(category.name, panoptic_scores(total, every == place), "thing" if category.thing else "stuff")
+                Row.of(category.name, scores(every == place), "thing" if category.thing else "stuff")
                 for place, category in enumerate(self._categories)
             ),
             (
-                Row.of("things", panoptic_scores(total, things)),
-                Row.of("stuff", panoptic_scores(total, ~things)),
+                Row.of("things", scores(things)),
+                Row.of("stuff", scores(~things)),
             ),
             notes=self._notes(total),
         )
@@ -280,8 +306,8 @@ class PanopticEvaluator(Evaluator[PanopticMap, PanopticComparison, PanopticSums]
         return (
             f"boundary PQ: in {total.flawed} of {total.images} images a segment has the id "
             f"{mark_of(self._categories)}, the number that the official tool, boundary-iou-api, uses for the inside of "
-            "all segments; the figures equal its figures, which are not quite those of the paper there (higher segment "
-            "ids avoid it)",
+            f"all segments; the figures equal its figures, and {PAPER_PQ} is the figure by the definition (higher "
+            "segment ids avoid the difference)",
         )
 
     def layer(self, comparison: PanopticComparison) -> Layer:

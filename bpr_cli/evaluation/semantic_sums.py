@@ -146,7 +146,7 @@ def semantic_sums(
     found, expected = _masked_codes(prediction, truth, labels)
     tolerances = [tolerance_pixels(settings.tolerance, size), *settings.boundary_f_at]
     scores = label_boundary_f(found, expected, count, tolerances)
-    shared, union = _band_sums(found, expected, band_width(settings.dilation_ratio, size), count)
+    shared, union = _band_sums(found, expected, band_width(settings.band_ratio(), size), count)
     return SemanticSums(np.array([*labels.names], dtype=np.int64), 1, confusion, scores, shared, union)
 
 

@@ -50,13 +50,13 @@ class EvaluateSettings(Settings):
         ),
     ] = (1.0, 2.0, 3.0, 5.0)
     dilation_ratio: Annotated[
-        float,
-        Meta(gt=0, le=1),
+        Annotated[float, Meta(gt=0, le=1)] | None,
         option(
-            "Band width of boundary IoU, boundary AP and boundary PQ as a fraction of the image diagonal",
+            "Band width of boundary IoU, boundary AP and boundary PQ as a fraction of the image diagonal (default: "
+            "0.02; Cityscapes instances: 0.005)",
             panel=_METRICS,
         ),
-    ] = DILATION_RATIO
+    ] = None
     oracle: Annotated[
         tuple[Annotated[int, Meta(ge=1, le=1000)], ...],
         option(
@@ -104,6 +104,10 @@ class EvaluateSettings(Settings):
         Count | None,
         option("Images measured in parallel (default: number of cores, at most 4)", panel=_SPEED),
     ] = None
+
+    def band_ratio(self, usual: float = DILATION_RATIO) -> float:
+        """``dilation_ratio``, or the usual one if none is set."""
+        return usual if self.dilation_ratio is None else self.dilation_ratio
 
     @property
     def worker_count(self) -> int:

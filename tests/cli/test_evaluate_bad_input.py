@@ -510,11 +510,11 @@ BAD = [
         more="--tolerance 2",
     ),
     Bad(
-        "bands for Cityscapes results",
+        "more tolerances for Cityscapes results",
         "cityscapes",
-        "--dilation-ratio applies to label maps, binary masks, COCO results, panoptic results, but after holds "
-        "Cityscapes results; leave it out, or give another --format",
-        more="--dilation-ratio 0.01",
+        "--boundary-f-at applies to label maps, binary masks, but after holds Cityscapes results; leave it out, or "
+        "give another --format",
+        more="--boundary-f-at 2",
     ),
     Bad(
         "an annotation of an image that is not listed",

@@ -7,15 +7,17 @@ import warnings
 
 import numpy as np
 import pytest
+from cityscapesscripts.helpers.labels import labels
 
 from bpr_cli.errors import BprError
-from bpr_cli.evaluation.boundary import boundary_f
+from bpr_cli.evaluation.boundary import band_width, boundary_f
 from bpr_cli.evaluation.cityscapes import CityscapesEvaluator, precision_of, record_of
 from bpr_cli.evaluation.cityscapes_matching import CLASSES, OVERLAPS, CityscapesComparison, InstanceMap
 from bpr_cli.evaluation.instances import ScoredMask
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.masks.masks import Mask
 from tests.evaluation.cityscapes_cases import Frame, draw_frame, run_official, write_frame
+from tests.evaluation.label_cases import brute_band, brute_iou
 
 CAR = 26
 
@@ -27,7 +29,105 @@ def record(key, frame):
 def measure(frames):
     """Precision by class and threshold, and the tables."""
     records = [record(number, frame) for number, frame in enumerate(frames)]
-    return precision_of(records), CityscapesEvaluator(EvaluateSettings()).tables(records)
+    return precision_of(records), CityscapesEvaluator(EvaluateSettings(metrics=("ap", "af"))).tables(records)
+
+
+def brute_boundary_ap(frames, ratio):
+    """Boundary AP of every class and threshold by the rules of boundary-iou-api, with sets of pixels and loops."""
+    precision = np.full((len(CLASSES), len(OVERLAPS)), np.nan)
+    for k, label in enumerate(CLASSES):
+        for t, threshold in enumerate(OVERLAPS):
+            truths, votes = 0, []
+            for frame in frames:
+                width = band_width(ratio, frame.ids.shape)
+                known = [value for value in np.unique(frame.ids) if label in (value, value // 1000)]
+                true = {int(value): frame.ids == value for value in known}
+                counted = {value for value, mask in true.items() if value >= 1000 and mask.sum() >= 100}
+                truths += len(counted)
+                found = [(mask, score) for mask, other, score in frame.predictions if other == label and mask.any()]
+                votes += brute_votes(found, true, counted, void_of(frame.ids), width, threshold)
+            if truths:
+                precision[k, t] = brute_area(votes, truths)
+    return precision
+
+
+def void_of(ids):
+    return np.isin(ids, [label.id for label in labels if label.ignoreInEval])
+
+
+def brute_votes(found, true, counted, void, width, threshold):
+    """Score and correctness of each prediction that counts; per matched instance, the best score is the correct one."""
+    edges = [brute_band(mask, width) for mask, _ in found]
+    true_edges = {value: brute_band(mask, width) for value, mask in true.items()}
+    quality = {
+        (d, value): min(brute_iou(found[d][0], true[value]), brute_iou(edges[d], true_edges[value]))
+        for d in range(len(found))
+        for value in true
+        if (edges[d] & true_edges[value]).any()
+    }
+    votes = []
+    for value in counted:
+        scores = sorted((found[d][1] for d, other in quality if other == value and quality[d, other] > threshold))
+        votes += [(score, place == len(scores) - 1) for place, score in enumerate(scores)]
+    for d, (mask, score) in enumerate(found):
+        touched = [value for other, value in quality if other == d]
+        if any(quality[d, value] > threshold for value in touched):
+            continue
+        ignored = (mask & void).sum()
+        for value in touched:
+            ignored += (mask & true[value]).sum() * (int(value < 1000) + int(true[value].sum() < 100))
+        if ignored / mask.sum() <= threshold:
+            votes.append((score, False))
+    return votes
+
+
+def brute_area(votes, truths):
+    """Area under the curve of precision over recall, as the official script integrates it."""
+    if not votes:
+        return 0.0
+    points = []
+    for least in sorted({score for score, _ in votes}):
+        kept = [right for score, right in votes if score >= least]
+        points.append((sum(kept) / len(kept), sum(kept) / truths))
+    points.append((1.0, 0.0))
+    recall = [points[0][1], *(each[1] for each in points), 0.0]
+    steps = [(recall[n] - recall[n + 2]) / 2 for n in range(len(points))]
+    return sum(each[0] * step for each, step in zip(points, steps, strict=True))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_boundary_ap_equals_the_rules_of_the_reference_tool(seed):
+    rng = np.random.default_rng(500 + seed)
+    frames = [draw_frame(rng, (40, 60)) for _ in range(3)]
+    ratio = float(rng.choice((0.005, 0.02, 0.05)))
+    evaluator = CityscapesEvaluator(EvaluateSettings(dilation_ratio=ratio))
+    records = []
+    for number, frame in enumerate(frames):
+        truth = InstanceMap.of(frame.ids)
+        width = band_width(ratio, truth.size)
+        records.append(record_of(number, CityscapesComparison.of(number, frame.segments(), truth, width), 1.0))
+    expected = brute_boundary_ap(frames, ratio)
+    assert precision_of(records, 1) == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    summary = shares(evaluator.tables(records).summary)
+    assert list(summary) == ["AP", "AP50", "boundary AP", "AF"]
+    assert summary["boundary AP"] == pytest.approx(np.nanmean(expected), abs=1e-12)
+    assert summary["boundary AP"] <= summary["AP"] + 1e-12
+
+
+def test_only_the_chosen_metrics_are_measured():
+    frame = draw_frame(np.random.default_rng(1), (40, 60))
+    evaluator = CityscapesEvaluator(EvaluateSettings(metrics=("ap",)))
+    assert list(shares(evaluator.tables([record(0, frame)]).summary)) == ["AP", "AP50"]
+
+
+def test_the_brute_force_gives_the_official_ap_where_bands_fill_the_masks(tmp_path, monkeypatch):
+    """Bands as wide as the image are the masks, so that boundary AP is AP: so the brute force is held to the script."""
+    rng = np.random.default_rng(100)
+    frames = [draw_frame(rng, (40, 60)) for _ in range(12)]
+    result = official_result(frames, tmp_path, monkeypatch)
+    assert brute_boundary_ap(frames, 1.0) == pytest.approx(
+        np.array(result["resultApMatrix"])[0], abs=1e-12, nan_ok=True
+    )
 
 
 def shares(metrics):
@@ -179,7 +279,7 @@ def test_af_equals_brute_force():
             assert sums[k, t] == pytest.approx(sum(values))
             means += [np.mean(values)] if values else []
         by_class.append(np.mean(means) if means else np.nan)
-    tables = CityscapesEvaluator(EvaluateSettings()).tables(records)
+    tables = CityscapesEvaluator(EvaluateSettings(metrics=("ap", "af"))).tables(records)
     assert [shares(row.metrics)["AF"] for row in tables.classes] == pytest.approx(by_class, abs=1e-12, nan_ok=True)
     assert shares(tables.summary)["AF"] == pytest.approx(np.nanmean(by_class))
 

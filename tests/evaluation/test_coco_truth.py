@@ -141,3 +141,8 @@ def test_the_slip_of_boundary_pq_is_told(tmp_path):
     report = run(tmp_path / "found", tmp_path / "truth")
     assert len(report.notes) == 1
     assert report.notes[0].startswith("boundary PQ: in 1 of 1 images a segment has the id 3, the number")
+    # The truth itself: the definition gives 100, and so does the tool, which is wrong about both sides alike.
+    names = [metric.name for metric in report.summary]
+    assert names[-1] == "boundary PQ (paper)"
+    assert report.summary[-1].value == 100
+    assert all([metric.name for metric in row.metrics] == names for row in report.classes)

@@ -88,6 +88,7 @@ def test_boundary_sums_agree_with_loops(image, ratio):
     width = band_width(ratio, image[0].ids.shape)
     expected = loop_sums(*image, [1, 5, 4], width, MARK)
     assert flat(columns(sums.boundary)) == pytest.approx(flat(expected))
+    assert flat(columns(sums.paper)) == pytest.approx(flat(loop_sums(*image, [1, 5, 4], width)))
     marked = any(segment.id == MARK for side in image for segment in side.segments)
     assert sums.flawed == marked
 
@@ -108,6 +109,7 @@ def test_boundary_sums_of_segments_with_an_inside_agree_with_loops():
         width = band_width(0.07, truth.ids.shape)
         expected = loop_sums(prediction, truth, [1, 5, 4], width, MARK)
         assert flat(columns(sums.boundary)) == pytest.approx(flat(expected))
+        assert flat(columns(sums.paper)) == pytest.approx(flat(loop_sums(prediction, truth, [1, 5, 4], width)))
         matched += sums.boundary.matched.sum()
     assert matched > 40
 

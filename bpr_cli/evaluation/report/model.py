@@ -300,7 +300,7 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """The report as plain data, with the difference beside each metric."""
         plain: dict[str, Any] = _to_plain(asdict(self))
-        return plain
+        return plain | {"settings": self.settings}
 
     def summary_json(self) -> dict[str, Any]:
         """``to_json`` without scores, segments and curves, which are long."""
