@@ -210,7 +210,7 @@ def _write_png(path: Path, values: LabelArray, deep: bool = False) -> None:
 
 _NUMBERED = Holds(classes=False, overlaps=False, empty=False)
 EXPORTS = {
-    "coco": Export(Holds(names=True, scores=True, crowds=True), _to_coco),
+    "coco": Export(Holds(names=True, scores=True, crowds=True, endings=True), _to_coco),
     "cityscapes": Export(Holds(scores=True), _to_cityscapes),
     "labels": Export(Holds(several=False, overlaps=False, empty=False), _to_labels),
     "panoptic": Export(Holds(names=True, overlaps=False, crowds=True, empty=False), _to_panoptic),

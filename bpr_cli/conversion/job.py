@@ -116,17 +116,24 @@ def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecor
 def _read_all(
     opened: PredictionSet, images: Path | None, summary: ConversionSummary, losses: Losses, advance: Advance
 ) -> Iterator[ImageSegments]:
-    """The masks of all images that can be read.
+    """The masks of all images that can be read, and whose files replace none of another image.
 
     Raises:
         BprError: none can be read; raised here, so that nothing is written.
     """
+    names: dict[str, str] = {}
     for item in opened.items:
         try:
             found = read_segments(opened, item, images)
+            if found.stem in names and not losses.holds.endings:
+                raise BprError(
+                    f"{found.name} would get the same files as {names[found.stem]} in {summary.output}; give the "
+                    "images names that differ in more than their endings, or use --format coco"
+                )
         except BprError as error:
             summary.failures.append(Failure(item.name, str(error)))
         else:
+            names[found.stem] = found.name
             losses.note(found)
             summary.images += 1
             summary.segments += len(found.segments)

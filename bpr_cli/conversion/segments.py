@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
@@ -44,8 +44,10 @@ class ImageSegments:
 
     @property
     def stem(self) -> str:
-        """The name without its ending, for files called like the image."""
-        return PurePosixPath(self.name).with_suffix("").as_posix()
+        """The name without its ending, for files called like the image; without folders that lead out of the output."""
+        path = PureWindowsPath(self.name)  # of any system
+        inside = path.name if path.root or ".." in path.parts else path
+        return PureWindowsPath(inside).with_suffix("").as_posix()
 
 
 def read_segments(predictions: PredictionSet, item: Item, images: Path | None) -> ImageSegments:
@@ -120,6 +122,7 @@ class Holds:
         overlaps: masks that overlap.
         crowds: which masks are crowds.
         empty: masks without pixels.
+        endings: images whose names differ in their endings only, or not at all.
     """
 
     classes: bool = True
@@ -129,6 +132,7 @@ class Holds:
     overlaps: bool = True
     crowds: bool = False
     empty: bool = True
+    endings: bool = False
 
 
 @dataclass

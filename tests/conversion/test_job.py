@@ -188,5 +188,47 @@ def test_classes_that_do_not_fit_into_a_map_are_refused(results):
         converted(results, "labels")
 
 
+def named(folder, *names):
+    """The results again, for images of other names."""
+    document = load(folder / "results.json")
+    for record, name in zip(document["images"], names, strict=True):
+        record["file_name"] = name
+    save(folder / "named.json", document)
+    return folder / "named.json"
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_images_of_one_stem_replace_no_files_of_each_other(results, target):
+    if target == "tiff":
+        pytest.importorskip("tifffile")
+    summary = convert(named(results, "a.jpg", "a.png"), results / "out", target)
+    if target == "coco":
+        assert (summary.images, summary.failures) == (2, [])
+        return
+    assert (summary.images, summary.segments) == (1, 2)
+    assert [failure.reason.split(" in ")[0] for failure in summary.failures] == [
+        "a.png would get the same files as a.jpg"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("../../evil.jpg", "evil.json"),
+        ("x/../../evil.jpg", "evil.json"),
+        ("{root}/evil.jpg", "evil.json"),
+        ("C:\\data\\evil.jpg", "evil.json"),
+        ("sub\\evil.jpg", "sub/evil.json"),
+        ("b.v2.jpg", "b.v2.json"),
+    ],
+)
+def test_no_name_of_an_image_leads_out_of_the_output(results, name, written):
+    before = {path for path in results.rglob("*") if path.is_file()}
+    given = named(results, name.replace("{root}", str(results)), "b.jpg")
+    convert(given, results / "deep/out", "labelme")
+    new = {path for path in results.rglob("*") if path.is_file()} - before - {given}
+    assert new == {results / "deep/out" / written, results / "deep/out/b.json"}
+
+
 def test_all_formats_can_be_written():
     assert set(EXPORTS) == set(FORMATS)
