@@ -100,6 +100,9 @@ def convert(
     ],
     changes: Annotated[dict[str, Any], OptionsOf(WeightsCard, changes=True)],
     overwrite: Overwrite = False,
+    share: Annotated[
+        bool, typer.Option("--share", help="Write only the card; the tensors stay in WEIGHTS, in the same folder")
+    ] = False,
 ) -> None:
     """Write weights as safetensors or as a checkpoint.
 
@@ -110,7 +113,7 @@ def convert(
     """
     from bpr_cli.weights.convert import convert_weights  # noqa: PLC0415
 
-    converted = convert_weights(weights, out, overwrite=overwrite, **changes)
+    converted = convert_weights(weights, out, overwrite=overwrite, share=share, **changes)
     made = f"{converted.card.network} as {converted.card.name}: {converted.path}"
     Console().message(f"{made}, SHA-256 {converted.digest}")
 

@@ -37,6 +37,7 @@ INPUT_STEP = 32
 Mean = Annotated[float, Meta(ge=-1e4, le=1e4)]
 Deviation = Annotated[float, Meta(ge=1e-3, le=1e4)]
 Scales = Annotated[tuple[Annotated[float, Meta(ge=0.25, le=8)], ...], Meta(min_length=1, max_length=8)]
+FileName = Annotated[str, Meta(pattern=r"^[^/\\\\:]{1,200}$")]
 Metric = Annotated[int, Meta(ge=-(10**12), le=10**12)] | Annotated[float, Meta(ge=-1e12, le=1e12)] | str
 
 
@@ -50,6 +51,8 @@ class WeightsCard(Settings):
         metrics: scores on held-out data, by name.
         recipe: description of the training.
         judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
+        tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
+            that differ from others only in their card; None for weights that hold their own.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
@@ -132,6 +135,7 @@ class WeightsCard(Settings):
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
     judge: tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...] = ()
+    tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ import torch
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_weights
+from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_card, save_weights
 
 TRIAL_SIZE = 64
 """Side of the test patch in pixels."""
@@ -66,7 +66,9 @@ def try_weights(loaded: LoadedWeights) -> None:
         )
 
 
-def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, **changes: CardValue) -> LoadedWeights:
+def convert_weights(
+    source: str | Path, out: Path, *, overwrite: bool = False, share: bool = False, **changes: CardValue
+) -> LoadedWeights:
     """Convert weights to the format of the new file's suffix.
 
     A checkpoint stores the card in an entry that MMSegmentation ignores, so converting back gives an equal file.
@@ -75,6 +77,7 @@ def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, *
         source: shipped name or file, as in ``load_weights``.
         out: new file, as in ``save_weights``.
         overwrite: whether to replace ``out`` if it exists.
+        share: whether ``out`` holds only the card, and shares the tensors of ``source`` in the same folder.
         changes: new values of the card, by attribute name.
 
     Returns:
@@ -86,7 +89,10 @@ def convert_weights(source: str | Path, out: Path, *, overwrite: bool = False, *
     check_new(out, overwrite)
     loaded = load_weights(source)
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
-    save_weights(out, loaded.network, card)
+    if share:
+        save_card(out, card, loaded.path)
+    else:
+        save_weights(out, loaded.network, card)
     return load_weights(out)
 
 

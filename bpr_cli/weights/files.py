@@ -7,7 +7,7 @@ compared before any tensor is read, so that a forged file cannot fill the memory
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -83,8 +83,9 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     """Write a network and its card to one file, atomically.
 
     Args:
-        path: new file, ending in ``.safetensors``, or in ``.pth`` or ``.pt`` for a checkpoint in the authors'
-            MMSegmentation layout. A missing folder is created, and an existing file is replaced.
+        path: new file, which holds its own tensors, ending in ``.safetensors``, or in ``.pth`` or ``.pt`` for a
+            checkpoint in the authors' MMSegmentation layout. A missing folder is created, and an existing file is
+            replaced.
         network: network of the architecture ``card.network``, on any device.
         card: card to store in the file's metadata.
 
@@ -99,13 +100,33 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     try:
         check_layout(card.network, build_network(card.network), layout_of(tensors))
         check_values(network)
-        metadata = {METADATA_KEY: card.to_json()}
+        metadata = {METADATA_KEY: replace(card, tensors_of=None).to_json()}
         own = path.suffix.lower() == OWN_SUFFIX
         content = save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata)
     except BprError as error:
         raise BprError(f"the weights {path} were not written: {error}") from None
     with writing(f"the weights {path}"):
         write_atomically(path, content)
+
+
+def save_card(path: Path, card: WeightsCard, holder: Path) -> None:
+    """Write weights that differ from others only in their card: a file without tensors, atomically.
+
+    Args:
+        path: new file, ending in ``.safetensors``.
+        card: its card.
+        holder: the file with the tensors, which must stay in the same folder.
+
+    Raises:
+        BprError: the files lie in different folders or have other suffixes, or the new one cannot be written.
+    """
+    if holder.resolve().parent != path.resolve().parent or {path.suffix, holder.suffix} != {OWN_SUFFIX}:
+        raise BprError(
+            f"the weights {path} cannot share the tensors of {holder}; expected two {OWN_SUFFIX} files in one folder"
+        )
+    shared = replace(card, tensors_of=(holder.name, digest_of(holder)))
+    with writing(f"the weights {path}"):
+        write_atomically(path, save({}, {METADATA_KEY: shared.to_json()}))
 
 
 def check_suffix(path: Path) -> None:
@@ -137,6 +158,7 @@ def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
     try:
         with safe_open(path, framework="pt") as file:
             card = _card_from(file.metadata())
+        with safe_open(_holder_of(path, card), framework="pt") as file:
             network = build_network(card.network)
             names = list(file.keys())
             check_layout(card.network, network, {name: tuple(file.get_slice(name).get_shape()) for name in names})
@@ -146,6 +168,19 @@ def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
         raise BprError(
             f"it is not a complete safetensors file ({str(error)[:120]}); copy or download it again"
         ) from None
+
+
+def _holder_of(path: Path, card: WeightsCard) -> Path:
+    """The file with the tensors of weights."""
+    if card.tensors_of is None:
+        return path
+    name, digest = card.tensors_of
+    holder = path.parent / name
+    found = digest_of(holder) if holder.is_file() else "there is no such file"
+    if found != digest:
+        found = found if " " in found else f"that file has the SHA-256 {found[:12]}..., expected {digest[:12]}..."
+        raise BprError(f"it shares the tensors of {holder}, but {found}; copy both files together")
+    return holder
 
 
 def _card_from(metadata: dict[str, str] | None) -> WeightsCard:

@@ -84,6 +84,7 @@ licence        -
 description    -
 recipe         -
 judge          -
+tensors of     -
 path           mine.safetensors
 digest         {digest}
 bytes          {bytes}

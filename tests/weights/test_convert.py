@@ -137,3 +137,37 @@ def test_what_cannot_be_averaged_is_refused(saved, tiny, tmp_path):
     with pytest.raises(BprError, match=r"fast holds a lite-unet and .*other\.safetensors a tiny"):
         average_weights("fast", other, tmp_path / "both.safetensors")
     assert not (tmp_path / "both.safetensors").exists()
+
+
+def test_weights_that_differ_in_their_card_share_tensors(saved, tiny, card, tmp_path):
+    shared = tmp_path / "other.safetensors"
+    made = convert_weights(saved, shared, share=True, name="other", flip=True)
+    assert (made.card.name, made.card.flip, made.card.tensors_of[0]) == ("other", True, "mine.safetensors")
+    assert shared.stat().st_size < 2000
+    for name, tensor in tiny.state_dict().items():
+        torch.testing.assert_close(made.network.state_dict()[name], tensor, rtol=0, atol=0)
+    complete = convert_weights(shared, tmp_path / "complete.safetensors", name=card.name, flip=card.flip)
+    assert complete.card == card
+    assert (tmp_path / "complete.safetensors").read_bytes() == saved.read_bytes()
+
+
+def test_shared_tensors_must_be_those_of_their_time(saved, tiny, card, tmp_path):
+    shared = tmp_path / "other.safetensors"
+    convert_weights(saved, shared, share=True)
+    nn.init.constant_(tiny.bn.weight, 3)
+    save_weights(saved, tiny, card)
+    assert "shares the tensors of" in refusal(shared)
+    assert "that file has the SHA-256" in refusal(shared)
+    saved.unlink()
+    assert "there is no such file; copy both files together" in refusal(shared)
+
+
+def test_tensors_are_shared_within_a_folder(saved, tmp_path):
+    for other in ("deep/other.safetensors", "other.pth"):
+        with pytest.raises(BprError, match="cannot share the tensors of"):
+            convert_weights(saved, tmp_path / other, share=True)
+    forged = (
+        WeightsCard("mine", "tiny").to_json().replace('"tensors_of": null', f'"tensors_of": ["../x", "{"0" * 64}"]')
+    )
+    with pytest.raises(BprError, match="tensors_of"):
+        WeightsCard.from_json(forged)
