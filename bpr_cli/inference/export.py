@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,7 +93,6 @@ def export_weights(settings: ExportSettings, out: Path | None = None, overwrite:
             file exists or cannot be written, or the result differs from PyTorch.
     """
     weights = load_weights(settings.weights)
-    weights = replace(weights, card=replace(weights.card, tensors_of=None))  # the exported file holds its own
     path = out or Path(f"{weights.path.stem}{ENDINGS[settings.format][0]}")
     check_output(path, ENDINGS[settings.format], overwrite)
     content, difference = checked_content(settings, weights)

@@ -37,7 +37,7 @@ INPUT_STEP = 32
 Mean = Annotated[float, Meta(ge=-1e4, le=1e4)]
 Deviation = Annotated[float, Meta(ge=1e-3, le=1e4)]
 Scales = Annotated[tuple[Annotated[float, Meta(ge=0.25, le=8)], ...], Meta(min_length=1, max_length=8)]
-FileName = Annotated[str, Meta(pattern=r"^[^/\\\\:]{1,200}$")]
+FileName = Annotated[str, Meta(pattern=r"^[^/\\:]{1,200}$")]
 Metric = Annotated[int, Meta(ge=-(10**12), le=10**12)] | Annotated[float, Meta(ge=-1e12, le=1e12)] | str
 
 
@@ -153,9 +153,10 @@ class WeightsCard(Settings):
         """Side in pixels of what is pasted back of each patch: the patch with its rim."""
         return self.patch_size + 2 * self.rim
 
-    def to_json(self) -> str:
-        """The card as JSON text."""
-        return json.dumps({"version": CARD_VERSION, **asdict(self)}, allow_nan=False)
+    def to_json(self, tensors_of: tuple[str, str] | None = None) -> str:
+        """The card as JSON text, for a file that holds its own tensors, or those of another file."""
+        content = {"version": CARD_VERSION, **asdict(self), "tensors_of": tensors_of}
+        return json.dumps(content, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> WeightsCard:

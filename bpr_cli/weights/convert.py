@@ -90,7 +90,7 @@ def convert_weights(
     loaded = load_weights(source)
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
     if share:
-        save_card(out, card, loaded.path)
+        save_card(out, card, loaded)
     else:
         save_weights(out, loaded.network, card)
     return load_weights(out)

@@ -7,7 +7,7 @@ compared before any tensor is read, so that a forged file cannot fill the memory
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -100,7 +100,7 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
     try:
         check_layout(card.network, build_network(card.network), layout_of(tensors))
         check_values(network)
-        metadata = {METADATA_KEY: replace(card, tensors_of=None).to_json()}
+        metadata = {METADATA_KEY: card.to_json()}
         own = path.suffix.lower() == OWN_SUFFIX
         content = save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata)
     except BprError as error:
@@ -109,24 +109,26 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
         write_atomically(path, content)
 
 
-def save_card(path: Path, card: WeightsCard, holder: Path) -> None:
+def save_card(path: Path, card: WeightsCard, source: LoadedWeights) -> None:
     """Write weights that differ from others only in their card: a file without tensors, atomically.
 
     Args:
         path: new file, ending in ``.safetensors``.
         card: its card.
-        holder: the file with the tensors, which must stay in the same folder.
+        source: the others; the file with their tensors must stay in the same folder.
 
     Raises:
-        BprError: the files lie in different folders or have other suffixes, or the new one cannot be written.
+        BprError: the files are the same, lie in different folders or have other suffixes, or the new one cannot be
+            written.
     """
-    if holder.resolve().parent != path.resolve().parent or {path.suffix, holder.suffix} != {OWN_SUFFIX}:
+    holder = _holder_of(source.path, source.card)
+    is_beside = holder.resolve().parent == path.resolve().parent and holder.resolve() != path.resolve()
+    if not is_beside or {path.suffix, holder.suffix} != {OWN_SUFFIX}:
         raise BprError(
             f"the weights {path} cannot share the tensors of {holder}; expected two {OWN_SUFFIX} files in one folder"
         )
-    shared = replace(card, tensors_of=(holder.name, digest_of(holder)))
     with writing(f"the weights {path}"):
-        write_atomically(path, save({}, {METADATA_KEY: shared.to_json()}))
+        write_atomically(path, save({}, {METADATA_KEY: card.to_json((holder.name, digest_of(holder)))}))
 
 
 def check_suffix(path: Path) -> None:
@@ -176,11 +178,12 @@ def _holder_of(path: Path, card: WeightsCard) -> Path:
         return path
     name, digest = card.tensors_of
     holder = path.parent / name
-    found = digest_of(holder) if holder.is_file() else "there is no such file"
-    if found != digest:
-        found = found if " " in found else f"that file has the SHA-256 {found[:12]}..., expected {digest[:12]}..."
-        raise BprError(f"it shares the tensors of {holder}, but {found}; copy both files together")
-    return holder
+    problem = "there is no such file"
+    if holder.is_file():
+        if (found := digest_of(holder)) == digest:
+            return holder
+        problem = f"that file has the SHA-256 {found[:12]}..., expected {digest[:12]}..."
+    raise BprError(f"it shares the tensors of {holder}, but {problem}; copy both files together")
 
 
 def _card_from(metadata: dict[str, str] | None) -> WeightsCard:

@@ -162,6 +162,17 @@ def test_shared_tensors_must_be_those_of_their_time(saved, tiny, card, tmp_path)
     assert "there is no such file; copy both files together" in refusal(shared)
 
 
+def test_tensors_are_shared_with_the_file_that_holds_them(saved, tmp_path):
+    convert_weights(saved, tmp_path / "second.safetensors", share=True)
+    third = convert_weights(tmp_path / "second.safetensors", tmp_path / "third.safetensors", share=True)
+    assert third.card.tensors_of[0] == "mine.safetensors"
+    before = saved.read_bytes()
+    for source in (saved, tmp_path / "second.safetensors"):
+        with pytest.raises(BprError, match="cannot share the tensors of"):
+            convert_weights(source, saved, share=True, overwrite=True)
+    assert saved.read_bytes() == before
+
+
 def test_tensors_are_shared_within_a_folder(saved, tmp_path):
     for other in ("deep/other.safetensors", "other.pth"):
         with pytest.raises(BprError, match="cannot share the tensors of"):
