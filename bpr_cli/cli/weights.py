@@ -1,4 +1,4 @@
-"""``bpr weights``: list, show, convert, average, judge and check weights."""
+"""``bpr weights``: list, show, convert, average, join, judge and check weights."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ Example:
   bpr weights average fast runs/mine/last.safetensors both.safetensors
 """
 
+JOIN_EXAMPLES = """
+Example:
+
+  bpr train sets/mine --recipe whole --init fast --out runs/whole
+  bpr weights join fast runs/whole/last.safetensors both.safetensors
+"""
+
 JUDGE_EXAMPLES = """
 Example:
 
@@ -51,7 +58,7 @@ Example:
   bpr weights judge trained.safetensors judged.safetensors sets/mine
 """
 
-app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert, average, judge and check weights.")
+app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert, average, join, judge and check weights.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the new file if it exists")]
@@ -165,6 +172,24 @@ def average(
     Console().message(f"written: {made.path}, SHA-256 {made.digest}")
 
 
+def join(
+    weights: Name,
+    whole: Annotated[str, typer.Argument(metavar="WHOLE", help="Weights trained on whole masks")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Join weights for patches with others for whole masks.
+
+    The second network sees every mask of 96 pixels and more as a whole,
+    before the first one sees its patches, and mends the large errors of which
+    it is sure.
+    """
+    from bpr_cli.weights.convert import join_weights  # noqa: PLC0415
+
+    made = join_weights(weights, whole, out, overwrite=overwrite)
+    Console().message(f"written: {made.path}, SHA-256 {made.digest}")
+
+
 def judge(
     weights: Name,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
@@ -217,6 +242,7 @@ for name, command, examples in (
     ("convert", convert, CONVERT_EXAMPLES),
     ("start", start, START_EXAMPLES),
     ("average", average, AVERAGE_EXAMPLES),
+    ("join", join, JOIN_EXAMPLES),
     ("judge", judge, JUDGE_EXAMPLES),
     ("check", check, None),
 ):
@@ -229,6 +255,7 @@ def report(summary: WeightsSummary, json: bool) -> None:
     content = asdict(summary)
     card = content.pop("card")
     card["judge"] = f"{len(card['judge'])} numbers" if card["judge"] else None
+    card["context"] = card["context"] and f"{card['context']['network']}, {card['context']['input_size']} px"
     for name, value in (card | content).items():
         console.result(f"{name.replace('_', ' '):<15}{shown(value)}")
     if json:

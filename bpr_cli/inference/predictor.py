@@ -33,6 +33,7 @@ class Predictor:
         devices: devices in use; passes are split between them.
         backend: backend that runs the network, in passes of the batch size or ``CPU_PASS``; smaller if memory is short.
         batch_size: best number of patches per call: the setting, rounded up to complete passes.
+        input_size: side of the patches in pixels that the network takes.
     """
 
     def __init__(self, weights: LoadedWeights, settings: InferenceSettings, flip: bool | None = None) -> None:
@@ -54,7 +55,7 @@ class Predictor:
         flip = weights.card.flip if flip is None else flip
         self._make_backend = partial(make_backend, weights, settings, flip, self.devices)
         self.backend = self._make_backend(pass_size)
-        self._output_size = weights.card.output_size
+        self.input_size, self._output_size = weights.card.input_size, weights.card.output_size
         self._halving = Lock()
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:

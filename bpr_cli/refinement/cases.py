@@ -17,6 +17,7 @@ from bpr_cli.settings import checked
 from bpr_cli.typing import ByteArray
 
 if TYPE_CHECKING:
+    from bpr_cli.inference.predictor import Predictor
     from bpr_cli.refinement.refiner import Refiner
 
 Each = Literal["mask", "masks", "labels"]
@@ -94,17 +95,18 @@ def passed(refiner: Refiner, pairs: Sequence[tuple[ByteArray, Prediction]]) -> I
     passes = refiner.passes_over(labels=all(isinstance(prediction, LabelMap) for _, prediction in pairs))
     begun = (ImagePass.begin(image, prediction, passes[0]) for image, prediction in pairs)
     images: Iterator[Numbered] = enumerate(begun)
+    predictor = refiner.predictor_of(passes[0])
     for step in steps_after_first(passes, refiner.limits):
-        images = _taken(step, _predicted(refiner, images))
-    return _predicted(refiner, images)
+        images = _taken(step, _predicted(images, predictor))
+        predictor = refiner.predictor
+    return _predicted(images, predictor)
 
 
-def _predicted(refiner: Refiner, images: Iterator[Numbered]) -> Iterator[Numbered]:
-    """Send the patches of images through the network."""
-    predictor, side = refiner.predictor, refiner.weights.card.input_size
+def _predicted(images: Iterator[Numbered], predictor: Predictor) -> Iterator[Numbered]:
+    """Send the patches of images through a network."""
     for batch in fill_batches(images, predictor.batch_size):
         if len(batch):
-            batch.hand_out(predictor.predict(batch.crop(side)))
+            batch.hand_out(predictor.predict(batch.crop(predictor.input_size)))
         yield from batch.completed
 
 

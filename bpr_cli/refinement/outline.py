@@ -27,6 +27,12 @@ from bpr_cli.typing import Box, ByteArray
 FEWEST_ENDS = 4
 """Pixels at the sides of the patches from which on a change is followed."""
 
+SURROUNDINGS = 1.6
+"""Side of what the network for whole masks sees, in longer sides of the mask."""
+
+SHORTEST_WHOLE = 96
+"""Length in pixels from which on a mask is seen as a whole; patches see all of a shorter one."""
+
 LEAST_ENLARGEMENT = 1.5
 """Masks whose patches would grow by less are not refined in a pass of their own."""
 
@@ -47,6 +53,7 @@ class Outline:
         predicted: foreground probabilities of the boxes so far, in order: uint8, (p, S, S) each, in units of 1/255.
             S may differ from the side of the boxes.
         forgotten: number of boxes, the first ones, whose probabilities are pasted and no longer kept.
+        whole: whether its box, if any, shows the whole segment; see ``PassSettings``.
     """
 
     mask: AnyMask
@@ -58,6 +65,7 @@ class Outline:
     length: float
     predicted: list[ByteArray] = field(default_factory=list)
     forgotten: int = 0
+    whole: bool = False
 
     @property
     def known(self) -> int:
@@ -69,12 +77,15 @@ class Outline:
         """Find the boundary of a mask and place boxes of ``side`` pixels along it; none if the pass skips the mask."""
         pixels = boundary_pixels(mask)
         boxes = NO_BOXES
-        if takes_part(mask, side, neighbours, how):
+        if how.whole:
+            boxes = box_around(mask, how)
+        elif takes_part(mask, side, neighbours, how):
             boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold)
         side = side_of(boxes, how.patch_size)
         padding, rim = (padding_around(side, how.patch_size, each) for each in (how.padding, how.rim))
         follows = how.follow and is_alone(mask, side, neighbours)
-        return cls(mask, widened(boxes, rim), padding - rim, rim, side / how.patch_size, follows, len(pixels) / 2)
+        scale, length = side / how.patch_size, len(pixels) / 2
+        return cls(mask, widened(boxes, rim), padding - rim, rim, scale, follows, length, whole=how.whole)
 
     def followed(self, coarse: Mask, how: PassSettings) -> Outline:
         """Add boxes where a change reaches the outer sides of all boxes, unless it is tiny.
@@ -111,6 +122,17 @@ class Outline:
         if count > self.forgotten:
             self.predicted[:] = [self.probabilities()[count - self.forgotten :].copy()]
             self.forgotten = count
+
+
+def box_around(mask: AnyMask, how: PassSettings) -> Boxes:
+    """The box around a whole mask, int64, (1, 4), which may reach outside the image; (0, 4) around a short one."""
+    x0, y0, x1, y1 = mask.box
+    longer = max(x1 - x0, y1 - y0)
+    if longer < SHORTEST_WHOLE:
+        return NO_BOXES
+    side = round(longer * SURROUNDINGS * how.patch_size / (how.patch_size + 2 * how.padding))
+    left, top = (x0 + x1 - side) // 2, (y0 + y1 - side) // 2
+    return np.array([[left, top, left + side, top + side]])
 
 
 def takes_part(mask: AnyMask, side: int, neighbours: list[Box], how: PassSettings) -> bool:

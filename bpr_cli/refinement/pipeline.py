@@ -30,6 +30,7 @@ from bpr_cli.system.journal import Journal
 from bpr_cli.system.threads import PIXELS_AT_ONCE, one_ahead
 
 if TYPE_CHECKING:
+    from bpr_cli.inference.predictor import Predictor
     from bpr_cli.refinement.refiner import Refiner
 
 LOOK_AHEAD = 2
@@ -129,9 +130,11 @@ class Pipeline:
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
         try:
             images = self._in_order(pool, ((item, item) for item in items), self._begin)
+            predictor = self.refiner.predictor_of(self._passes[0])
             for step in steps_after_first(self._passes, self.refiner.limits):
-                images = self._in_order(pool, self._predicted(images), partial(self._take, step))
-            for item, image in self._predicted(images):
+                images = self._in_order(pool, self._predicted(images, predictor), partial(self._take, step))
+                predictor = self.refiner.predictor
+            for item, image in self._predicted(images, predictor):
                 self._writing.append((item, pool.submit(self._write, item, image)))
                 self._collect(until=self._look_ahead)
             self._collect(until=0)
@@ -178,18 +181,18 @@ class Pipeline:
         else:
             yield item, image
 
-    def _predicted(self, images: Iterator[InFlight]) -> Iterator[InFlight]:
-        """Send the patches of images through the network."""
-        predictor = self.refiner.predictor
-        for batch, patches in one_ahead(self._crop, fill_batches(images, predictor.batch_size)):
+    def _predicted(self, images: Iterator[InFlight], predictor: Predictor) -> Iterator[InFlight]:
+        """Send the patches of images through a network."""
+        crop = partial(self._crop, predictor.input_size)
+        for batch, patches in one_ahead(crop, fill_batches(images, predictor.batch_size)):
             if len(batch):
                 with self.stopwatch("network"):
                     batch.hand_out(predictor.predict(patches))
             yield from batch.completed
 
-    def _crop(self, batch: PatchBatch[Item]) -> tuple[PatchBatch[Item], Patches]:
+    def _crop(self, input_size: int, batch: PatchBatch[Item]) -> tuple[PatchBatch[Item], Patches]:
         with self.stopwatch("crop"):
-            return batch, batch.crop(self.refiner.weights.card.input_size)
+            return batch, batch.crop(input_size)
 
     def _take(self, step: Step, image: ImagePass) -> ImagePass:
         """Paste the patches so far, and place those of the next step."""

@@ -78,6 +78,9 @@ class Refiner:
         self.passes = passes_of(self.weights.card, self.settings)
         self.limits = Limits.of(self.settings, self.weights.card)
         self._predictor: Predictor | None = Predictor(self.weights, self.settings, self.settings.flip)
+        self._context: Predictor | None = None
+        if self.weights.context and self.passes[0].whole:
+            self._context = Predictor(self.weights.context, self.settings)
         LOGGER.info("loaded %r", self)
 
     @property
@@ -91,6 +94,14 @@ class Refiner:
             raise BprError("this Refiner is closed; make a new one, or refine inside of its with statement")
         return self._predictor
 
+    def predictor_of(self, how: PassSettings) -> Predictor:
+        """The network of a pass on its devices: the one for whole masks, or the one for patches.
+
+        Raises:
+            BprError: the refiner is closed.
+        """
+        return self._context if how.whole and self._context else self.predictor
+
     def passes_over(self, *, labels: bool) -> tuple[PassSettings, ...]:
         """How each pass places patches along masks, or along the labels of a map.
 
@@ -98,11 +109,11 @@ class Refiner:
         """
         if not labels:
             return self.passes
-        return tuple(replace(how, follow=False) for how in self.passes if not how.view)
+        return tuple(replace(how, follow=False) for how in self.passes if not (how.view or how.whole))
 
     def close(self) -> None:
         """Free the network and its memory on the devices; refining afterwards raises ``BprError``."""
-        self._predictor = None
+        self._predictor = self._context = None
         torch.cuda.empty_cache()
 
     def __enter__(self) -> Refiner:

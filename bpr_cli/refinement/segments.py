@@ -14,6 +14,7 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask, Mask, Prediction
 from bpr_cli.masks.runs import Runs, strips_of, weigh
 from bpr_cli.masks.soft import SoftMask
 from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
+from bpr_cli.refinement.context import context_mask
 from bpr_cli.refinement.judgement import Judgement, judge_changes
 from bpr_cli.refinement.limits import (
     Changes,
@@ -129,7 +130,10 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
     def paste(self, outlines: tuple[Outline, ...]) -> tuple[Mask, ...]:
         """Average the probabilities of overlapping boxes, and threshold them (Sect. 3.1)."""
         pairs = zip(self.prediction, outlines, strict=True)
-        return tuple(reassemble(mask, each.boxes, each.probabilities(), each.rim) for mask, each in pairs)
+        return tuple(
+            context_mask(mask, each) if each.whole else reassemble(mask, each.boxes, each.probabilities(), each.rim)
+            for mask, each in pairs
+        )
 
     def limit(
         self, refined: tuple[Mask, ...], outlines: tuple[Outline, ...], limits: Limits, image: ByteArray

@@ -81,6 +81,10 @@ class RefineSettings(InferenceSettings):
             panel=LIMITS,
         ),
     ] = True
+    context: Annotated[
+        bool,
+        option("See every mask as a whole before its patches, if the weights have a network for it", panel=ENGINE),
+    ] = True
     workers: Annotated[
         Count, option("Worker threads for I/O and pre-/post-processing (default: the cores, at most 4)", panel=ENGINE)
     ] = field(default_factory=default_workers)
@@ -107,6 +111,7 @@ class PassSettings:
         preliminary: whether another pass follows; then this pass skips segments that its larger patches could harm.
         view: length in pixels that masks have in their patches; only much longer masks take part. None: patches do not
             grow with the mask.
+        whole: whether the network for whole masks predicts one box around each mask, with some of its surroundings.
     """
 
     patch_size: int
@@ -119,6 +124,7 @@ class PassSettings:
     rim: int = 0
     follow: bool = False
     view: int | None = None
+    whole: bool = False
 
     def side_along(self, area: int, length: int) -> int:
         """Side of the boxes along a mask in pixels: half the square root of its area, clipped to the two sizes.
@@ -138,7 +144,7 @@ class PassSettings:
 def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings, ...]:
     """The passes from the settings; the weights state what the settings leave open.
 
-    Scales that the settings give replace all passes of the weights, that of large masks too.
+    Scales that the settings give replace all passes of the weights, those of large and of whole masks too.
     """
     scales = settings.scales or card.scales
     smallest = card.min_patch_size or card.patch_size
@@ -158,4 +164,7 @@ def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings
     ]
     if card.view and settings.scales is None and settings.scheme == "dense":
         passes.insert(0, replace(passes[-1], preliminary=True, view=card.view))
+    if (context := card.context) and settings.context and settings.scales is None and settings.scheme == "dense":
+        sides = (context.patch_size, context.patch_size, context.padding, context.input_size)
+        passes.insert(0, PassSettings(*sides, settings.nms_threshold, whole=True))
     return tuple(passes)

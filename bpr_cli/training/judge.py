@@ -102,7 +102,8 @@ def fit_judge(
     if not any(len(part.right) for part in parts):
         raise BprError("no mask of these sets changed, so there is nothing to learn; give sets with coarse masks")
     judge = fit(Verdicts.of(parts), settings.seed)
-    save_weights(out, loaded.network, replace(loaded.card, judge=judge.numbers(), min_movement=0.0))
+    card = replace(loaded.card, judge=judge.numbers(), min_movement=0.0)
+    save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
     return counts
 
 

@@ -53,6 +53,7 @@ class WeightsCard(Settings):
         judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
         tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
             that differ from others only in their card; None for weights that hold their own.
+        context: card of the network in the same file that sees every mask as a whole before its patches; None for none.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
@@ -136,6 +137,7 @@ class WeightsCard(Settings):
     recipe: str = ""
     judge: tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...] = ()
     tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None
+    context: WeightsCard | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Summarises, tests, converts and averages weights, for ``bpr weights``."""
+"""Summarises, tests, converts, joins and averages weights, for ``bpr weights``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_card, save_weights
+from bpr_cli.weights.lookup import OWN_SUFFIX
 
 TRIAL_SIZE = 64
 """Side of the test patch in pixels."""
@@ -71,7 +72,8 @@ def convert_weights(
 ) -> LoadedWeights:
     """Convert weights to the format of the new file's suffix.
 
-    A checkpoint stores the card in an entry that MMSegmentation ignores, so converting back gives an equal file.
+    A checkpoint stores the card in an entry that MMSegmentation ignores, so converting back gives an equal file. It
+    cannot hold a network for whole masks, which is left out.
 
     Args:
         source: shipped name or file, as in ``load_weights``.
@@ -91,8 +93,32 @@ def convert_weights(
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
     if share:
         save_card(out, card, loaded)
+    elif out.suffix.lower() != OWN_SUFFIX:
+        save_weights(out, loaded.network, replace(card, context=None))
     else:
-        save_weights(out, loaded.network, card)
+        save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
+    return load_weights(out)
+
+
+def join_weights(patches: str | Path, whole: str | Path, out: Path, *, overwrite: bool = False) -> LoadedWeights:
+    """Write weights that see every mask as a whole before they see its patches.
+
+    Args:
+        patches: shipped name or file, as in ``load_weights``: the network for patches.
+        whole: the same: a network trained on whole masks, with its card.
+        out: new ``.safetensors`` file.
+        overwrite: whether to replace ``out`` if it exists.
+
+    Returns:
+        The new weights, loaded from their file.
+
+    Raises:
+        BprError: a source cannot be used, or ``out`` exists, cannot be written, or is a checkpoint.
+    """
+    check_new(out, overwrite)
+    first, second = load_weights(patches), load_weights(whole)
+    card = replace(first.card, context=replace(second.card, context=None))
+    save_weights(out, first.network, card, second.network)
     return load_weights(out)
 
 
@@ -131,5 +157,5 @@ def average_weights(
     for name, tensor in target.items():
         if tensor.is_floating_point():  # not the counts of batches, which have no effect
             tensor.lerp_(source[name], share)
-    save_weights(out, first.network, first.card)
+    save_weights(out, first.network, first.card, first.context.network if first.context else None)
     return load_weights(out)

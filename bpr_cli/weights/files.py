@@ -27,6 +27,7 @@ Layout = Mapping[str, Shape]
 """Shape of every tensor of a state dict, by name."""
 
 METADATA_KEY = "bpr"
+CONTEXT_PREFIX = "context."
 LARGEST_CARD = 1 << 20
 
 PAPER_INPUT_SIZES = {"hrnet48": 256}
@@ -42,12 +43,14 @@ class LoadedWeights:
         card: its settings and origin.
         digest: SHA-256 of the file, hexadecimal.
         path: the file.
+        context: the network that sees every mask as a whole before this one sees its patches; None for none.
     """
 
     network: nn.Module
     card: WeightsCard
     digest: str
     path: Path
+    context: LoadedWeights | None = None
 
 
 def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
@@ -71,15 +74,16 @@ def load_weights(name_or_path: str | Path = DEFAULT_WEIGHTS) -> LoadedWeights:
     path = find_weights(name_or_path)
     read = _read_own if path.suffix.lower() == OWN_SUFFIX else _read_checkpoint
     try:
-        network, card = read(path)
-        return LoadedWeights(network.eval(), card, digest_of(path), path)
+        digest, (network, card, other) = digest_of(path), read(path)
+        context = LoadedWeights(other.eval(), card.context, digest, path) if other and card.context else None
+        return LoadedWeights(network.eval(), card, digest, path, context)
     except BprError as error:
         raise BprError(f"the weights {path} cannot be used: {error}") from None
     except OSError as error:
         raise BprError(f"the weights {path} cannot be read: {error.strerror or error}") from None
 
 
-def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
+def save_weights(path: Path, network: nn.Module, card: WeightsCard, context: nn.Module | None = None) -> None:
     """Write a network and its card to one file, atomically.
 
     Args:
@@ -88,25 +92,42 @@ def save_weights(path: Path, network: nn.Module, card: WeightsCard) -> None:
             replaced.
         network: network of the architecture ``card.network``, on any device.
         card: card to store in the file's metadata.
+        context: the network of ``card.context``, which sees whole masks; a checkpoint cannot hold it.
 
     Raises:
         BprError: ``load_weights`` would refuse the file, or the file cannot be written.
     """
     check_suffix(path)
-    tensors = {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in network.state_dict().items()
-    }
+    own = path.suffix.lower() == OWN_SUFFIX
     try:
-        check_layout(card.network, build_network(card.network), layout_of(tensors))
-        check_values(network)
-        metadata = {METADATA_KEY: card.to_json()}
-        own = path.suffix.lower() == OWN_SUFFIX
+        tensors, metadata = checked_tensors(network, card), {METADATA_KEY: card.to_json()}
+        if (card.context is None) != (context is None):
+            raise TypeError("network and card for whole masks belong together")
+        if card.context and context:
+            if not own:
+                raise BprError(f"only {OWN_SUFFIX} files hold a network for whole masks too")
+            seen = checked_tensors(context, card.context)
+            tensors |= {CONTEXT_PREFIX + name: tensor for name, tensor in seen.items()}
         content = save(tensors, metadata) if own else checkpoint_bytes(tensors, metadata)
     except BprError as error:
         raise BprError(f"the weights {path} were not written: {error}") from None
     with writing(f"the weights {path}"):
         write_atomically(path, content)
+
+
+def checked_tensors(network: nn.Module, card: WeightsCard) -> dict[str, Tensor]:
+    """Copies of the tensors of a network, on the CPU.
+
+    Raises:
+        BprError: they do not fit the network that the card names, or hold unusable values.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in network.state_dict().items()
+    }
+    check_layout(card.network, build_network(card.network), layout_of(tensors))
+    check_values(network)
+    return tensors
 
 
 def save_card(path: Path, card: WeightsCard, source: LoadedWeights) -> None:
@@ -155,21 +176,36 @@ def check_new(path: Path, overwrite: bool) -> None:
         raise BprError(f"the weights {path} already exist; pass --overwrite to replace them, or choose another name")
 
 
-def _read_own(path: Path) -> tuple[nn.Module, WeightsCard]:
-    """Read network and card from a file of ``save_weights``; checks card and shapes before reading any tensor."""
+def _read_own(path: Path) -> tuple[nn.Module, WeightsCard, nn.Module | None]:
+    """Read network, card and the network for whole masks, if there is one, from a file of ``save_weights``.
+
+    Card and shapes are checked before any tensor is read.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             card = _card_from(file.metadata())
         with safe_open(_holder_of(path, card), framework="pt") as file:
+            layout = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            own, seen = split(layout) if card.context else (layout, {})
             network = build_network(card.network)
-            names = list(file.keys())
-            check_layout(card.network, network, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            fill(network, {name: file.get_tensor(name) for name in names})
-            return network, card
+            check_layout(card.network, network, own)
+            context = build_network(card.context.network) if card.context else None
+            if card.context and context:
+                check_layout(card.context.network, context, seen)
+                fill(context, {name: file.get_tensor(CONTEXT_PREFIX + name) for name in seen})
+            fill(network, {name: file.get_tensor(name) for name in own})
+            return network, card, context
     except SafetensorError as error:
         raise BprError(
             f"it is not a complete safetensors file ({str(error)[:120]}); copy or download it again"
         ) from None
+
+
+def split(layout: Layout) -> tuple[Layout, Layout]:
+    """The tensors of the network for patches, and those of the network for whole masks, without their prefix."""
+    whole = {name for name in layout if name.startswith(CONTEXT_PREFIX)}
+    own = {name: shape for name, shape in layout.items() if name not in whole}
+    return own, {name.removeprefix(CONTEXT_PREFIX): layout[name] for name in layout if name in whole}
 
 
 def _holder_of(path: Path, card: WeightsCard) -> Path:
@@ -186,7 +222,7 @@ def _holder_of(path: Path, card: WeightsCard) -> Path:
     raise BprError(f"it shares the tensors of {holder}, but {problem}; copy both files together")
 
 
-def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
+def _card_from(metadata: Mapping[str, str] | None) -> WeightsCard:
     """Read the card from the metadata of a file."""
     text = (metadata or {}).get(METADATA_KEY)
     if text is None:
@@ -199,7 +235,7 @@ def _card_from(metadata: dict[str, str] | None) -> WeightsCard:
         raise BprError(f"its card is invalid: {error}") from None
 
 
-def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
+def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard, None]:
     """Read network and card from a checkpoint; without a card, the settings of the paper are assumed."""
     checkpoint = read_checkpoint(path)
     layout = layout_of(checkpoint.tensors)
@@ -210,7 +246,7 @@ def _read_checkpoint(path: Path) -> tuple[nn.Module, WeightsCard]:
     network = build_network(card.network)
     check_layout(card.network, network, layout)
     fill(network, checkpoint.tensors)
-    return network, card
+    return network, card, None
 
 
 def _assumed_card(path: Path, network: str) -> WeightsCard:

@@ -289,6 +289,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
         "min_iou_with_coarse": None,
         "min_movement": None,
         "judge": True,
+        "context": True,
         "batch_size": 64,
         "workers": 1,
     }

@@ -85,6 +85,7 @@ description    -
 recipe         -
 judge          -
 tensors of     -
+context        -
 path           mine.safetensors
 digest         {digest}
 bytes          {bytes}
