@@ -157,7 +157,7 @@ class ImageStream:
         names = [set_name(subset.patches.path) for subset in subsets]
         check_names(names, recipe.sampling)
         self._pools = {
-            name: MaskPool(subset, recipe.sampling.sets.get(name, SetSampling()))
+            name: MaskPool(subset, recipe.sampling.sets.get(name, recipe.sampling.others))
             for name, subset in zip(names, subsets, strict=True)
         }
         self._chances = {name: pool.settings.chance for name, pool in self._pools.items()}

@@ -155,16 +155,16 @@ class SetSampling(Settings):
 
 @dataclass(frozen=True)
 class SamplingSettings(Settings):
-    """How patches are sampled from whole images; see ``sampling.ImageStream``.
-
-    A set that is not named is sampled with the defaults of ``SetSampling``.
-    """
+    """How patches are sampled from whole images; see ``sampling.ImageStream``."""
 
     patch_size: Annotated[int, Meta(ge=4, le=1024), option("Side of the patches in pixels, at zoom 1")] = 64
     shift: Annotated[Pixels, option("Largest distance of a patch from the boundary, in pixels of the patch")] = 14
     errors: ErrorSettings = field(default_factory=ErrorSettings)
     sets: Annotated[dict[str, SetSampling], option("Sampling of the patch sets by the name of their folder")] = field(
         default_factory=dict
+    )
+    others: Annotated[SetSampling, option("Sampling of the patch sets that are not named")] = field(
+        default_factory=SetSampling
     )
 
 

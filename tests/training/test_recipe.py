@@ -99,7 +99,7 @@ def test_errors_of_a_recipe_file(line, said, tmp_path):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    names = "fast, fast-2, fast-3, fast-4, images, modern, paper"
+    names = "fast, fast-2, fast-3, fast-4, fast-whole, images, modern, open, paper, whole"
     assert refusal(load_recipe, "papier") == f"there is no recipe 'papier'; give a file, or one of {names}"
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     assert "binary cannot be used: it is not a text file" in refusal(load_recipe, str(tmp_path / "binary"))

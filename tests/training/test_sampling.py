@@ -55,6 +55,15 @@ def test_masks_are_grouped(groups, sizes, subsets):
     assert sum(map(len, pool.predicted)) == 6
 
 
+@pytest.mark.parametrize(("name", "is_exact"), [("a", False), ("b", True)])
+def test_sets_that_are_not_named_are_sampled_like_the_others(name, is_exact, subsets):
+    chances = {"a": 0.0, "b": 0.0, name: 1.0}
+    named = {"sampling.sets.a.simulated": 1, "sampling.sets.a.chance": chances["a"]}
+    others = {"sampling.others.simulated": 1, "sampling.others.exact": 1, "sampling.others.chance": chances["b"]}
+    stream = ImageStream(subsets, load_recipe("images", SMALL | named | others), SIZES, 3)
+    assert all((each.coarse == (each.truth == 1)).all() for each in map(stream.__getitem__, range(20))) == is_exact
+
+
 def test_patches_have_the_size_of_the_input_and_depend_on_seed_and_position_alone(subsets):
     stream = ImageStream(subsets, recipe_of(), SIZES, 3)
     backwards = ImageStream(subsets, recipe_of(), SIZES, 3)
