@@ -104,8 +104,10 @@ def _check_writable(folder: Path, out: Path) -> None:
 
 def _check_image_names(predictions: PredictionSet, out: Path) -> None:
     """Check that no output file is the image of an item."""
+    is_file = out.is_file()
     for item in predictions.items:
-        if item.image.resolve() in (out.resolve(), (out / item.name).resolve()):
+        written = out if is_file else out / item.name
+        if written.exists() and written.resolve() == item.image.resolve():
             raise BprError(f"the output {out} would overwrite {item.image}, which is an input; give another --out")
 
 

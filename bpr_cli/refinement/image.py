@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
@@ -245,5 +245,8 @@ class RefinementStats:
         return self.resized / self.area if self.area else 0.0
 
     def __add__(self, other: RefinementStats) -> RefinementStats:
-        pairs = zip(astuple(self)[:-2], astuple(other)[:-2], strict=True)
-        return RefinementStats(*(mine + its for mine, its in pairs))
+        return RefinementStats(*(getattr(self, name) + getattr(other, name) for name in ADDED))
+
+
+ADDED = tuple(each.name for each in fields(RefinementStats) if each.name not in ("movements", "likely_ious"))
+"""Names of the statistics that sums have."""

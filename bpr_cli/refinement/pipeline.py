@@ -207,7 +207,7 @@ class Pipeline:
         with self.stopwatch("write"):
             written = self.writer.write(item, refined.prediction)
             faults = [asdict(fault) for fault in self.predictions.faults(item)]
-            done = {**asdict(stats), FAULTS: faults}
+            done = {**vars(stats), FAULTS: faults}
             self.journal.add(item.name, inputs_of(self.predictions, item), done, written.files, written.records)
         return stats
 

@@ -254,7 +254,8 @@ def summarise(
 ) -> RefineSummary:
     """The summary of a refinement."""
     images = {item.name: shown(item.image) for item in predictions.items}
-    still = reason_for_stillness(result.stats, network.limits)
+    stats = result.stats
+    still = reason_for_stillness(stats, network.limits)
     return RefineSummary(
         kind=REPORT_KIND,
         versions=network.versions,
@@ -265,7 +266,7 @@ def summarise(
         inputs=predictions.inputs and _as_given(predictions.inputs),
         images=result.written,
         resumed=len(result.resumed),
-        **_rounded(result.stats),
+        **_rounded(stats),
         seconds={stage: round(seconds, 3) for stage, seconds in result.seconds.items()},
         elapsed=round(result.elapsed, 3),
         peak_memory=peak_memory(),
@@ -280,12 +281,12 @@ def summarise(
             ItemSummary(
                 name=name,
                 image=images[name],
-                **_rounded(stats),
-                movements=list(stats.movements),
-                likely_ious=list(stats.likely_ious),
+                **_rounded(each),
+                movements=list(each.movements),
+                likely_ious=list(each.likely_ious),
                 resumed=name in result.resumed,
             )
-            for name, stats in result.items.items()
+            for name, each in result.items.items()
         ],
     )
 
@@ -296,18 +297,18 @@ def write_report(path: Path, summary: RefineSummary) -> None:
     Raises:
         BprError: the file cannot be written.
     """
-    head, tail = _encoded(replace(summary, items=[])).rsplit(b"[]", 1)
+    head, tail = _encoded(asdict(replace(summary, items=[]))).rsplit(b"[]", 1)
     with writing(path), atomic_file(path) as file:
         file.write(head + b"[")
         separator = b"\n    "
         for item in summary.items:
-            file.write(separator + _encoded(item).replace(b"\n", b"\n    "))
+            file.write(separator + _encoded(vars(item)).replace(b"\n", b"\n    "))
             separator = b",\n    "
         file.write((b"\n  ]" if summary.items else b"]") + tail + b"\n")
 
 
-def _encoded(content: RefineSummary | ItemSummary) -> bytes:
-    return with_urls(json.dumps(asdict(content), indent=2)).encode()
+def _encoded(content: dict[str, Any]) -> bytes:
+    return with_urls(json.dumps(content, indent=2)).encode()
 
 
 def _as_given(inputs: SetInputs) -> SetInputs:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -219,7 +219,7 @@ class Journal:
                 start += length
             named = {self._relative(path): digest for path, digest in (files or {}).items()}
             entry = JournalEntry(fingerprinted, named, places, digest, dict(result))
-            append(self._lines, encoded_line({"item": name, **asdict(entry)}))
+            append(self._lines, encoded_line({"item": name, **vars(entry)}))
             if time.monotonic() - self._synced > SYNC_EVERY:
                 self._sync()
         self._keep(self._own.records, entry)
