@@ -16,6 +16,7 @@ from bpr_cli.formats.images import check_image_file, pixels_of
 from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
+from bpr_cli.refinement.engine import make_refiner
 from bpr_cli.refinement.image import steps_after_first
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
@@ -133,9 +134,7 @@ def check(
     target = None if out is None else as_path(out, "out")
     opened = open_for(predictions, images, target, options)
     tell(progress, opened.reading.sentence(predictions))
-    from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - input is checked before PyTorch is imported
-
-    refiner = Refiner(settings)
+    refiner = make_refiner(settings)  # after the input is checked, because importing PyTorch takes seconds
     with show_progress(progress, "checking", len(opened.items)) as count:
 
         def advance(item: Item) -> None:

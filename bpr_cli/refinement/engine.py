@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from bpr_cli.errors import lacking
 from bpr_cli.formats.base import Item
 from bpr_cli.refinement.pipeline import Pipeline, Work
 from bpr_cli.refinement.report import NetworkUsed
@@ -62,9 +63,7 @@ class InProcess:
 
     @cached_property
     def _refiner(self) -> Refiner:
-        from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - a finished output needs no PyTorch
-
-        return self._given or Refiner(self.settings)
+        return self._given or make_refiner(self.settings)
 
     def network(self) -> NetworkUsed:
         """See ``Engine``."""
@@ -76,6 +75,21 @@ class InProcess:
 
     def close(self) -> None:
         """See ``Engine``; nothing was started."""
+
+
+def make_refiner(settings: RefineSettings) -> Refiner:
+    """Load a network; only here is PyTorch imported, which drivers, merges and finished outputs do without.
+
+    Raises:
+        BprError: PyTorch is not installed, the weights cannot be used, or the device does not exist.
+    """
+    try:
+        from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415 - see above
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise lacking("the network", ["torch"]) from error
+    return Refiner(settings)
 
 
 def make_engine(settings: RefineSettings, processes: int | None, cluster: ClusterSettings) -> Engine:

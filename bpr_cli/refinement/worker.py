@@ -160,12 +160,12 @@ class PartRefiner:
 
     def __init__(self, settings: RefineSettings, tell: Callable[[Message], None]) -> None:
         # Imported here, because PyTorch takes its number of threads from the environment.
-        from bpr_cli.refinement.refiner import Refiner  # noqa: PLC0415
+        from bpr_cli.refinement.engine import make_refiner  # noqa: PLC0415
 
         self._mailbox = Mailbox(tell)
         LOGGER.addHandler(self._mailbox)
         LOGGER.propagate = False
-        self._refiner = Refiner(settings)
+        self._refiner = make_refiner(settings)
         tell(NetworkUsed.of(self._refiner))
 
     def open(self, opened: Opened) -> None:

@@ -98,3 +98,21 @@ def test_workers_that_are_killed_at_many_moments(cluster, photos, world, refine,
             err = process.communicate(timeout=300)[1]
         assert process.returncode == 0, err
         assert results(world / f"out-{attempt}") == results(world / "whole")
+
+
+WITHOUT_PYTORCH = ("-c", "import sys; sys.modules['torch'] = None; from bpr_cli.cli.main import program; program()")
+"""Runs ``bpr`` where PyTorch cannot be imported."""
+
+
+def test_a_driver_needs_no_pytorch(cluster, masks, world, refine, started, random_weights):
+    assert refine(*masks, "--out", "whole").code == 0
+    given = ("refine", *masks, "--out", "out", "--weights", random_weights)
+    for where in (("--cluster", cluster.address), ()):  # the second time, nothing is left to do
+        assert started(*given, *where, program=WITHOUT_PYTORCH).code == 0
+        assert results(world / "out") == results(world / "whole")
+
+
+@pytest.mark.parametrize("command", ["refine", "check"])
+def test_what_needs_the_network_says_so(command, masks, world, started):
+    ended = started(command, *masks, "--out", "out", program=WITHOUT_PYTORCH)
+    assert (ended.code, ended.errors) == (2, ["the network needs the package torch; install it with pip install torch"])
