@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 
 from tests.cli.resumable import MAKERS, NAMES, wait_for
 from tests.cli.worlds import results
+from tests.docs.pages import DOCS, commands_of
 from tests.system.clusters import small_cluster
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes in /proc")
@@ -116,3 +118,19 @@ def test_a_driver_needs_no_pytorch(cluster, masks, world, refine, started, rando
 def test_what_needs_the_network_says_so(command, masks, world, started):
     ended = started(command, *masks, "--out", "out", program=WITHOUT_PYTORCH)
     assert (ended.code, ended.errors) == (2, ["the network needs the package torch; install it with pip install torch"])
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="the documentation is not here")
+def test_the_commands_of_the_guide(cluster, photos, world, refine, monkeypatch):
+    """One after the other, into outputs of their own; ``/data`` is the world, and the cluster is that of the tests."""
+    MAKERS["coco"](world)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)  # as on a machine of the cluster
+    refine("preds.json", "--images", "photos", "--out", "whole")
+    commands = commands_of("how-to/ray.md")
+    assert [command[0] for command in commands] == ["refine", "refine"]
+    for command in commands:
+        shutil.rmtree(world / "refined", ignore_errors=True)
+        words = (word.replace("/data", str(world)).replace("10.0.0.1:6379", cluster.address) for word in command)
+        outcome = refine(*list(words)[1:])
+        assert (outcome.code, outcome.errors) == (0, []), command
+        assert results(world / "refined") == results(world / "whole")

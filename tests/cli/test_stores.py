@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import signal
 import threading
 import time
@@ -10,8 +11,10 @@ from itertools import count
 import pytest
 
 from tests.cli.evaluations import make
-from tests.cli.resumable import MAKERS, NAMES
-from tests.cli.worlds import results
+from tests.cli.resumable import MAKERS, NAMES, discs
+from tests.cli.worlds import SIZE, record, results
+from tests.docs.pages import DOCS, commands_of
+from tests.formats.format_builders import save
 
 
 class Flaky:
@@ -175,3 +178,26 @@ def test_what_is_not_there_is_told(bucket, upload, photos, world, refine):
     bucket[0].pipe(broken, b"not an image")
     outcome = refine(f"{url}/preds", "--images", f"{url}/photos", "--out", f"{url}/out")
     assert (outcome.code, outcome.errors) == (1, [f"{url}/photos/03.png is not a PNG, JPEG, TIFF, WebP or BMP image"])
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="the documentation is not here")
+def test_the_commands_of_the_guide(bucket, upload, photos, world, refine, bpr):
+    MAKERS["coco"](world)
+    images = [
+        {"id": i, "file_name": f"{name}.png", "height": SIZE[0], "width": SIZE[1]} for i, name in enumerate(NAMES)
+    ]
+    true = [record(i, discs(i)[0], id=i, iscrowd=0, area=int(discs(i)[0].sum())) for i in range(len(NAMES))]
+    save(world / "truth.json", {"images": images, "annotations": true, "categories": [{"id": 1, "name": "disc"}]})
+    url, (files, name) = upload(), bucket
+    commands = [[word.replace("s3://bucket", url) for word in command] for command in commands_of("how-to/buckets.md")]
+    assert [command[0] for command in commands] == ["refine", "evaluate", "refine", "refine", "merge"]
+    for number, (command, *rest) in enumerate(commands):
+        outcome = refine(*rest) if command == "refine" else bpr(command, *rest)
+        assert (outcome.code, outcome.errors) == (0, []), (command, *rest)
+        if number == 1:
+            assert files.exists(f"{name}/report/report.json")
+            whole = download(bucket, world, "refined")
+            shutil.rmtree(world / "refined")
+            files.rm(f"{name}/refined", recursive=True)
+    assert download(bucket, world, "refined") == whole
+    assert set(whole) == {"preds.json"}

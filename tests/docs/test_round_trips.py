@@ -4,7 +4,6 @@ What needs a running host or trained weights is replaced: the files that a host 
 """
 
 import json
-import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +19,7 @@ from bpr_cli.cli.main import main
 from bpr_cli.integrations import napari as napari_command
 from bpr_cli.integrations.comfyui import NODE_CLASS_MAPPINGS
 from bpr_cli.refinement.refiner import Refiner
-from tests.docs.pages import DOCS, blocks_of
+from tests.docs.pages import DOCS, blocks_of, commands_of
 from tests.inference.engines import blob, picture
 
 SIZE = (96, 128)
@@ -44,14 +43,9 @@ def default_refiner():
     return Refiner()
 
 
-def commands_of(page: str, program: str = "bpr") -> list[str]:
-    lines = "\n".join(blocks_of(page, "sh")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith(f"{program} ")]
-
-
-def run(command: str) -> None:
+def run(command: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(shlex.split(command, comments=True)[1:])
+        main(command)
     assert not stop.value.code
 
 
@@ -250,9 +244,9 @@ def test_napari(default_refiner):
 
 def test_comfyui():
     """The line that the page writes defines the node; ``tests/integrations/test_comfyui.py`` runs it."""
-    [command] = commands_of("from/comfyui.md", "echo")
+    [(line, *_)] = commands_of("from/comfyui.md", "echo")
     names: dict[str, object] = {}
-    exec(shlex.split(command)[1], names)
+    exec(line, names)
     assert names["NODE_CLASS_MAPPINGS"] is NODE_CLASS_MAPPINGS
     [title] = names["NODE_DISPLAY_NAME_MAPPINGS"].values()
     page = (DOCS / "from/comfyui.md").read_text()
