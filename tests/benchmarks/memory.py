@@ -9,12 +9,11 @@ dummy network, which measures the memory of the pipeline. Then the default weigh
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from new_process import measured
 from rows import Row, show
 from speed_set import SpeedSet, instances, label_maps
 
@@ -43,11 +42,10 @@ def memory_rows(data: Path, few: int = 8, many: int = 800, many_maps: int = 80) 
 
 def peak(chosen: SpeedSet, out: Path, by_network: bool) -> float:
     """Peak of a new process that refines a set."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_refine, chosen, out, by_network).result()
+    return measured(_refine, chosen, out, by_network).peak
 
 
-def _refine(chosen: SpeedSet, out: Path, by_network: bool) -> float:
+def _refine(chosen: SpeedSet, out: Path, by_network: bool) -> None:
     from bpr_cli import Refiner, RefineSettings
     from bpr_cli.refinement.pipeline import refine_predictions
 
@@ -59,13 +57,6 @@ def _refine(chosen: SpeedSet, out: Path, by_network: bool) -> float:
     result = refine_predictions(refiner, predictions, predictions.writer(out))
     if result.failures:
         raise RuntimeError(str(result.failures))
-    return _peak_of_this_process()
-
-
-def _peak_of_this_process() -> float:
-    """Megabytes. Linux only: getrusage would count what the process was started from, too."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1000
 
 
 def main() -> None:
