@@ -62,6 +62,9 @@ app = typer.Typer(cls=Group, add_completion=False, help="List, show, convert, av
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the new file if it exists")]
+Share = Annotated[
+    bool, typer.Option("--share", help="Write only the card; the tensors stay in WEIGHTS, in the same folder")
+]
 
 
 def list_(json: Json = False) -> None:
@@ -107,9 +110,7 @@ def convert(
     ],
     changes: Annotated[dict[str, Any], OptionsOf(WeightsCard, changes=True)],
     overwrite: Overwrite = False,
-    share: Annotated[
-        bool, typer.Option("--share", help="Write only the card; the tensors stay in WEIGHTS, in the same folder")
-    ] = False,
+    share: Share = False,
 ) -> None:
     """Write weights as safetensors or as a checkpoint.
 
@@ -197,6 +198,7 @@ def judge(
         list[Path], typer.Argument(metavar="SETS", help="Patch sets of whole images: bpr extract --scheme image")
     ],
     settings: JudgeSettings,
+    share: Share = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Teach weights which of their changes to take back.
@@ -210,7 +212,7 @@ def judge(
     from bpr_cli.patchset.store import PatchSet  # noqa: PLC0415
     from bpr_cli.training.judge import fit_judge  # noqa: PLC0415
 
-    counts = fit_judge(weights, [PatchSet(path) for path in sets], out, settings, overwrite=overwrite)
+    counts = fit_judge(weights, [PatchSet(path) for path in sets], out, settings, overwrite=overwrite, share=share)
     console = Console()
     for name, count in counts.items():
         console.message(f"learned from {count} masks of {name} that refinement changed")

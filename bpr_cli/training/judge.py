@@ -25,13 +25,16 @@ from bpr_cli.training.data import PatchSubset
 from bpr_cli.training.sampling import MaskPool, any_of, set_name
 from bpr_cli.training.settings import JudgeSettings, SetSampling
 from bpr_cli.typing import ByteArray, DoubleArray
-from bpr_cli.weights.files import check_new, load_weights, save_weights
+from bpr_cli.weights.files import check_new, load_weights, save_card, save_weights
 from bpr_cli.weights.judge import LARGEST, Judge
 
 HIDDEN = 16
 """Units of the judge's first layer."""
 
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 0.005, 0.01
+
+DRAWN = 60_000
+"""Changes that are drawn, by their weights, from all that were found; fewer if only a tenth were found."""
 
 KINDS = ("predicted", "simulated", "nearly exact", "exact")
 """The coarse masks that a judge learns from, each as often: of models, simulated, nearly exact and exact ones."""
@@ -68,7 +71,13 @@ class Verdicts:
 
 
 def fit_judge(
-    weights: str | Path, sets: Sequence[PatchSet], out: Path, settings: JudgeSettings, *, overwrite: bool = False
+    weights: str | Path,
+    sets: Sequence[PatchSet],
+    out: Path,
+    settings: JudgeSettings,
+    *,
+    overwrite: bool = False,
+    share: bool = False,
 ) -> dict[str, int]:
     """Write weights with a judge that has learned from sets of whole images which of their changes are right.
 
@@ -78,6 +87,7 @@ def fit_judge(
         out: new weights file.
         settings: number of masks and seed.
         overwrite: whether to replace ``out`` if it exists.
+        share: whether ``out`` holds only the card, and shares the tensors of ``weights`` in the same folder.
 
     Returns:
         The number of masks that the judge learned from, by set.
@@ -99,11 +109,14 @@ def fit_judge(
             found = list(verdicts_on(refiner, lessons))
             counts[name] += len(found)
             parts += [replace(each, weight=each.weight / len(found)) for each in found]
-    if not any(len(part.right) for part in parts):
+    if not sum(part.weight.sum() for part in parts):
         raise BprError("no mask of these sets changed, so there is nothing to learn; give sets with coarse masks")
     judge = fit(Verdicts.of(parts), settings.seed)
     card = replace(loaded.card, judge=judge.numbers(), min_movement=0.0)
-    save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
+    if share:
+        save_card(out, card, loaded)
+    else:
+        save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
     return counts
 
 
@@ -145,21 +158,20 @@ def verdicts_on(refiner: Refiner, lessons: Sequence[Lesson]) -> Iterator[Verdict
 
 
 def fit(verdicts: Verdicts, seed: int) -> Judge:
-    """Fit a judge by weighted cross-entropy with AdamW, all changes at a time."""
-    centre, spread = verdicts.evidence.mean(axis=0), verdicts.evidence.std(axis=0) + 1e-3
-    scaled = np.clip((verdicts.evidence - centre) / spread, -LARGEST, LARGEST)
-    inputs, right, weight = (
-        torch.from_numpy(each.astype(np.float32)) for each in (scaled, verdicts.right, verdicts.weight)
-    )
-    weight /= weight.sum()
+    """Fit a judge by cross-entropy with AdamW to changes that are drawn by their weights, all of them at a time."""
+    chances = verdicts.weight / verdicts.weight.sum()
+    drawn = np.random.default_rng(seed).choice(len(chances), min(DRAWN, 10 * len(chances)), p=chances)
+    evidence, right = verdicts.evidence[drawn], verdicts.right[drawn]
+    centre, spread = evidence.mean(axis=0), evidence.std(axis=0) + 1e-3
+    scaled = np.clip((evidence - centre) / spread, -LARGEST, LARGEST)
+    inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in (scaled, right))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         first, second = nn.Linear(EVIDENCE, HIDDEN), nn.Linear(HIDDEN, 1)
     parameters = [*first.parameters(), *second.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(STEPS):
-        logits = second(torch.tanh(first(inputs)))[:, 0]
-        loss = F.binary_cross_entropy_with_logits(logits, right, weight, reduction="sum")
+        loss = F.binary_cross_entropy_with_logits(second(torch.tanh(first(inputs)))[:, 0], targets)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

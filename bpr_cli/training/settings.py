@@ -262,5 +262,5 @@ class JudgeSettings(Settings):
 
     masks: Annotated[
         Count, option("Masks of each set and kind: predicted by models, simulated, nearly exact and exact ones")
-    ] = 60
+    ] = 300
     seed: Annotated[Natural, option("Random seed")] = 0

@@ -9,6 +9,7 @@ from bpr_cli.training.data import PatchSubset
 from bpr_cli.training.judge import KINDS, Verdicts, draw_lessons, fit, fit_judge
 from bpr_cli.training.sampling import MaskPool
 from bpr_cli.training.settings import JudgeSettings, SetSampling
+from bpr_cli.weights.convert import convert_weights
 from bpr_cli.weights.files import load_weights
 from tests.training.toy_data import image_set
 
@@ -55,3 +56,14 @@ def test_weights_learn_from_a_set(toys, tmp_path):
     assert len(card.judge) == 2 * EVIDENCE + EVIDENCE * 16 + 16 + 16 + 1
     with pytest.raises(BprError, match="already exist"):
         fit_judge("fast", [toys], out, JudgeSettings(masks=3))
+
+
+def test_a_judge_may_share_the_tensors_of_its_weights(toys, tmp_path):
+    mine, out = tmp_path / "mine.safetensors", tmp_path / "judged.safetensors"
+    convert_weights("fast", mine, flip=True, judge=())
+    fit_judge(mine, [toys], out, JudgeSettings(masks=2), share=True)
+    judged = load_weights(out)
+    assert judged.card.judge
+    assert judged.card.flip
+    assert judged.card.tensors_of[0] == "mine.safetensors"
+    assert out.stat().st_size < 10_000
