@@ -55,7 +55,7 @@ def test_images_and_masks(node, refiner):
 
 def test_weights_are_those_that_ship(node):
     choices, _ = node.INPUT_TYPES()["required"]["weights"]
-    assert choices == ["best", "fast"]
+    assert choices == ["best", "fast", "open"]
 
 
 def test_an_empty_mask_of_another_size_is_refused(node):
