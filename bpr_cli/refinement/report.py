@@ -18,7 +18,6 @@ from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
 from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
-from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Fraction
 from bpr_cli.system.atomic import atomic_file, writing
@@ -88,14 +87,14 @@ class NetworkUsed:
         devices: devices of the network.
         backend: the inference engine that ran it.
         weights: its weights.
-        limits: how much a segment may change.
+        core: depth of the interior that masks keep; see ``Limits``.
     """
 
     versions: dict[str, str]
     devices: list[str]
     backend: str
     weights: WeightsUsed
-    limits: Limits
+    core: float
 
     @classmethod
     def of(cls, refiner: Refiner) -> NetworkUsed:
@@ -106,7 +105,7 @@ class NetworkUsed:
             devices=[str(device) for device in predictor.devices],
             backend=predictor.backend.name,
             weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest, weights.card.licence),
-            limits=refiner.limits,
+            core=refiner.limits.core,
         )
 
 
@@ -255,7 +254,7 @@ def summarise(
     """The summary of a refinement."""
     images = {item.name: shown(item.image) for item in predictions.items}
     stats = result.stats
-    still = reason_for_stillness(stats, network.limits)
+    still = reason_for_stillness(stats, network.core)
     return RefineSummary(
         kind=REPORT_KIND,
         versions=network.versions,
@@ -337,12 +336,12 @@ def peak_memory() -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def reason_for_stillness(stats: RefinementStats, limits: Limits) -> str | None:
+def reason_for_stillness(stats: RefinementStats, core: float) -> str | None:
     """A sentence on a refinement that moved almost nothing, and why; None if boundaries moved.
 
     Args:
         stats: statistics over all images.
-        limits: the limits that applied.
+        core: depth of the interior that masks kept; see ``Limits``.
     """
     if not stats.segments:
         return "nothing was refined: the predictions hold no segments, or all pixels are void"
@@ -357,18 +356,18 @@ def reason_for_stillness(stats: RefinementStats, limits: Limits) -> str | None:
     if stats.displacement >= STILL:
         return None
     moved = f"boundaries moved by {stats.displacement:.3f} px on average, which is almost nothing"
-    return f"{moved}: {_cause(stats, limits)}"
+    return f"{moved}: {_cause(stats, core)}"
 
 
-def _cause(stats: RefinementStats, limits: Limits) -> str:
+def _cause(stats: RefinementStats, core: float) -> str:
     """The likely cause, and what to do."""
     if 2 * stats.kept_coarse >= stats.segments:
         return (
             f"{stats.kept_coarse} of {stats.segments} segments exceeded a limit and were kept coarse; change or leave "
             "out --max-area-change and --min-iou-with-coarse"
         )
-    if limits.core < SHALLOW:
-        return f"--core {limits.core:g} keeps nearly all pixels of a mask; raise it or leave it out"
+    if core < SHALLOW:
+        return f"--core {core:g} keeps nearly all pixels of a mask; raise it or leave it out"
     if stats.area < TINY * stats.segments:
         size = f"{stats.area / stats.segments:.0f} pixels on average"
         return f"the segments are tiny, {size}; refine images of a higher resolution"

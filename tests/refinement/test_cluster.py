@@ -16,7 +16,6 @@ from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.cluster import OnCluster, check_alike, on_cluster
 from bpr_cli.refinement.engine import InProcess
 from bpr_cli.refinement.job import refine_opened
-from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.report import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.cluster import ClusterSettings
@@ -227,7 +226,7 @@ def test_an_evaluation_whose_workers_die_names_the_images(tmp_path, cluster, mon
         evaluate(paths["after"], paths["truth"], cluster=on(cluster))
 
 
-NETWORK = NetworkUsed({"bpr": "0.4"}, ["cuda:0"], "pytorch", WeightsUsed("fast", "unet-s", "a" * 64), Limits())
+NETWORK = NetworkUsed({"bpr": "0.4"}, ["cuda:0"], "pytorch", WeightsUsed("fast", "unet-s", "a" * 64), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.check import check
 from bpr_cli.refinement.job import refine
 from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.weights.card import shipped_weights
 from tests.formats.format_builders import load, pixels, png
 from tests.inference.engines import blob, picture
 
@@ -40,6 +41,16 @@ def test_paths_may_be_text_and_a_repeated_call_resumes(world, settings):
     again = refine(*places, settings)
     assert (again.images, again.resumed) == (3, 2)
     assert refine(*places, settings, overwrite=True).resumed == 0
+
+
+@pytest.mark.parametrize("weights", shipped_weights())
+def test_all_that_the_shipped_weights_do_can_be_resumed(world, weights):
+    places = (world / "masks", world / "images", world / "out")
+    settings = RefineSettings(weights=weights, device="cpu", workers=1)
+    first = refine(*places, settings)
+    (world / "out/b.png").unlink()
+    again = refine(*places, settings)
+    assert (again.images, again.resumed, again.weights) == (3, 2, first.weights)
 
 
 def test_a_finished_output_is_checked_without_loading_the_network(world, settings, monkeypatch):

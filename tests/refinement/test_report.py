@@ -14,7 +14,6 @@ from bpr_cli.inference.settings import BackendName
 from bpr_cli.refinement.engine import InProcess
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.job import refine_opened
-from bpr_cli.refinement.limits import Limits
 from bpr_cli.refinement.report import reason_for_stillness
 from tests.formats.format_builders import load, png
 from tests.inference.engines import blob, picture
@@ -70,29 +69,29 @@ def stats(**changes):
 
 
 @pytest.mark.parametrize(
-    ("found", "limits", "said"),
+    ("found", "core", "said"),
     [
-        (RefinementStats(), Limits(), "the predictions hold no segments, or all pixels are void"),
-        (RefinementStats(segments=3), Limits(), "all 3 masks are empty"),
-        (RefinementStats(segments=1), Limits(), "the mask is empty"),
-        (stats(patches=0, boundary_length=0, changed=0), Limits(), "no segment has a boundary inside its image"),
+        (RefinementStats(), 1, "the predictions hold no segments, or all pixels are void"),
+        (RefinementStats(segments=3), 1, "all 3 masks are empty"),
+        (RefinementStats(segments=1), 1, "the mask is empty"),
+        (stats(patches=0, boundary_length=0, changed=0), 1, "no segment has a boundary inside its image"),
         (
             stats(kept_coarse=4),
-            Limits(max_area_change=0.1),
+            1,
             "moved by 0.003 px on average, which is almost nothing: 4 of 4",
         ),
-        (stats(kept_coarse=2), Limits(min_iou=0.9), "2 of 4 segments exceeded a limit and were kept coarse"),
-        (stats(kept_coarse=1), Limits(core=0), "--core 0 keeps nearly all pixels of a mask"),
-        (stats(area=100), Limits(core=0.2), "the segments are tiny, 25 pixels on average"),
-        (stats(), Limits(core=0.2), "the boundaries already agree with the images, or the weights do not suit them"),
+        (stats(kept_coarse=2), 1, "2 of 4 segments exceeded a limit and were kept coarse"),
+        (stats(kept_coarse=1), 0, "--core 0 keeps nearly all pixels of a mask"),
+        (stats(area=100), 0.2, "the segments are tiny, 25 pixels on average"),
+        (stats(), 0.2, "the boundaries already agree with the images, or the weights do not suit them"),
     ],
 )
-def test_the_reason(found, limits, said):
-    assert said in (reason_for_stillness(found, limits) or "")
+def test_the_reason(found, core, said):
+    assert said in (reason_for_stillness(found, core) or "")
 
 
 def test_a_refinement_that_moved_boundaries_needs_no_note():
-    assert reason_for_stillness(MOVED, Limits()) is None
+    assert reason_for_stillness(MOVED, 1) is None
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
