@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -120,7 +121,7 @@ class Provenance:
 
     def _plain(self) -> dict[str, Any]:
         """As plain data for JSON."""
-        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=str)
+        plain: dict[str, Any] = msgspec.to_builtins(self, enc_hook=os.fspath)
         return plain
 
 
