@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from bpr_cli.errors import BprError
@@ -17,6 +19,9 @@ from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.refinement.worker import Message, Opened, Part, PartEnded, PartRefiner, Stopped
 from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.pool import Actor, Died, Pool
+
+BUNDLE = 0.25
+"""Seconds for which a worker gathers messages; each time it tells something, the driver spends over a millisecond."""
 
 
 class _Remote(Worker):
@@ -83,7 +88,9 @@ class OnCluster(Crew):
     def receive(self) -> list[tuple[Worker, Message | Death]]:
         """See ``Crew``."""
         received: list[tuple[Worker, Message | Death]] = [
-            (self._worker(actor), self._understood(actor, value)) for actor, value in self._pool.receive()
+            (self._worker(actor), self._understood(actor, value))
+            for actor, told in self._pool.receive()
+            for value in (told if isinstance(told, list) else [told])
         ]
         self.workers = [self._worker(actor) for actor in self._pool.actors]
         return received
@@ -118,7 +125,7 @@ class ClusterRefiner:
         self._stopping, self._resting = Event(), Event()
         self._opened: Opened | None = None
 
-    def start(self) -> Iterator[Message]:
+    def start(self) -> Iterator[list[Message]]:
         """Load the network."""
         try:
             self._refiner = PartRefiner(self._settings, self._told.put)
@@ -127,7 +134,7 @@ class ClusterRefiner:
         yield from self._said(NetworkUsed)
         self._resting.set()
 
-    def refine(self, opened: Opened, part: Part) -> Iterator[Message]:
+    def refine(self, opened: Opened, part: Part) -> Iterator[list[Message]]:
         """Refine a part of a prediction set."""
         self._resting.clear()
         thread = Thread(target=self._refine, args=(opened, part))
@@ -160,13 +167,16 @@ class ClusterRefiner:
         if self._stopping.is_set():
             raise BprError("the worker was stopped")
 
-    def _said(self, last: type[NetworkUsed] | type[PartEnded]) -> Iterator[Message]:
-        """All that is told, up to the last message of a call."""
-        while True:
-            message = self._told.get()
-            yield message
-            if isinstance(message, (last, Stopped)):
-                return
+    def _said(self, last: type[NetworkUsed] | type[PartEnded]) -> Iterator[list[Message]]:
+        """All that is told, up to the last message of a call, in bundles."""
+        bundle: list[Message] = []
+        while not bundle or not isinstance(bundle[-1], (last, Stopped)):
+            bundle = [self._told.get()]
+            until = time.monotonic() + BUNDLE
+            with suppress(Empty):
+                while not isinstance(bundle[-1], (last, Stopped)):
+                    bundle.append(self._told.get(timeout=max(0.0, until - time.monotonic())))
+            yield bundle
 
 
 def on_cluster(settings: RefineSettings, cluster: ClusterSettings, gpus: float) -> RefineSettings:
