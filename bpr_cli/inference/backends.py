@@ -20,6 +20,7 @@ from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches
 from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
 from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
 from bpr_cli.inference.settings import InferenceSettings, Precision
+from bpr_cli.inference.streams import Streams
 from bpr_cli.typing import ByteArray
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import LoadedWeights
@@ -44,18 +45,23 @@ class Backend(Protocol):
         name: name in settings and reports.
         packages: packages that results depend on.
         pass_size: number of patches in every call.
+        streams: threads in which the calls are best made; None for the calling thread.
     """
 
     name: str
     packages: tuple[str, ...]
     pass_size: int
+    streams: Streams | None
 
     def __call__(self, image: ByteArray, mask: ByteArray) -> ByteArray:
         """Predict the patches of one pass: ``PatchModel.forward`` with arrays."""
 
 
 class PyTorchBackend:
-    """PyTorch on one or several devices; DataParallel splits passes between them."""
+    """PyTorch on one or several devices; DataParallel splits passes between them.
+
+    On a CPU, each of as many passes as PyTorch has threads is computed by one of them.
+    """
 
     name = "pytorch"
     packages: tuple[str, ...] = ("torch",)
@@ -63,6 +69,7 @@ class PyTorchBackend:
     def __init__(self, model: PatchModel, devices: list[torch.device], pass_size: int) -> None:
         self.pass_size = pass_size
         self._device = devices[0]
+        self.streams = Streams(torch.get_num_threads()) if self._device == CPU else None
         # On a GPU a copy, because the weights stay on the CPU, where they can be pickled for any machine.
         model.network = folded(model.network) if self._device == CPU else deepcopy(model.network)
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -86,6 +93,7 @@ class OpenVINOBackend:
 
     name = "openvino"
     packages: tuple[str, ...] = OPENVINO_PACKAGES
+    streams: Streams | None = None
 
     def __init__(
         self, model: PatchModel, precision: Precision, example: tuple[Tensor, Tensor], card: WeightsCard

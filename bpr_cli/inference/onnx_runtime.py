@@ -15,6 +15,7 @@ from bpr_cli.errors import BprError, lacking, note
 from bpr_cli.inference.onnx import INPUTS, onnx_bytes
 from bpr_cli.inference.patch_model import PatchModel
 from bpr_cli.inference.settings import InferenceSettings
+from bpr_cli.inference.streams import Streams
 from bpr_cli.typing import ByteArray
 
 PACKAGES = ("onnxruntime", "onnx")
@@ -41,6 +42,7 @@ class OnnxRuntimeBackend:
 
     name = "onnxruntime"
     packages: tuple[str, ...] = (*PACKAGES, "onnxruntime-gpu", "onnxruntime-directml")
+    streams: Streams | None = None
 
     def __init__(self, model: PatchModel, asked: str, device: torch.device, example: tuple[Tensor, Tensor]) -> None:
         """Load a network.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Lock
 
@@ -32,7 +32,7 @@ class Predictor:
     Attributes:
         devices: devices in use; passes are split between them.
         backend: backend that runs the network, in passes of the batch size or ``CPU_PASS``; smaller if memory is short.
-        batch_size: best number of patches per call: the setting, rounded up to complete passes.
+        batch_size: best number of patches per call: the setting, rounded up to complete passes of all streams.
         input_size: side of the patches in pixels that the network takes.
     """
 
@@ -51,16 +51,22 @@ class Predictor:
         self._made_of = weights, settings, flip
         self.devices = parse_devices(settings.device)
         pass_size = CPU_PASS if self.devices[0] == CPU else settings.batch_size
-        self.batch_size = -(-settings.batch_size // pass_size) * pass_size
         flip = weights.card.flip if flip is None else flip
         self._make_backend = partial(make_backend, weights, settings, flip, self.devices)
         self.backend = self._make_backend(pass_size)
+        self.batch_size = -(-settings.batch_size // self.at_once) * self.at_once
         self.input_size, self._output_size = weights.card.input_size, weights.card.output_size
         self._halving = Lock()
 
     def __reduce__(self) -> tuple[Callable[..., Predictor], tuple[object, ...]]:
         """Pickle and copy what the predictor was made of; compiled networks and locks can be neither."""
         return Predictor, self._made_of
+
+    @property
+    def at_once(self) -> int:
+        """Number of patches that are computed at the same time."""
+        streams = self.backend.streams
+        return self.backend.pass_size * (streams.count if streams else 1)
 
     def predict(self, patches: Patches) -> ByteArray:
         """Predict patches.
@@ -75,17 +81,15 @@ class Predictor:
             BprError: not even one patch fits into the memory of the device.
         """
         out = np.empty((len(patches), self._output_size, self._output_size), dtype=np.uint8)
-        start = 0
-        while start < len(patches):
+        done = 0
+        while done < len(patches):
             backend = self.backend  # another thread may replace it
-            stop = min(start + backend.pass_size, len(patches))
             try:
-                parts = (filled_up(part[start:stop], backend.pass_size) for part in (patches.image, patches.mask))
-                out[start:stop] = backend(*parts)[: stop - start]
+                for start, predicted in _passes(backend, patches, done):
+                    out[start : start + len(predicted)] = predicted
+                    done = start + len(predicted)
             except RuntimeError as error:
                 self._step_down(backend, error)
-            else:
-                start = stop
         return out
 
     def _step_down(self, failed: Backend, error: RuntimeError) -> None:
@@ -100,6 +104,18 @@ class Predictor:
         with self._halving:
             if self.backend is failed:
                 self.backend = self._make_backend(failed.pass_size // 2)
+
+
+def _passes(backend: Backend, patches: Patches, begin: int) -> Iterator[tuple[int, ByteArray]]:
+    """Predict patches from number ``begin`` on; yields the number of the first patch of each pass with the results."""
+
+    def predict(start: int) -> ByteArray:
+        stop = min(start + backend.pass_size, len(patches))
+        parts = (filled_up(part[start:stop], backend.pass_size) for part in (patches.image, patches.mask))
+        return backend(*parts)[: stop - start]
+
+    starts = range(begin, len(patches), backend.pass_size)
+    return zip(starts, (backend.streams.map if backend.streams else map)(predict, starts), strict=True)
 
 
 def filled_up(array: ByteArray, count: int) -> ByteArray:

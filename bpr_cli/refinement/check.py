@@ -253,6 +253,6 @@ def seconds_per_patch(refiner: Refiner) -> float:
 
 
 def blank_patches(refiner: Refiner) -> Patches:
-    """Blank patches for one full forward pass."""
-    count, side = refiner.predictor.backend.pass_size, refiner.weights.card.input_size
+    """Blank patches for one full forward pass of every stream."""
+    count, side = refiner.predictor.at_once, refiner.weights.card.input_size
     return Patches(np.zeros((count, side, side, 3), np.uint8), np.zeros((count, side, side), np.uint8))

@@ -1,15 +1,21 @@
 """Speed of the network on this CPU for each backend and precision, compared with plain PyTorch.
 
-    python tests/benchmarks/network.py [DATA] [--weights NAME] [--rounds N]
+    python tests/benchmarks/network.py [DATA] [--weights NAME] [--rounds N] [--busy]
 
 The reference is the network in eager float32, channels first, with separate batch norms, on the same patches in passes
 of the same size. All run alternately, and the best of some rounds counts. DATA is not needed, because patches are
 generated. Results are compared by the largest difference of a probability, in units of 1/255.
+
+With ``--busy``, a program that never rests runs beside them on every core, and only PyTorch with one thread a pass (as
+bpr uses it) is compared with PyTorch that splits every operation between its threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from end_to_end import best
 from numpy.typing import NDArray
 from rows import Row, show
 
@@ -42,19 +49,41 @@ def network_rows(_: Path | None = None, weights: str = "fast", rounds: int = 5) 
     others = {f"{name}, {precision}": predict_with(weights, name, precision) for name, precision in offered()}
     expected = plain(patches).astype(int)
     worst = {name: int(np.abs(predict(patches) - expected).max()) for name, predict in others.items()}
-    best = fastest({"plain": plain, **others}, patches, rounds)
+    taken = fastest({"plain": plain, **others}, patches, rounds)
     return [
         Row(
             f"{name}, a patch (probabilities within {worst[name]}/255)",
-            best[name],
+            taken[name],
             "eager float32, channels first",
-            best["plain"],
+            taken["plain"],
             "ms",
             f"1/{ASKED:g}",
-            best["plain"] >= ASKED * best[name],
+            taken["plain"] >= ASKED * taken[name],
         )
         for name in others
     ]
+
+
+def busy_rows(weights: str = "fast", rounds: int = 2) -> list[Row]:
+    """The time and the CPU time of a patch where other programs want all cores."""
+    threads = torch.get_num_threads()
+    patches = smooth_patches(load_weights(weights).card.input_size, threads * CPU_PASS)
+    predictor = Predictor(load_weights(weights), InferenceSettings(weights=weights, device="cpu", backend="pytorch"))
+
+    def split() -> NDArray[np.uint8]:
+        starts = range(0, len(patches), CPU_PASS)
+        return np.concatenate([predictor.backend(*(part[s : s + CPU_PASS] for part in parts(patches))) for s in starts])
+
+    assert np.abs(predictor.predict(patches).astype(int) - split()).max() <= 1
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        ours, theirs = best([lambda: predictor.predict(patches), split], rounds)
+    finally:
+        for other in others:
+            other.kill()
+    ours, theirs = (tuple(1000 * seconds / len(patches) for seconds in each) for each in (ours, theirs))
+    what, beside = "pytorch beside busy programs, a patch", f"operations split between {threads} threads"
+    return [Row(what, ours[0], beside, theirs[0], "ms"), Row(f"{what}, CPU", ours[1], beside, theirs[1], "ms")]
 
 
 def offered() -> list[tuple[str, str]]:
@@ -78,10 +107,14 @@ def as_it_comes(weights: str) -> Predict:
     @torch.inference_mode()
     def predict(patches: Patches) -> NDArray[np.uint8]:
         starts = range(0, len(patches), CPU_PASS)
-        parts = [[torch.from_numpy(part[s : s + CPU_PASS]) for part in (patches.image, patches.mask)] for s in starts]
-        return np.concatenate([model(*part).numpy() for part in parts])
+        passes = [[torch.from_numpy(part[s : s + CPU_PASS]) for part in parts(patches)] for s in starts]
+        return np.concatenate([model(*part).numpy() for part in passes])
 
     return predict
+
+
+def parts(patches: Patches) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    return patches.image, patches.mask
 
 
 class ChannelsFirst(PatchModel):
@@ -89,10 +122,10 @@ class ChannelsFirst(PatchModel):
         return super().network_input(image, mask).contiguous(memory_format=torch.contiguous_format)
 
 
-def smooth_patches(side: int) -> Patches:
+def smooth_patches(side: int, count: int = PATCHES) -> Patches:
     """Patches that are as smooth as photographs and masks are, so that probabilities are not all alike."""
     random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (PATCHES, 12, 12, 4)).astype(np.uint8)
+    coarse = random.integers(0, 256, (count, 12, 12, 4)).astype(np.uint8)
     large = np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in coarse])
     return Patches(np.ascontiguousarray(large[..., :3]), (large[..., 3] > 127).astype(np.uint8))
 
@@ -113,7 +146,11 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--weights", default="fast")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--busy", action="store_true")
     arguments = parser.parse_args()
+    if arguments.busy:
+        show("PyTorch on a busy CPU", busy_rows(arguments.weights))
+        return
     show("the network on the CPU", network_rows(arguments.data, arguments.weights, arguments.rounds))
 
 

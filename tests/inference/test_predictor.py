@@ -191,7 +191,8 @@ def test_passes_are_halved_until_they_fit_into_memory(error):
     assert len(network.shapes) == 12
 
 
-def test_threads_that_run_out_of_memory_together_halve_the_passes_once():
+def test_threads_that_run_out_of_memory_together_halve_the_passes_once(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     both_fail = threading.Barrier(2, timeout=30)
 
     class CrowdedInPairs(Crowded):

@@ -41,7 +41,7 @@ def test_full_passes_are_timed(refiner, monkeypatch):
     predict = refiner.predictor.predict
     monkeypatch.setattr(refiner.predictor, "predict", lambda patches: seen.append(len(patches)) or predict(patches))
     assert seconds_per_patch(refiner) > 0
-    assert seen == [refiner.predictor.backend.pass_size] * 4
+    assert seen == [refiner.predictor.at_once] * 4
 
 
 def test_peak_memory_only_grows():
