@@ -25,7 +25,7 @@ from bpr_cli.training.data import PatchSubset
 from bpr_cli.training.sampling import MaskPool, any_of, set_name
 from bpr_cli.training.settings import JudgeSettings, SetSampling
 from bpr_cli.typing import ByteArray, DoubleArray
-from bpr_cli.weights.files import check_new, load_weights, save_card, save_weights
+from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 from bpr_cli.weights.judge import LARGEST, Judge
 
 HIDDEN = 16
@@ -97,6 +97,8 @@ def fit_judge(
     """
     check_new(out, overwrite)
     loaded = load_weights(weights)
+    if share:  # before the work of many minutes
+        check_share(out, loaded)
     refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
     counts, parts = dict[str, int](), list[Verdicts]()
     for number, patches in enumerate(sets):
@@ -113,10 +115,7 @@ def fit_judge(
         raise BprError("no mask of these sets changed, so there is nothing to learn; give sets with coarse masks")
     judge = fit(Verdicts.of(parts), settings.seed)
     card = replace(loaded.card, judge=judge.numbers(), min_movement=0.0)
-    if share:
-        save_card(out, card, loaded)
-    else:
-        save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
+    save_changed(out, card, loaded, share=share)
     return counts
 
 

@@ -9,8 +9,7 @@ import torch
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_card, save_weights
-from bpr_cli.weights.lookup import OWN_SUFFIX
+from bpr_cli.weights.files import LoadedWeights, check_new, load_weights, save_changed, save_weights
 
 TRIAL_SIZE = 64
 """Side of the test patch in pixels."""
@@ -91,12 +90,7 @@ def convert_weights(
     check_new(out, overwrite)
     loaded = load_weights(source)
     card = replace(loaded.card, **changes)  # type: ignore[arg-type]
-    if share:
-        save_card(out, card, loaded)
-    elif out.suffix.lower() != OWN_SUFFIX:
-        save_weights(out, loaded.network, replace(card, context=None))
-    else:
-        save_weights(out, loaded.network, card, loaded.context.network if loaded.context else None)
+    save_changed(out, card, loaded, share=share)
     return load_weights(out)
 
 
@@ -157,5 +151,5 @@ def average_weights(
     for name, tensor in target.items():
         if tensor.is_floating_point():  # not the counts of batches, which have no effect
             tensor.lerp_(source[name], share)
-    save_weights(out, first.network, first.card, first.context.network if first.context else None)
+    save_changed(out, first.card, first)
     return load_weights(out)

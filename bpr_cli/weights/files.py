@@ -7,7 +7,7 @@ compared before any tensor is read, so that a forged file cannot fill the memory
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -130,17 +130,34 @@ def checked_tensors(network: nn.Module, card: WeightsCard) -> dict[str, Tensor]:
     return tensors
 
 
-def save_card(path: Path, card: WeightsCard, source: LoadedWeights) -> None:
-    """Write weights that differ from others only in their card: a file without tensors, atomically.
+def save_changed(path: Path, card: WeightsCard, source: LoadedWeights, *, share: bool = False) -> None:
+    """Write loaded weights with another card, atomically.
 
     Args:
-        path: new file, ending in ``.safetensors``.
+        path: new file, as in ``save_weights``; a checkpoint leaves out the network for whole masks.
         card: its card.
-        source: the others; the file with their tensors must stay in the same folder.
+        source: the weights.
+        share: whether the file holds only the card; then the file with the tensors must stay in the same folder.
 
     Raises:
-        BprError: the files are the same, lie in different folders or have other suffixes, or the new one cannot be
-            written.
+        BprError: as of ``save_weights``, or of ``check_share`` if the file is to hold only the card.
+    """
+    if share:
+        check_share(path, source)
+        holder = _holder_of(source.path, source.card)
+        with writing(f"the weights {path}"):
+            write_atomically(path, save({}, {METADATA_KEY: card.to_json((holder.name, digest_of(holder)))}))
+    elif path.suffix.lower() == OWN_SUFFIX:
+        save_weights(path, source.network, card, source.context.network if source.context else None)
+    else:
+        save_weights(path, source.network, replace(card, context=None))
+
+
+def check_share(path: Path, source: LoadedWeights) -> None:
+    """Check that a new file may hold only the card of weights, and take its tensors from their file.
+
+    Raises:
+        BprError: the files are the same, lie in different folders or have other suffixes.
     """
     holder = _holder_of(source.path, source.card)
     is_beside = holder.resolve().parent == path.resolve().parent and holder.resolve() != path.resolve()
@@ -148,8 +165,6 @@ def save_card(path: Path, card: WeightsCard, source: LoadedWeights) -> None:
         raise BprError(
             f"the weights {path} cannot share the tensors of {holder}; expected two {OWN_SUFFIX} files in one folder"
         )
-    with writing(f"the weights {path}"):
-        write_atomically(path, save({}, {METADATA_KEY: card.to_json((holder.name, digest_of(holder)))}))
 
 
 def check_suffix(path: Path) -> None:

@@ -67,3 +67,8 @@ def test_a_judge_may_share_the_tensors_of_its_weights(toys, tmp_path):
     assert judged.card.flip
     assert judged.card.tensors_of[0] == "mine.safetensors"
     assert out.stat().st_size < 10_000
+
+
+def test_weights_that_cannot_be_shared_are_refused_before_the_work(tmp_path):
+    with pytest.raises(BprError, match="cannot share the tensors of"):
+        fit_judge("fast", [], tmp_path / "elsewhere.safetensors", JudgeSettings(masks=3), share=True)
