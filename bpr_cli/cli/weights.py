@@ -203,19 +203,19 @@ def judge(
 ) -> None:
     """Teach weights which of their changes to take back.
 
-    Refines masks of the sets: predicted, simulated, nearly exact and exact
-    ones. Then fits the judge, a small network that tells right changes from
-    wrong ones, and writes the weights with it. bpr refine asks it about every
-    change of a mask, so that masks that were right come back as they were.
-    Takes about a second a mask on a CPU.
+    Refines masks and label maps of the sets: predicted, simulated, nearly
+    exact and exact ones. Then fits two judges, one for masks and one for maps:
+    small networks that tell right changes from wrong ones. bpr refine asks
+    them about every change, so that masks and maps that were right come back
+    as they were. Takes about a second a mask and two a map on a CPU.
     """
     from bpr_cli.patchset.store import PatchSet  # noqa: PLC0415
     from bpr_cli.training.judge import fit_judge  # noqa: PLC0415
 
     counts = fit_judge(weights, [PatchSet(path) for path in sets], out, settings, overwrite=overwrite, share=share)
     console = Console()
-    for name, count in counts.items():
-        console.message(f"learned from {count} masks of {name} that refinement changed")
+    for name, learned in counts.items():
+        console.message(f"learned from {learned.masks} masks and {learned.maps} maps of {name} that refinement changed")
     console.message(f"written: {out}")
 
 
@@ -256,7 +256,8 @@ def report(summary: WeightsSummary, json: bool) -> None:
     console = Console(results=not json)
     content = asdict(summary)
     card = content.pop("card")
-    card["judge"] = f"{len(card['judge'])} numbers" if card["judge"] else None
+    for name in ("judge", "map_judge"):
+        card[name] = f"{len(card[name])} numbers" if card[name] else None
     card["context"] = card["context"] and f"{card['context']['network']}, {card['context']['input_size']} px"
     for name, value in (card | content).items():
         console.result(f"{name.replace('_', ' '):<15}{shown(value)}")

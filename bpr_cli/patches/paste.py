@@ -212,6 +212,17 @@ class RefinedLabel:
     field: ProbabilityField
 
 
+@dataclass(frozen=True)
+class FusedMap(LabelMap):
+    """A refined label map that knows how probable its labels are.
+
+    Attributes:
+        probability: of the label of every pixel: uint8, (H, W), in units of 1/255; ``CERTAIN`` where no patch lies.
+    """
+
+    probability: ByteArray
+
+
 class Fusion:
     """The fusion of the labels of a map by arg-max, so that every pixel gets the most probable label (Sect. 3.3).
 
@@ -231,6 +242,7 @@ class Fusion:
     def __init__(self, coarse: LabelMap) -> None:
         self._coarse = coarse
         self._labels = coarse.labels.copy()
+        self._probability = np.full(coarse.size, CERTAIN, dtype=np.uint8)
         self.row = 0
 
     def advance(self, row: int, refined: Iterable[RefinedLabel]) -> None:
@@ -253,12 +265,13 @@ class Fusion:
             best[pixels[better]] = probability[better]
             challenger[pixels[better]] = entry.label
         np.copyto(after, challenger, where=best > own)
+        self._probability[self.row : row].reshape(-1)[:] = np.rint(CERTAIN * np.maximum(own, best))
         self.row = row
 
-    def finish(self) -> LabelMap:
+    def finish(self) -> FusedMap:
         """The refined map, once all rows are fused."""
-        _restore_vanished(self._labels, self._coarse.labels)
-        return LabelMap(self._labels, self._coarse.void)
+        restore_vanished(self._labels, self._coarse.labels)
+        return FusedMap(self._labels, self._coarse.void, self._probability)
 
 
 def _claim(field: ProbabilityField, top: int, width: int, contested: BoolArray) -> tuple[IntArray, FloatArray]:
@@ -277,7 +290,7 @@ def _claim(field: ProbabilityField, top: int, width: int, contested: BoolArray) 
     return pixels, (total[covered] / (weight[covered] * CERTAIN)).astype(np.float32)
 
 
-def _restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:
+def restore_vanished(labels: LabelArray, coarse: LabelArray) -> None:
     """Give labels that lost all their pixels their coarse pixels back, in place."""
     known = values_of(coarse)
     # Restoring a label may take the last pixels of another one, so repeat until none is missing.

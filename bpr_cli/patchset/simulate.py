@@ -65,6 +65,16 @@ def simulate_labels(labels: LabelArray, rng: np.random.Generator, stride: float 
     return np.asarray(found[np.argmax(logits, axis=0)], dtype=np.int32)
 
 
+def near_labels(labels: LabelArray, rng: np.random.Generator) -> LabelArray:
+    """A label map, int32, (H, W), whose boundaries are right to about two pixels: they wander off and back."""
+    spacing, reach = rng.uniform(6, 50), _log_uniform(0.3, 2, rng)
+    shifts = [np.rint(reach * _smooth_noise(labels.shape, spacing, rng)).astype(np.intp) for _ in range(2)]
+    height, width = labels.shape
+    y, x = (at + by for at, by in zip(np.indices(labels.shape), shifts, strict=True))
+    moved: LabelArray = labels[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)]
+    return moved
+
+
 def _choose_errors(rng: np.random.Generator) -> list[SimulatedError]:
     """One main error, followed by some of the smaller errors."""
     main: list[SimulatedError] = [mask_head, low_resolution, polygon, wobble]

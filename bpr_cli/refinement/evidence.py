@@ -39,7 +39,7 @@ class ChangedMask:
     Attributes:
         image: uint8, (h, w, 3), RGB.
         coarse: the mask before, bool, (h, w), with foreground.
-        refined: the mask after, bool, (h, w), with foreground.
+        refined: the mask after, bool, (h, w).
         probability: uint8, (h, w), foreground probability in units of 1/255; 0 or 255 where no patch lies.
         scale: side of the patches along it over the patch size of the weights.
     """
@@ -107,13 +107,11 @@ class ChangedMask:
 
     def evidence(self) -> DoubleArray:
         """The evidence on each change: float64, (N, ``EVIDENCE``)."""
-        of_mask = self._of_mask()
-        of_changes = self._of_changes()
-        shared = np.broadcast_to(of_mask, (len(of_changes), len(of_mask)))
-        return np.concatenate([shared, of_changes], axis=1)
+        of_changes = self.of_changes()
+        return np.concatenate([np.tile(self.of_mask(), (len(of_changes), 1)), of_changes], axis=1)
 
-    def _of_mask(self) -> list[float]:
-        """Evidence on the whole mask: how far it moved, how sure the network is, and how both masks fit the image."""
+    def of_mask(self) -> DoubleArray:
+        """Evidence on the whole mask: how far it moved, how sure the network is, how both masks fit the image."""
         before, after = boundary(self.coarse), boundary(self.refined)
         length, length_after = np.maximum([np.count_nonzero(before), np.count_nonzero(after)], 1).tolist()
         found = [2 * self.areas.sum() / length / self.scale]
@@ -127,7 +125,7 @@ class ChangedMask:
         for mask, pixels in ((self.coarse, length), (self.refined, length_after)):
             found.append(2 * np.count_nonzero(smoothed(mask) != mask) / pixels / self.scale)
         found += [np.log(np.count_nonzero(self.coarse)), length_after / length, np.log(self.scale)]
-        return [float(each) for each in found]
+        return np.array(found, dtype=np.float64)
 
     def _profile(self, mask: BoolArray) -> tuple[float, float]:
         """Mean contrast across the contour of a mask, and across those beside it, inside and outside."""
@@ -145,7 +143,7 @@ class ChangedMask:
             count += np.count_nonzero(crossed)
         return total / max(count, 1)
 
-    def _of_changes(self) -> DoubleArray:
+    def of_changes(self) -> DoubleArray:
         """Evidence on each change: its size, how sure the network is, and the contrast at its old and new contour."""
         old, new = (self.beside(mask) for mask in (self.coarse, self.refined))
         contrasts = [np.log(total / np.maximum(length, 1) + 1) for length, total in (old, new)]
@@ -161,7 +159,10 @@ class ChangedMask:
         return np.stack(columns, axis=1)
 
 
-EVIDENCE = 18 + 7
+OF_MASK = 18
+"""Number of values that describe a mask."""
+
+EVIDENCE = OF_MASK + 7
 """Number of values that describe a change: those of its mask and its own."""
 
 

@@ -181,7 +181,7 @@ def steps_after_first(passes: Sequence[PassSettings], limits: Limits) -> list[St
     steps: list[Step] = []
     for number, how in enumerate(passes):
         if number:
-            steps.append(partial(ImagePass.next, how=how, limits=replace(limits, judge=None)))
+            steps.append(partial(ImagePass.next, how=how, limits=limits.unjudged))
         steps += [partial(ImagePass.followed, how=how)] * (FOLLOW_ROUNDS * how.follow)
     return steps
 
@@ -209,7 +209,7 @@ class RefinementStats:
         resized: pixels by which the areas grew or shrank: what one segment gains and another loses adds up.
         movements: mean distance in pixels that the boundary of each segment moved: the pixels that changed side over
             the length of its coarse boundary. A sum of statistics has none.
-        likely_ious: likely IoU of each mask with the truth, before and after, 0..1, as the judge of the weights sees
+        likely_ious: likely IoU of each segment with the truth, before and after, 0..1, as the judge of the weights sees
             it; () without a judge, and in a sum. Only what the network would change counts as wrong.
     """
 

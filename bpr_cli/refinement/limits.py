@@ -7,7 +7,7 @@ the limits of the user.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
 from bpr_cli.patches.boxes import grow
 from bpr_cli.patches.paste import union
 from bpr_cli.refinement.evidence import EVIDENCE
+from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray
 from bpr_cli.weights.card import WeightsCard
@@ -65,6 +66,7 @@ class Limits:
         min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
             segment stays as it was.
         judge: takes back the changes of masks that are likely to be wrong; None keeps all.
+        map_judge: the same for label maps.
     """
 
     max_area_change: float | None = None
@@ -73,14 +75,23 @@ class Limits:
     min_part: int = 0
     min_movement: float = 0.0
     judge: Judge | None = None
+    map_judge: Judge | None = None
 
     @classmethod
     def of(cls, settings: RefineSettings, card: WeightsCard) -> Limits:
         """The limits from the settings; the weights state what the settings leave open."""
         core = card.core if settings.core is None else settings.core
         least = card.min_movement if settings.min_movement is None else settings.min_movement
-        judge = Judge.of(card.judge, EVIDENCE) if card.judge and settings.judge else None
-        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, judge)
+        judges = (
+            Judge.of(numbers, inputs) if numbers and settings.judge else None
+            for numbers, inputs in ((card.judge, EVIDENCE), (card.map_judge, EVIDENCE_OF_LABELS))
+        )
+        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, *judges)
+
+    @property
+    def unjudged(self) -> Limits:
+        """The same limits without judges."""
+        return replace(self, judge=None, map_judge=None)
 
     @property
     def may_restore(self) -> bool:

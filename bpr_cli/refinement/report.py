@@ -132,8 +132,8 @@ class ItemSummary:
     likely_ious: Annotated[
         list[tuple[Fraction, Fraction]],
         Meta(
-            description="Likely IoU of each mask with the truth, before and after, as the judge of the weights sees "
-            "it; only what the network would change counts as wrong. Empty for label maps, and without a judge."
+            description="Likely IoU of each mask or label with the truth, before and after, as the judge sees it; "
+            "only what the network would change counts as wrong. Empty without a judge."
         ),
     ]
     resumed: Annotated[bool, Meta(description="Whether an earlier process wrote it.")]

@@ -11,11 +11,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask, Mask, Prediction, check_size
-from bpr_cli.masks.runs import Runs, strips_of, weigh
+from bpr_cli.masks.runs import strips_of
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.patches.paste import Fusion, RefinedLabel, average, reassemble, union
+from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, reassemble
 from bpr_cli.refinement.context import context_mask
 from bpr_cli.refinement.judgement import Judgement, judge_changes
+from bpr_cli.refinement.labels import judge_labels, label_masks
 from bpr_cli.refinement.limits import (
     Changes,
     Limits,
@@ -29,7 +30,7 @@ from bpr_cli.refinement.limits import (
 )
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.refinement.settings import PassSettings
-from bpr_cli.typing import Box, ByteArray, Size
+from bpr_cli.typing import ByteArray, Size
 
 Refined = TypeVar("Refined", tuple[Mask, ...], LabelMap)
 
@@ -41,7 +42,7 @@ class RefinedSegments(Generic[Refined]):
     Attributes:
         prediction: the prediction.
         kept_coarse: number of segments that the limits of the user kept coarse.
-        likely_ious: likely IoU of every mask with the truth before and after; () without a judge.
+        likely_ious: likely IoU of every segment with the truth before and after; () without a judge.
     """
 
     prediction: Refined
@@ -181,8 +182,8 @@ class LabelSegments(Segments[LabelMap]):
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of the map, the refined map, and what places boxes or fuses labels."""
-        return 3 * self.prediction.labels.nbytes
+        """Bytes of the map, the refined map with its probability, and what places boxes or fuses labels."""
+        return 3 * self.prediction.labels.nbytes + self.prediction.labels.size
 
     @property
     def sizes(self) -> list[Size]:
@@ -240,33 +241,23 @@ class LabelSegments(Segments[LabelMap]):
         refined: LabelMap,
         outlines: tuple[Outline, ...],
         limits: Limits,
-        image: ByteArray,  # noqa: ARG002
+        image: ByteArray,
     ) -> RefinedSegments[LabelMap]:
-        """Keep a map that hardly moved, else apply the limits; labels compete for pixels, so no judge knows them."""
+        """Take back wrong changes, keep a map that hardly moved, else apply the limits."""
+        scale = max((each.scale for each in outlines), default=1.0)
+        ious: tuple[tuple[float, float], ...] = ()
+        if limits.map_judge and isinstance(refined, FusedMap):
+            judged = judge_labels(image, self.prediction, refined, scale, limits.map_judge)
+            refined, ious = judged.map, judged.likely_ious
         if limits.min_movement:
-            changes = self.changes(refined)
-            least = limits.min_movement * max((each.scale for each in outlines), default=1)
-            if changes.moved.sum() < least * sum(each.length for each in outlines):
-                return RefinedSegments(self.prediction, 0)
-        return RefinedSegments(*limit_labels(self.prediction, refined, limits))
+            least = limits.min_movement * scale * sum(each.length for each in outlines)
+            if self.changes(refined).moved.sum() < least:
+                return RefinedSegments(self.prediction, 0, tuple((before, before) for before, _ in ious))
+        return RefinedSegments(*limit_labels(self.prediction, refined, limits), ious)
 
     def changes(self, refined: LabelMap) -> Changes:
         """The changes of the labels, in ascending order."""
         return label_changes(self.prediction, refined)
-
-
-def label_masks(prediction: LabelMap) -> list[LabelMask]:
-    """The masks of all labels of a map, void ones too, by ascending label."""
-    labels, boxes, areas = prediction.labels, dict[int, Box](), dict[int, int]()
-    for top, bottom in strips_of(prediction.size):
-        runs = Runs.of(labels[top:bottom])
-        found, numbers = np.unique(runs.values[0], return_inverse=True)
-        sums = weigh(numbers, runs.lengths, len(found))
-        shifted = runs.boxes(numbers, len(found)) + np.array([0, top, 0, top])
-        for label, box, area in zip(found.tolist(), shifted.tolist(), sums.tolist(), strict=True):
-            boxes[label] = union(boxes.get(label, EMPTY_BOX), tuple(box))
-            areas[label] = areas.get(label, 0) + area
-    return [LabelMask(labels, label, boxes[label], areas[label]) for label in sorted(boxes)]
 
 
 def segments_of(prediction: Prediction, image: Size) -> Segments[Any]:

@@ -76,8 +76,8 @@ class RefineSettings(InferenceSettings):
     judge: Annotated[
         bool,
         option(
-            "Take back changes of masks that the judge of the weights finds unlikely; without it more is changed, also "
-            "where masks were right",
+            "Take back changes that the judge of the weights finds unlikely; without it more is changed, also where "
+            "masks were right",
             panel=LIMITS,
         ),
     ] = True

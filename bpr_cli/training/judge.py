@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,19 +13,18 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import Mask
-from bpr_cli.patchset import simulate
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.refinement.cases import passed
-from bpr_cli.refinement.evidence import EVIDENCE
 from bpr_cli.refinement.judgement import changed_mask
+from bpr_cli.refinement.labels import ChangedMap
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.training.augmentation import Random
 from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.sampling import MaskPool, any_of, set_name
+from bpr_cli.training.lessons import KINDS, draw_lessons, draw_map_lessons
+from bpr_cli.training.sampling import MaskPool, set_name
 from bpr_cli.training.settings import JudgeSettings, SetSampling
-from bpr_cli.typing import ByteArray, DoubleArray
+from bpr_cli.typing import DoubleArray
 from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 from bpr_cli.weights.judge import LARGEST, Judge
 
@@ -35,24 +35,6 @@ STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 0.005, 0.01
 
 DRAWN = 60_000
 """Changes that are drawn, by their weights, from all that were found; fewer if only a tenth were found."""
-
-KINDS = ("predicted", "simulated", "nearly exact", "exact")
-"""The coarse masks that a judge learns from, each as often: of models, simulated, nearly exact and exact ones."""
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A coarse mask of a known object.
-
-    Attributes:
-        image: uint8, (H, W, 3), RGB.
-        coarse: the coarse mask.
-        truth: true mask, uint8, (H, W), 0, 1 and ``VOID``.
-    """
-
-    image: ByteArray
-    coarse: Mask
-    truth: ByteArray
 
 
 @dataclass(frozen=True)
@@ -66,8 +48,18 @@ class Verdicts:
     @classmethod
     def of(cls, parts: Sequence[Verdicts]) -> Verdicts:
         """Join the changes of several masks."""
+        if not parts:
+            return cls(np.zeros((0, 0)), np.zeros(0), np.zeros(0))
         names = ("evidence", "right", "weight")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How many masks and label maps of a set taught judges, because refinement changed them."""
+
+    masks: int
+    maps: int
 
 
 def fit_judge(
@@ -78,71 +70,56 @@ def fit_judge(
     *,
     overwrite: bool = False,
     share: bool = False,
-) -> dict[str, int]:
-    """Write weights with a judge that has learned from sets of whole images which of their changes are right.
+) -> dict[str, Learned]:
+    """Write weights with judges that have learned from sets of whole images which of their changes are right.
+
+    One judge learns from masks and one from label maps, which are the masks of an image painted over each other.
 
     Args:
         weights: shipped name or file.
         sets: sets of the scheme ``image``.
         out: new weights file.
-        settings: number of masks and seed.
+        settings: numbers of masks and maps, and seed.
         overwrite: whether to replace ``out`` if it exists.
         share: whether ``out`` holds only the card, and shares the tensors of ``weights`` in the same folder.
 
     Returns:
-        The number of masks that the judge learned from, by set.
+        What the judges learned from, by set.
 
     Raises:
-        BprError: the weights or a set cannot be used, no mask changed, or ``out`` cannot be written.
+        BprError: the weights or a set cannot be used, no mask or no map changed, or ``out`` cannot be written.
     """
     check_new(out, overwrite)
     loaded = load_weights(weights)
     if share:  # before the work of many minutes
         check_share(out, loaded)
     refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
-    counts, parts = dict[str, int](), list[Verdicts]()
-    for number, patches in enumerate(sets):
-        random = np.random.default_rng([settings.seed, number])
-        pool = MaskPool(PatchSubset.full(patches), SetSampling(groups="category"))
-        name = set_name(patches.path)
-        counts[name] = 0
-        for kind in KINDS:
-            lessons = list(draw_lessons(pool, kind, settings.masks, random))
-            found = list(verdicts_on(refiner, lessons))
-            counts[name] += len(found)
-            parts += [replace(each, weight=each.weight / len(found)) for each in found]
-    if not sum(part.weight.sum() for part in parts):
-        raise BprError("no mask of these sets changed, so there is nothing to learn; give sets with coarse masks")
-    judge = fit(Verdicts.of(parts), settings.seed)
-    card = replace(loaded.card, judge=judge.numbers(), min_movement=0.0)
+    pools = [MaskPool(PatchSubset.full(patches), SetSampling(groups="category")) for patches in sets]
+    card, counts = replace(loaded.card, min_movement=0.0), list[list[int]]()
+    for name, count, judged in (("judge", settings.masks, mask_verdicts), ("map_judge", settings.maps, map_verdicts)):
+        found = [verdicts_of(judged, refiner, pool, count, [settings.seed, at]) for at, pool in enumerate(pools)]
+        counts.append([len(each) for each in found])
+        if count:
+            numbers: Any = fit(Verdicts.of([part for parts in found for part in parts]), settings.seed).numbers()
+            card = replace(card, **{name: numbers})
     save_changed(out, card, loaded, share=share)
-    return counts
+    return {set_name(each.path): Learned(*known) for each, *known in zip(sets, *counts, strict=True)}
 
 
-def draw_lessons(pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Lesson]:
-    """Draw coarse masks of a kind, with equal chance for each group of the pool; none if the pool has no such kind."""
-    groups = pool.predicted if kind == "predicted" else pool.true
-    for _ in range(count if groups else 0):
-        scene = pool.scene(any_of(any_of(groups, random), random))
-        coarse = scene.pair.coarse or simulated(scene.pair.truth, kind, random)
-        if coarse.area:
-            yield Lesson(scene.pixels, coarse, scene.pair.truth_plane)
+def verdicts_of(
+    judged: Callable[..., Iterator[Verdicts]], refiner: Refiner, pool: MaskPool, count: int, seed: Sequence[int]
+) -> list[Verdicts]:
+    """The changes of ``count`` masks or maps of each kind, with equal weight for each kind."""
+    random, parts = np.random.default_rng(seed), list[Verdicts]()
+    for kind in KINDS if count else ():
+        found = list(judged(refiner, pool, kind, count, random))
+        parts += [replace(each, weight=each.weight / len(found)) for each in found]
+    return parts
 
 
-def simulated(truth: Mask, kind: str, random: Random) -> Mask:
-    """A coarse mask of a kind, from the true one."""
-    if kind == "exact" or not truth.area:
-        return truth
-    if kind == "simulated":
-        return simulate.simulate(truth, random)
-    soft = simulate.near(truth.to_array().astype(np.float32), random)
-    if random.random() < 0.5:
-        soft = simulate.blobs(soft, random)
-    return Mask.from_array(soft > 0.5)
-
-
-def verdicts_on(refiner: Refiner, lessons: Sequence[Lesson]) -> Iterator[Verdicts]:
-    """Refine masks, and compare every change with the truth; masks without a change give none."""
+def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
+    """Refine masks of a kind, and compare every change with the truth; masks without a change give none."""
+    lessons = list(draw_lessons(pool, kind, count, random))
     for number, image in passed(refiner, [(each.image, (each.coarse,)) for each in lessons]):
         (coarse,), (refined,) = image.coarse.prediction, image.segments.paste(image.outlines)
         changed, box = changed_mask(image.image, coarse, refined, image.outlines[0])
@@ -156,8 +133,38 @@ def verdicts_on(refiner: Refiner, lessons: Sequence[Lesson]) -> Iterator[Verdict
         yield Verdicts(changed.evidence(), right, known / np.sqrt(coarse.area))
 
 
+def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
+    """Refine label maps of a kind, and compare what every label lost with the truth.
+
+    Only pixels count whose true label is the one before or the one after. Maps without a change give none.
+    """
+    lessons = list(draw_map_lessons(pool, kind, count, random))
+    for number, image in passed(refiner, [(each.image, each.coarse) for each in lessons]):
+        before, after = image.coarse.prediction.labels, image.segments.paste(image.outlines)
+        scale = max((each.scale for each in image.outlines), default=1.0)
+        changed = ChangedMap(image.image, before, after.labels, after.probability, scale)
+        truth, found = lessons[number].truth, list[Verdicts]()
+        for (x0, y0, x1, y1), numbers, evidence in changed.losses():
+            window = np.s_[y0:y1, x0:x1]
+            right, wrong = (
+                np.bincount(numbers[labels[window] == truth[window]], minlength=len(evidence) + 1)[1:]
+                for labels in (after.labels, before)
+            )
+            known = right + wrong
+            area = np.count_nonzero(before == before[window][numbers > 0][0])
+            found.append(Verdicts(evidence, right / np.maximum(known, 1), known / np.sqrt(area)))
+        if found:
+            yield Verdicts.of(found)
+
+
 def fit(verdicts: Verdicts, seed: int) -> Judge:
-    """Fit a judge by cross-entropy with AdamW to changes that are drawn by their weights, all of them at a time."""
+    """Fit a judge by cross-entropy with AdamW to changes that are drawn by their weights, all of them at a time.
+
+    Raises:
+        BprError: there is no change.
+    """
+    if not verdicts.weight.sum():
+        raise BprError("nothing of these sets changed, so there is nothing to learn; give sets with coarse masks")
     chances = verdicts.weight / verdicts.weight.sum()
     drawn = np.random.default_rng(seed).choice(len(chances), min(DRAWN, 10 * len(chances)), p=chances)
     evidence, right = verdicts.evidence[drawn], verdicts.right[drawn]
@@ -166,7 +173,7 @@ def fit(verdicts: Verdicts, seed: int) -> Judge:
     inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in (scaled, right))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        first, second = nn.Linear(EVIDENCE, HIDDEN), nn.Linear(HIDDEN, 1)
+        first, second = nn.Linear(evidence.shape[1], HIDDEN), nn.Linear(HIDDEN, 1)
     parameters = [*first.parameters(), *second.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(STEPS):

@@ -127,13 +127,18 @@ class MaskPool:
     def scene(self, place: tuple[int, int]) -> Scene:
         """The scene of a mask, given by the numbers of its image and mask."""
         record, number = place
+        image = self.image(record)
+        return Scene(image.pixels, image.header.pair(number))
+
+    def image(self, record: int) -> WholeImage:
+        """An image, by its number in the set."""
         image = self._cache.get(record)
         if image is None:
             image = self._subset.patches.read(record, decode_whole)
             if self._cached < CACHE_BYTES:
                 self._cache[record] = image
                 self._cached += image.pixels.nbytes
-        return Scene(image.pixels, image.header.pair(number))
+        return image
 
 
 class ImageStream:

@@ -261,6 +261,10 @@ class JudgeSettings(Settings):
     """How the judge of weights is fitted."""
 
     masks: Annotated[
-        Count, option("Masks of each set and kind: predicted by models, simulated, nearly exact and exact ones")
+        Natural,
+        option("Masks of each set and kind: predicted, simulated, nearly exact and exact ones; 0 leaves their judge"),
     ] = 300
+    maps: Annotated[
+        Natural, option("Label maps of each set and kind, painted from the masks of an image; 0 leaves their judge")
+    ] = 30
     seed: Annotated[Natural, option("Random seed")] = 0

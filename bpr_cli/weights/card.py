@@ -40,6 +40,8 @@ Scales = Annotated[tuple[Annotated[float, Meta(ge=0.25, le=8)], ...], Meta(min_l
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:]{1,200}$")]
 Metric = Annotated[int, Meta(ge=-(10**12), le=10**12)] | Annotated[float, Meta(ge=-1e12, le=1e12)] | str
 
+Numbers = tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...]
+
 
 @dataclass(frozen=True)
 class WeightsCard(Settings):
@@ -51,6 +53,7 @@ class WeightsCard(Settings):
         metrics: scores on held-out data, by name.
         recipe: description of the training.
         judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
+        map_judge: those of the ``Judge`` that knows it of label maps; () for none.
         tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
             that differ from others only in their card; None for weights that hold their own.
         context: card of the network in the same file that sees every mask as a whole before its patches; None for none.
@@ -135,7 +138,8 @@ class WeightsCard(Settings):
     licence: Annotated[str, option("License of the weights", panel=PANEL)] = ""
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
-    judge: tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...] = ()
+    judge: Numbers = ()
+    map_judge: Numbers = ()
     tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None
     context: WeightsCard | None = None
 

@@ -84,6 +84,7 @@ licence        -
 description    -
 recipe         -
 judge          -
+map judge      -
 tensors of     -
 context        -
 path           mine.safetensors

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patches.boxes import move_inside, widened
-from bpr_cli.patches.paste import Fusion, RefinedLabel, average, open_ends, reassemble, union
+from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, open_ends, reassemble, union
 from tests.patches.drawn import label_planes, planes
 
 NEAR = range(-2, 3)
@@ -147,9 +147,12 @@ VOID = frozenset({255})
 Predicted = dict[int, tuple[np.ndarray, np.ndarray]]
 
 
-def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
-    """Arg-max pixel by pixel in exact arithmetic; ties go to the coarse label, then to the earlier entry."""
-    out = labels.copy()
+def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> tuple[np.ndarray, np.ndarray]:
+    """Arg-max pixel by pixel in exact arithmetic; ties go to the coarse label, then to the earlier entry.
+
+    Also its probability, before labels without a pixel come back.
+    """
+    out, probability = labels.copy(), np.ones(labels.shape)
     for y, x in np.ndindex(labels.shape):
         coarse = int(labels[y, x])
         if coarse in void:
@@ -159,21 +162,26 @@ def fused_by_pixel(labels: np.ndarray, void: frozenset[int], entries: Predicted)
             mean = average_by_pixel(boxes, probabilities, y, x)
             confidence[label] = Fraction(int(coarse == label)) if mean is None else mean
         best = max(confidence.values())
+        probability[y, x] = best
         out[y, x] = next(label for label, value in confidence.items() if value == best)
     while missing := set(labels.flat) - set(out.flat):
         for label in missing:
             out[labels == label] = label
-    return out
+    return out, probability
 
 
 def fused(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> np.ndarray:
+    return fusion_of(labels, void, entries).labels
+
+
+def fusion_of(labels: np.ndarray, void: frozenset[int], entries: Predicted) -> FusedMap:
     refined = [RefinedLabel(label, average(*given_to, frame_of(labels))) for label, given_to in entries.items()]
     fusion = Fusion(LabelMap(labels, void))
     fusion.advance(len(labels), iter(refined))
     result = fusion.finish()
     assert result.void == void
     assert result.labels.dtype == np.int32
-    return result.labels
+    return result
 
 
 @st.composite
@@ -202,7 +210,10 @@ CHAIN = (
 @given(contests())
 @example(CHAIN)
 def test_fusion_equals_arg_max_pixel_by_pixel(contest):
-    np.testing.assert_array_equal(fused(*contest), fused_by_pixel(*contest))
+    labels, probability = fused_by_pixel(*contest)
+    found = fusion_of(*contest)
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.probability, 255 * probability, atol=0.51)
 
 
 @given(contests())

@@ -13,8 +13,8 @@ from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.masks.runs import strips_of
 from bpr_cli.patches.boxes import boundary_pixels
 from bpr_cli.refinement.image import ImagePass, RefinementStats, fill_batches
+from bpr_cli.refinement.labels import label_masks
 from bpr_cli.refinement.limits import Limits
-from bpr_cli.refinement.segments import label_masks
 from bpr_cli.refinement.settings import PassSettings
 from tests.inference.engines import picture
 from tests.patches.drawn import label_planes

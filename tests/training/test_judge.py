@@ -5,10 +5,10 @@ import pytest
 
 from bpr_cli.errors import BprError
 from bpr_cli.refinement.evidence import EVIDENCE
-from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.judge import KINDS, Verdicts, draw_lessons, fit, fit_judge
-from bpr_cli.training.sampling import MaskPool
-from bpr_cli.training.settings import JudgeSettings, SetSampling
+from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
+from bpr_cli.training.judge import Verdicts, fit, fit_judge
+from bpr_cli.training.lessons import KINDS
+from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.convert import convert_weights
 from bpr_cli.weights.files import load_weights
 from tests.training.toy_data import image_set
@@ -37,25 +37,17 @@ def toys(tmp_path):
     return image_set(tmp_path / "toys", ["a", "b", "c"])
 
 
-def test_lessons_of_every_kind(toys):
-    pool = MaskPool(PatchSubset.full(toys), SetSampling(groups="category"))
-    for kind in KINDS:
-        lessons = list(draw_lessons(pool, kind, 4, np.random.default_rng(0)))
-        assert 0 < len(lessons) <= 4
-        for each in lessons:
-            same = (each.coarse.to_array() == (each.truth == 1)).all()
-            assert same == (kind == "exact") or kind == "nearly exact"
-
-
 def test_weights_learn_from_a_set(toys, tmp_path):
     out = tmp_path / "judged.safetensors"
-    counts = fit_judge("fast", [toys], out, JudgeSettings(masks=3))
+    counts = fit_judge("fast", [toys], out, JudgeSettings(masks=3, maps=2))
     assert list(counts) == ["toys"]
-    assert 0 < counts["toys"] <= 3 * len(KINDS)
+    assert 0 < counts["toys"].masks <= 3 * len(KINDS)
+    assert 0 < counts["toys"].maps <= 2 * len(KINDS)
     card = load_weights(out).card
-    assert len(card.judge) == 2 * EVIDENCE + EVIDENCE * 16 + 16 + 16 + 1
+    for numbers, inputs in ((card.judge, EVIDENCE), (card.map_judge, EVIDENCE_OF_LABELS)):
+        assert len(numbers) == 2 * inputs + inputs * 16 + 16 + 16 + 1
     with pytest.raises(BprError, match="already exist"):
-        fit_judge("fast", [toys], out, JudgeSettings(masks=3))
+        fit_judge("fast", [toys], out, JudgeSettings(masks=3, maps=2))
 
 
 def test_a_judge_may_share_the_tensors_of_its_weights(toys, tmp_path):
@@ -66,9 +58,22 @@ def test_a_judge_may_share_the_tensors_of_its_weights(toys, tmp_path):
     assert judged.card.judge
     assert judged.card.flip
     assert judged.card.tensors_of[0] == "mine.safetensors"
-    assert out.stat().st_size < 10_000
+    assert out.stat().st_size < 20_000
 
 
 def test_weights_that_cannot_be_shared_are_refused_before_the_work(tmp_path):
     with pytest.raises(BprError, match="cannot share the tensors of"):
         fit_judge("fast", [], tmp_path / "elsewhere.safetensors", JudgeSettings(masks=3), share=True)
+
+
+def test_each_judge_can_learn_alone(toys, tmp_path):
+    shipped, out = load_weights("fast").card, tmp_path / "judged.safetensors"
+    assert fit_judge("fast", [toys], out, JudgeSettings(masks=0, maps=1))["toys"].masks == 0
+    card = load_weights(out).card
+    assert card.judge == shipped.judge
+    assert card.map_judge != shipped.map_judge
+
+
+def test_sets_that_never_change_teach_nothing():
+    with pytest.raises(BprError, match="nothing of these sets changed"):
+        fit(Verdicts.of([]), seed=0)

@@ -1,0 +1,116 @@
+"""What the judges of weights learn from: coarse masks and coarse label maps of every quality, with their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.patchset import simulate
+from bpr_cli.patchset.whole import ImageHeader
+from bpr_cli.training.augmentation import Random
+from bpr_cli.training.sampling import MaskPool, any_of
+from bpr_cli.typing import ByteArray, LabelArray
+
+KINDS = ("predicted", "simulated", "nearly exact", "exact")
+"""The coarse masks and maps that judges learn from, each as often: of models, simulated, nearly exact and exact."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A coarse mask of a known object.
+
+    Attributes:
+        image: uint8, (H, W, 3), RGB.
+        coarse: the coarse mask.
+        truth: true mask, uint8, (H, W), 0, 1 and ``VOID``.
+    """
+
+    image: ByteArray
+    coarse: Mask
+    truth: ByteArray
+
+
+@dataclass(frozen=True)
+class MapLesson:
+    """A coarse label map of a known scene.
+
+    Attributes:
+        image: uint8, (H, W, 3), RGB.
+        coarse: the coarse map.
+        truth: true labels, int32, (H, W), ``UNKNOWN`` where nobody knows them.
+    """
+
+    image: ByteArray
+    coarse: LabelMap
+    truth: LabelArray
+
+
+UNKNOWN = -1
+"""Label of pixels whose true label is unknown."""
+
+LARGEST_MAP = 640
+"""Longest side in pixels of a map to learn from; of larger ones a part is taken."""
+
+
+def draw_lessons(pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Lesson]:
+    """Draw coarse masks of a kind, with equal chance for each group of the pool; none if the pool has no such kind."""
+    groups = pool.predicted if kind == "predicted" else pool.true
+    for _ in range(count if groups else 0):
+        scene = pool.scene(any_of(any_of(groups, random), random))
+        coarse = scene.pair.coarse or simulated(scene.pair.truth, kind, random)
+        if coarse.area:
+            yield Lesson(scene.pixels, coarse, scene.pair.truth_plane)
+
+
+def simulated(truth: Mask, kind: str, random: Random) -> Mask:
+    """A coarse mask of a kind, from the true one."""
+    if kind == "exact" or not truth.area:
+        return truth
+    if kind == "simulated":
+        return simulate.simulate(truth, random)
+    soft = simulate.near(truth.to_array().astype(np.float32), random)
+    if random.random() < 0.5:
+        soft = simulate.blobs(soft, random)
+    return Mask.from_array(soft > 0.5)
+
+
+def draw_map_lessons(pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[MapLesson]:
+    """Draw coarse label maps of a kind, with equal chance for each image; none if the pool has no such kind."""
+    groups = pool.predicted if kind == "predicted" else pool.true
+    records = sorted({record for group in groups for record, _ in group})
+    for _ in range(count if records else 0):
+        image = pool.image(any_of(records, random))
+        height, width = image.header.size
+        top, left = (int(random.integers(max(side - LARGEST_MAP, 0) + 1)) for side in (height, width))
+        window = np.s_[top : top + LARGEST_MAP, left : left + LARGEST_MAP]
+        predicted, truth = (np.ascontiguousarray(plane[window]) for plane in painted(image.header))
+        labels = predicted if kind == "predicted" else simulated_map(truth, kind, random)
+        yield MapLesson(np.ascontiguousarray(image.pixels[window]), LabelMap(labels, frozenset({UNKNOWN})), truth)
+
+
+def painted(header: ImageHeader) -> tuple[LabelArray, LabelArray]:
+    """The predicted and the true masks of an image as label maps, int32, (H, W): 1, 2, ... for the masks, else 0.
+
+    True labels are ``UNKNOWN`` where no mask lies and that of a class or of a crowd may.
+    """
+    predicted, truth = np.zeros((2, *header.size), dtype=np.int32)
+    numbers = dict[int, int]()
+    for place, (_, of_truth, _, _) in enumerate(header.pairs):
+        label, pair = numbers.setdefault(of_truth, len(numbers) + 1), header.pair(place)
+        truth[(truth <= 0) & pair.void.to_array()] = UNKNOWN
+        truth[pair.truth.to_array()] = label
+        if pair.coarse is not None:
+            predicted[pair.coarse.to_array()] = label
+    return predicted, truth
+
+
+def simulated_map(truth: LabelArray, kind: str, random: Random) -> LabelArray:
+    """A coarse map of a kind, from the true one; unknown pixels stay unknown, and no others are."""
+    if kind == "exact":
+        return truth
+    made = simulate.simulate_labels(truth, random) if kind == "simulated" else simulate.near_labels(truth, random)
+    unknown = truth == UNKNOWN
+    return np.where(unknown | (made == UNKNOWN), truth, made)
