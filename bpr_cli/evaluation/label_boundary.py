@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bpr_cli.evaluation.boundary import boundary_band, dilate, harmonic_mean
 from bpr_cli.evaluation.panoptic_matching import NumberedSegments, OverlappingPairs, PairOverlaps, PanopticMap
 from bpr_cli.masks.runs import Runs, weigh
-from bpr_cli.typing import BoolArray, DoubleArray, IntArray, Size
+from bpr_cli.typing import BoolArray, ByteArray, DoubleArray, IntArray, Size
 
 FAR = np.iinfo(np.int64).max
 """Squared distance to what is farther than anyone asks for."""
@@ -124,7 +124,7 @@ def squared_distances(points: Contours, targets: Contours, size: Size, reach: fl
     margin = int(reach)
     width = size[1] + 2 * margin
     distances = np.full(len(points.x), FAR, dtype=np.int64)
-    # Eight classes at a time share a map: each has a bit. Most pixels are near, so few are left for far offsets.
+    # Eight classes at a time share a map: each has a bit. Pixels that no step can reach are left out beforehand.
     for first in range(0, len(points.starts) - 1, 8):
         last = min(first + 8, len(points.starts) - 1)
         bits = np.zeros((size[0] + 2 * margin) * width, dtype=np.uint8)
@@ -134,19 +134,34 @@ def squared_distances(points: Contours, targets: Contours, size: Size, reach: fl
         left = np.arange(points.starts[first], points.starts[last])
         place = (points.y[left] + margin) * width + points.x[left] + margin
         mine = np.repeat(2 ** np.arange(last - first), np.diff(points.starts[first : last + 1])).astype(np.uint8)
-        for squared, dy, dx in offsets_within(reach):
-            hit = (bits[place + dy * width + dx] & mine) != 0
+        around = _gathered(_gathered(bits, 1, 2 * margin + 1), width, 2 * margin + 1)
+        near = (around[place - margin * width - margin] & mine) != 0
+        left, place, mine = left[near], place[near], mine[near]
+        for squared, dy, dx in rings_within(reach):
+            hit = (np.bitwise_or.reduce(bits[(dy * width + dx)[:, None] + place], axis=0) & mine) != 0
             distances[left[hit]] = squared
             left, place, mine = left[~hit], place[~hit], mine[~hit]
     return distances
 
 
+def _gathered(bits: ByteArray, step: int, count: int) -> ByteArray:
+    """The bits of every element and of those up to ``count`` - 1 steps after it, in one: uint8, (N,)."""
+    gathered: ByteArray = bits.copy()
+    covered = 1
+    while covered < count:
+        more = min(covered, count - covered)
+        gathered[: -more * step] |= gathered[more * step :]
+        covered += more
+    return gathered
+
+
 @lru_cache(maxsize=16)
-def offsets_within(radius: float) -> tuple[tuple[int, int, int], ...]:
-    """Squared length, dy and dx of all steps to pixels within ``radius``, the shortest first."""
-    reach = range(-int(radius), int(radius) + 1)
-    steps = ((y * y + x * x, y, x) for y in reach for x in reach)
-    return tuple(sorted(step for step in steps if step[0] <= radius * radius))
+def rings_within(radius: float) -> tuple[tuple[int, IntArray, IntArray], ...]:
+    """Steps to the pixels within ``radius``, the shortest first: squared length, and dy and dx of all that long."""
+    dy, dx = np.mgrid[-int(radius) : int(radius) + 1, -int(radius) : int(radius) + 1].reshape(2, -1)
+    squared = dy * dy + dx * dx
+    lengths = np.unique(squared[squared <= radius * radius]).tolist()
+    return tuple((length, dy[squared == length], dx[squared == length]) for length in lengths)
 
 
 def label_band(labels: NDArray[np.integer], width: int) -> BoolArray:
