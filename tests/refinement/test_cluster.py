@@ -1,7 +1,9 @@
 """A Ray cluster of two nodes: the result of one process, whatever becomes of workers and nodes."""
 
 import os
-from contextlib import closing, contextmanager
+import random
+import shutil
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 
 import pytest
@@ -101,6 +103,13 @@ def test_a_cluster_gives_the_result_of_one_process_and_others_finish_its_work(
         check_equal(world)
 
 
+def change_node(cluster):
+    """A node joins, and another is lost."""
+    lost = cluster.worker_nodes.copy().pop()
+    add_node(cluster)
+    cluster.remove_node(lost, allow_graceful=False)
+
+
 def test_nodes_that_join_go_on_for_nodes_that_are_lost(world, refine, cluster, settings, refiner):
     given, seen = MAKERS["panoptic"](world), []
     refine(InProcess.of(refiner), *given, "whole")
@@ -108,15 +117,38 @@ def test_nodes_that_join_go_on_for_nodes_that_are_lost(world, refine, cluster, s
     def change_nodes(item):
         seen.append(item.name)
         if len(seen) == 2:
-            lost = cluster.worker_nodes.copy().pop()
-            add_node(cluster)
-            cluster.remove_node(lost, allow_graceful=False)
+            change_node(cluster)
 
     with closing(OnCluster(settings, on(cluster), None)) as engine:
         summary = refine(engine, *given, "out", change_nodes)
     assert (summary.images, summary.failures) == (len(NAMES), [])
     assert sorted(set(seen)) == sorted(seen)
     check_equal(world)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_nodes_that_are_lost_at_many_moments(world, refine, cluster, settings, refiner):
+    """Every second time the driver stops as well, and one process finishes the work."""
+    given, draw, seen = MAKERS["panoptic"](world), random.Random(1), []
+    refine(InProcess.of(refiner), *given, "whole")
+
+    def lose(item):
+        seen.append(item.name)
+        if len(seen) == moment:
+            change_node(cluster)
+            if is_stopped:
+                raise KeyboardInterrupt
+
+    for is_stopped in (False, True) * 5:
+        seen.clear()
+        moment = draw.randrange(1, len(NAMES))
+        shutil.rmtree(world / "out", ignore_errors=True)
+        with closing(OnCluster(settings, on(cluster), None)) as engine, suppress(KeyboardInterrupt):
+            refine(engine, *given, "out", lose)
+        resumed = refine(InProcess.of(refiner), *given, "out").resumed
+        assert resumed == (moment if is_stopped else len(NAMES))
+        check_equal(world)
 
 
 @contextmanager
