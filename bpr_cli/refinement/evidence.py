@@ -42,6 +42,7 @@ class ChangedMask:
         refined: the mask after, bool, (h, w).
         probability: uint8, (h, w), foreground probability in units of 1/255; 0 or 255 where no patch lies.
         scale: side of the patches along it over the patch size of the weights.
+        factor: how many times smaller this is than the image.
     """
 
     image: ByteArray
@@ -49,6 +50,13 @@ class ChangedMask:
     refined: BoolArray
     probability: ByteArray
     scale: float
+    factor: int = 1
+
+    def reduced(self, factor: int) -> ChangedMask:
+        """The same in a picture smaller by ``factor``, with the pixels of which the masks cover more than half."""
+        planes = (self.image, self.coarse * np.uint8(CERTAIN), self.refined * np.uint8(CERTAIN), self.probability)
+        image, coarse, refined, probability = (means(plane, factor) for plane in planes)
+        return ChangedMask(image, coarse > CERTAIN // 2, refined > CERTAIN // 2, probability, self.scale, factor)
 
     @cached_property
     def changes(self) -> LabelArray:
@@ -164,6 +172,16 @@ OF_MASK = 18
 
 EVIDENCE = OF_MASK + 7
 """Number of values that describe a change: those of its mask and its own."""
+
+
+def means(plane: ByteArray, factor: int) -> ByteArray:
+    """Means of the squares of side ``factor`` of a plane, (h, w, ...), rounded down; the last pixels are repeated."""
+    height, width = plane.shape[:2]
+    full = cv2.copyMakeBorder(plane, 0, -height % factor, 0, -width % factor, cv2.BORDER_REPLICATE)
+    rows = full.reshape(-1, factor, *full.shape[1:]).sum(axis=1, dtype=np.uint32)
+    squares = rows.reshape(len(rows), -1, factor, *full.shape[2:]).sum(axis=2)
+    found: ByteArray = (squares // factor**2).astype(np.uint8)
+    return found
 
 
 def boundary(mask: BoolArray) -> BoolArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import Mask
@@ -13,6 +14,10 @@ from bpr_cli.refinement.evidence import MARGIN, ChangedMask
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray
 from bpr_cli.weights.judge import Judge
+
+JUDGED_LENGTH = 450
+"""A mask of twice this length in pixels and more is judged in a picture smaller by a whole number, in which it is at
+least as long as this. The judge compares neighbouring pixels and measures distances of few pixels."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +53,33 @@ def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outlin
     before, now = (likely_iou(changed, chances, applied) for applied in (np.zeros_like(kept), kept))
     if kept.all():
         return Judgement(refined, before, now)
-    stays = np.concatenate([[True], kept])[changed.changes]
-    mask = Mask.from_array(np.where(stays, changed.refined, changed.coarse), box[:2], coarse.size)
+    taken_back = enlarged(np.concatenate([[False], ~kept])[changed.changes], changed.factor)
+    pixels, others = refined.window(box), coarse.window(box)
+    height, width = pixels.shape
+    mask = Mask.from_array(np.where(taken_back[:height, :width], others, pixels), box[:2], coarse.size)
     return Judgement(mask if mask.area else coarse, before, now)
 
 
 def changed_mask(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline) -> tuple[ChangedMask, Box]:
-    """A mask before and after refinement, and its window; see ``judge_changes``."""
+    """A mask before and after refinement, smaller if it is long, and its window; see ``judge_changes``."""
     box = grow(union(coarse.box, refined.box), MARGIN, coarse.size)
     x0, y0, x1, y1 = box
     after = refined.window(box)
     pixels = np.ascontiguousarray(image[y0:y1, x0:x1])
-    return ChangedMask(pixels, coarse.window(box), after, probability_in(box, after, outline), outline.scale), box
+    changed = ChangedMask(pixels, coarse.window(box), after, probability_in(box, after, outline), outline.scale)
+    factor = max(coarse.crop.shape) // JUDGED_LENGTH
+    if factor < 2:
+        return changed, box
+    small = changed.reduced(factor)
+    return (small if small.coarse.any() and small.refined.any() else changed), box  # thin masks would vanish
+
+
+def enlarged(found: BoolArray, factor: int) -> BoolArray:
+    """Pixels of a picture smaller by ``factor`` in the full one, bool, with those beside them that it shows in part."""
+    if factor == 1:
+        return found
+    reached = cv2.dilate(found.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return reached.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def likely_iou(changed: ChangedMask, chances: DoubleArray, applied: BoolArray) -> float:

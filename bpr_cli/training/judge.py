@@ -126,7 +126,7 @@ def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, rando
         if refined is coarse or not len(changed.areas):
             continue
         x0, y0, x1, y1 = box
-        truth = lessons[number].truth[y0:y1, x0:x1]
+        truth = lessons[number].truth[y0 : y1 : changed.factor, x0 : x1 : changed.factor]
         known = changed.sums((truth <= 1).view(np.uint8))
         true = changed.sums((truth == 1).view(np.uint8))
         right = np.where(changed.joins, true, known - true) / np.maximum(known, 1)

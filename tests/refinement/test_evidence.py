@@ -161,3 +161,25 @@ def test_images_of_a_single_row_or_column(size, seed):
     wanted = [shared + of_change(case, *group) for group in groups]
     found = case.evidence()
     assert np.allclose(in_order(found), in_order(np.reshape(wanted, found.shape)), atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(size=st.tuples(st.integers(4, 20), st.integers(4, 20)), factor=st.integers(2, 5), seed=st.integers(0, 10**6))
+def test_a_smaller_picture_has_the_means_of_squares(size, factor, seed):
+    random = np.random.default_rng(seed)
+    coarse, refined = random.random((2, *size)) < 0.5
+    image, probability = picture(size, seed % 11), random.integers(0, 256, size).astype(np.uint8)
+    small = ChangedMask(image, coarse, refined, probability, 0.5).reduced(factor)
+    assert (small.scale, small.factor) == (0.5, factor)
+    rows, columns = (np.arange(-(-side // factor) * factor).clip(max=side - 1) for side in size)
+
+    def square(plane: np.ndarray, y: int, x: int) -> np.ndarray:
+        own = np.s_[y * factor : (y + 1) * factor], np.s_[x * factor : (x + 1) * factor]
+        return plane[rows[own[0]]][:, columns[own[1]]]
+
+    for y, x in np.ndindex(*small.coarse.shape):
+        assert small.probability[y, x] == int(square(probability, y, x).mean())
+        assert (small.image[y, x] == square(image, y, x).mean(axis=(0, 1)).astype(int)).all()
+        for mask, found in ((coarse, small.coarse), (refined, small.refined)):
+            assert found[y, x] == (square(mask, y, x).mean() > 0.5)
+    assert small.coarse.shape == (len(rows) // factor, len(columns) // factor)

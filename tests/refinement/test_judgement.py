@@ -11,7 +11,14 @@ import bpr_cli
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boxes import NO_BOXES
 from bpr_cli.refinement.evidence import EVIDENCE, ChangedMask
-from bpr_cli.refinement.judgement import judge_changes, likely_iou, probability_in
+from bpr_cli.refinement.judgement import (
+    JUDGED_LENGTH,
+    changed_mask,
+    enlarged,
+    judge_changes,
+    likely_iou,
+    probability_in,
+)
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.weights.files import load_weights, save_weights
 from bpr_cli.weights.judge import Judge
@@ -72,6 +79,47 @@ def test_a_sure_judge_knows_the_iou(first, second, seed):
     if (truth | mask).any():
         wanted = (truth & mask).sum() / (truth | mask).sum()
         assert likely_iou(changed, right.astype(float), applied) == pytest.approx(wanted)
+
+
+def long_masks(width: int) -> tuple[np.ndarray, np.ndarray]:
+    """A coarse mask as long as three times the judged length, and one with a part more and a part less."""
+    coarse = np.zeros((3 * JUDGED_LENGTH + 40, width + 60), bool)
+    coarse[20:-20, 30:-30] = True
+    refined = coarse.copy()
+    refined[100:160, -30:-12], refined[300:361, 30:33] = True, False
+    return coarse, refined
+
+
+def test_long_masks_are_judged_in_a_smaller_picture():
+    coarse, refined = long_masks(60)
+    image, masks = picture(coarse.shape), [Mask.from_array(each) for each in (coarse, refined)]
+    small, box = changed_mask(image, *masks, outline(masks[0]))
+    assert small.factor == 3
+    height, width = box[3] - box[1], box[2] - box[0]
+    assert small.coarse.shape == (-(-height // 3), -(-width // 3))
+    assert len(small.areas) == 2
+    for judge, wanted in (
+        (judge_of(0, 1), refined),
+        (judge_of(0, -1), coarse),
+        (judge_of(2, -1), coarse | refined),
+        (judge_of(-2, 1), coarse & refined),
+    ):
+        assert (judge_changes(image, *masks, outline(masks[0]), judge).mask.to_array() == wanted).all()
+
+
+def test_masks_that_a_smaller_picture_would_not_show_are_judged_in_full():
+    coarse, refined = long_masks(1)
+    masks = [Mask.from_array(each) for each in (coarse, refined)]
+    assert changed_mask(picture(coarse.shape), *masks, outline(masks[0]))[0].factor == 1
+
+
+def test_pixels_of_a_smaller_picture_in_the_full_one():
+    found = np.zeros((3, 4), bool)
+    found[0, 0] = True
+    assert (enlarged(found, 1) == found).all()
+    expected = np.zeros((6, 8), bool)
+    expected[:4, :4] = True
+    assert (enlarged(found, 2) == expected).all()
 
 
 def test_pixels_without_a_patch_are_certain():

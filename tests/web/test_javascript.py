@@ -154,9 +154,15 @@ def test_specks(page, size, least):
     np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
 
 
+LONG = (1400, 60)
+"""Size of an image whose mask is so long that it is judged in a smaller picture."""
+
+
 def changed(size):
     """An image, its coarse mask, another mask of many changes, and patches along the coarse one."""
     coarse, refined = blob(size, 2), blob(size, 1) ^ (np.random.default_rng(9).random(size) > 0.97)
+    if size == LONG:
+        coarse[:, 20:40], refined[:, 22:45] = True, True
     refined[0, 0] = True
     mask, rim = Mask.from_array(coarse), 3
     boxes = widened(dense_boxes(boundary_pixels(mask), size, 10, 0.25), rim)
@@ -174,13 +180,14 @@ def js_changed(image, coarse, refined, along):
     }
 
 
-@pytest.mark.parametrize("size", [*SIZES, (200, 150)])
+@pytest.mark.parametrize("size", [*SIZES, (200, 150), LONG])
 @pytest.mark.parametrize("patches", [True, False])
 def test_evidence(page, size, patches):
     image, coarse, refined, along = changed(size)
     if not patches:
         along = replace(along, boxes=along.boxes[:0], predicted=[])
     expected, _ = changed_mask(image, coarse, refined, along)
+    assert expected.factor == (3 if size == LONG else 1)
     body = """
       const box = boxAround(coarse, refined);
       const found = changedMask(image, coarse, refined, box, {...outline, probabilities: probabilities.data}, 16);
@@ -202,7 +209,7 @@ def random_judge(known, seed):
     return Judge(known.mean(0), known.std(0) + 0.1, first, offset, second, np.zeros(1))
 
 
-@pytest.mark.parametrize("size", [*SIZES, (200, 150)])
+@pytest.mark.parametrize("size", [*SIZES, (200, 150), LONG])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_judge(page, size, seed):
     case = changed(size)

@@ -1,5 +1,5 @@
 // The port of refinement/evidence.py, refinement/judgement.py and weights/judge.py: which changes of a mask stay.
-// A changed mask is {image, coarse, refined, probability, scale, changes}, all but the scale in a window of the image;
+// A changed mask is {image, coarse, refined, probability, scale, factor, changes}, most of it in a window of the image;
 // see changedMask.
 "use strict";
 
@@ -22,6 +22,9 @@ const EVIDENCE = 25;
 /** Standard deviations from the mean at which evidence is cut off. */
 const LARGEST = 4;
 
+/** A mask of twice this length in pixels and more is judged in a smaller picture, in which it is at least so long. */
+const JUDGED_LENGTH = 450;
+
 /** Keeps the changes of a mask that are likely to be right, and takes back the others; see refine.js for an outline. */
 function judgeChanges(image, coarse, refined, outline, card) {
   if (differenceOf(coarse, refined) === 0) return refined;
@@ -29,15 +32,19 @@ function judgeChanges(image, coarse, refined, outline, card) {
   const box = boxAround(coarse, refined);
   const changed = changedMask(image, coarse, refined, box, outline, outputSizeOf(card));
   const chances = evidenceOf(changed).map((values) => chanceOf(values, judge));
-  const data = refined.data.slice();
-  changed.changes.forEach(({ joins, pixels }, number) => {
-    if (chances[number] > 0.5) return;
-    for (const pixel of pixels) {
-      const x = pixel % changed.coarse.width;
-      const y = (pixel - x) / changed.coarse.width;
-      data[(box.y0 + y) * coarse.width + box.x0 + x] = joins ? 0 : 1;
-    }
+  const { factor } = changed;
+  const taken = { ...changed.coarse, data: new Uint8Array(changed.coarse.data.length) };
+  changed.changes.forEach(({ pixels }, number) => {
+    if (chances[number] <= 0.5) for (const pixel of pixels) taken.data[pixel] = 1;
   });
+  const back = factor > 1 ? sumsAround(taken, 1) : taken.data;
+  const data = refined.data.slice();
+  for (let y = box.y0; y < box.y1; y++) {
+    for (let x = box.x0; x < box.x1; x++) {
+      const seen = Math.floor((y - box.y0) / factor) * taken.width + Math.floor((x - box.x0) / factor);
+      if (back[seen]) data[y * coarse.width + x] = coarse.data[y * coarse.width + x];
+    }
+  }
   return data.includes(1) ? { ...refined, data } : coarse;
 }
 
@@ -54,15 +61,45 @@ function boxAround(coarse, refined) {
 
 /**
  * A mask before and after refinement in a window: the pixels of the image, RGBA; both masks; the probability of every
- * pixel in units of 1/255; the scale of the patches; the changes, each {joins, pixels}, a connected group of pixels (by
- * their sides) that all join the mask or all leave it.
+ * pixel in units of 1/255; the scale of the patches; the factor by which all this is smaller than the image, above 1 for
+ * a long mask; the changes, each {joins, pixels}, a connected group of pixels (by their sides) that all join the mask or
+ * all leave it.
  */
 function changedMask(image, coarse, refined, box, outline, outputSize) {
   const [before, after] = [coarse, refined].map((mask) => windowOf(mask, box));
   const probability = probabilityIn(box, after, coarse, outline, outputSize);
-  const { scale } = outline;
-  const changes = changesOf(before, after);
-  return { image: windowOf(image, box, 4), coarse: before, refined: after, probability, scale, changes };
+  const pixels = windowOf(image, box, 4);
+  const full = { image: pixels, coarse: before, refined: after, probability, scale: outline.scale, factor: 1 };
+  const { x0, y0, x1, y1 } = boundsOf(coarse);
+  const factor = Math.floor(Math.max(x1 - x0, y1 - y0) / JUDGED_LENGTH);
+  const small = factor < 2 ? full : reduced(full, factor);
+  const changed = small.coarse.data.includes(1) && small.refined.data.includes(1) ? small : full;
+  return { ...changed, changes: changesOf(changed.coarse, changed.refined) };
+}
+
+/** A changed mask in a picture smaller by a factor, with the pixels of which the masks cover more than half. */
+function reduced({ image, coarse, refined, probability, scale }, factor) {
+  const most = (mask) => {
+    const covered = meansOf({ ...mask, data: mask.data.map((value) => value * CERTAIN) }, factor);
+    return { ...covered, data: covered.data.map((value) => (2 * value > CERTAIN ? 1 : 0)) };
+  };
+  const found = meansOf({ ...coarse, data: probability }, factor).data;
+  const [before, after] = [coarse, refined].map(most);
+  return { image: meansOf(image, factor, 4), coarse: before, refined: after, probability: found, scale, factor };
+}
+
+/** Means of the squares of side factor of an array of pixels, rounded down; the last pixels are repeated. */
+function meansOf({ width, height, data }, factor, channels = 1) {
+  const small = { width: Math.ceil(width / factor), height: Math.ceil(height / factor) };
+  const sums = new Uint32Array(small.width * small.height * channels);
+  for (let y = 0; y < small.height * factor; y++) {
+    for (let x = 0; x < small.width * factor; x++) {
+      const from = (Math.min(y, height - 1) * width + Math.min(x, width - 1)) * channels;
+      const to = (Math.floor(y / factor) * small.width + Math.floor(x / factor)) * channels;
+      for (let channel = 0; channel < channels; channel++) sums[to + channel] += data[from + channel];
+    }
+  }
+  return { ...small, data: Uint8Array.from(sums, (sum) => Math.floor(sum / factor ** 2)) };
 }
 
 /** Probability of every pixel of a window in units of 1/255; where no patch lies, the refined mask is certain. */
