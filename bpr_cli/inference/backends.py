@@ -71,7 +71,7 @@ class PyTorchBackend:
         self._device = devices[0]
         self.streams = Streams(torch.get_num_threads()) if self._device == CPU else None
         # On a GPU a copy, because the weights stay on the CPU, where they can be pickled for any machine.
-        model.network = folded(model.network) if self._device == CPU else deepcopy(model.network)
+        model.network = folded(model.network if self._device == CPU else deepcopy(model.network))
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         model = model.eval().to(self._device)
         self._model = nn.DataParallel(model, devices) if len(devices) > 1 else model
