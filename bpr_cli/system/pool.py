@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 from bpr_cli.errors import BprError, counted
 from bpr_cli.system.cluster import ClusterSettings, connected
+from bpr_cli.system.signals import noting_signals
 from bpr_cli.version import __version__
 
 ANSWER_WITHIN = 300.0
@@ -127,6 +129,23 @@ class Pool:
         Raises:
             BprError: no worker answers, or a worker is not like this program.
         """
+        with noting_signals() as request:  # Ray would end the program with code 1, whatever a handler raises
+            values = self._received()
+        if request.signal:
+            signal.raise_signal(request.signal)
+        return values
+
+    def close(self) -> None:
+        """Stop all workers, and leave the cluster."""
+        busy = [actor.handle.stop.remote() for actor in self.actors if actor.running is not None and actor.node[0]]
+        if busy:
+            self._ray.wait(busy, num_returns=len(busy), timeout=STOPPING)
+        while self.actors:
+            self._kill(self.actors.pop())
+        self._closing.close()
+
+    def _received(self) -> list[tuple[Actor, Any]]:
+        """See ``receive``."""
         self._add_actors()
         running = {actor.running: actor for actor in self.actors if actor.running is not None}
         ready = self._ray.wait(list(running), num_returns=len(running), timeout=0)[0] if running else []
@@ -138,15 +157,6 @@ class Pool:
         elif time.monotonic() - self._answered > ANSWER_WITHIN:
             raise BprError(self._silence())
         return values
-
-    def close(self) -> None:
-        """Stop all workers, and leave the cluster."""
-        busy = [actor.handle.stop.remote() for actor in self.actors if actor.running is not None and actor.node[0]]
-        if busy:
-            self._ray.wait(busy, num_returns=len(busy), timeout=STOPPING)
-        while self.actors:
-            self._kill(self.actors.pop())
-        self._closing.close()
 
     def _add_actors(self) -> None:
         """Start workers, as far as there is room."""
