@@ -16,7 +16,7 @@ from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.refinement.worker import Message, Opened, Order, Part, Stopped, serve
-from bpr_cli.system.workers import how_it_ended
+from bpr_cli.system.workers import how_it_ended, start_shielded
 
 STOPPING = 10.0
 """Seconds that a worker has to finish the files it is writing."""
@@ -31,7 +31,7 @@ class _Process(Worker):
         self.order = order
         self.connection, other = context.Pipe()
         self.process = context.Process(target=serve, args=(other, order), daemon=True)
-        self.process.start()
+        start_shielded(self.process)
         other.close()
 
     def send(self, message: Opened | Part) -> None:

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
 from bpr_cli.errors import LOGGER, BprError, note
-from bpr_cli.system.workers import end_with_main_process, how_it_ended
+from bpr_cli.system.workers import end_with_main_process, how_it_ended, start_shielded
 
 _AHEAD = 2
 """Calls in flight per process."""
@@ -58,7 +58,7 @@ class _Process(Generic[Shared, Given, Done]):
         context = multiprocessing.get_context("spawn")  # this process may have threads, which forks do not survive
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, function, shared), daemon=True)
-        self._process.start()
+        start_shielded(self._process)
         other.close()
 
     def __enter__(self) -> _Process[Shared, Given, Done]:

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-from multiprocessing import parent_process
+from multiprocessing import parent_process, resource_tracker
+from multiprocessing.process import BaseProcess
 from threading import Thread
+
+
+def start_shielded(process: BaseProcess) -> None:
+    """Start a process that Ctrl-C never reaches, not even while it imports; a terminal sends it to all processes."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        process.start()
+        return
+    resource_tracker.ensure_running()  # its start, which is a part of the first one's, lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # processes inherit it
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_main_process() -> None:
