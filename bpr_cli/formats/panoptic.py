@@ -125,7 +125,6 @@ class PanopticSet(PredictionSet):
         self.layout = _layout(source, self.document["annotations"])
         self._table = self._image_table(settings)
         self._numbers: dict[str, int] = {}
-        self._positions: dict[int, dict[int, int]] = {}
         self._faults: dict[tuple[int, int], Failure] = {}
         candidates = [self._candidate(number, record) for number, record in enumerate(self.document["annotations"])]
         self.items, self.failures = match_images(candidates, index)
@@ -153,7 +152,7 @@ class PanopticSet(PredictionSet):
             name = named if isinstance(named, str) and named not in self._numbers else f"annotation {number}"
             return Candidate(name, problem=f"{self.layout.document}: annotation {number} is broken: {error}")
         self._numbers[name] = number
-        self._positions[number] = self._find_segments(number, annotation["segments_info"])
+        self._find_segments(number, annotation["segments_info"])  # for the faults; to keep what it finds takes memory
         image_id = id_of(annotation["image_id"]) or 0
         known = self._table.get(image_id)
         listed = (known.file_name,) if known else ()
@@ -200,7 +199,7 @@ class PanopticSet(PredictionSet):
 
     def positions(self, item: Item) -> dict[int, int]:
         """The positions of the segments of an item in its record, by id."""
-        return self._positions[self._numbers[item.name]]
+        return self._find_segments(self.number(item), self.annotation(item)["segments_info"])
 
     def usable(self, item: Item) -> dict[int, Record]:
         """The segments that can be read, by id; complete once the item was read."""
