@@ -28,8 +28,8 @@ from bpr_cli.typing import DoubleArray
 from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 from bpr_cli.weights.judge import LARGEST, Judge
 
-HIDDEN = 16
-"""Units of the judge's first layer."""
+MEMBERS, HIDDEN = 8, 16
+"""Networks whose mean is a judge, which one alone varies by as much as by what it learns, and units of each."""
 
 STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 0.005, 0.01
 
@@ -158,19 +158,27 @@ def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random
 
 
 def fit(verdicts: Verdicts, seed: int) -> Judge:
-    """Fit a judge by cross-entropy with AdamW to changes that are drawn by their weights, all of them at a time.
+    """Fit a judge: the mean, before the sigmoid, of ``MEMBERS`` networks that each see changes drawn by their weights.
 
     Raises:
         BprError: there is no change.
     """
     if not verdicts.weight.sum():
         raise BprError("nothing of these sets changed, so there is nothing to learn; give sets with coarse masks")
-    chances = verdicts.weight / verdicts.weight.sum()
-    drawn = np.random.default_rng(seed).choice(len(chances), min(DRAWN, 10 * len(chances)), p=chances)
-    evidence, right = verdicts.evidence[drawn], verdicts.right[drawn]
-    centre, spread = evidence.mean(axis=0), evidence.std(axis=0) + 1e-3
-    scaled = np.clip((evidence - centre) / spread, -LARGEST, LARGEST)
-    inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in (scaled, right))
+    chances, count = verdicts.weight / verdicts.weight.sum(), min(DRAWN, 10 * len(verdicts.weight))
+    draws = [np.random.default_rng([seed, at]).choice(len(chances), count, p=chances) for at in range(MEMBERS)]
+    seen = verdicts.evidence[np.concatenate(draws)]
+    centre, spread = seen.mean(axis=0), seen.std(axis=0) + 1e-3
+    scaled = np.clip((verdicts.evidence - centre) / spread, -LARGEST, LARGEST)
+    members = [fit_member(scaled[drawn], verdicts.right[drawn], seed + at) for at, drawn in enumerate(draws)]
+    first, first_offset, second, second_offset = zip(*members, strict=True)
+    means = np.concatenate(second) / MEMBERS, np.mean(second_offset, axis=0)
+    return Judge(centre, spread, np.concatenate(first, axis=1), np.concatenate(first_offset), *means)
+
+
+def fit_member(evidence: DoubleArray, right: DoubleArray, seed: int) -> list[DoubleArray]:
+    """Fit a network to scaled evidence by cross-entropy with AdamW, all changes at a time; its weights and offsets."""
+    inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in (evidence, right))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         first, second = nn.Linear(evidence.shape[1], HIDDEN), nn.Linear(HIDDEN, 1)
@@ -182,4 +190,4 @@ def fit(verdicts: Verdicts, seed: int) -> Judge:
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     layers = (first.weight.T, first.bias, second.weight[0], second.bias)
-    return Judge(centre, spread, *(each.detach().double().numpy() for each in layers))
+    return [each.detach().double().numpy() for each in layers]
