@@ -75,18 +75,20 @@ class ChangedMap:
         """What labels lost: a window, its changes by number, and the evidence, (N, ``EVIDENCE_OF_LABELS``).
 
         Every changed pixel leaves one label, so that losses hold each of them once. Changes that join a label have
-        the number 0.
+        the number 0. Evidence on the map is the mean over the labels that lost pixels, weighted by the sides of squares
+        of their areas.
         """
-        labels = self.labels()
-        if not labels:
+        losers = [(box, changed) for box, changed in self.labels() if not changed.joins.all()]
+        if not losers:
             return
-        overall = np.mean([changed.of_mask() for _, changed in labels], axis=0)
-        for box, changed in labels:
+        sides = [np.sqrt(np.count_nonzero(changed.coarse)) for _, changed in losers]
+        overall = np.average([changed.of_mask() for _, changed in losers], axis=0, weights=sides)
+        for box, changed in losers:
             leaves = ~changed.joins
             numbers = np.concatenate([[0], np.where(leaves, np.cumsum(leaves), 0)]).astype(np.int32)
             evidence = changed.evidence()[leaves]
-            if len(evidence):
-                yield box, numbers[changed.changes], np.concatenate([np.tile(overall, (len(evidence), 1)), evidence], 1)
+            shared = np.tile(overall, (len(evidence), 1))
+            yield box, numbers[changed.changes], np.concatenate([shared, evidence], axis=1)
 
     def chances(self, judge: Judge) -> FloatArray:
         """How likely the refined label of every pixel is right: float32, (H, W), 0..1; 1 where it did not change."""

@@ -266,5 +266,5 @@ class JudgeSettings(Settings):
     ] = 300
     maps: Annotated[
         Natural, option("Label maps of each set and kind, painted from the masks of an image; 0 leaves their judge")
-    ] = 30
+    ] = 24
     seed: Annotated[Natural, option("Random seed")] = 0
