@@ -61,7 +61,7 @@ def stopping(advice: str) -> Iterator[None]:
         stopped = Stopped(number)
         if _is_importing(frame):
             # Extension modules crash or raise other errors when their import is interrupted. During imports there is
-            # nothing to clean up, so the process may exit at once.
+            # nothing to clean up but a lock file, which holds nobody up, so the process may exit at once.
             _say(stopped, advice)
             os._exit(stopped.code)
         raise stopped
