@@ -249,6 +249,7 @@ class LabelSegments(Segments[LabelMap]):
         if limits.map_judge and isinstance(refined, FusedMap):
             judged = judge_labels(image, self.prediction, refined, scale, limits.map_judge)
             refined, ious = judged.map, judged.likely_ious
+        refined = LabelMap(refined.labels, refined.void)  # its probability has served
         if limits.min_movement:
             least = limits.min_movement * scale * sum(each.length for each in outlines)
             if self.changes(refined).moved.sum() < least:
