@@ -51,17 +51,16 @@ class ChangedMap:
     probability: ByteArray
     scale: float
 
-    def labels(self) -> list[tuple[Box, ChangedMask]]:
-        """The labels that lost or gained pixels and were in the map before, each in its window."""
+    def losers(self) -> list[tuple[Box, ChangedMask]]:
+        """The labels that lost pixels, each in its window."""
         size = self.coarse.shape[0], self.coarse.shape[1]
         before, after = (label_masks(LabelMap(labels, frozenset())) for labels in (self.coarse, self.refined))
         boxes = {mask.label: mask.box for mask in after}
-        moved = set(values_of(self.coarse[self.coarse != self.refined]).tolist())
-        moved |= set(values_of(self.refined[self.coarse != self.refined]).tolist())
+        lost = set(values_of(self.coarse[self.coarse != self.refined]).tolist())
         windows = [
             (mask.label, grow(union(mask.box, boxes.get(mask.label, EMPTY_BOX)), MARGIN, size))
             for mask in before
-            if mask.label in moved
+            if mask.label in lost
         ]
         return [(box, self._in_window(label, box)) for label, box in windows]
 
@@ -78,17 +77,18 @@ class ChangedMap:
         the number 0. Evidence on the map is the mean over the labels that lost pixels, weighted by the sides of squares
         of their areas.
         """
-        losers = [(box, changed) for box, changed in self.labels() if not changed.joins.all()]
+        losers = self.losers()
         if not losers:
             return
         sides = [np.sqrt(np.count_nonzero(changed.coarse)) for _, changed in losers]
-        overall = np.average([changed.of_mask() for _, changed in losers], axis=0, weights=sides)
-        for box, changed in losers:
+        of_masks = [changed.of_mask() for _, changed in losers]
+        overall = np.average(of_masks, axis=0, weights=sides)
+        for (box, changed), of_mask in zip(losers, of_masks, strict=True):
             leaves = ~changed.joins
             numbers = np.concatenate([[0], np.where(leaves, np.cumsum(leaves), 0)]).astype(np.int32)
-            evidence = changed.evidence()[leaves]
-            shared = np.tile(overall, (len(evidence), 1))
-            yield box, numbers[changed.changes], np.concatenate([shared, evidence], axis=1)
+            own = changed.of_changes()[leaves]
+            shared = np.tile(np.concatenate([overall, of_mask]), (len(own), 1))
+            yield box, numbers[changed.changes], np.concatenate([shared, own], axis=1)
 
     def chances(self, judge: Judge) -> FloatArray:
         """How likely the refined label of every pixel is right: float32, (H, W), 0..1; 1 where it did not change."""
