@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ _STARTING = Lock()
 """Held while a thread changes PyTorch's number of threads, which is of the whole process for a moment."""
 
 
+@dataclass(frozen=True)
 class Streams:
     """Like ``map``, but threads compute several calls at the same time, none of which uses further threads.
 
@@ -29,23 +30,19 @@ class Streams:
 
     Several threads may use the same streams. PyTorch's number of threads elsewhere in the program stays as it is.
 
-    Args:
+    Attributes:
         count: number of threads.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._start()
+    count: int
 
     def map(self, function: Callable[[Given], Done], given: Iterable[Given]) -> Iterator[Done]:
-        """Results in the order of what is given; an error cancels the calls that have not begun."""
-        if self._process != os.getpid():  # a forked process has none of the threads
-            self._start()
-        return self._threads.map(function, given)
+        """Results in the order of what is given; an error cancels the calls that have not begun.
 
-    def _start(self) -> None:
-        self._process = os.getpid()
-        self._threads = ThreadPoolExecutor(self.count, "bpr-stream", initializer=_compute_alone)
+        The threads end with the last result, so that none is left behind, neither idle nor in a forked process.
+        """
+        with ThreadPoolExecutor(self.count, "bpr-stream", initializer=_compute_alone) as threads:
+            yield from threads.map(function, given)
 
 
 def _compute_alone() -> None:

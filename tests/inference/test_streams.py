@@ -81,6 +81,15 @@ def test_an_error_comes_after_the_results_before_it():
         next(results)
 
 
+def test_no_thread_is_left_behind():
+    before, streams = set(threading.enumerate()), Streams(3)
+    assert list(streams.map(abs, [-1, 2, -3, 4])) == [1, 2, 3, 4]
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(ZeroDivisionError):
+        list(streams.map(lambda number: 1 // number, [1, 0, 1]))
+    assert set(threading.enumerate()) <= before
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_computes_too():
