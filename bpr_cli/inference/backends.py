@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from copy import deepcopy
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 
 from bpr_cli.errors import BprError, lacking
 from bpr_cli.inference.compiled import compiled_model
+from bpr_cli.inference.int8 import rounded
 from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches
 from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
 from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
-from bpr_cli.inference.settings import InferenceSettings, Precision
+from bpr_cli.inference.settings import BackendName, InferenceSettings, Precision
 from bpr_cli.inference.streams import Streams
 from bpr_cli.typing import ByteArray
 from bpr_cli.weights.card import WeightsCard
@@ -31,7 +33,7 @@ OPENVINO_PACKAGES = ("openvino", "onnx")
 """Packages of the extra ``openvino``. OpenVINO reads networks as ONNX, because its own converter for PyTorch is seconds
 slower and sends telemetry."""
 
-OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16"}
+OPENVINO_PRECISIONS = {"float32": "FP32", "bfloat16": "BF16", "int8": "INT8"}
 """OpenVINO's names of precisions."""
 
 ENGINES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
@@ -99,7 +101,8 @@ class OpenVINOBackend:
         self, model: PatchModel, precision: Precision, example: tuple[Tensor, Tensor], card: WeightsCard
     ) -> None:
         options = {
-            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[precision],
+            # The rest of a network in integers stays float32, so that all CPUs decide alike.
+            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS["float32" if precision == "int8" else precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": 1,
             # Pinned threads would compete for their cores with the worker threads that crop and paste.
@@ -136,6 +139,8 @@ def make_backend(
         BprError: the backend is not installed, or cannot run this network with these settings.
     """
     wanted = settings.backend
+    if settings.precision == "int8":
+        wanted, weights = "openvino", in_int8(weights, wanted)
     if wanted == "auto":
         fits = devices == [CPU] and weights.card.network not in NOT_IN_ONNX
         wanted = "openvino" if fits and settings.precision in openvino_precisions() else "pytorch"
@@ -155,6 +160,25 @@ def make_backend(
         raise BprError(
             f"{ENGINES[wanted]} cannot run the weights {weights.path}: {str(error)[:300]}; use --backend pytorch"
         ) from error
+
+
+def in_int8(weights: LoadedWeights, wanted: BackendName) -> LoadedWeights:
+    """The weights with a network that rounds to integers, which OpenVINO computes with.
+
+    Raises:
+        BprError: another backend is wanted, or the weights do not know how to round.
+    """
+    if wanted not in ("auto", "openvino"):
+        raise BprError(
+            f"precision is int8, and the backend {wanted} computes without integers; use --backend openvino, or "
+            "another precision"
+        )
+    if not weights.card.int8:
+        raise BprError(
+            f"precision is int8, and the weights {weights.path} have no numbers for it; add them with bpr weights "
+            "quantise, or use another precision"
+        )
+    return replace(weights, network=rounded(weights.network, weights.card.int8))
 
 
 def openvino_precisions() -> list[str]:

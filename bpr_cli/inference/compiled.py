@@ -19,7 +19,7 @@ from bpr_cli.weights.card import WeightsCard
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
-CODE = ("inference/onnx.py", "inference/patch_model.py", "networks/*.py")
+CODE = ("inference/int8.py", "inference/onnx.py", "inference/patch_model.py", "networks/*.py")
 """Files that decide what a network computes."""
 
 

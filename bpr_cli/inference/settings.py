@@ -10,7 +10,8 @@ from bpr_cli.weights.card import DEFAULT_WEIGHTS
 
 PANEL = "Network and device"
 
-Precision = Literal["float32", "bfloat16", "float16"]
+FloatPrecision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 ExportFormat = Literal["onnx", "openvino", "torchscript"]
 Weights = Annotated[str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")]
 BackendName = Literal["auto", "pytorch", "openvino", "onnxruntime"]
@@ -30,7 +31,12 @@ class InferenceSettings(Settings):
             "auto (all GPUs, else the CPU), cpu, cuda (all GPUs), GPUs such as cuda:0,1, or mps (Apple)", panel=PANEL
         ),
     ] = "auto"
-    precision: Annotated[Precision, option("Floating-point type of the network", panel=PANEL)] = "float32"
+    precision: Annotated[
+        Precision,
+        option(
+            "Numbers of the network; int8 needs OpenVINO, and weights that know it, as those that ship", panel=PANEL
+        ),
+    ] = "float32"
     backend: Annotated[
         BackendName,
         option("Inference engine; auto takes OpenVINO on a CPU where it is installed, else PyTorch", panel=PANEL),

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.settings import Precision
+from bpr_cli.inference.settings import FloatPrecision
 from bpr_cli.settings import Count, Fraction, Natural, Settings, option
 
 RECIPE, ENGINE, VALIDATION, FILES = "Recipe", "Network and device", "Validation", "Files"
@@ -242,7 +242,7 @@ class TrainSettings(Settings):
     licence: Annotated[str, option("License of the weights (default: that of --init)", panel=FILES)] = ""
     device: Annotated[str, option("auto, cpu, cuda, or a GPU such as cuda:1", panel=ENGINE)] = "auto"
     precision: Annotated[
-        Precision, option("Floating-point type of the network; weights and optimiser stay float32", panel=ENGINE)
+        FloatPrecision, option("Floating-point type of the network; weights and optimiser stay float32", panel=ENGINE)
     ] = "float32"
     accumulate: Annotated[
         Count, option("Forward passes that a step is split into when memory is short", panel=ENGINE)

@@ -17,7 +17,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from bpr_cli.errors import BprError
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.inference.settings import Precision
+from bpr_cli.inference.settings import FloatPrecision
 from bpr_cli.training.augmentation import PatchSizes
 from bpr_cli.training.data import TrainBatch
 from bpr_cli.training.distributed import Processes
@@ -45,7 +45,7 @@ class Arithmetic:
         seed: seed of random layers in the network.
     """
 
-    precision: Precision
+    precision: FloatPrecision
     accumulate: int
     seed: int
 

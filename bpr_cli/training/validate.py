@@ -11,7 +11,7 @@ from torch import nn
 
 from bpr_cli.evaluation.boundary import boundary_f, iou
 from bpr_cli.inference.patch_model import DTYPES, PatchModel
-from bpr_cli.inference.settings import Precision
+from bpr_cli.inference.settings import FloatPrecision
 from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.training.augmentation import PatchSizes, centre, resized
@@ -69,7 +69,7 @@ class Validator:
         self,
         subsets: Sequence[PatchSubset | Sequence[PatchSample]],
         card: WeightsCard,
-        precision: Precision,
+        precision: FloatPrecision,
         device: torch.device,
     ) -> None:
         """Read the ground truth.

@@ -54,6 +54,7 @@ class WeightsCard(Settings):
         recipe: description of the training.
         judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
         map_judge: those of the ``Judge`` that knows it of label maps; () for none.
+        int8: numbers that the network needs to compute in 8-bit integers (``inference/int8.py``); () for none.
         tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
             that differ from others only in their card; None for weights that hold their own.
         context: card of the network in the same file that sees every mask as a whole before its patches; None for none.
@@ -140,6 +141,7 @@ class WeightsCard(Settings):
     recipe: str = ""
     judge: Numbers = ()
     map_judge: Numbers = ()
+    int8: Numbers = ()
     tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None
     context: WeightsCard | None = None
 

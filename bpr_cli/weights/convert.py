@@ -122,7 +122,7 @@ def average_weights(
     """Average two trainings of the same network tensor by tensor; the card is that of the first.
 
     Weights trained on from common ones can be averaged (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR
-    2022): the result keeps most of what each of them does well.
+    2022): the result keeps most of what each of them does well. Their numbers for int8 are left out.
 
     Args:
         one: shipped name or file, as in ``load_weights``.
@@ -151,5 +151,5 @@ def average_weights(
     for name, tensor in target.items():
         if tensor.is_floating_point():  # not the counts of batches, which have no effect
             tensor.lerp_(source[name], share)
-    save_changed(out, first.card, first)
+    save_changed(out, replace(first.card, int8=()), first)  # other tensors need other numbers
     return load_weights(out)

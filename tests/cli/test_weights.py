@@ -85,6 +85,7 @@ description    -
 recipe         -
 judge          -
 map judge      -
+int8           -
 tensors of     -
 context        -
 path           mine.safetensors
