@@ -188,13 +188,18 @@ def open_ends(coarse: Mask, boxes: Boxes, probabilities: ByteArray, rim: int) ->
         # Outside of the window there are no patches, except in other strips.
         above, below, left, right = (REACH * inside for inside in (y0 > 0, y1 < height, x0 > 0, x1 < width))
         covered = (field.weight > 0).view(np.uint8)
-        framed = cv2.copyMakeBorder(covered, above, below, left, right, cv2.BORDER_CONSTANT, value=0)
-        inner = cv2.erode(framed, _NEAR, borderType=cv2.BORDER_REPLICATE)
-        inner = inner[above : above + y1 - y0, left : left + x1 - x0]
-        y, x = np.nonzero((field.weight > 0) & (inner == 0) & (field.foreground(before) != before))
+        framed = np.pad(covered, ((above, below), (left, right)))
+        sides = outer_sides(framed)[above : above + y1 - y0, left : left + x1 - x0]
+        y, x = np.nonzero(sides & (field.foreground(before) != before))
         own = (y + y0 >= top) & (y + y0 < bottom)
         ends = np.concatenate([ends, np.stack([x[own] + x0, y[own] + y0]).astype(np.int32)], axis=1)
     return BoundaryPixels(ends[0], ends[1], np.full(ends.shape[1], SCORES[0], dtype=np.uint8))
+
+
+def outer_sides(covered: ByteArray) -> BoolArray:
+    """The pixels with 1 within ``REACH`` pixels of such with 0, bool, (h, w); ``covered`` is 0 or 1, uint8, (h, w)."""
+    sides: BoolArray = covered != cv2.erode(covered, _NEAR, borderType=cv2.BORDER_REPLICATE)
+    return sides
 
 
 def union(first: Box, second: Box) -> Box:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
-from bpr_cli.patches.boxes import grow
-from bpr_cli.patches.paste import FusedMap, restore_vanished, union
+from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, grow
+from bpr_cli.patches.paste import REACH, FusedMap, covered_by, outer_sides, restore_vanished, union
 from bpr_cli.refinement.evidence import EVIDENCE, MARGIN, OF_MASK, ChangedMask
 from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray, FloatArray, IntArray, LabelArray
 from bpr_cli.weights.judge import Judge
@@ -31,6 +31,44 @@ def label_masks(prediction: LabelMap) -> list[LabelMask]:
             boxes[label] = union(boxes.get(label, EMPTY_BOX), tuple(box))
             areas[label] = areas.get(label, 0) + area
     return [LabelMask(labels, label, boxes[label], areas[label]) for label in sorted(boxes)]
+
+
+def open_label_ends(coarse: LabelArray, refined: LabelArray, boxes_of: Mapping[int, Boxes]) -> BoundaryPixels:
+    """Pixels where labels change up to the outer sides of all patches of one of them, and may change beyond.
+
+    The border of the image is no such side.
+
+    Args:
+        coarse: the labels before refinement, int32, (H, W).
+        refined: the labels after, int32, (H, W).
+        boxes_of: the boxes of every label, int64, (P, 4).
+
+    Returns:
+        The pixels in raster order, all of the best score.
+    """
+    size, ends = (coarse.shape[0], coarse.shape[1]), np.zeros(coarse.shape, dtype=bool)
+    for label, boxes in boxes_of.items():
+        x0, y0, x1, y1 = grow(covered_by(boxes, size), REACH, size) if len(boxes) else EMPTY_BOX
+        covered = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
+        for left, top, right, bottom in (boxes - np.array([x0, y0, x0, y0])).tolist():
+            covered[max(top, 0) : bottom, max(left, 0) : right] = 1
+        before, after = coarse[y0:y1, x0:x1], refined[y0:y1, x0:x1]
+        changed = (before != after) & ((before == label) | (after == label))
+        if changed.any():
+            ends[y0:y1, x0:x1] |= changed & outer_sides(covered)
+    y, x = (each.astype(np.int32) for each in np.nonzero(ends))
+    return BoundaryPixels(x, y, np.full(len(x), SCORES[0], dtype=np.uint8))
+
+
+def labels_at(ends: BoundaryPixels, boxes: Boxes, coarse: LabelArray, refined: LabelArray) -> dict[int, list[int]]:
+    """The labels before and after of pixels that changed, each with the numbers of the boxes, (P, 4), around them."""
+    found = dict[int, list[int]]()
+    for number, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
+        inside = (ends.x >= x0) & (ends.x < x1) & (ends.y >= y0) & (ends.y < y1)
+        places = ends.y[inside], ends.x[inside]
+        for label in np.union1d(coarse[places], refined[places]).tolist():
+            found.setdefault(label, []).append(number)
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from bpr_cli.masks.masks import AnyMask, Mask
 from bpr_cli.patches.boxes import (
     NO_BOXES,
+    BoundaryPixels,
     Boxes,
     boundary_pixels,
     boxes_along,
@@ -22,7 +23,7 @@ from bpr_cli.patches.boxes import (
 from bpr_cli.patches.crop import padding_around
 from bpr_cli.patches.paste import open_ends, reassemble
 from bpr_cli.refinement.settings import PassSettings
-from bpr_cli.typing import Box, ByteArray
+from bpr_cli.typing import Box, ByteArray, Size
 
 FEWEST_ENDS = 4
 """Pixels at the sides of the patches from which on a change is followed."""
@@ -100,10 +101,13 @@ class Outline:
         ends = open_ends(coarse, self.boxes, probabilities, self.rim)
         if len(ends) < FEWEST_ENDS:
             return replace(self, follows=False)
-        side = side_of(self.boxes, 0) - 2 * self.rim
-        added = widened(unique_boxes(move_inside(suppress(ends, side, how.nms_threshold), coarse.size)), self.rim)
-        refined = reassemble(coarse, self.boxes, probabilities, self.rim)
-        return replace(self, mask=refined, boxes=np.concatenate([self.boxes, added]), predicted=[probabilities])
+        added = boxes_at(ends, side_of(self.boxes, 0) - 2 * self.rim, how, coarse.size)
+        return self.with_boxes(added, reassemble(coarse, self.boxes, probabilities, self.rim))
+
+    def with_boxes(self, added: Boxes, mask: AnyMask) -> Outline:
+        """Add boxes, without their rim, in which the network sees ``mask``, the segment as it is refined so far."""
+        boxes = np.concatenate([self.boxes, widened(added, self.rim)])
+        return replace(self, mask=mask, boxes=boxes, predicted=[self.probabilities()] if self.predicted else [])
 
     def probabilities(self) -> ByteArray:
         """Foreground probabilities of all boxes that are not forgotten: uint8, (P, S, S), in units of 1/255."""
@@ -122,6 +126,11 @@ class Outline:
         if count > self.forgotten:
             self.predicted[:] = [self.probabilities()[count - self.forgotten :].copy()]
             self.forgotten = count
+
+
+def boxes_at(ends: BoundaryPixels, side: int, how: PassSettings, size: Size) -> Boxes:
+    """Boxes of ``side`` pixels around pixels of an image of ``size`` (H, W), thinned out by NMS."""
+    return unique_boxes(move_inside(suppress(ends, side, how.nms_threshold), size))
 
 
 def box_around(mask: AnyMask, how: PassSettings) -> Boxes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import fields
 from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, overload
@@ -105,11 +105,9 @@ class Refiner:
     def passes_over(self, *, labels: bool) -> tuple[PassSettings, ...]:
         """How each pass places patches along masks, or along the labels of a map.
 
-        Labels compete for every pixel, so all their patches have one size, and no change goes on without rivals.
+        Labels compete for every pixel, so all their patches have one size.
         """
-        if not labels:
-            return self.passes
-        return tuple(replace(how, follow=False) for how in self.passes if not (how.view or how.whole))
+        return tuple(how for how in self.passes if not (labels and (how.view or how.whole)))
 
     def close(self) -> None:
         """Free the network and its memory on the devices; refining afterwards raises ``BprError``."""

@@ -16,7 +16,7 @@ from bpr_cli.masks.soft import SoftMask
 from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, reassemble
 from bpr_cli.refinement.context import context_mask
 from bpr_cli.refinement.judgement import Judgement, judge_changes
-from bpr_cli.refinement.labels import judge_labels, label_masks
+from bpr_cli.refinement.labels import judge_labels, label_masks, labels_at, open_label_ends
 from bpr_cli.refinement.limits import (
     Changes,
     Limits,
@@ -28,7 +28,7 @@ from bpr_cli.refinement.limits import (
     mask_changes,
     without_specks,
 )
-from bpr_cli.refinement.outline import Outline
+from bpr_cli.refinement.outline import FEWEST_ENDS, Outline, boxes_at
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import ByteArray, Size
 
@@ -208,6 +208,26 @@ class LabelSegments(Segments[LabelMap]):
             for each in outlines:
                 each.boxes = each.boxes[np.argsort(each.boxes[:, 1], kind="stable")]
         return outlines
+
+    def followed(self, outlines: tuple[Outline, ...], how: PassSettings) -> tuple[Outline, ...]:
+        """Add boxes where labels change up to the outer sides of their boxes, for all labels that change there.
+
+        Not in a map of several strips: their patches are forgotten as soon as they are pasted.
+        """
+        if self.strips or not any(each.follows for each in outlines):
+            return outlines
+        before, after = self.prediction.labels, self.paste(outlines).labels
+        pairs = [*zip(self.masks, outlines, strict=True)]
+        ends = open_label_ends(before, after, {mask.label: each.boxes for mask, each in pairs})
+        if len(ends) < FEWEST_ENDS:
+            return tuple(replace(each, follows=False) for each in outlines)
+        boxes = boxes_at(ends, how.patch_size, how, self.prediction.size)
+        numbers = labels_at(ends, boxes, before, after)
+        refined = {mask.label: mask for mask in label_masks(LabelMap(after, self.prediction.void))}
+        return tuple(
+            each.with_boxes(boxes[numbers[mask.label]], refined[mask.label]) if mask.label in numbers else each
+            for mask, each in pairs
+        )
 
     def paste_ready(self, outlines: tuple[Outline, ...]) -> None:
         """Fuse the strips whose patches are all predicted, except the last."""

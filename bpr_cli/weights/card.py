@@ -108,7 +108,8 @@ class WeightsCard(Settings):
         option("Part of the context that is pasted back as well, with falling weight, in image pixels", panel=PANEL),
     ] = 0
     follow: Annotated[
-        bool, option("Place more patches on masks where a change reaches the sides of all patches", panel=PANEL)
+        bool,
+        option("Place more patches where a change of masks or labels reaches the sides of all patches", panel=PANEL),
     ] = False
     min_part: Annotated[
         int,

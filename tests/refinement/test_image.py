@@ -293,12 +293,50 @@ def test_no_patch_follows_a_change_beside_another_object(start, follows):
     assert (len(again.outlines[0].boxes) > len(current.outlines[0].boxes)) == follows
 
 
-@pytest.mark.parametrize("pixels", [2**22, 100])
-def test_labels_that_are_predicted_are_not_predicted_again(pixels):
-    labels = LabelMap(np.kron(np.arange(6).reshape(2, 3), np.ones((20, 20))).astype(np.int32), frozenset())
-    with patch.object(runs, "STRIP_PIXELS", pixels):
-        current = ImagePass.begin(picture((40, 60)), labels, FOLLOWED)
-        predict_up_to(current, 30)
+def two_labels() -> LabelMap:
+    """Label 1 on the left 16 columns, label 2 elsewhere, and a void corner."""
+    labels = np.full((40, 60), 2, np.int32)
+    labels[:, :16], labels[:4, 50:] = 1, 255
+    return LabelMap(labels, frozenset({255}))
+
+
+def predict_labels_up_to(image_pass: ImagePass, column: int) -> None:
+    """Predict all patches that are not: label 1 everywhere left of a column, label 2 elsewhere."""
+    for batch in fill_batches([(None, image_pass)], 3):
+        predicted = [
+            np.tile((np.arange(x0, x1) < column) == (outline.mask.label == 1), (x1 - x0, 1)) * 255
+            for _, outline, start, stop in batch.ranges
+            for x0, _, x1, _ in outline.boxes[start:stop].tolist()
+        ]
+        batch.hand_out(np.array(predicted, np.uint8).reshape(len(predicted), 12, 12))
+
+
+def test_patches_of_both_labels_follow_a_change_until_it_stops():
+    current = ImagePass.begin(picture((40, 60)), two_labels(), FOLLOWED)
+    predict_labels_up_to(current, 28)
+    reached = []
+    for step in (None, *steps_after_first((FOLLOWED,), Limits())):
+        if step:
+            current = step(current)
+            predict_labels_up_to(current, 28)
+        reached.append(int((current.refine(Limits()).prediction.labels[20] == 1).sum()))
+    assert reached == [21, 25, 28]
+    after = current.refine(Limits()).prediction.labels
+    np.testing.assert_array_equal(after[:, :48], np.where(np.arange(48) < 28, 1, 2)[None].repeat(40, axis=0))
+    np.testing.assert_array_equal(after == 255, two_labels().labels == 255)
+
+
+def test_no_patch_follows_labels_that_stop_inside_of_patches():
+    current = ImagePass.begin(picture((40, 60)), two_labels(), FOLLOWED)
+    predict_labels_up_to(current, 18)
+    again = current.followed(FOLLOWED)
+    assert (len(again), again.patches) == (0, current.patches)
+
+
+def test_labels_of_several_strips_are_not_followed():
+    with patch.object(runs, "STRIP_PIXELS", 100):
+        current = ImagePass.begin(picture((40, 60)), two_labels(), FOLLOWED)
+        predict_labels_up_to(current, 28)
         assert len(current.followed(FOLLOWED)) == 0
 
 

@@ -9,8 +9,16 @@ from hypothesis import strategies as st
 
 import bpr_cli
 from bpr_cli.masks.masks import LabelMap
-from bpr_cli.patches.paste import FusedMap
-from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS, ChangedMap, judge_labels, likely_overlaps
+from bpr_cli.patches.boxes import BoundaryPixels
+from bpr_cli.patches.paste import REACH, FusedMap
+from bpr_cli.refinement.labels import (
+    EVIDENCE_OF_LABELS,
+    ChangedMap,
+    judge_labels,
+    labels_at,
+    likely_overlaps,
+    open_label_ends,
+)
 from bpr_cli.weights.files import load_weights, save_weights
 from bpr_cli.weights.judge import Judge
 from tests.inference.engines import blob, picture
@@ -55,6 +63,44 @@ def test_every_changed_pixel_belongs_to_one_change_of_the_label_that_it_leaves(f
         assert np.isfinite(evidence).all()
         times[window] += numbers > 0
     assert (times == (changed.coarse != changed.refined)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), **SEEDS)
+def test_open_ends_are_changed_pixels_beside_others_without_patches_of_their_labels(data, first, second):
+    coarse, refined = labels_of(first), labels_of(second)
+    corners = st.lists(st.tuples(st.integers(-4, 40), st.integers(-4, 40)), max_size=6)
+    boxes_of = {
+        label: np.array([(x, y, x + 9, y + 9) for x, y in data.draw(corners)]).reshape(-1, 4) for label in (0, 3)
+    }
+
+    def covered(label: int, y: int, x: int) -> bool:
+        return any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in boxes_of[label])
+
+    near = range(-REACH, REACH + 1)
+    expected = [
+        (y, x)
+        for y, x in np.argwhere(coarse != refined).tolist()
+        if any(
+            covered(label, y, x)
+            and any(
+                0 <= y + down < SIZE[0] and 0 <= x + right < SIZE[1] and not covered(label, y + down, x + right)
+                for down in near
+                for right in near
+            )
+            for label in {coarse[y, x], refined[y, x]} & boxes_of.keys()
+        )
+    ]
+    ends = open_label_ends(coarse, refined, boxes_of)
+    assert list(zip(ends.y.tolist(), ends.x.tolist(), strict=True)) == expected
+
+
+def test_boxes_are_for_the_labels_that_change_inside():
+    coarse, refined = np.zeros((2, 8, 8), np.int32)
+    coarse[:, 4:], refined[:, 6:] = 3, 7
+    ends = BoundaryPixels(np.array([4, 5, 7], np.int32), np.array([1, 1, 7], np.int32), np.full(3, 4, np.uint8))
+    boxes = np.array([[3, 0, 6, 3], [5, 5, 9, 9], [0, 0, 3, 3]])
+    assert labels_at(ends, boxes, coarse, refined) == {0: [0], 3: [0, 1], 7: [1]}
 
 
 @pytest.mark.parametrize("strip", [1 << 22, 400])
