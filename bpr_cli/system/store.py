@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
@@ -225,12 +225,24 @@ def _listed(path: Path, name: str) -> dict[Path, Any]:
     except FileNotFoundError:
         found = {}
     except Exception as error:  # every store has errors of its own
-        raise BprError(f"{name} is {url}, which cannot be listed: {error or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        raise BprError(
+            f"{name} is {url}, which cannot be listed: {reason}; check the URL, and how this machine reaches the store"
+        ) from error
     inside = url.partition("://")[2].strip("/")
     top = Path(*path.parts[: len(path.parts) - len(inside.split("/"))])
-    files = {store._strip_protocol(key).strip("/"): info for key, info in found.items() if info["type"] == "file"}
-    safe = {key: info for key, info in files.items() if not {"", ".", ".."} & set(key.split("/"))}
+    files = {key: info for key, info in found.items() if info["type"] == "file" and not key.endswith("/")}
+    named = {store._strip_protocol(key).strip("/"): info for key, info in files.items()}
+    safe = {key: info for key, info in named.items() if not {"", ".", ".."} & set(key.split("/"))}
+    for key in _folders(safe) & safe.keys():
+        if safe.pop(key).get("size"):
+            raise BprError(f"{name} is {url}, where {key} is both a file and a folder; rename one of the two")
     return {top / key: info for key, info in safe.items()}
+
+
+def _folders(keys: Iterable[str]) -> set[str]:
+    """Everything that is a folder to some key; a key of the same name and no size stands for the folder."""
+    return {key[:place] for key in keys for place, letter in enumerate(key) if letter == "/"}
 
 
 def _stand_in(path: Path, size: int, changed: int) -> None:

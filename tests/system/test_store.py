@@ -75,6 +75,32 @@ def test_a_single_file_and_what_lies_beside_it(store):
     assert sorted(path.name for path in given.parent.rglob("*")) == ["a.png", "preds", "preds.json"]
 
 
+def listed(store, monkeypatch, *keys, size=0):
+    """Let the store list keys that are no files of its own, as others do for folders that were made by hand."""
+    plain = type(store).find
+
+    def find(self, path, **options):
+        return {**plain(self, path, **options), **{key: {"name": key, "type": "file", "size": size} for key in keys}}
+
+    monkeypatch.setattr(type(store), "find", find)
+
+
+def test_what_stands_for_a_folder_is_no_file(files, store, monkeypatch):
+    listed(store, monkeypatch, "/data/", "/data/deep/", "/data/deep", "/data/empty/")
+    found = as_path("memory://data", "images")
+    assert [str(file) for file in list_files(found, [".txt"])] == ["a.txt", "deep/b.txt"]
+    assert not (found / "empty").exists()
+
+
+def test_a_file_that_is_a_folder_too_is_told(files, store, monkeypatch):
+    listed(store, monkeypatch, "/data/deep", size=7)
+    with pytest.raises(BprError) as refusal:
+        as_path("memory://data", "images")
+    assert str(refusal.value) == (
+        "images is memory://data, where data/deep is both a file and a folder; rename one of the two"
+    )
+
+
 class BrokenError(Exception):
     """A store that is out of order."""
 
@@ -114,9 +140,15 @@ def test_a_store_that_stays_out_of_order_is_told(files, store, broken):
     with pytest.raises(BprError, match=r"^memory://data/a\.txt cannot be written: denied$"):
         write_bytes(files / "a.txt", b"new")
     broken("find", 99, PermissionError("denied"))
-    with pytest.raises(BprError, match=r"^images is memory://data, which cannot be listed: denied$"):
+    with pytest.raises(BprError, match=r"^images is memory://data, which cannot be listed: denied; check the URL, and"):
         as_path("memory://data", "images")
     assert not list(files.rglob(".*.tmp"))
+
+
+def test_a_store_that_lets_nobody_in_says_why(files, store, broken):
+    broken("find", 99, BrokenError("Unable to locate credentials"))
+    with pytest.raises(BprError, match=r"^images is memory://data, which cannot be listed: Unable to locate creden"):
+        as_path("memory://data", "images")
 
 
 @pytest.mark.parametrize("url", ["memory://a/../b", "memory://a//b"])
