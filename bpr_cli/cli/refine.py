@@ -21,6 +21,7 @@ from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, Natural, option
 from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.system.shards import Shard
+from bpr_cli.system.store import shown
 
 MOVEMENT_BOUNDS = (0.1, 1.0, 3.0)
 """Bounds in pixels between segments that hardly moved, moved a little, clearly, and far."""
@@ -119,7 +120,7 @@ def refine(
             progress=True,
         )
         merging = (
-            f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', str(out)))}"
+            f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', shown(out)))}"
         )
         show_refinement(console, summary, [merging] if part else [*seeing(summary), *measuring(summary)])
     if json:

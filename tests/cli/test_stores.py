@@ -111,7 +111,9 @@ def test_shards_of_a_bucket_are_merged(bucket, upload, photos, world, refine, bp
     url = upload()
     assert refine("preds.json", "--images", "photos", "--out", "whole").code == 0
     given = (f"{url}/preds.json", "--images", f"{url}/photos", "--out", f"{url}/out")
-    assert refine(*given, "--shard", "1/2").code == 0
+    first = refine(*given, "--shard", "1/2")
+    assert first.code == 0
+    assert f"complete the output: bpr merge {url}/out\n" in first.err
     early = bpr("merge", f"{url}/out")
     assert early.errors[0].startswith(f"{url}/out: 6 of 12 images are missing from 1 of 2 shards; not begun: 2/2")
     assert refine(*given, "--shard", "2/2", "--processes", "2").code == 0
