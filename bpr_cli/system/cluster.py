@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -20,6 +21,9 @@ PANEL = "Cluster"
 
 WITHOUT_GPUS = ("cluster", "cpus_per_worker")
 """The fields of ``ClusterSettings`` that are options of commands without a network."""
+
+REACHED_WITHIN = 10.0
+"""Seconds within which something must answer at an address; Ray itself would try for many minutes."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +82,48 @@ def connected(address: str) -> Iterator[Any]:
             f"--cluster is {address}, a connection with which a job ends; submit the command to the cluster with ray "
             "job submit, and give --cluster auto"
         )
+    _check_reached(address)
     handler = signal.getsignal(signal.SIGTERM)
     with redirect_stdout(sys.stderr):  # Ray prints what becomes of nodes
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise BprError(
-                f"--cluster is {address}, but no Ray cluster answers there ({reason}); start one with ray start --head"
-            ) from error
+            raise _no_cluster(address, str(error).strip().splitlines()[0]) from error
         with suppress(ValueError):  # outside of the main thread
             signal.signal(signal.SIGTERM, handler)  # Ray's own would leave files half written
         try:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _check_reached(address: str) -> None:
+    """Refuse an address where nothing answers; what is no address is left to Ray.
+
+    Raises:
+        BprError: nothing answers.
+    """
+    host, _, port = _meant(address).rpartition(":")
+    if host and port.isascii() and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
+        except (OSError, OverflowError) as error:
+            raise _no_cluster(address, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _meant(address: str) -> str:
+    """The address of a cluster; that of ``auto`` as Ray will find it, or nothing."""
+    if address != "auto":
+        return address
+    with suppress(Exception):  # there is none, or Ray, which does not promise this function, has changed
+        from ray._private.services import get_ray_address_from_environment  # noqa: PLC0415 - an extra
+
+        return str(get_ray_address_from_environment(address, None))
+    return ""
+
+
+def _no_cluster(address: str, reason: str) -> BprError:
+    return BprError(
+        f"--cluster is {address}, but no Ray cluster answers there ({reason}); start one with ray start --head, or set "
+        "RAY_AUTH_MODE=token if it asks for a token"
+    )

@@ -1,5 +1,6 @@
 """The connection to a Ray cluster, where there is none."""
 
+import socket
 import sys
 
 import pytest
@@ -24,7 +25,27 @@ def test_there_is_no_cluster(monkeypatch, tmp_path):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     said = refused("auto")
     assert said.startswith("--cluster is auto, but no Ray cluster answers there (")
-    assert said.endswith("); start one with ray start --head")
+    assert said.endswith("); start one with ray start --head, or set RAY_AUTH_MODE=token if it asks for a token")
+
+
+@pytest.mark.parametrize("through", ["option", "environment", "file"])
+def test_an_address_where_nothing_answers_is_told_at_once(through, monkeypatch, tmp_path):
+    ray = pytest.importorskip("ray")
+
+    def init(**_):
+        pytest.fail("Ray would try for minutes, and fill the screen")
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # nothing listens there
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address if through == "environment" else "")
+        monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+        monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+        (tmp_path / "ray").mkdir()
+        (tmp_path / "ray/ray_current_cluster").write_text(address)  # as a head leaves it that was killed
+        given = address if through == "option" else "auto"
+        assert refused(given).startswith(f"--cluster is {given}, but no Ray cluster answers there (")
 
 
 def test_connections_with_which_a_job_ends_are_refused():
