@@ -173,7 +173,8 @@ def sole_writer(folder: Path, in_use: str, place: int | None = None) -> Iterator
                 # Delete the file while the lock is held; afterwards another run may own it. Windows cannot delete open
                 # files.
                 if sys.platform != "win32" and place is None:
-                    (folder / LOCK).unlink(missing_ok=True)
+                    with suppress(OSError):  # the folder is not this user's, or is gone; the file may stay
+                        (folder / LOCK).unlink()
     finally:
         for each in made:
             with suppress(OSError):  # the folder is not empty

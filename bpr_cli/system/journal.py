@@ -22,6 +22,7 @@ from bpr_cli.system.journal_files import (
     cut_incomplete,
     encoded_line,
     every_files,
+    names_in,
     open_to_append,
     sync,
 )
@@ -380,7 +381,7 @@ def check_count(folder: Path, out: Path, shard: Shard | None) -> None:
 
 def _check_earlier(folder: Path, out: Path) -> None:
     """Refuse an output that an earlier version wrote to: nobody would know which of its files came from which run."""
-    if (folder / EARLIER[0]).exists():
+    if EARLIER[0] in names_in(folder):
         raise BprError(
             f"{out} was written by an earlier version of bpr, whose runs cannot be resumed; choose another --out, or "
             "pass --overwrite to start over"

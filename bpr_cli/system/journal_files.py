@@ -84,8 +84,6 @@ class JournalFiles:
         Raises:
             BprError: the file is damaged or cannot be read, or another version wrote it.
         """
-        if not self.lines.exists():
-            return None
         line = self._first_line()
         if not line.endswith(b"\n"):
             return None
@@ -102,6 +100,8 @@ class JournalFiles:
         try:
             with local(self.lines).open("rb") as file:
                 return file.readline()
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
         except OSError as error:
             raise BprError(f"{self.lines} cannot be read: {error.strerror or error}") from error
 
@@ -150,11 +150,29 @@ class JournalFiles:
 
 
 def every_files(folder: Path) -> list[JournalFiles]:
-    """The files of the whole job, if there are any, and those of every shard, by number."""
-    whole = JournalFiles(folder)
-    found = (_OF_SHARD.fullmatch(path.name) for path in folder.glob("journal-*-of-*.jsonl"))
-    shards = sorted(Shard(int(match[1]), int(match[2])) for match in found if match)
-    return [*([whole] if whole.lines.exists() else []), *(JournalFiles(folder, shard) for shard in shards)]
+    """The files of the whole job, if there are any, and those of every shard, by number.
+
+    Raises:
+        BprError: the folder cannot be listed.
+    """
+    names = names_in(folder)
+    shards = sorted(Shard(int(match[1]), int(match[2])) for match in map(_OF_SHARD.fullmatch, names) if match)
+    whole = [JournalFiles(folder)] if LINES in names else []
+    return [*whole, *(JournalFiles(folder, shard) for shard in shards)]
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of the files in a folder; none if it does not exist.
+
+    Raises:
+        BprError: the folder cannot be listed.
+    """
+    try:
+        return [path.name for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BprError(f"{folder} cannot be read: {error.strerror or error}") from error
 
 
 def open_to_append(path: Path) -> IO[bytes]:

@@ -83,3 +83,16 @@ def test_a_place_that_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BprError, match="file cannot be written: File exists"), sole_writer(tmp_path / "file", "in use"):
         pass
+
+
+def test_a_lock_file_that_cannot_be_removed_hides_no_error(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("not this user's")
+
+    def run():
+        with sole_writer(tmp_path / "folder", "in use"):
+            monkeypatch.setattr(os, "unlink", refuse)
+            raise BprError("full")
+
+    with pytest.raises(BprError, match="full"):
+        run()

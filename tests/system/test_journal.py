@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -231,3 +234,26 @@ def test_a_journal_without_names_is_resumed(folder: Path) -> None:
     del header["names"]
     (folder / LINES).write_bytes(b"".join([json.dumps(header).encode() + b"\n", *lines[1:]]))
     assert None not in done(folder).values()
+
+
+def test_a_journal_of_somebody_else_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work(folder)
+
+    def refuse(owner: Any, name: str, kept: tuple[Path, ...] = ()) -> None:
+        plain = getattr(owner, name)
+
+        def call(path: Any, *arguments: Any, **named: Any) -> Any:
+            if str(path).startswith(str(folder)) and path not in kept:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return plain(path, *arguments, **named)
+
+        monkeypatch.setattr(owner, name, call)
+
+    refuse(os, "stat", (folder,))
+    refuse(io, "open")
+    with pytest.raises(BprError, match=r"journal\.jsonl cannot be read: Permission denied$"):
+        check_resumable(folder, folder.parent, JournalHeader(SETTINGS))
+    refuse(os, "scandir")
+    refuse(os, "listdir")
+    with pytest.raises(BprError, match=r"/out/\.bpr cannot be read: Permission denied$"):
+        check_resumable(folder, folder.parent, JournalHeader(SETTINGS))
