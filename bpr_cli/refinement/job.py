@@ -88,7 +88,7 @@ def refine(
 
     engine = make_engine(settings, checked("processes", processes, Count | None), cluster)
     with closing(engine):
-        if overwrite or not Provenance.recorded(work_folder(opened, target), shard, settings):
+        if overwrite or not Provenance.recorded(work_folder(opened, target), shard, settings, opened):
             engine.network()  # before the progress bar, whose pace is that of the images
         with show_progress(progress, "refining", len(items_of(opened, shard))) as count:
 
@@ -140,7 +140,7 @@ def refine_opened(
     """
     check_files(predictions, out, overwrite)
     folder, settings, shared = work_folder(predictions, out), engine.settings, predictions.shared_files()
-    recorded = None if overwrite else Provenance.recorded(folder, shard, settings)
+    recorded = None if overwrite else Provenance.recorded(folder, shard, settings, predictions)
     provenance = recorded or Provenance.of(engine.network(), settings, predictions)
     with Journal(folder, out, provenance.header(predictions), shared, overwrite, shard) as journal:
         if (journal.resumed or overwrite) and not shard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,9 +40,10 @@ def merge(out: Path | str, *, progress: bool = False) -> RefineSummary:
     """
     target = as_path(out, "out")
     folder = _folder_of(target)
-    header = _common_header(folder, target)
+    headers = _headers(folder, target)
+    predictions = _opened([Provenance.parse(each.about).inputs for each in headers], target)
+    header = headers[0]
     provenance = Provenance.parse(header.about)
-    predictions = _opened(provenance.inputs, target)
     shared = predictions.shared_files()
     with Journal(work_folder(predictions, target), target, header, shared) as journal:
         with show_progress(progress, "merging", len(predictions.items)) as count:
@@ -72,8 +73,8 @@ def _folder_of(out: Path) -> Path:
     )
 
 
-def _common_header(folder: Path, out: Path) -> JournalHeader:
-    """The header of all shards.
+def _headers(folder: Path, out: Path) -> list[JournalHeader]:
+    """The headers of all shards, which have the same settings.
 
     Raises:
         BprError: the settings of a shard differ, or an earlier version has written the journal.
@@ -85,17 +86,34 @@ def _common_header(folder: Path, out: Path) -> JournalHeader:
     first, header = shards[0]
     for files, _ in shards:
         files.check(header, out, f"shard {first.shard}" if first.shard else "the whole")
-    return header
+    return [header for _, header in shards]
 
 
-def _opened(given: InputArguments | None, out: Path) -> PredictionSet:
-    """Open the predictions as the shards did; relative paths lead to the same files from any directory.
+def _opened(every: Iterable[InputArguments | None], out: Path) -> PredictionSet:
+    """Open the predictions as a shard did; others may have found them under paths that lead nowhere here, or by now.
 
     Raises:
         BprError: they are gone, or come from a program.
     """
-    if given is None:
+    given = [each for each in every if each]
+    if not given:
         raise BprError(f"{out} was not refined from files, so it cannot be merged")
+    found = next((each for each in given if _is_there(each)), None)
+    if found is None:
+        raise BprError(
+            f"{out} was refined from {given[0].predictions} and {given[0].images}, expected both to be there; if they "
+            "have moved, repeat a shard with their new paths, then merge"
+        )
+    return _opened_as(found, out)
+
+
+def _is_there(given: InputArguments) -> bool:
+    """Whether both paths lead somewhere; nobody asks stores, which say so themselves."""
+    return all(is_url(path) or _from_here(path, given.folder).exists() for path in (given.predictions, given.images))
+
+
+def _opened_as(given: InputArguments, out: Path) -> PredictionSet:
+    """Open the predictions as a shard did; relative paths lead to the same files from any directory."""
     info = given.reading.image_info
     reading = given.reading if info is None else replace(given.reading, image_info=_from_here(str(info), given.folder))
     images = _from_here(given.images, given.folder)

@@ -42,6 +42,16 @@ class InputArguments:
     reading: ReadSettings
     folder: str
 
+    @classmethod
+    def of(cls, predictions: PredictionSet) -> InputArguments | None:
+        """Those of an opened set; None if it does not come from files."""
+        given, reading = predictions.inputs, predictions.read_settings
+        if not given or not reading:
+            return None
+        if reading.image_info:
+            reading = replace(reading, image_info=Path(with_urls(str(reading.image_info))))
+        return cls(with_urls(given.predictions), with_urls(given.images), reading, str(Path.cwd()))
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -60,24 +70,19 @@ class Provenance:
     @classmethod
     def of(cls, network: NetworkUsed, settings: RefineSettings, predictions: PredictionSet) -> Provenance:
         """That of what a network makes of predictions."""
-        given, reading = predictions.inputs, predictions.read_settings
-        if reading and reading.image_info:
-            reading = replace(reading, image_info=Path(with_urls(str(reading.image_info))))
-        inputs = (
-            InputArguments(with_urls(given.predictions), with_urls(given.images), reading, str(Path.cwd()))
-            if given and reading
-            else None
-        )
-        return cls(network, settings, inputs)
+        return cls(network, settings, InputArguments.of(predictions))
 
     @classmethod
-    def recorded(cls, folder: Path, shard: Shard | None, settings: RefineSettings) -> Provenance | None:
+    def recorded(
+        cls, folder: Path, shard: Shard | None, settings: RefineSettings, predictions: PredictionSet
+    ) -> Provenance | None:
         """That of an earlier process, if this one would make the same of the same predictions.
 
         Args:
             folder: folder of the journal.
             shard: the shard of this process; None for the whole.
             settings: those of this process.
+            predictions: the set of this process; its files may have moved since.
 
         Raises:
             BprError: the journal is damaged or another version wrote it; or there are no such weights.
@@ -91,7 +96,7 @@ class Provenance:
             return None
         with suppress(OSError):
             if digest_of(find_weights(settings.weights)) == found.network.weights.digest:
-                return replace(found, settings=settings)
+                return replace(found, settings=settings, inputs=InputArguments.of(predictions))
         return None
 
     @classmethod

@@ -255,6 +255,7 @@ class Journal:
             if files.shard != own.shard and files.check(self._header, self._out):
                 self._read_entries(files)
         is_started = own.check(self._header, self._out)
+        own.restate(self._header)
         self._lines, self._records = (opened.enter_context(open_to_append(path)) for path in (own.lines, own.records))
         cut_incomplete(self._lines)
         if is_started:

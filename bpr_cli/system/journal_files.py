@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bpr_cli.errors import BprError
-from bpr_cli.system.atomic import writing
+from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.shards import Shard
 from bpr_cli.system.store import local, remove
 
@@ -133,6 +134,20 @@ class JournalFiles:
                     "to resume, choose another --out, or pass --overwrite"
                 )
         return True
+
+    def restate(self, header: JournalHeader) -> None:
+        """Let the facts of the header be those of this process, if they are not; ``check`` has compared its settings.
+
+        Raises:
+            BprError: the file cannot be written.
+        """
+        started = self.header()
+        if started is None or started.about == json.loads(json.dumps(dict(header.about))):
+            return
+        with writing(self.lines), atomic_file(self.lines) as new, local(self.lines).open("rb") as old:
+            old.readline()
+            new.write(header.line())
+            shutil.copyfileobj(old, new)
 
     def remove(self) -> None:
         """Delete both files, as far as they exist."""

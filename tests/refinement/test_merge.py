@@ -1,6 +1,7 @@
 """Shards and their merge: byte for byte the result of one process, whatever happens to a shard."""
 
 import json
+import shutil
 from dataclasses import asdict
 from functools import partial
 
@@ -204,6 +205,39 @@ def test_a_merge_from_elsewhere_finds_the_input(world, refine, monkeypatch):
     (world / "elsewhere").mkdir()
     monkeypatch.chdir(world / "elsewhere")
     assert merge("../out").images == len(NAMES)
+    assert results(world / "out") == results(world / "whole")
+
+
+@pytest.mark.parametrize("maker", ["coco", "panoptic"])
+def test_inputs_that_have_moved_are_found_once_a_shard_was_repeated(maker, world, refine):
+    given = MAKERS[maker](world)
+    refine(*given, "whole")
+    for number in (1, 2):
+        refine(*given, "out", f"{number}/2")
+    for path in list(world.glob("p*")):
+        (world / "moved").mkdir(exist_ok=True)
+        path.rename(world / "moved" / path.name)
+    with pytest.raises(BprError) as refusal:
+        merge("out")
+    assert str(refusal.value) == (
+        "out was refined from preds.json and photos, expected both to be there; if they have moved, repeat a shard "
+        "with their new paths, then merge"
+    )
+    summary = refine(f"moved/{given[0]}", "--images", f"moved/{given[2]}", "out", "2/2")
+    assert summary.resumed == summary.images == 6
+    merged = merge("out")
+    assert merged.inputs.images == "moved/photos"
+    assert results(world / "out") == results(world / "whole")
+
+
+def test_inputs_that_were_copied_can_be_merged_once_all_shards_were_repeated(world, refine):
+    given = MAKERS["coco"](world)
+    refine(*given, "whole")
+    shutil.copytree("photos", "copied", copy_function=shutil.copy)  # with other times of change
+    for images in ("photos", "copied"):
+        for number in (1, 2):
+            refine(given[0], "--images", images, "out", f"{number}/2")
+    assert merge("out").resumed == len(NAMES)
     assert results(world / "out") == results(world / "whole")
 
 
