@@ -94,8 +94,9 @@ def _in_array(environment: Mapping[str, str]) -> Shard:
     """
     names = ("ID", "MIN", "MAX", "COUNT")
     task, first, last, count = (_variable(environment, f"SLURM_ARRAY_TASK_{name}", "slurm") for name in names)
-    step = int(environment.get("SLURM_ARRAY_TASK_STEP") or 1)
-    if (last - first) // step + 1 != count:
+    has_step = bool(environment.get("SLURM_ARRAY_TASK_STEP"))
+    step = _variable(environment, "SLURM_ARRAY_TASK_STEP", "slurm") if has_step else 1
+    if step < 1 or (last - first) // step + 1 != count:
         raise BprError(
             f"--shard is slurm, but the array holds {count} tasks between {first} and {last}, so it is a part of one; "
             "give --shard slurm/N with the number of shards"
