@@ -64,7 +64,7 @@ def _folder_of(out: Path) -> Path:
     Raises:
         BprError: there is none.
     """
-    for folder in (out / FOLDER, folder_beside(out)):
+    for folder in (out / FOLDER, *([folder_beside(out)] if out.name else [])):
         if every_files(folder):
             return folder
     raise BprError(

@@ -80,6 +80,8 @@ def test_missing_shards_are_named_and_nothing_is_written(world, refine):
     given = MAKERS["coco"](world)
     with pytest.raises(BprError, match="out holds nothing to merge, expected the output of bpr refine with --shard"):
         merge("out")
+    with pytest.raises(BprError, match=r"^\. holds nothing to merge, expected the output of bpr refine with --shard"):
+        merge(".")
     refine(*given, "out", "2/4")
     refine(*given, "out", "3/4")
     journal = world / "out/.bpr/journal-3-of-4.jsonl"
@@ -205,6 +207,8 @@ def test_a_merge_from_elsewhere_finds_the_input(world, refine, monkeypatch):
     (world / "elsewhere").mkdir()
     monkeypatch.chdir(world / "elsewhere")
     assert merge("../out").images == len(NAMES)
+    monkeypatch.chdir(world / "out")
+    assert merge(".").images == len(NAMES)
     assert results(world / "out") == results(world / "whole")
 
 
