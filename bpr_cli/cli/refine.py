@@ -88,13 +88,13 @@ def refine(
     resume when you repeat the command.
     """
     only_checks = dry_run or not out
-    if shard and only_checks:
+    part = None if shard is None else Shard.parse(shard)
+    if part and only_checks:
         raise BprError("--shard does not apply to a check, which reads all images; leave it out")
-    if shard and pictures:
+    if part and pictures:
         raise BprError("--pictures does not apply to a shard, which knows only its own images; leave it out")
     if cluster.cluster and only_checks:
         raise BprError("--cluster does not apply to a check, which this process does alone; leave it out")
-    part = Shard.parse(shard) if shard else None
     console = Console(results=only_checks and not json)
     summary: RefineSummary | CheckSummary
     # Imported here, so that help texts need not wait for NumPy and OpenCV. PyTorch is imported after the input checks.
@@ -119,10 +119,10 @@ def refine(
             overwrite=overwrite,
             progress=True,
         )
-        merging = (
-            f"shard {part} has ended; when all have, complete the output: {shlex.join(('bpr', 'merge', shown(out)))}"
-        )
-        show_refinement(console, summary, [merging] if part else [*seeing(summary), *measuring(summary)])
+        show_refinement(console, summary, [] if part else [*seeing(summary), *measuring(summary)])
+        if part:
+            command = shlex.join(("bpr", "merge", shown(out)))
+            console.message(f"shard {part} has ended; when all have, complete the output: {command}")
     if json:
         console.json(asdict(summary))
     raise typer.Exit(exit_code(summary))

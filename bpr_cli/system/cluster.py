@@ -31,7 +31,7 @@ class ClusterSettings(Settings):
     """A Ray cluster, and what a worker takes of it."""
 
     cluster: Annotated[
-        str | None,
+        Annotated[str, Meta(min_length=1)] | None,
         option(
             "Work on a Ray cluster: auto for that of this machine, or the address of its head, such as 10.0.0.1:6379",
             panel=PANEL,

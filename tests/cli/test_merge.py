@@ -42,6 +42,10 @@ def test_a_shard_can_come_from_a_scheduler_and_is_checked(masks, refine, monkeyp
         "--shard is '5/4', which is shard 5 of 4; expected a number from 1 to the number of shards, which is at most "
         "1,048,576"
     ]
+    assert refine(*masks, "--out", "none", "--shard", "").errors == [  # as a variable that is not set
+        "--shard is ''; expected I/N such as 2/8, slurm, slurm/N or job-index/N"
+    ]
+    assert "shard 20/20 has ended; when all have" in refine(*masks, "--out", "empty", "--shard", "20/20").err
     assert "--shard does not apply to a check" in refine(*masks, "--shard", "1/4", "--dry-run", "--out", "o").errors[0]
 
 

@@ -56,7 +56,7 @@ def test_connections_with_which_a_job_ends_are_refused():
     )
 
 
-@pytest.mark.parametrize("changes", [{"cpus_per_worker": 0}, {"gpus_per_worker": -1}, {"cluster": 3}])
+@pytest.mark.parametrize("changes", [{"cpus_per_worker": 0}, {"gpus_per_worker": -1}, {"cluster": 3}, {"cluster": ""}])
 def test_settings_are_checked(changes):
     with pytest.raises(BprError, match=f"{next(iter(changes))} is "):
         ClusterSettings(**changes)
