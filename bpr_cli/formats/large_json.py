@@ -134,8 +134,8 @@ def index_records(path: Path, least: int = 0) -> Any:  # noqa: ANN401 - unchecke
         with suppress(ValueError, RecursionError, OverflowError):  # a record of 4 GB is left to the usual parser, too
             reader = _Reader(path, file)
             document = reader.document()
-            for records in reader.found:
-                records.take(file)
+            if reader.found is not None:
+                reader.found.take(file)
             return document
     file.close()
     return None
@@ -163,12 +163,12 @@ class _Reader:
         place: characters of the window that are done.
         offset: bytes of the file that are done.
         is_new_line: whether a line has ended since this was last set to False.
-        found: the lists of records that stay in the file.
+        found: the list of records that stays in the file; of several, the last one, which is that of the document.
     """
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self.file = path, file
-        self.found: list[FileRecords] = []
+        self.found: FileRecords | None = None
         self.start()
 
     def start(self) -> None:
@@ -186,7 +186,6 @@ class _Reader:
         """
         document: Any = self.records() if self.peek() == "[" else self.members()
         if self.peek() == "{" and isinstance(document, dict):
-            self.found.clear()
             self.start()
             return self.lines()
         if self.peek():
@@ -228,7 +227,7 @@ class _Reader:
     def kept(self, kind: type[FileRecords], index: _Index) -> FileRecords:
         """Make a list of the records of an index."""
         records = kind(self.path, index.starts, index.lengths, frozenset(index.fields))
-        self.found.append(records)
+        self.found = records
         return records
 
     def separated(self, opening: str, closing: str) -> Iterator[None]:

@@ -143,6 +143,12 @@ def test_a_file_that_changes_meanwhile_is_named(tmp_path):
         document[1]
 
 
+def test_of_two_lists_of_one_name_the_last_one_counts(tmp_path):
+    path = tmp_path / "document.json"
+    path.write_text('{"annotations": [{"a": 1}], "annotations": [{"a": 2}, {"a": 3}], "b": 7}')
+    assert index_records(path) == json.loads(path.read_text())
+
+
 @pytest.mark.parametrize("window", range(1, 6))
 def test_numbers_that_a_window_splits_are_whole(window, tmp_path, monkeypatch):
     monkeypatch.setattr(large_json, "WINDOW", window)
