@@ -21,6 +21,9 @@ from bpr_cli.system.workers import how_it_ended, start_shielded
 STOPPING = 10.0
 """Seconds that a worker has to finish the files it is writing."""
 
+MOST_FAILED_STARTS = 5
+"""Processes in place of dead ones that may die one after the other before any of them has loaded the network."""
+
 
 class _Process(Worker):
     """A worker process, and the connection to it."""
@@ -73,6 +76,7 @@ class Processes(Crew):
         self.workers: list[_Process] = []
         self._count = count
         self._network: NetworkUsed | None = None
+        self._failed_starts = 0
 
     def network(self) -> NetworkUsed:
         """See ``Engine``."""
@@ -97,11 +101,15 @@ class Processes(Crew):
     def receive(self) -> list[tuple[Worker, Message | Death]]:
         """See ``Crew``."""
         busy = {worker.connection: worker for worker in self.workers if not worker.is_free}
-        return [(busy[each], busy[each].receive()) for each in wait(list(busy))]  # type: ignore[index]
+        received = [(busy[each], busy[each].receive()) for each in wait(list(busy))]  # type: ignore[index]
+        if any(isinstance(message, NetworkUsed) for _, message in received):
+            self._failed_starts = 0
+        return received  # type: ignore[return-value]
 
     def replace(self, worker: Worker, how: str) -> None:
         """See ``Crew``."""
-        if not worker.left:
+        self._failed_starts += not worker.left
+        if self._failed_starts >= MOST_FAILED_STARTS:
             raise _too_early(how)
         place = self.workers.index(worker)  # type: ignore[arg-type]
         self.workers[place] = _Process(self.workers[place].order)
@@ -123,4 +131,4 @@ def _started(worker: _Process) -> NetworkUsed:
 
 
 def _too_early(how: str) -> BprError:
-    return BprError(f"a process of --processes {how} before its first image; try fewer, or start again")
+    return BprError(f"a process of --processes {how}, before its first image; try fewer, or start again")

@@ -98,6 +98,46 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_lost(world, refine,
     check_equal(world)
 
 
+def killing(engine, times, monkeypatch):
+    """Kill the first process while it refines, and those in its place while they start; gives what to call then."""
+    plain, killed = engine.replace, []
+
+    def kill(worker):
+        killed.append(worker.process.pid)
+        os.kill(killed[-1], signal.SIGKILL)
+
+    def replace(worker, how):
+        place = engine.workers.index(worker)
+        plain(worker, how)
+        if len(killed) < times:
+            kill(engine.workers[place])
+
+    monkeypatch.setattr(engine, "replace", replace)
+    return lambda _: None if killed else kill(engine.workers[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_processes_that_are_killed_while_they_start_are_replaced_too(world, refine, two, refiner, monkeypatch):
+    given = MAKERS["panoptic"](world)
+    refine(InProcess.of(refiner), *given, "whole")
+    assert refine(two, *given, "out", killing(two, 4, monkeypatch)).images == len(NAMES)
+    check_equal(world)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_processes_that_never_start_end_the_run(world, refine, weights_of, monkeypatch):
+    given = MAKERS["labels"](world)
+    settings = RefineSettings(weights=str(weights_of("unet-s")), device="cpu")
+    with closing(Processes(settings, 1)) as engine:
+        kill = killing(engine, 99, monkeypatch)
+        with pytest.raises(BprError) as refusal:
+            refine(engine, *given, "out", kill)
+    assert str(refusal.value) == (
+        "a process of --processes was killed by SIGKILL, as systems do when memory runs out, before its first image; "
+        "try fewer, or start again"
+    )
+
+
 DEADLY = """
 import os, signal, sys
 from bpr_cli.formats import images
