@@ -85,7 +85,12 @@ def _headers(folder: Path, out: Path) -> list[JournalHeader]:
         raise BprError(f"{out} was written by another version of bpr, which cannot be merged; refine it again")
     first, header = shards[0]
     for files, _ in shards:
-        files.check(header, out, f"shard {first.shard}" if first.shard else "the whole")
+        files.check(
+            header,
+            out,
+            f"shard {first.shard}",
+            "repeat one of them with --overwrite and the settings of all others",
+        )
     return [header for _, header in shards]
 
 

@@ -106,13 +106,20 @@ class JournalFiles:
         except OSError as error:
             raise BprError(f"{self.lines} cannot be read: {error.strerror or error}") from error
 
-    def check(self, header: JournalHeader, out: Path, other: str = "this run") -> bool:
+    def check(
+        self,
+        header: JournalHeader,
+        out: Path,
+        other: str = "this run",
+        advice: str = "use the same settings to resume, choose another --out, or pass --overwrite",
+    ) -> bool:
         """Check that the files belong to the job that a header describes.
 
         Args:
             header: the job.
             out: its output, for messages.
             other: whose header it is, for messages.
+            advice: what to do if a setting differs, for messages.
 
         Returns:
             Whether there is a header to compare.
@@ -129,10 +136,7 @@ class JournalFiles:
             if started.settings.get(name) != settings.get(name):
                 before = started.names.get(name, json.dumps(started.settings.get(name)))
                 now = header.names.get(name, json.dumps(settings.get(name)))
-                raise BprError(
-                    f"{where} was started with {name}={before}, but {other} uses {name}={now}; use the same settings "
-                    "to resume, choose another --out, or pass --overwrite"
-                )
+                raise BprError(f"{where} was started with {name}={before}, but {other} uses {name}={now}; {advice}")
         return True
 
     def restate(self, header: JournalHeader) -> None:
