@@ -16,6 +16,7 @@ from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.settings import Count, option
 from bpr_cli.system.cluster import WITHOUT_GPUS, ClusterSettings
+from bpr_cli.system.store import shown
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -183,7 +184,7 @@ def evaluate(
     console.failures(report.failures, "--out and --json list them all")
     show_report(console, report)
     if out is not None:
-        console.message(f"written: {out / 'report.html'}, report.csv and report.json")
+        console.message(f"written: {shown(out / 'report.html')}, report.csv and report.json")
     if json:
         console.json(report.summary_json())
     raise typer.Exit(1 if report.failures else 0)

@@ -164,6 +164,7 @@ def test_an_evaluation(bucket, upload, world, bpr):
     given = (f"{url}/{paths['after']}", "--ground-truth", f"{url}/{paths['truth']}", "--processes", "2")
     remote = bpr("evaluate", *given, "--out", f"{url}/report", "--json")
     assert remote.code == local.code == 0, remote.err
+    assert f"written: {url}/report/report.html, " in remote.err
     assert json.loads(remote.out)["summary"] == json.loads(local.out)["summary"]
     files, name = bucket
     assert json.loads(files.cat(f"{name}/report/report.json"))["inputs"][0]["path"] == f"{url}/{paths['after']}"
