@@ -97,8 +97,9 @@ class Journal:
         resumed: whether an earlier process started the job, even if none of its items can be reused.
 
     Raises:
-        BprError: when the journal is entered: another process uses the folder or the shard, the job was started with
-            other settings or another number of shards, the journal is damaged, or it cannot be written.
+        BprError: when the journal is entered: another process uses the folder or the shard, the job or another shard of
+            it was started with other settings or another number of shards, the journal is damaged, or it cannot be
+            written.
     """
 
     def __init__(
@@ -144,6 +145,8 @@ class Journal:
                 self._remove()
             _check_earlier(self._folder, self._out)
             check_count(self._folder, self._out, shard)
+            if shard and not self._overwrite:
+                self._check_another()
             self._resume(opened)
             opened.callback(self._close_records)
             opened.callback(self._end)
@@ -262,6 +265,15 @@ class Journal:
             self._read_entries(own)
         else:
             append(self._lines, self._header.line())
+
+    def _check_another(self) -> None:
+        """Compare the settings with those of another shard: all that began before this one were compared so, too.
+
+        Raises:
+            BprError: they differ, which the merge would refuse after all the work.
+        """
+        others = (files for files in every_files(self._folder) if files.shard not in (None, self._own.shard))
+        next((files for files in others if files.check(self._header, self._out)), None)
 
     def _read_entries(self, files: JournalFiles) -> None:
         """Read what a process has finished, and what failed."""

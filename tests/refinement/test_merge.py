@@ -112,7 +112,9 @@ def test_a_shard_that_runs_twice_has_nothing_left_to_do(world, refine):
 def test_other_settings_in_one_shard_are_refused(world, refine, make_refiner):
     given, other = MAKERS["masks"](world), make_refiner(nms_threshold=0.5)
     refine(*given, "out", "1/2")
-    refine(*given, "out", "2/2", refiner=other)
+    with pytest.raises(BprError, match=r"shard 1/2 of .* was started with nms_threshold=0.25, but this run uses"):
+        refine(*given, "out", "2/2", refiner=other)
+    refine(*given, "out", "2/2", refiner=other, overwrite=True)
     with pytest.raises(BprError) as refusal:
         merge("out")
     assert str(refusal.value) == (
@@ -120,7 +122,7 @@ def test_other_settings_in_one_shard_are_refused(world, refine, make_refiner):
         "them with --overwrite and the settings of all others"
     )
     with pytest.raises(BprError, match=r"shard 2/2 of .* was started with nms_threshold=0"):
-        refine(*given, "out", "2/2")
+        refine(*given, "out", "1/2")
     refine(*given, "out", "2/2", overwrite=True)
     refine(*given, "whole")
     check_equal(world, merge("out"))
