@@ -87,8 +87,8 @@ def connected(address: str) -> Iterator[Any]:
     with redirect_stdout(sys.stderr):  # Ray prints what becomes of nodes
         try:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise _no_cluster(address, str(error).strip().splitlines()[0]) from error
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            raise _refusal(address, error) from error
         with suppress(ValueError):  # outside of the main thread
             signal.signal(signal.SIGTERM, handler)  # Ray's own would leave files half written
         try:
@@ -108,7 +108,7 @@ def _check_reached(address: str) -> None:
         try:
             socket.create_connection((host.strip("[]"), int(port)), REACHED_WITHIN).close()
         except (OSError, OverflowError) as error:
-            raise _no_cluster(address, getattr(error, "strerror", None) or str(error)) from error
+            raise _refusal(address, error) from error
 
 
 def _meant(address: str) -> str:
@@ -122,8 +122,15 @@ def _meant(address: str) -> str:
     return ""
 
 
-def _no_cluster(address: str, reason: str) -> BprError:
+def _refusal(address: str, error: Exception) -> BprError:
+    """Why there is no connection to a cluster, and what to do."""
+    if any("AuthenticationError" in f"{type(each).__name__} {each}" for each in (error, error.__cause__)):
+        return BprError(
+            f"--cluster is {address}, but that Ray cluster wants its token, which was not given; set "
+            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what ray get-auth-token says on its head, or copy the file "
+            "~/.ray/auth_token from there"
+        )
+    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
     return BprError(
-        f"--cluster is {address}, but no Ray cluster answers there ({reason}); start one with ray start --head, or set "
-        "RAY_AUTH_MODE=token if it asks for a token"
+        f"--cluster is {address}, but no Ray cluster answers there ({reason}); start one with ray start --head"
     )

@@ -3,6 +3,7 @@
 import socket
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_there_is_no_cluster(monkeypatch, tmp_path):
     monkeypatch.setattr("ray._private.services.find_gcs_addresses", cache(set))  # others may run one on this machine
     said = refused("auto")
     assert said.startswith("--cluster is auto, but no Ray cluster answers there (")
-    assert said.endswith("); start one with ray start --head, or set RAY_AUTH_MODE=token if it asks for a token")
+    assert said.endswith("); start one with ray start --head")
 
 
 @pytest.mark.parametrize("through", ["option", "environment", "file"])
@@ -48,6 +49,34 @@ def test_an_address_where_nothing_answers_is_told_at_once(through, monkeypatch, 
         (tmp_path / "ray/ray_current_cluster").write_text(address)  # as a head leaves it that was killed
         given = address if through == "option" else "auto"
         assert refused(given).startswith(f"--cluster is {given}, but no Ray cluster answers there (")
+
+
+class AuthenticationError(Exception):
+    """Stands for that of Ray."""
+
+
+def lacking_in_the_environment(**_):
+    raise AuthenticationError("Token authentication is enabled but no authentication token was found")
+
+
+def refused_by_the_head(**_):
+    try:
+        raise RuntimeError("Failed to connect to GCS. Last: ray.exceptions.AuthenticationError: InvalidAuthToken")
+    except RuntimeError as error:
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379") from error
+
+
+@pytest.mark.parametrize("init", [lacking_in_the_environment, refused_by_the_head])
+def test_a_cluster_that_wants_a_token(monkeypatch, init):
+    exceptions = SimpleNamespace(RayError=AuthenticationError)
+    monkeypatch.setitem(
+        sys.modules, "ray", SimpleNamespace(is_initialized=lambda: False, init=init, exceptions=exceptions)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        said = refused(f"127.0.0.1:{head.getsockname()[1]}")
+    assert (
+        "but that Ray cluster wants its token, which was not given; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN" in said
+    )
 
 
 def test_connections_with_which_a_job_ends_are_refused():
