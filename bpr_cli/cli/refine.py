@@ -119,6 +119,8 @@ def refine(
             overwrite=overwrite,
             progress=True,
         )
+        if summary.resumed:
+            console.message(f"{summary.resumed} images were done before; --overwrite starts afresh")
         show_refinement(console, summary, [] if part else [*seeing(summary), *measuring(summary)])
         if part:
             command = shlex.join(("bpr", "merge", shown(out)))
@@ -133,8 +135,6 @@ app = app_of(command_of(refine), EXAMPLES)
 
 def show_refinement(console: Console, summary: RefineSummary, next_steps: list[str]) -> None:
     """Print the result of a refinement, and what to do next."""
-    if summary.resumed:
-        console.message(f"{summary.resumed} images were done before; --overwrite starts afresh")
     show_problems(console, summary)
     if summary.images:
         where = f"{', '.join(summary.devices)} ({summary.backend})"
@@ -179,7 +179,7 @@ def closing_lines(summary: RefineSummary) -> list[str]:
         f"busy, summed over threads: {stages}",
         *([f"terms of the weights {weights.name}: {weights.licence}"] if weights.licence else []),
         *look_first(summary),
-        *([f"pictures: {Path(summary.pictures[0]).parent}"] if summary.pictures else []),
+        *([f"pictures: {shown(Path(summary.pictures[0]).parent)}"] if summary.pictures else []),
     ]
 
 

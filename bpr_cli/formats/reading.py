@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from bpr_cli.errors import BprError, counted, join_names, shorten
 from bpr_cli.settings import NonNegative, Settings, option
+from bpr_cli.system.store import shown
 
 if TYPE_CHECKING:
     from bpr_cli.typing import Size  # imports NumPy, which help texts need not wait for
@@ -174,4 +175,4 @@ class InputReading:
             parts.append(f"void {join_names(self.void)}")
         if self.foreground is not None:
             parts.append(f"foreground {self.foreground}")
-        return f"{path}: {', '.join(parts)}; change with {' or '.join(self.options)}"
+        return f"{shown(path)}: {', '.join(parts)}; change with {' or '.join(self.options)}"

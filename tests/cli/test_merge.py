@@ -22,6 +22,7 @@ def test_shards_are_refined_and_merged(masks, world, refine, bpr):
         assert f"shard {number}/2 has ended; when all have, complete the output: bpr merge out" in outcome.err
     merged = bpr("merge", "out", "--json")
     assert (merged.code, json.loads(merged.out)["images"]) == (0, len(NAMES))
+    assert "--overwrite" not in merged.err  # which bpr merge does not have
     assert results(world / "out") == results(world / "whole")
 
 

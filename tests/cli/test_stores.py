@@ -114,6 +114,7 @@ def test_shards_of_a_bucket_are_merged(bucket, upload, photos, world, refine, bp
     first = refine(*given, "--shard", "1/2")
     assert first.code == 0
     assert f"complete the output: bpr merge {url}/out\n" in first.err
+    assert "s3:/" not in first.err.replace("s3://", "")
     early = bpr("merge", f"{url}/out")
     assert early.errors[0].startswith(f"{url}/out: 6 of 12 images are missing from 1 of 2 shards; not begun: 2/2")
     assert refine(*given, "--shard", "2/2", "--processes", "2").code == 0
@@ -199,6 +200,8 @@ def test_the_commands_of_the_guide(bucket, upload, photos, world, refine, bpr):
         assert (outcome.code, outcome.errors) == (0, []), (command, *rest)
         if number == 1:
             assert files.exists(f"{name}/report/report.json")
+            assert f"written: {url}/report/report.html" in outcome.err
+            assert "s3:/" not in outcome.err.replace("s3://", "")
             whole = download(bucket, world, "refined")
             shutil.rmtree(world / "refined")
             files.rm(f"{name}/refined", recursive=True)
