@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bpr_cli.errors import BprError, join_names
@@ -128,7 +129,20 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
         return opened
     if len(reasons) == 1:
         raise BprError(reasons[0])
-    raise BprError(f"{source.path}: none of its {len(reasons)} items can be used ({'; '.join(reasons[:3])})")
+    raise BprError(f"{source.path}: none of its {len(reasons)} items can be used {_together(reasons[:3])}")
+
+
+def _together(reasons: Sequence[str]) -> str:
+    """Several reasons in brackets, and once what all of them end with.
+
+    >>> _together(["no image 1; check --images", "no image 2; check --images"])
+    '(no image 1; no image 2); check --images'
+    """
+    clauses = [reason.split("; ") for reason in reasons]
+    most = min(map(len, clauses)) - 1
+    common = next((count for count in range(most, 0, -1) if len({tuple(each[-count:]) for each in clauses}) == 1), 0)
+    heads = ["; ".join(each[: len(each) - common]) for each in clauses]
+    return "; ".join([f"({'; '.join(heads)})", *clauses[0][len(clauses[0]) - common :]])
 
 
 def _given(source: Source, settings: ReadSettings) -> type[PredictionSet] | None:

@@ -24,6 +24,9 @@ DOCUMENTS = (*_PLAIN, *(f"{ending}{PACKED}" for ending in _PLAIN))
 IN_MEMORY = 2**25
 """Bytes of an unpacked file that are kept in memory; a larger one lies in the folder of temporary files."""
 
+_MAGIC = b"\x1f\x8b"
+"""Begin of a file compressed by gzip."""
+
 AT_ONCE = 2**20
 """Bytes that are unpacked at a time."""
 
@@ -74,9 +77,9 @@ def _parts(path: Path) -> Iterator[bytes]:
             try:
                 part = packed.read(AT_ONCE)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise BprError(
-                    f"{path} is not a whole file of gzip ({error}); it may be truncated; write it again"
-                ) from error
+                plain = file.seek(0) == 0 and file.read(2) not in (b"", b"\x1f", _MAGIC)
+                advice = "it is not compressed: rename it" if plain else "it may be truncated: write it again"
+                raise BprError(f"{path} is not a whole file of gzip ({error}); {advice}") from error
             if not part:
                 return
             yield part

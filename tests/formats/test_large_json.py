@@ -158,12 +158,17 @@ def test_numbers_that_a_window_splits_are_whole(window, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"[1, 2]", gzip.compress(b"[1, 2]" * 999)[:-9], gzip.compress(b"[]")[:5] + b"garbage"],
-    ids=["plain", "truncated", "garbage"],
+    ("content", "advice"),
+    [
+        (b"[1, 2]", "it is not compressed: rename it"),
+        (gzip.compress(b"[1, 2]" * 999)[:-9], "it may be truncated: write it again"),
+        (gzip.compress(b"[]")[:5] + b"garbage", "it may be truncated: write it again"),
+        (gzip.compress(b"[]")[:1], "it may be truncated: write it again"),
+    ],
+    ids=["plain", "truncated", "garbage", "a byte"],
 )
-def test_a_file_that_gzip_cannot_read_is_named(content, tmp_path):
+def test_a_file_that_gzip_cannot_read_is_named(content, advice, tmp_path):
     path = tmp_path / "document.json.gz"
     path.write_bytes(content)
-    with pytest.raises(BprError, match=r"document\.json\.gz is not a whole file of gzip .*; it may be truncated"):
+    with pytest.raises(BprError, match=rf"document\.json\.gz is not a whole file of gzip \(.*\); {advice}$"):
         read_records(path)

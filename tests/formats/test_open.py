@@ -122,6 +122,17 @@ def test_only_broken_files(tmp_path, images):
     assert "a.png is empty (0 bytes), expected a PNG file" in refused(tmp_path / "preds/a.png", images)
 
 
+def test_what_all_items_lack_is_advised_once(tmp_path, images):
+    records = [{"image_id": i, "category_id": 1, "score": 1, "segmentation": compressed(disc())} for i in (7, 8, 9)]
+    save(tmp_path / "preds.json", records)
+    with pytest.raises(BprError) as error:
+        open_predictions(tmp_path / "preds.json", images)
+    said = str(error.value)
+    assert "preds.json: none of its 3 items can be used (no image called '7' in " in said
+    assert said.count("no image called") == 3
+    assert said.count("check --images") == said.count("--image-info") == 1
+
+
 def test_a_task_that_the_files_do_not_have(tmp_path, images):
     record = {"image_id": "a", "category_id": 1, "segmentation": compressed(disc())}
     path = save(tmp_path / "r.json", [record])
