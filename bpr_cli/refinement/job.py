@@ -96,7 +96,7 @@ def refine(
                 count(resumed=resumed)
                 on_item(item)
 
-            draw = partial(add_pictures, opened, target, options, pictures)
+            draw = partial(add_pictures, opened, target, opened.read_settings or options, pictures)
             resume = partial(advance, resumed=True)
             return refine_opened(engine, opened, target, overwrite, advance, resume, draw, shard)
 

@@ -275,7 +275,7 @@ def summarise(
         settings=settings,
         failures=result.failures,
         notes=[*result.notes, *([still] if still and result.written else [])],
-        pictures=[str(path) for path in result.pictures],
+        pictures=[shown(path) for path in result.pictures],
         items=[
             ItemSummary(
                 name=name,
@@ -312,7 +312,8 @@ def _encoded(content: dict[str, Any]) -> bytes:
 
 def _as_given(inputs: SetInputs) -> SetInputs:
     """The inputs with URLs in place of paths that stand for them."""
-    return replace(inputs, predictions=shown(inputs.predictions), images=shown(inputs.images))
+    info = inputs.image_info and shown(inputs.image_info)
+    return replace(inputs, predictions=shown(inputs.predictions), images=shown(inputs.images), image_info=info)
 
 
 def _rounded(stats: RefinementStats) -> dict[str, Any]:

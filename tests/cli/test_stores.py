@@ -122,6 +122,30 @@ def test_shards_of_a_bucket_are_merged(bucket, upload, photos, world, refine, bp
     assert download(bucket, world) == results(world / "whole")
 
 
+def test_pictures_and_names_of_images_in_a_bucket(bucket, upload, photos, world, refine):
+    MAKERS["coco"](world)
+    save(world / "info.json", {"images": [{"id": i, "file_name": f"{name}.png"} for i, name in enumerate(NAMES)]})
+    url, (files, name) = upload(), bucket
+    given = (
+        f"{url}/preds.json",
+        "--images",
+        f"{url}/photos",
+        "--image-info",
+        f"{url}/info.json",
+        "--out",
+        f"{url}/out",
+    )
+    outcome = refine(*given, "--pictures", "2", "--json")
+    assert (outcome.code, outcome.errors) == (0, [])
+    report = json.loads(outcome.out)
+    assert report["notes"] == []
+    assert report["inputs"]["image_info"] == f"{url}/info.json"
+    assert sorted(report["pictures"]) == [f"s3://{each}" for each in sorted(files.find(f"{name}/out/pictures"))]
+    assert len(report["pictures"]) == 2
+    assert f"pictures: {url}/out/pictures\n" in outcome.err
+    assert "bpr-mirrors" not in outcome.out + outcome.err
+
+
 def check_kills(bucket, url, world, refine, start, environment, weights, kills) -> None:
     """Kill drivers at random moments, and finish on a machine that has nothing but the bucket."""
     draw = random.Random(kills)
