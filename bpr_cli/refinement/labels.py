@@ -138,20 +138,9 @@ class ChangedMap:
         return chances
 
 
-@dataclass(frozen=True)
-class JudgedMap:
-    """A judged label map.
-
-    Attributes:
-        map: the refined map with the changes that are likely to be right.
-        likely_ious: likely IoU of every label with the truth, before and after, by ascending label, void ones left out.
-    """
-
-    map: LabelMap
-    likely_ious: tuple[tuple[float, float], ...]
-
-
-def judge_labels(image: ByteArray, coarse: LabelMap, refined: FusedMap, scale: float, judge: Judge) -> JudgedMap:
+def judge_labels(
+    image: ByteArray, coarse: LabelMap, refined: FusedMap, scale: float, judge: Judge
+) -> tuple[LabelMap, tuple[tuple[float, float], ...]]:
     """Keep the changes of a label map that are likely to be right, and take back the others; strip by strip.
 
     Args:
@@ -160,6 +149,10 @@ def judge_labels(image: ByteArray, coarse: LabelMap, refined: FusedMap, scale: f
         refined: the refined map.
         scale: see ``ChangedMap``.
         judge: judge of label maps.
+
+    Returns:
+        The map, and the likely IoU of every label with the truth, before and after, by ascending label, void ones left
+        out.
     """
     labels = np.setdiff1d(values_of(coarse.labels), list(coarse.void))
     judged, sums = refined.labels.copy(), np.zeros((2, 2, len(labels)))
@@ -172,7 +165,7 @@ def judge_labels(image: ByteArray, coarse: LabelMap, refined: FusedMap, scale: f
         sums += likely_overlaps(changed, labels, chances, kept)
     restore_vanished(judged, coarse.labels)
     ious = sums[:, 0] / np.maximum(sums[:, 1], 1e-9)
-    return JudgedMap(LabelMap(judged, coarse.void), tuple(zip(*ious.tolist(), strict=True)))
+    return LabelMap(judged, coarse.void), tuple(zip(*ious.tolist(), strict=True))
 
 
 def likely_overlaps(changed: ChangedMap, labels: LabelArray, chances: FloatArray, kept: BoolArray) -> DoubleArray:

@@ -267,8 +267,7 @@ class LabelSegments(Segments[LabelMap]):
         scale = max((each.scale for each in outlines), default=1.0)
         ious: tuple[tuple[float, float], ...] = ()
         if limits.map_judge and isinstance(refined, FusedMap):
-            judged = judge_labels(image, self.prediction, refined, scale, limits.map_judge)
-            refined, ious = judged.map, judged.likely_ious
+            refined, ious = judge_labels(image, self.prediction, refined, scale, limits.map_judge)
         refined = LabelMap(refined.labels, refined.void)  # its probability has served
         if limits.min_movement:
             least = limits.min_movement * scale * sum(each.length for each in outlines)

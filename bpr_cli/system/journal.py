@@ -362,20 +362,17 @@ def _without_name(line: bytes) -> dict[str, Any]:
     return {key: value for key, value in json.loads(line).items() if key != "item"}
 
 
-def check_resumable(folder: Path, out: Path, header: JournalHeader, shard: Shard | None = None) -> None:
+def check_resumable(folder: Path, out: Path, header: JournalHeader) -> None:
     """Check that a job fits the journal in a folder, if there is one; writes nothing.
 
     The arguments are those of ``Journal``.
 
     Raises:
-        BprError: the job was started with other settings, another number of shards or by another version, or the
-            journal cannot be read.
+        BprError: the job was started with other settings or by another version, or the journal cannot be read.
     """
     _check_earlier(folder, out)
-    check_count(folder, out, shard)
     for files in every_files(folder):
-        if shard is None or files.shard in (None, shard):
-            files.check(header, out)
+        files.check(header, out)
 
 
 def check_count(folder: Path, out: Path, shard: Shard | None) -> None:
