@@ -20,6 +20,10 @@ JUDGED_LENGTH = 450
 least as long as this. The judge compares neighbouring pixels and measures distances of few pixels."""
 
 
+LEAST_GAIN = 0.003
+"""Likely gain of IoU below which a mask comes back as it was: that little, a right mask seems to gain by chance."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """A judged mask.
@@ -51,6 +55,8 @@ def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outlin
     chances = judge.chances(changed.evidence())
     kept = chances > 0.5
     before, now = (likely_iou(changed, chances, applied) for applied in (np.zeros_like(kept), kept))
+    if now - before < LEAST_GAIN:
+        return Judgement(coarse, before, before)
     if kept.all():
         return Judgement(refined, before, now)
     taken_back = enlarged(np.concatenate([[False], ~kept])[changed.changes], changed.factor)

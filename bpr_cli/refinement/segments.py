@@ -164,7 +164,9 @@ def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, imag
 
 
 def _with_values(limited: Mask, refined: Mask, coarse: Mask) -> Mask:
-    """Give a limited mask the values of the refined one, if they are soft."""
+    """Give a limited mask the values of the refined one, if they are soft; a mask that came back keeps its own."""
+    if limited is coarse:
+        return coarse
     if isinstance(refined, SoftMask) and isinstance(coarse, SoftMask):
         return refined.limited(limited, coarse)
     return limited

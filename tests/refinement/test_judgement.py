@@ -13,6 +13,7 @@ from bpr_cli.patches.boxes import NO_BOXES
 from bpr_cli.refinement.evidence import EVIDENCE, ChangedMask
 from bpr_cli.refinement.judgement import (
     JUDGED_LENGTH,
+    LEAST_GAIN,
     changed_mask,
     enlarged,
     judge_changes,
@@ -57,6 +58,21 @@ def test_changes_stay_or_go_by_the_judge(first, second):
         assert (judged(coarse, refined, judge_of(-2, 1)) == (coarse & refined)).all()
 
 
+@pytest.mark.parametrize(("side", "stays"), [(12, True), (13, False)])
+def test_a_mask_that_would_hardly_gain_comes_back_as_it_was(side, stays):
+    """A judge that is certain of a change expects a gain of its share of the refined mask."""
+    size = (240, 240)
+    coarse, refined = np.zeros((2, *size), bool)
+    coarse[:, :209], refined[:, :209] = True, True
+    refined[:side, 209 : 209 + side] = True
+    one, other = Mask.from_array(coarse), Mask.from_array(refined)
+    sure = replace(judge_of(0, 9), second=np.array([99.0]))
+    assert (side**2 / refined.sum() < LEAST_GAIN) == stays
+    judgement = judge_changes(picture(size), one, other, outline(one), sure)
+    assert (judgement.mask is one) == stays
+    assert (judgement.after == judgement.before) == stays
+
+
 def test_a_mask_keeps_a_pixel():
     """Disjoint masks whose joining pixels are refused, and whose leaving pixels may leave."""
     coarse, refined = np.zeros((2, *SIZE), bool)
@@ -90,7 +106,8 @@ def long_masks(width: int) -> tuple[np.ndarray, np.ndarray]:
     return coarse, refined
 
 
-def test_long_masks_are_judged_in_a_smaller_picture():
+def test_long_masks_are_judged_in_a_smaller_picture(monkeypatch):
+    monkeypatch.setattr("bpr_cli.refinement.judgement.LEAST_GAIN", 0.0)
     coarse, refined = long_masks(60)
     image, masks = picture(coarse.shape), [Mask.from_array(each) for each in (coarse, refined)]
     small, box = changed_mask(image, *masks, outline(masks[0]))

@@ -209,16 +209,24 @@ def random_judge(known, seed):
     return Judge(known.mean(0), known.std(0) + 0.1, first, offset, second, np.zeros(1))
 
 
+def judge_of_joining(weight, offset):
+    """A judge that looks only at whether a change joins the mask."""
+    first = np.zeros((EVIDENCE, 1))
+    first[18 + 3] = weight
+    zeros = np.zeros(EVIDENCE)
+    return Judge(zeros, zeros + 1, first, np.array([offset]), np.full(1, 9.0), np.zeros(1))
+
+
 @pytest.mark.parametrize("size", [*SIZES, (200, 150), LONG])
-@pytest.mark.parametrize("seed", range(3))
-def test_the_judge(page, size, seed):
-    case = changed(size)
-    numbers = random_judge(changed_mask(*case)[0].evidence(), seed).numbers()
-    expected = judge_changes(*case, Judge.of(numbers, EVIDENCE)).mask.to_array()
-    found = judged(page, case, numbers)
-    np.testing.assert_array_equal(found, expected)
-    if min(size) > 1:  # there are enough changes for some to stay and some to go
-        assert all((found != mask.to_array()).any() for mask in case[1:3])
+def test_the_judge(page, size):
+    case, some_stay = changed(size), 0
+    for seed in range(4):
+        numbers = random_judge(changed_mask(*case)[0].evidence(), seed).numbers()
+        expected = judge_changes(*case, Judge.of(numbers, EVIDENCE)).mask.to_array()
+        found = judged(page, case, numbers)
+        np.testing.assert_array_equal(found, expected)
+        some_stay += all((found != mask.to_array()).any() for mask in case[1:3])
+    assert some_stay > 1 or min(size) == 1  # of a line, all changes stay or go
 
 
 def judged(page, case, numbers):
@@ -234,9 +242,7 @@ def test_a_judge_leaves_a_pixel(page):
     """Disjoint masks: what joins is refused, and what leaves may leave, which would empty the mask."""
     coarse, refined = np.zeros((2, 40, 44), bool)
     coarse[3:9, 3:9], refined[20:30, 20:30] = True, True
-    first = np.zeros((EVIDENCE, 1))
-    first[18 + 3] = -2  # of what tells whether a change joins the mask
-    judge = Judge(np.zeros(EVIDENCE), np.ones(EVIDENCE), first, np.ones(1), np.full(1, 9.0), np.zeros(1))
+    judge = judge_of_joining(-2, 1)
     masks = Mask.from_array(coarse), Mask.from_array(refined)
     along = outline.Outline(masks[0], NO_BOXES, 0, 3, 1.0, False, 10.0)
     case = (picture(coarse.shape), *masks, along)
@@ -252,9 +258,8 @@ class Reddish(nn.Module):
 
 
 def some_judge():
-    """A judge that takes back some of the changes that ``Reddish`` makes."""
-    known = np.random.default_rng(5).normal(size=(2, EVIDENCE))
-    return random_judge(known, 5).numbers()
+    """A judge that takes back what leaves a mask."""
+    return judge_of_joining(2, -1).numbers()
 
 
 CARDS = {

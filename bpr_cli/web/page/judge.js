@@ -25,6 +25,9 @@ const LARGEST = 4;
 /** A mask of twice this length in pixels and more is judged in a smaller picture, in which it is at least so long. */
 const JUDGED_LENGTH = 450;
 
+/** Likely gain of IoU below which a mask comes back as it was. */
+const LEAST_GAIN = 0.003;
+
 /** Keeps the changes of a mask that are likely to be right, and takes back the others; see refine.js for an outline. */
 function judgeChanges(image, coarse, refined, outline, card) {
   if (differenceOf(coarse, refined) === 0) return refined;
@@ -32,10 +35,13 @@ function judgeChanges(image, coarse, refined, outline, card) {
   const box = boxAround(coarse, refined);
   const changed = changedMask(image, coarse, refined, box, outline, outputSizeOf(card));
   const chances = evidenceOf(changed).map((values) => chanceOf(values, judge));
+  const kept = chances.map((chance) => chance > 0.5);
+  const [before, after] = [kept.map(() => false), kept].map((applied) => likelyIou(changed, chances, applied));
+  if (after - before < LEAST_GAIN) return coarse;
   const { factor } = changed;
   const taken = { ...changed.coarse, data: new Uint8Array(changed.coarse.data.length) };
   changed.changes.forEach(({ pixels }, number) => {
-    if (chances[number] <= 0.5) for (const pixel of pixels) taken.data[pixel] = 1;
+    if (!kept[number]) for (const pixel of pixels) taken.data[pixel] = 1;
   });
   const back = factor > 1 ? sumsAround(taken, 1) : taken.data;
   const data = refined.data.slice();
@@ -46,6 +52,22 @@ function judgeChanges(image, coarse, refined, outline, card) {
     }
   }
   return data.includes(1) ? { ...refined, data } : coarse;
+}
+
+/** Likely IoU of a mask with the truth, if the truth differs only in the changes; applied: which of them the mask has. */
+function likelyIou({ coarse, refined, changes }, chances, applied) {
+  let common = 0;
+  coarse.data.forEach((value, pixel) => {
+    common += value & refined.data[pixel];
+  });
+  let [intersection, union] = [common, common];
+  changes.forEach(({ joins, pixels }, number) => {
+    const inside = joins === applied[number];
+    const right = joins ? chances[number] : 1 - chances[number];
+    intersection += inside ? pixels.length * right : 0;
+    union += pixels.length * (inside ? 1 : right);
+  });
+  return intersection / union;
 }
 
 /** The window around two masks: {x0, y0, x1, y1}, half-open. */
