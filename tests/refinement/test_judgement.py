@@ -159,3 +159,5 @@ def test_weights_with_a_strict_judge_return_masks_as_they_were(tmp_path):
     assert (free.refine(image, mask) != mask).any()
     bound = bpr_cli.Refiner(weights=tmp_path / "strict.safetensors")
     assert (bound.refine(image, mask) == mask).all()
+    soft = np.where(mask, 200, 50).astype(np.uint8) + np.random.default_rng(0).integers(0, 50, mask.shape, np.uint8)
+    assert (bound.refine(image, soft, kind="probabilities", soft=True) == soft).all()
