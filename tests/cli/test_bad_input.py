@@ -400,7 +400,7 @@ SETTINGS = [
         more="--format voc",
     ),
     Bad("task", "--task is 'depth'; expected one of instance, semantic, panoptic", more="--task depth"),
-    Bad("precision", "--precision is '8'; expected one of float32, bfloat16, float16", more="--precision 8"),
+    Bad("precision", "--precision is '8'; expected one of float32, bfloat16, float16, int8", more="--precision 8"),
     Bad("batch size", "--batch-size is 0; expected a whole number of 1 or more", more="--batch-size 0"),
     Bad("workers", "--workers is -1; expected a whole number of 1 or more", more="--workers -1"),
     Bad("scheme", "--scheme is 'all'; expected one of dense, grid, instance", more="--scheme all"),
