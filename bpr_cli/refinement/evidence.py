@@ -8,7 +8,7 @@ All sums are of whole numbers, so that they do not depend on their order.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import cv2
 import numpy as np
@@ -94,7 +94,9 @@ class ChangedMask:
     def contrast(self) -> tuple[ByteArray, ByteArray]:
         """Largest difference of a channel between neighbours: uint8, (h, w - 1) across, and (h - 1, w) down."""
         pairs = ((self.image[first], self.image[second]) for first, second in PAIR_SIDES)
-        across, down = ((np.maximum(one, other) - np.minimum(one, other)).max(axis=2) for one, other in pairs)
+        differences = (np.maximum(one, other) - np.minimum(one, other) for one, other in pairs)
+        # Channel by channel: NumPy is many times slower at the largest of three neighbouring numbers.
+        across, down = (reduce(np.maximum, np.moveaxis(each, 2, 0)) for each in differences)
         return across, down
 
     def sums(self, values: ByteArray) -> DoubleArray:
