@@ -60,7 +60,7 @@ class RoundedWeights(nn.Module):
 
     def forward(self, weights: Tensor) -> Tensor:
         """Keep the shape."""
-        # Engines know weights of 8 bits only; no scaled weight exceeds 7.
+        # Engines know only weights of 8 bits; the scales keep these within 7.
         rounded: Tensor = torch.fake_quantize_per_channel_affine(weights, self.scales, self.zeros, 0, -128, 127)
         return rounded
 

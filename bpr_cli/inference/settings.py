@@ -11,7 +11,7 @@ from bpr_cli.weights.card import DEFAULT_WEIGHTS
 PANEL = "Network and device"
 
 FloatPrecision = Literal["float32", "bfloat16", "float16"]
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Precision = Literal[FloatPrecision, "int8"]
 ExportFormat = Literal["onnx", "openvino", "torchscript"]
 Weights = Annotated[str, option("Shipped weights by name, or a weights file", panel=PANEL, metavar="NAME_OR_FILE")]
 BackendName = Literal["auto", "pytorch", "openvino", "onnxruntime"]

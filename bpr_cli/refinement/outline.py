@@ -9,21 +9,18 @@ import numpy as np
 from bpr_cli.masks.masks import AnyMask, Mask
 from bpr_cli.patches.boxes import (
     NO_BOXES,
-    BoundaryPixels,
     Boxes,
     boundary_pixels,
     boxes_along,
+    dense_boxes,
     grow,
-    move_inside,
     side_of,
-    suppress,
-    unique_boxes,
     widened,
 )
 from bpr_cli.patches.crop import padding_around
 from bpr_cli.patches.paste import open_ends, reassemble
 from bpr_cli.refinement.settings import PassSettings
-from bpr_cli.typing import Box, ByteArray, Size
+from bpr_cli.typing import Box, ByteArray
 
 FEWEST_ENDS = 4
 """Pixels at the sides of the patches from which on a change is followed."""
@@ -101,7 +98,7 @@ class Outline:
         ends = open_ends(coarse, self.boxes, probabilities, self.rim)
         if len(ends) < FEWEST_ENDS:
             return replace(self, follows=False)
-        added = boxes_at(ends, side_of(self.boxes, 0) - 2 * self.rim, how, coarse.size)
+        added = dense_boxes(ends, coarse.size, side_of(self.boxes, 0) - 2 * self.rim, how.nms_threshold)
         return self.with_boxes(added, reassemble(coarse, self.boxes, probabilities, self.rim))
 
     def with_boxes(self, added: Boxes, mask: AnyMask) -> Outline:
@@ -126,11 +123,6 @@ class Outline:
         if count > self.forgotten:
             self.predicted[:] = [self.probabilities()[count - self.forgotten :].copy()]
             self.forgotten = count
-
-
-def boxes_at(ends: BoundaryPixels, side: int, how: PassSettings, size: Size) -> Boxes:
-    """Boxes of ``side`` pixels around pixels of an image of ``size`` (H, W), thinned out by NMS."""
-    return unique_boxes(move_inside(suppress(ends, side, how.nms_threshold), size))
 
 
 def box_around(mask: AnyMask, how: PassSettings) -> Boxes:

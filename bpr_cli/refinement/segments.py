@@ -13,6 +13,7 @@ import numpy as np
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask, Mask, Prediction, check_size
 from bpr_cli.masks.runs import strips_of
 from bpr_cli.masks.soft import SoftMask
+from bpr_cli.patches.boxes import dense_boxes
 from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, reassemble
 from bpr_cli.refinement.context import context_mask
 from bpr_cli.refinement.judgement import Judgement, judge_changes
@@ -28,7 +29,7 @@ from bpr_cli.refinement.limits import (
     mask_changes,
     without_specks,
 )
-from bpr_cli.refinement.outline import FEWEST_ENDS, Outline, boxes_at
+from bpr_cli.refinement.outline import FEWEST_ENDS, Outline
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.typing import ByteArray, Size
 
@@ -223,7 +224,7 @@ class LabelSegments(Segments[LabelMap]):
         ends = open_label_ends(before, after, {mask.label: each.boxes for mask, each in pairs})
         if len(ends) < FEWEST_ENDS:
             return tuple(replace(each, follows=False) for each in outlines)
-        boxes = boxes_at(ends, how.patch_size, how, self.prediction.size)
+        boxes = dense_boxes(ends, self.prediction.size, how.patch_size, how.nms_threshold)
         numbers = labels_at(ends, boxes, before, after)
         refined = {mask.label: mask for mask in label_masks(LabelMap(after, self.prediction.void))}
         return tuple(

@@ -272,8 +272,9 @@ class Journal:
         Raises:
             BprError: they differ, which the merge would refuse after all the work.
         """
-        others = (files for files in every_files(self._folder) if files.shard not in (None, self._own.shard))
-        next((files for files in others if files.check(self._header, self._out)), None)
+        for files in every_files(self._folder):
+            if files.shard not in (None, self._own.shard) and files.check(self._header, self._out):
+                return
 
     def _read_entries(self, files: JournalFiles) -> None:
         """Read what a process has finished, and what failed."""
