@@ -35,6 +35,17 @@ class BoundaryPixels:
     def __len__(self) -> int:
         return len(self.x)
 
+    def outside(self, boxes: Boxes) -> BoundaryPixels:
+        """The pixels that lie in none of the boxes, int64, (P, 4)."""
+        if not len(self):
+            return self
+        x0, y0 = int(self.x.min()), int(self.y.min())
+        covered = np.zeros((int(self.y.max()) - y0 + 1, int(self.x.max()) - x0 + 1), dtype=bool)
+        for left, top, right, bottom in np.maximum(boxes - np.array([x0, y0, x0, y0]), 0).tolist():
+            covered[top:bottom, left:right] = True
+        left_over = ~covered[self.y - y0, self.x - x0]
+        return BoundaryPixels(self.x[left_over], self.y[left_over], self.score[left_over])
+
 
 def boundary_score(mask: BoolArray) -> ByteArray:
     """Score every pixel by how evenly mask and background share its 3 x 3 neighbourhood.
@@ -102,7 +113,9 @@ ENLARGEMENT = 0.25
 """Growth of the box of the scheme ``instance``, as a share of the longer side of the mask's bounding box."""
 
 
-def boxes_along(mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float) -> Boxes:
+def boxes_along(
+    mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_size: int, nms_threshold: float, rim: int = 0
+) -> Boxes:
     """Place boxes along the boundary of a mask: squares of one size, each with at least one boundary pixel.
 
     Args:
@@ -112,6 +125,7 @@ def boxes_along(mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_siz
             the mask, whose size ignores ``patch_size``).
         patch_size: side S of the boxes in pixels.
         nms_threshold: IoU from 0 to 1; only used by ``dense``.
+        rim: see ``dense_boxes``; only used by ``dense``.
 
     Returns:
         int64, (P, 4), inside the image; P is 0 if there is no boundary. See the function of each scheme.
@@ -127,7 +141,7 @@ def boxes_along(mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_siz
         [[37, 37, 62, 62]]
     """
     if scheme == "dense":
-        return dense_boxes(pixels, mask.size, patch_size, nms_threshold)
+        return dense_boxes(pixels, mask.size, patch_size, nms_threshold, rim)
     if scheme == "grid":
         return grid_boxes(pixels, mask.size, patch_size)
     if scheme == "instance":
@@ -135,23 +149,32 @@ def boxes_along(mask: AnyMask, pixels: BoundaryPixels, scheme: Scheme, patch_siz
     raise BprError(f"scheme is {scheme!r}; expected one of {', '.join(get_args(Scheme))}")
 
 
-def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float) -> Boxes:
-    """Cover the boundary of a mask with square boxes.
+def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_threshold: float, rim: int = 0) -> Boxes:
+    """Cover the boundary of a mask with square boxes (Sect. 3.1).
 
     Every boundary pixel is the centre of a candidate box. Non-maximum suppression thins the candidates out. The
     remaining boxes are moved inside the image, and duplicates are dropped. In an image smaller than a patch, boxes
     extend beyond its right and lower edge.
+
+    A low threshold leaves gaps between boxes, where suppressed candidates lay. Boxes with a rim leave none: the same
+    follows with the pixels outside of all boxes and their rims, until there is no such pixel. The paper has no rim.
 
     Args:
         pixels: boundary pixels of the coarse mask.
         size: (H, W) of the image.
         patch_size: side S of the boxes in pixels.
         nms_threshold: IoU with a better box above which a box is dropped; 0..1.
+        rim: pixels around a box that are pasted back with it.
 
     Returns:
-        int64, (P, 4), best score first.
+        int64, (P, 4), without the rim; best score first, and again for the boxes in gaps.
     """
-    return unique_boxes(move_inside(suppress(pixels, patch_size, nms_threshold), size))
+    boxes = unique_boxes(move_inside(suppress(pixels, patch_size, nms_threshold), size))
+    if not rim:
+        return boxes
+    while len(pixels := pixels.outside(widened(boxes, rim))):
+        boxes = np.concatenate([boxes, move_inside(suppress(pixels, patch_size, nms_threshold), size)])
+    return unique_boxes(boxes)
 
 
 def grid_boxes(pixels: BoundaryPixels, size: Size, patch_size: int) -> Boxes:

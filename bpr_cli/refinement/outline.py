@@ -78,7 +78,8 @@ class Outline:
         if how.whole:
             boxes = box_around(mask, how)
         elif takes_part(mask, side, neighbours, how):
-            boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold)
+            rim = padding_around(side, how.patch_size, how.rim)
+            boxes = boxes_along(mask, pixels, how.scheme, side, how.nms_threshold, rim)
         side = side_of(boxes, how.patch_size)
         padding, rim = (padding_around(side, how.patch_size, each) for each in (how.padding, how.rim))
         follows = how.follow and is_alone(mask, side, neighbours)
@@ -98,7 +99,8 @@ class Outline:
         ends = open_ends(coarse, self.boxes, probabilities, self.rim)
         if len(ends) < FEWEST_ENDS:
             return replace(self, follows=False)
-        added = dense_boxes(ends, coarse.size, side_of(self.boxes, 0) - 2 * self.rim, how.nms_threshold)
+        side = side_of(self.boxes, 0) - 2 * self.rim
+        added = dense_boxes(ends, coarse.size, side, how.nms_threshold, self.rim)
         return self.with_boxes(added, reassemble(coarse, self.boxes, probabilities, self.rim))
 
     def with_boxes(self, added: Boxes, mask: AnyMask) -> Outline:

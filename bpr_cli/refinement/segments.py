@@ -224,7 +224,7 @@ class LabelSegments(Segments[LabelMap]):
         ends = open_label_ends(before, after, {mask.label: each.boxes for mask, each in pairs})
         if len(ends) < FEWEST_ENDS:
             return tuple(replace(each, follows=False) for each in outlines)
-        boxes = dense_boxes(ends, self.prediction.size, how.patch_size, how.nms_threshold)
+        boxes = dense_boxes(ends, self.prediction.size, how.patch_size, how.nms_threshold, how.rim)
         numbers = labels_at(ends, boxes, before, after)
         refined = {mask.label: mask for mask in label_masks(LabelMap(after, self.prediction.void))}
         return tuple(

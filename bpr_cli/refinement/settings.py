@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
-from msgspec import Meta
-
 from bpr_cli.inference.settings import PANEL as ENGINE
 from bpr_cli.inference.settings import InferenceSettings
 from bpr_cli.patches import Scheme
 from bpr_cli.settings import Count, Fraction, NonNegative, option
 from bpr_cli.system.threads import default_workers
-from bpr_cli.weights.card import Scales, WeightsCard
+from bpr_cli.weights.card import Overlap, Scales, WeightsCard
 
 LIMITS = "Limits"
 
@@ -27,9 +25,12 @@ class RefineSettings(InferenceSettings):
     """
 
     nms_threshold: Annotated[
-        Annotated[float, Meta(ge=0, lt=1)],
-        option("NMS IoU threshold; higher keeps more overlapping patches (slower; 0.55 is the paper's best)"),
-    ] = 0.25
+        Overlap | None,
+        option(
+            "NMS IoU threshold; higher keeps more overlapping patches (slower; 0.55 is the paper's best; default: the "
+            "weights' own)"
+        ),
+    ] = None
     scheme: Annotated[
         Scheme,
         option(
@@ -106,7 +107,7 @@ class PassSettings:
         rim: the part of this context that is pasted back as well, in pixels; it scales with the box.
         follow: whether more boxes follow a change of a mask that reaches the sides of all boxes.
         input_size: side T in pixels that a patch with its context is resized to.
-        nms_threshold: see ``RefineSettings``.
+        nms_threshold: see ``dense_boxes``.
         scheme: see ``RefineSettings``.
         preliminary: whether another pass follows; then this pass skips segments that its larger patches could harm.
         view: length in pixels that masks have in their patches; only much longer masks take part. None: patches do not
@@ -154,7 +155,7 @@ def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings
             min_patch_size=max(1, round(smallest * scale)),
             padding=round(card.padding * scale),
             input_size=card.input_size,
-            nms_threshold=settings.nms_threshold,
+            nms_threshold=card.nms_threshold if settings.nms_threshold is None else settings.nms_threshold,
             scheme=settings.scheme,
             preliminary=number < len(scales),
             rim=round(card.rim * scale),
@@ -166,5 +167,5 @@ def passes_of(card: WeightsCard, settings: RefineSettings) -> tuple[PassSettings
         passes.insert(0, replace(passes[-1], preliminary=True, view=card.view))
     if (context := card.context) and settings.context and settings.scales is None and settings.scheme == "dense":
         sides = (context.patch_size, context.patch_size, context.padding, context.input_size)
-        passes.insert(0, PassSettings(*sides, settings.nms_threshold, whole=True))
+        passes.insert(0, PassSettings(*sides, passes[-1].nms_threshold, whole=True))
     return tuple(passes)

@@ -36,6 +36,7 @@ INPUT_STEP = 32
 
 Mean = Annotated[float, Meta(ge=-1e4, le=1e4)]
 Deviation = Annotated[float, Meta(ge=1e-3, le=1e4)]
+Overlap = Annotated[float, Meta(ge=0, lt=1)]
 Scales = Annotated[tuple[Annotated[float, Meta(ge=0.25, le=8)], ...], Meta(min_length=1, max_length=8)]
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:]{1,200}$")]
 Metric = Annotated[int, Meta(ge=-(10**12), le=10**12)] | Annotated[float, Meta(ge=-1e12, le=1e12)] | str
@@ -107,6 +108,9 @@ class WeightsCard(Settings):
         Meta(ge=0, le=1024),
         option("Part of the context that is pasted back as well, with falling weight, in image pixels", panel=PANEL),
     ] = 0
+    nms_threshold: Annotated[
+        Overlap, option("NMS IoU threshold in refinement; higher keeps more overlapping patches", panel=PANEL)
+    ] = 0.25
     follow: Annotated[
         bool,
         option("Place more patches where a change of masks or labels reaches the sides of all patches", panel=PANEL),

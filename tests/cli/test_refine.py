@@ -277,7 +277,7 @@ def test_json_holds_the_whole_summary(world, refine, random_weights):
     assert len(summary["weights"]["digest"]) == 64
     assert summary["settings"] == {
         "weights": str(random_weights),
-        "nms_threshold": 0.25,
+        "nms_threshold": None,
         "scheme": "dense",
         "scales": None,
         "flip": None,

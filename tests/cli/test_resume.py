@@ -82,7 +82,7 @@ def test_changed_inputs_are_refined_again(masks, world, refine):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (("--nms-threshold", "0.5"), "nms_threshold=0.25, but this run uses nms_threshold=0.5"),
+        (("--nms-threshold", "0.5"), "nms_threshold=null, but this run uses nms_threshold=0.5"),
         (("--scales", "2,1"), "scales=null, but this run uses scales=[2.0, 1.0]"),
         (("--min-iou-with-coarse", "0.5"), "min_iou_with_coarse=null, but this run uses min_iou_with_coarse=0.5"),
         (("--format", "labels"), 'format="masks", but this run uses format="labels"'),

@@ -73,6 +73,7 @@ mask patch     True
 scales         1.0
 view           -
 rim            0
+nms threshold  0.25
 follow         False
 min part       0
 min movement   0.0

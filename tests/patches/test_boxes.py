@@ -152,6 +152,35 @@ def test_from_one_half_on_every_boundary_pixel_lies_under_a_box(plane, side, thr
             assert any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in boxes)
 
 
+def is_under(x: int, y: int, boxes: list[tuple[int, ...]]) -> bool:
+    return any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in boxes)
+
+
+@given(planes(), PATCH_SIZES, THRESHOLDS, st.integers(1, 5))
+@example(np.pad(np.ones((60, 60), bool), 9), 8, 0.0, 1)
+def test_with_a_rim_boxes_follow_where_boundary_pixels_are_left(plane, side, threshold, rim):
+    """The textbook way is repeated with the pixels that lie in no box and no rim."""
+    left, expected = centred(plane, side), list[tuple[int, ...]]()
+    while left:
+        expected += [moved(box, plane.shape) for box in greedy(left, threshold)]
+        wide = [(x0 - rim, y0 - rim, x1 + rim, y1 + rim) for x0, y0, x1, y1 in expected]
+        left = [box for box in left if not is_under(box[0] + side // 2, box[1] + side // 2, wide)]
+    found = dense_boxes(boundary_pixels(Mask.from_array(plane)), plane.shape, side, threshold, rim)
+    assert list(map(tuple, found.tolist())) == list(dict.fromkeys(expected))
+
+
+def test_a_rim_closes_the_gaps_that_a_low_threshold_leaves():
+    """A ring of which the last box would overlap the first one."""
+    y, x = np.mgrid[:120, :120] - 60
+    pixels = boundary_pixels(Mask.from_array(x**2 + y**2 < 43**2))
+    gaps, none = (dense_boxes(pixels, (120, 120), 16, 0.0, rim) for rim in (0, 2))
+    assert len(none) > len(gaps)
+    for boxes, rim, covers in ((gaps, 2, False), (none, 2, True)):
+        wide = [(x0 - rim, y0 - rim, x1 + rim, y1 + rim) for x0, y0, x1, y1 in boxes.tolist()]
+        places = zip(pixels.x.tolist(), pixels.y.tolist(), strict=True)
+        assert all(is_under(*place, wide) for place in places) == covers
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), st.integers(-15, 15), st.integers(-15, 15))
 def test_move_inside_pushes_by_the_least(height, width, side, x, y):
     box = (x, y, x + side, y + side)

@@ -85,7 +85,7 @@ def test_other_settings_and_outputs_among_the_inputs_are_refused(world, settings
     refine(world / "masks", world / "images", world / "out", settings)
     other = RefineSettings(weights=settings.weights, device="cpu", nms_threshold=0.5)
     for function in (refine, check):
-        with pytest.raises(BprError, match=r"nms_threshold=0\.25, but this run uses nms_threshold=0\.5"):
+        with pytest.raises(BprError, match=r"nms_threshold=null, but this run uses nms_threshold=0\.5"):
             function(world / "masks", world / "images", world / "out", other)
     assert check(world / "masks", world / "images", world / "out", other, overwrite=True).images == 3
 

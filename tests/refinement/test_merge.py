@@ -112,13 +112,13 @@ def test_a_shard_that_runs_twice_has_nothing_left_to_do(world, refine):
 def test_other_settings_in_one_shard_are_refused(world, refine, make_refiner):
     given, other = MAKERS["masks"](world), make_refiner(nms_threshold=0.5)
     refine(*given, "out", "1/2")
-    with pytest.raises(BprError, match=r"shard 1/2 of .* was started with nms_threshold=0.25, but this run uses"):
+    with pytest.raises(BprError, match=r"shard 1/2 of .* was started with nms_threshold=null, but this run uses"):
         refine(*given, "out", "2/2", refiner=other)
     refine(*given, "out", "2/2", refiner=other, overwrite=True)
     with pytest.raises(BprError) as refusal:
         merge("out")
     assert str(refusal.value) == (
-        "shard 2/2 of out was started with nms_threshold=0.5, but shard 1/2 uses nms_threshold=0.25; repeat one of "
+        "shard 2/2 of out was started with nms_threshold=0.5, but shard 1/2 uses nms_threshold=null; repeat one of "
         "them with --overwrite and the settings of all others"
     )
     with pytest.raises(BprError, match=r"shard 2/2 of .* was started with nms_threshold=0"):

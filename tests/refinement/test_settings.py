@@ -83,6 +83,12 @@ def test_large_masks_get_a_pass_of_their_own_unless_scales_are_given():
     assert (grid.view, grid.follow) == (None, False)
 
 
+def test_the_overlap_is_that_of_the_weights_unless_it_is_given():
+    (own,) = passes_of(replace(CARD, scales=(1.0,), nms_threshold=0.05), RefineSettings())
+    (given,) = passes_of(replace(CARD, scales=(1.0,), nms_threshold=0.05), RefineSettings(nms_threshold=0))
+    assert (own.nms_threshold, given.nms_threshold) == (0.05, 0)
+
+
 def test_settings_overrule_the_weights():
     (only,) = passes_of(CARD, RefineSettings(scales=(0.5,), scheme="grid"))
     assert only == PassSettings(16, 16, padding=8, input_size=128, nms_threshold=0.25, scheme="grid", preliminary=False)

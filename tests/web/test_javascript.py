@@ -71,10 +71,10 @@ def js_boxes(boxes):
 @pytest.mark.parametrize("seed", range(3))
 def test_boxes(page, size, seed):
     mask = blob(size, seed)
-    for side, threshold in ((16, 0.25), (31, 0.55), (64, 0.0)):
-        expected = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, threshold)
-        body = "return denseBoxes(boundaryPixels(mask), mask, side, threshold)"
-        assert call(page, body, mask=js_mask(mask), side=side, threshold=threshold) == js_boxes(expected)
+    for side, threshold, rim in ((16, 0.25, 0), (31, 0.55, 0), (64, 0.0, 0), (9, 0.0, 1), (16, 0.05, 3)):
+        expected = dense_boxes(boundary_pixels(Mask.from_array(mask)), size, side, threshold, rim)
+        body = "return denseBoxes(boundaryPixels(mask), mask, side, threshold, rim)"
+        assert call(page, body, mask=js_mask(mask), side=side, threshold=threshold, rim=rim) == js_boxes(expected)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -266,7 +266,7 @@ CARDS = {
     "plain": {"min_patch_size": 20},
     "rim": {"rim": 6},
     "follow": {"rim": 4, "follow": True, "core": 0.15},
-    "view": {"view": 64, "rim": 4, "min_part": 30},
+    "view": {"view": 64, "rim": 4, "min_part": 30, "nms_threshold": 0.05},
     "passes": {"scales": (2.0, 1.0), "min_movement": 0.5, "min_part": 9},
     "still": {"min_movement": 60.0},
     "judge": {"judge": some_judge(), "min_patch_size": 20},
@@ -322,7 +322,16 @@ def test_the_interior(page, size, core):
     "card",
     [
         WeightsCard("a", "unet-s", patch_size=64, min_patch_size=32, padding=16, input_size=128),
-        WeightsCard("b", "unet-s", patch_size=33, padding=15, rim=5, view=200, input_size=128, scales=(2.5, 1.5, 1.0)),
+        WeightsCard(
+            *("b", "unet-s"),
+            patch_size=33,
+            padding=15,
+            rim=5,
+            nms_threshold=0.1,
+            view=200,
+            input_size=128,
+            scales=(2.5, 1.5, 1.0),
+        ),
     ],
 )
 def test_passes(page, card):
@@ -334,6 +343,7 @@ def test_passes(page, card):
         "padding": "padding",
         "preliminary": "preliminary",
         "rim": "rim",
+        "nmsThreshold": "nms_threshold",
         "view": "view",
     }
     assert found == [{mine: asdict(each)[its] for mine, its in names.items()} for each in expected]
@@ -348,7 +358,6 @@ def test_passes(page, card):
 
 def test_rules_are_those_of_python(page):
     rules = (
-        (RefineSettings.nms_threshold, "NMS_THRESHOLD"),
         (image_module.FOLLOW_ROUNDS, "FOLLOW_ROUNDS"),
         (outline.FEWEST_ENDS, "FEWEST_ENDS"),
         (outline.LEAST_ENLARGEMENT, "LEAST_ENLARGEMENT"),

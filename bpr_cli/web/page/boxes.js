@@ -107,17 +107,33 @@ function suppress(pixels, { width, height }, side, threshold) {
   return kept;
 }
 
-/** Square boxes {x, y, side} centred on boundary pixels, thinned out, moved inside the image, each one once. */
-function denseBoxes(pixels, size, side, threshold) {
+/**
+ * Square boxes {x, y, side} centred on boundary pixels, thinned out, moved inside the image, each one once.
+ * With a rim, more boxes follow until no boundary pixel lies outside of all boxes and their rims.
+ */
+function denseBoxes(pixels, size, side, threshold, rim) {
   const inside = (start, length) => Math.min(Math.max(start, 0), Math.max(length - side, 0));
   const boxes = new Map();
-  for (const centre of suppress(pixels, size, side, threshold)) {
-    const x = inside(centre.x - Math.floor(side / 2), size.width);
-    const y = inside(centre.y - Math.floor(side / 2), size.height);
-    const key = `${x},${y}`;
-    if (!boxes.has(key)) boxes.set(key, { x, y, side });
+  for (let left = pixels; left.length; left = rim ? outside(left, size, widened([...boxes.values()], rim)) : []) {
+    for (const centre of suppress(left, size, side, threshold)) {
+      const x = inside(centre.x - Math.floor(side / 2), size.width);
+      const y = inside(centre.y - Math.floor(side / 2), size.height);
+      const key = `${x},${y}`;
+      if (!boxes.has(key)) boxes.set(key, { x, y, side });
+    }
   }
   return [...boxes.values()];
+}
+
+/** The boundary pixels that lie in none of the boxes. */
+function outside(pixels, { width, height }, boxes) {
+  const covered = new Uint8Array(width * height);
+  for (const { x, y, side } of boxes) {
+    for (let row = Math.max(y, 0); row < Math.min(y + side, height); row++) {
+      covered.fill(1, row * width + Math.max(x, 0), row * width + Math.min(x + side, width));
+    }
+  }
+  return pixels.filter((pixel) => !covered[pixel]);
 }
 
 /** Boxes with more pixels on every side. */

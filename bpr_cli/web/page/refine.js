@@ -1,9 +1,6 @@
 // The refinement of one mask: the port of refinement/image.py, segments.py and settings.py, for a single mask.
 "use strict";
 
-/** NMS IoU threshold, the default of bpr refine. */
-const NMS_THRESHOLD = 0.25;
-
 /** Patches in one call of the network. */
 const BATCH = 8;
 
@@ -25,6 +22,7 @@ function passesOf(card) {
     minPatchSize: Math.max(1, roundHalfEven(smallest * scale)),
     padding: roundHalfEven(card.padding * scale),
     rim: roundHalfEven(card.rim * scale),
+    nmsThreshold: card.nms_threshold,
     preliminary: number < card.scales.length - 1,
     view: null,
   }));
@@ -56,9 +54,11 @@ function takesPart(mask, side, pass) {
 function outlineOf(mask, pass) {
   const pixels = boundaryPixels(mask);
   const wanted = sideAlong(mask, pass);
-  const boxes = takesPart(mask, wanted, pass) ? denseBoxes(pixels, mask, wanted, NMS_THRESHOLD) : [];
+  const scaled = (length, side) => roundHalfEven((length * side) / pass.patchSize);
+  const takes = takesPart(mask, wanted, pass);
+  const boxes = takes ? denseBoxes(pixels, mask, wanted, pass.nmsThreshold, scaled(pass.rim, wanted)) : [];
   const side = boxes.length ? wanted : pass.patchSize;
-  const [padding, rim] = [pass.padding, pass.rim].map((each) => roundHalfEven((each * side) / pass.patchSize));
+  const [padding, rim] = [pass.padding, pass.rim].map((each) => scaled(each, side));
   return {
     seen: mask,
     boxes: widened(boxes, rim),
@@ -71,12 +71,12 @@ function outlineOf(mask, pass) {
 }
 
 /** The outline with more boxes where a change reaches the outer sides of all boxes; the same if it does nowhere. */
-function followed(coarse, outline, outputSize) {
+function followed(coarse, outline, outputSize, threshold) {
   const { boxes, probabilities, rim } = outline;
   if (boxes.length === 0) return outline;
   const ends = openEnds(coarse, boxes, probabilities, outputSize, rim);
   if (ends.length < FEWEST_ENDS) return outline;
-  const added = widened(denseBoxes(ends, coarse, boxes[0].side - 2 * rim, NMS_THRESHOLD), rim);
+  const added = widened(denseBoxes(ends, coarse, boxes[0].side - 2 * rim, threshold, rim), rim);
   return { ...outline, seen: reassemble(coarse, boxes, probabilities, outputSize, rim), boxes: [...boxes, ...added] };
 }
 
@@ -125,7 +125,7 @@ async function refineMask(image, coarse, card, network, onProgress = () => {}) {
     const tell = (done, all) => onProgress(done, all, number + 1, passes.length);
     let outline = await predictRest(image, outlineOf(mask, pass), card, network, tell);
     for (let round = 0; round < (card.follow ? FOLLOW_ROUNDS : 0); round++) {
-      outline = await predictRest(image, followed(mask, outline, outputSize), card, network, tell);
+      outline = await predictRest(image, followed(mask, outline, outputSize, pass.nmsThreshold), card, network, tell);
     }
     const { boxes, probabilities, rim } = outline;
     let refined = reassemble(mask, boxes, probabilities, outputSize, rim);
