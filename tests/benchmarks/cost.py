@@ -34,8 +34,8 @@ FIGURES = {
 }
 """The figures that are compared, by set."""
 
-WIDTH, HEIGHT, MARGIN = 480, 300, 48
-"""Of the picture, in pixels."""
+WIDTH, HEIGHT, MARGIN, LEGEND = 480, 300, 48, 200
+"""Of the picture, in pixels; the legend stands to the right."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def picture(points: Sequence[Point]) -> str:
         return round(MARGIN + across * seconds), round(HEIGHT - MARGIN - up * (gain - low))
 
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 160} {HEIGHT}" font-family="sans-serif" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEGEND} {HEIGHT}" font-family="sans-serif" '
         'font-size="11" fill="#333"><rect width="100%" height="100%" fill="#fff"/>'
     ]
     for share in range(0, 101, 25):
@@ -132,11 +132,12 @@ def picture(points: Sequence[Point]) -> str:
         lines.append(f'<text x="{x - 4}" y="{y + 4}" text-anchor="end">{share}</text>')
     lines.append(f'<text x="{WIDTH // 2}" y="{HEIGHT - 10}" text-anchor="middle">CPU seconds, %</text>')
     lines.append(f'<text x="{MARGIN}" y="{MARGIN - 16}">gains kept, %</text>')
-    for point, seconds, gain in zip(points, cost, kept, strict=True):
+    for number, (point, seconds, gain) in enumerate(zip(points, cost, kept, strict=True), start=1):
         x, y = place(seconds, gain)
-        lines.append(
-            f'<circle cx="{x}" cy="{y}" r="4" fill="#2166ac"/><text x="{x + 7}" y="{y + 4}">{point.name}</text>'
-        )
+        lines.append(f'<circle cx="{x}" cy="{y}" r="4" fill="#2166ac"/>')
+        # Points of about the same place are numbered on two sides.
+        lines.append(f'<text x="{x + (10 if number % 2 else -10)}" y="{y + 4}" text-anchor="middle">{number}</text>')
+        lines.append(f'<text x="{WIDTH - 24}" y="{MARGIN + 18 * number}">{number}: {point.name}</text>')
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
