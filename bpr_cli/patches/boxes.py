@@ -40,10 +40,8 @@ class BoundaryPixels:
         if not len(self):
             return self
         x0, y0 = int(self.x.min()), int(self.y.min())
-        covered = np.zeros((int(self.y.max()) - y0 + 1, int(self.x.max()) - x0 + 1), dtype=bool)
-        for left, top, right, bottom in np.maximum(boxes - np.array([x0, y0, x0, y0]), 0).tolist():
-            covered[top:bottom, left:right] = True
-        left_over = ~covered[self.y - y0, self.x - x0]
+        covered = cover(boxes, (x0, y0, int(self.x.max()) + 1, int(self.y.max()) + 1))
+        left_over = covered[self.y - y0, self.x - x0] == 0
         return BoundaryPixels(self.x[left_over], self.y[left_over], self.score[left_over])
 
 
@@ -169,10 +167,8 @@ def dense_boxes(pixels: BoundaryPixels, size: Size, patch_size: int, nms_thresho
     Returns:
         int64, (P, 4), without the rim; best score first, and again for the boxes in gaps.
     """
-    boxes = unique_boxes(move_inside(suppress(pixels, patch_size, nms_threshold), size))
-    if not rim:
-        return boxes
-    while len(pixels := pixels.outside(widened(boxes, rim))):
+    boxes = move_inside(suppress(pixels, patch_size, nms_threshold), size)
+    while rim and len(pixels := pixels.outside(widened(boxes, rim))):
         boxes = np.concatenate([boxes, move_inside(suppress(pixels, patch_size, nms_threshold), size)])
     return unique_boxes(boxes)
 
@@ -270,6 +266,15 @@ def widened(boxes: Boxes, margin: int) -> Boxes:
     """Boxes with ``margin`` more pixels on every side."""
     wide: Boxes = boxes + np.array([-margin, -margin, margin, margin])
     return wide
+
+
+def cover(boxes: Boxes, window: Box) -> ByteArray:
+    """The pixels of a window that lie in boxes, int64, (P, 4): uint8, (h, w), 1 there and 0 elsewhere."""
+    x0, y0, x1, y1 = window
+    covered = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
+    for left, top, right, bottom in np.maximum(boxes - np.array([x0, y0, x0, y0]), 0).tolist():
+        covered[top:bottom, left:right] = 1
+    return covered
 
 
 def move_inside(boxes: Boxes, size: Size) -> Boxes:

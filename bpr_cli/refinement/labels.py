@@ -9,7 +9,7 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
-from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, grow
+from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, cover, grow
 from bpr_cli.patches.paste import REACH, FusedMap, covered_by, outer_sides, restore_vanished, union
 from bpr_cli.refinement.evidence import EVIDENCE, MARGIN, OF_MASK, ChangedMask
 from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray, FloatArray, IntArray, LabelArray
@@ -49,13 +49,10 @@ def open_label_ends(coarse: LabelArray, refined: LabelArray, boxes_of: Mapping[i
     size, ends = (coarse.shape[0], coarse.shape[1]), np.zeros(coarse.shape, dtype=bool)
     for label, boxes in boxes_of.items():
         x0, y0, x1, y1 = grow(covered_by(boxes, size), REACH, size) if len(boxes) else EMPTY_BOX
-        covered = np.zeros((y1 - y0, x1 - x0), dtype=np.uint8)
-        for left, top, right, bottom in (boxes - np.array([x0, y0, x0, y0])).tolist():
-            covered[max(top, 0) : bottom, max(left, 0) : right] = 1
         before, after = coarse[y0:y1, x0:x1], refined[y0:y1, x0:x1]
         changed = (before != after) & ((before == label) | (after == label))
         if changed.any():
-            ends[y0:y1, x0:x1] |= changed & outer_sides(covered)
+            ends[y0:y1, x0:x1] |= changed & outer_sides(cover(boxes, (x0, y0, x1, y1)))
     y, x = (each.astype(np.int32) for each in np.nonzero(ends))
     return BoundaryPixels(x, y, np.full(len(x), SCORES[0], dtype=np.uint8))
 
