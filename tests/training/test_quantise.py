@@ -13,7 +13,7 @@ from tests.training.toy_data import image_set
 def test_weights_note_what_they_need(tmp_path):
     toys, out = image_set(tmp_path / "toys", ["a", "b", "c"]), tmp_path / "quick.safetensors"
     convert_weights("fast", tmp_path / "plain.safetensors", int8=())
-    assert quantise_weights(tmp_path / "plain.safetensors", [toys], out, patches=16) >= 4
+    assert quantise_weights(tmp_path / "plain.safetensors", [toys], out, patches=32) >= 8
     quick = load_weights(out)
     assert rounded(quick.network, quick.card.int8) is not quick.network
     assert quick.card.judge == load_weights("fast").card.judge
