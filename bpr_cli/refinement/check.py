@@ -17,7 +17,6 @@ from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.engine import make_refiner
-from bpr_cli.refinement.image import steps_after_first
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
 from bpr_cli.refinement.report import NetworkUsed, WeightsUsed, peak_memory
@@ -226,9 +225,8 @@ def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
     patches = sum(each.patches for each in workloads)
     peak = peak_memory()
     if peak is not None:
-        # Every stage of the pipeline may hold its look-ahead of waiting images.
-        stages = len(steps_after_first(refiner.passes, refiner.limits)) + 2
-        waiting = stages * (LOOK_AHEAD * refiner.settings.workers + 1)
+        # The look-ahead may wait to be predicted, to come back and to be written; before them, to see masks as a whole.
+        waiting = (3 + refiner.passes[0].whole) * (LOOK_AHEAD * refiner.settings.workers + 1)
         largest = max((each.memory for each in workloads), default=0)
         peak += batch_memory(refiner) + min(waiting, len(workloads)) * largest
     return Estimate(round(patches * seconds, 1), round(1 / seconds, 1), peak)

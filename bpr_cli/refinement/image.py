@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -47,6 +48,11 @@ class PatchBatch(Generic[Key]):
         """P, the number of patches."""
         return sum(stop - start for _, _, start, stop in self.ranges)
 
+    @property
+    def pixels(self) -> int:
+        """Pixels of the completed images together."""
+        return sum(image.image.shape[0] * image.image.shape[1] for _, image in self.completed)
+
     def crop(self, input_size: int) -> Patches:
         """The patches, of side ``input_size``."""
         patches, filled = Patches.empty(len(self), input_size), 0
@@ -66,10 +72,13 @@ class PatchBatch(Generic[Key]):
             image.segments.paste_ready(image.outlines)
 
 
-def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator[PatchBatch[Key]]:
+def fill_batches(
+    images: Iterable[tuple[Key, ImagePass]], size: int, most_pixels: float = math.inf
+) -> Iterator[PatchBatch[Key]]:
     """Fill batches with the patches of successive images; only the last batch may have fewer than ``size`` patches.
 
-    An image without patches does not wait for a batch to fill: an empty batch of its own completes it.
+    An image without patches does not wait for a batch to fill: an empty batch of its own completes it. Nor do images
+    wait that have ``most_pixels`` together, which would fill the memory.
     """
     batch, room = PatchBatch[Key](), size
     for key, image in images:
@@ -87,6 +96,9 @@ def fill_batches(images: Iterable[tuple[Key, ImagePass]], size: int) -> Iterator
                 if not room:
                     yield batch
                     batch, room = PatchBatch[Key](), size
+        if batch.ranges and batch.pixels >= most_pixels:
+            yield batch
+            batch, room = PatchBatch[Key](), size
     if batch.ranges:
         yield batch
 

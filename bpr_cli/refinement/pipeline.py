@@ -14,8 +14,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer
@@ -36,9 +37,22 @@ if TYPE_CHECKING:
 LOOK_AHEAD = 2
 """Images per thread that may be ahead of the network: enough to even out their sizes, few enough to save memory."""
 
-Given = TypeVar("Given")
-InFlight = tuple[Item, ImagePass]
-Submitted = tuple[Item, "Future[ImagePass]"]
+
+@dataclass(frozen=True)
+class Turn:
+    """An item whose image goes through the network, and the steps that follow.
+
+    Attributes:
+        item: the item.
+        steps: what follows the patches of this turn, in order.
+    """
+
+    item: Item
+    steps: tuple[Step, ...]
+
+
+InFlight = tuple[Turn, ImagePass]
+Submitted = tuple[Turn, "Future[ImagePass]"]
 
 
 class ItemLog(Protocol):
@@ -128,14 +142,14 @@ class Pipeline:
     def run(self, items: Sequence[Item]) -> None:
         """Process items; stops early only on an interrupt, a bug, or an error that concerns all files."""
         pool = ThreadPoolExecutor(self.refiner.settings.workers, thread_name_prefix="bpr")
+        steps = tuple(steps_after_first(self._passes, self.refiner.limits))
         try:
-            images = self._in_order(pool, ((item, item) for item in items), self._begin)
-            predictor = self.refiner.predictor_of(self._passes[0])
-            for step in steps_after_first(self._passes, self.refiner.limits):
-                images = self._in_order(pool, self._predicted(images, predictor), partial(self._take, step))
-                predictor = self.refiner.predictor
-            for item, image in self._predicted(images, predictor):
-                self._writing.append((item, pool.submit(self._write, item, image)))
+            images = self._in_order(pool, ((Turn(item, steps), partial(self._begin, item)) for item in items))
+            first = self.refiner.predictor_of(self._passes[0])
+            if first is not self.refiner.predictor:  # a pass over whole masks, by a network of its own
+                images = self._in_order(pool, starmap(self._next, self._predicted(images, first)))
+            for turn, image in self._predicted_in_turns(pool, images):
+                self._writing.append((turn.item, pool.submit(self._write, turn.item, image)))
                 self._collect(until=self._look_ahead)
             self._collect(until=0)
         finally:
@@ -154,48 +168,77 @@ class Pipeline:
                 raise misfit(item, error) from error
 
     def _in_order(
-        self, pool: ThreadPoolExecutor, given: Iterator[tuple[Item, Given]], place: Callable[[Given], ImagePass]
+        self, pool: ThreadPoolExecutor, given: Iterator[tuple[Turn, Callable[[], ImagePass]]]
     ) -> Iterator[InFlight]:
         """Images with placed patches, in order; the look-ahead limits how many are in memory.
 
         Args:
             pool: the threads.
-            given: the items, each with what ``place`` takes.
-            place: reads or refines an image, and places its patches.
+            given: the turns, each with what reads or refines its image and places patches.
         """
         ahead: deque[Submitted] = deque()
-        for item, each in given:
-            while ahead and self._pixels(item, *(waiting for waiting, _ in ahead)) > PIXELS_AT_ONCE:
+        for turn, place in given:
+            while ahead and self._pixels(turn.item, *_items(ahead)) > PIXELS_AT_ONCE:
                 yield from self._placed(*ahead.popleft())
-            ahead.append((item, pool.submit(place, each)))
+            ahead.append((turn, pool.submit(place)))
             if len(ahead) > self._look_ahead:
                 yield from self._placed(*ahead.popleft())
         while ahead:
             yield from self._placed(*ahead.popleft())
 
-    def _placed(self, item: Item, future: Future[ImagePass]) -> Iterator[InFlight]:
+    def _placed(self, turn: Turn, future: Future[ImagePass]) -> Iterator[InFlight]:
         try:
             image = future.result()
         except BprError as error:
-            self.work.fail(item, str(error))
+            self.work.fail(turn.item, str(error))
         else:
-            yield item, image
+            yield turn, image
+
+    def _predicted_in_turns(self, pool: ThreadPoolExecutor, images: Iterator[InFlight]) -> Iterator[InFlight]:
+        """Send the patches of images through the network, and again after every step that is left to them.
+
+        Images that come back share the batches of new ones. They bring few patches: if batches held nothing else, many
+        images would wait in memory until a batch is full.
+        """
+        back: deque[Submitted] = deque()
+        while True:
+            for turn, image in self._predicted(self._mixed(images, back), self.refiner.predictor):
+                if turn.steps:
+                    following, place = self._next(turn, image)
+                    back.append((following, pool.submit(place)))
+                else:
+                    yield turn, image
+            if not back:
+                return
+
+    def _mixed(self, new: Iterator[InFlight], back: deque[Submitted]) -> Iterator[InFlight]:
+        """New images, and between them those that came back, as soon as more than one a thread of these wait."""
+        for turn, image in new:
+            yield turn, image
+            while len(back) > self.refiner.settings.workers or self._pixels(*_items(back)) > PIXELS_AT_ONCE:
+                yield from self._placed(*back.popleft())
+        while back:
+            yield from self._placed(*back.popleft())
 
     def _predicted(self, images: Iterator[InFlight], predictor: Predictor) -> Iterator[InFlight]:
         """Send the patches of images through a network."""
         crop = partial(self._crop, predictor.input_size)
-        for batch, patches in one_ahead(crop, fill_batches(images, predictor.batch_size)):
+        for batch, patches in one_ahead(crop, fill_batches(images, predictor.batch_size, PIXELS_AT_ONCE)):
             if len(batch):
                 with self.stopwatch("network"):
                     batch.hand_out(predictor.predict(patches))
             yield from batch.completed
 
-    def _crop(self, input_size: int, batch: PatchBatch[Item]) -> tuple[PatchBatch[Item], Patches]:
+    def _crop(self, input_size: int, batch: PatchBatch[Turn]) -> tuple[PatchBatch[Turn], Patches]:
         with self.stopwatch("crop"):
             return batch, batch.crop(input_size)
 
+    def _next(self, turn: Turn, image: ImagePass) -> tuple[Turn, Callable[[], ImagePass]]:
+        """The next turn of an image, and what pastes its patches so far and places those of the next step."""
+        step, *left = turn.steps
+        return Turn(turn.item, tuple(left)), partial(self._take, step, image)
+
     def _take(self, step: Step, image: ImagePass) -> ImagePass:
-        """Paste the patches so far, and place those of the next step."""
         with self.stopwatch("paste"):
             return step(image)
 
@@ -257,6 +300,10 @@ class Stopwatch:
             spent = time.perf_counter() - began
             with self._lock:
                 self.seconds[stage] += spent
+
+
+def _items(submitted: Iterable[Submitted]) -> Iterator[Item]:
+    return (turn.item for turn, _ in submitted)
 
 
 def misfit(item: Item, error: BprError) -> BprError:

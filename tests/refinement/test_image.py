@@ -78,6 +78,12 @@ def test_an_image_without_patches_waits_for_no_batch():
     assert [(len(batch), [key for key, _ in batch.completed]) for batch in batches] == [(0, [1]), (0, [2]), (3, [0, 3])]
 
 
+def test_large_images_do_not_wait_until_a_batch_is_full():
+    images = images_of([[2], [3], [1], [4], [0], [2]])  # one row of pixels each, as many as patches
+    batches = [batch for batch in fill_batches(images, 100, most_pixels=5) if len(batch)]
+    assert [[key for key, _ in batch.completed] for batch in batches] == [[0, 1], [2, 3], [5]]
+
+
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=12), st.integers(1, 16))
 def test_images_are_taken_only_when_a_batch_needs_them(counts, size):
     taken = []

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from bpr_cli.formats.reading import Task
 from bpr_cli.inference.predictor import Predictor
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.refinement import pipeline as module
+from bpr_cli.refinement.image import ImagePass
 from bpr_cli.refinement.pipeline import refine_predictions
 from bpr_cli.refinement.refiner import Refiner
 from tests.inference.engines import CARDS, blob, picture
@@ -278,6 +280,19 @@ def test_memory_does_not_grow_with_the_number_of_images(run, monkeypatch, worker
     result = run(outlines(24), workers=workers, batch_size=8, delay=0.002 if slow == "threads" else 0)
     assert (result.written, run.world.in_flight) == (24, 0)
     assert run.world.most_in_flight <= 2 * (module.LOOK_AHEAD * workers + 1) + 2
+
+
+def test_images_that_bring_few_patches_back_share_batches_with_new_ones(run, monkeypatch):
+    """In batches of their own, 32 of them would wait in memory at every step."""
+
+    def one_more(image: ImagePass) -> ImagePass:
+        (outline,) = image.outlines
+        return replace(image, outlines=(outline.with_boxes(outline.boxes[:1], outline.mask),))
+
+    monkeypatch.setattr(module, "steps_after_first", lambda *_: [one_more, one_more])
+    result = run(outlines(96), workers=1, batch_size=32)
+    assert (result.written, run.world.in_flight) == (96, 0)
+    assert run.world.most_in_flight <= 40
 
 
 @pytest.mark.parametrize("scales", [(1.0,), (2.0, 1.0)])
