@@ -221,6 +221,10 @@ def judge(
     small networks that tell right changes from wrong ones. bpr refine asks
     them about every change, so that masks and maps that were right come back
     as they were. Takes about a second a mask and two a map on a CPU.
+
+    Weights hardly harm the images that they were trained on. Where other
+    weights were trained without one of the sets, give both as --unseen and
+    --stand-in: what harms exact masks there shows what to be wary of.
     """
     from bpr_cli.patchset.store import PatchSet  # noqa: PLC0415
     from bpr_cli.training.judge import fit_judge  # noqa: PLC0415

@@ -21,7 +21,7 @@ from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.training.augmentation import Random
 from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.lessons import KINDS, draw_lessons, draw_map_lessons
+from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons
 from bpr_cli.training.sampling import MaskPool, set_name
 from bpr_cli.training.settings import JudgeSettings, SetSampling
 from bpr_cli.typing import DoubleArray
@@ -55,6 +55,15 @@ class Verdicts:
 
 
 @dataclass(frozen=True)
+class Lecture:
+    """Masks and maps of a set, of some of the ``KINDS``, and the refiner without a judge whose changes teach one."""
+
+    refiner: Refiner
+    pool: MaskPool
+    kinds: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Learned:
     """How many masks and label maps of a set taught judges, because refinement changed them."""
 
@@ -75,11 +84,14 @@ def fit_judge(
 
     One judge learns from masks and one from label maps, which are the masks of an image painted over each other.
 
+    A network hardly harms exact masks of the images that it was trained on, so that these teach little about harm.
+    Other weights can stand in for it on sets that they have not seen.
+
     Args:
         weights: shipped name or file.
         sets: sets of the scheme ``image``.
         out: new weights file.
-        settings: numbers of masks and maps, and seed.
+        settings: numbers of masks and maps, sets for other weights, and seed.
         overwrite: whether to replace ``out`` if it exists.
         share: whether ``out`` holds only the card, and shares the tensors of ``weights`` in the same folder.
 
@@ -87,32 +99,44 @@ def fit_judge(
         What the judges learned from, by set.
 
     Raises:
-        BprError: the weights or a set cannot be used, no mask or no map changed, or ``out`` cannot be written.
+        BprError: weights or a set cannot be used, no mask or no map changed, or ``out`` cannot be written.
     """
     check_new(out, overwrite)
     loaded = load_weights(weights)
     if share:  # before the work of many minutes
         check_share(out, loaded)
-    refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
-    pools = [MaskPool(PatchSubset.full(patches), SetSampling(groups="category")) for patches in sets]
+    own = lectures(weights, sets, KINDS)
+    others = lectures(settings.stand_in or weights, [PatchSet(path) for path in settings.unseen], RIGHT)
     card, counts = replace(loaded.card, min_movement=0.0), list[list[int]]()
-    for name, count, judged in (("judge", settings.masks, mask_verdicts), ("map_judge", settings.maps, map_verdicts)):
-        found = [verdicts_of(judged, refiner, pool, count, [settings.seed, at]) for at, pool in enumerate(pools)]
+    for name, count, judged, given in (
+        ("judge", settings.masks, mask_verdicts, [*own, *others]),
+        ("map_judge", settings.maps, map_verdicts, own),
+    ):
+        found = [verdicts_of(judged, each, count, [settings.seed, at]) for at, each in enumerate(given)]
         counts.append([len(each) for each in found])
         if count:
             numbers: Any = fit(Verdicts.of([part for parts in found for part in parts]), settings.seed).numbers()
             card = replace(card, **{name: numbers})
     save_changed(out, card, loaded, share=share)
-    return {set_name(each.path): Learned(*known) for each, *known in zip(sets, *counts, strict=True)}
+    names = [*(set_name(each.path) for each in sets), *(f"{set_name(path)} (unseen)" for path in settings.unseen)]
+    masks, maps = counts[0], counts[1] + [0] * len(others)
+    return {name: Learned(*known) for name, *known in zip(names, masks, maps, strict=True)}
+
+
+def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]) -> list[Lecture]:
+    """What weights, without their judges, do to masks of sets."""
+    refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
+    pools = (MaskPool(PatchSubset.full(patches), SetSampling(groups="category")) for patches in sets)
+    return [Lecture(refiner, pool, kinds) for pool in pools]
 
 
 def verdicts_of(
-    judged: Callable[..., Iterator[Verdicts]], refiner: Refiner, pool: MaskPool, count: int, seed: Sequence[int]
+    judged: Callable[..., Iterator[Verdicts]], lecture: Lecture, count: int, seed: Sequence[int]
 ) -> list[Verdicts]:
     """The changes of ``count`` masks or maps of each kind, with equal weight for each kind."""
     random, parts = np.random.default_rng(seed), list[Verdicts]()
-    for kind in KINDS if count else ():
-        found = list(judged(refiner, pool, kind, count, random))
+    for kind in lecture.kinds if count else ():
+        found = list(judged(lecture.refiner, lecture.pool, kind, count, random))
         parts += [replace(each, weight=each.weight / len(found)) for each in found]
     return parts
 

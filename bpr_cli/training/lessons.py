@@ -17,6 +17,9 @@ from bpr_cli.typing import ByteArray, LabelArray
 KINDS = ("predicted", "simulated", "nearly exact", "exact")
 """The coarse masks and maps that judges learn from, each as often: of models, simulated, nearly exact and exact."""
 
+RIGHT = KINDS[2:]
+"""Those that are right or nearly so."""
+
 
 @dataclass(frozen=True)
 class Lesson:

@@ -267,4 +267,27 @@ class JudgeSettings(Settings):
     maps: Annotated[
         Natural, option("Label maps of each set and kind, painted from the masks of an image; 0 leaves their judge")
     ] = 24
+    unseen: Annotated[
+        tuple[Path, ...],
+        option("Set of whole images that --stand-in was not trained on; may be repeated", metavar="SET"),
+    ] = ()
+    stand_in: Annotated[
+        str | None,
+        option(
+            "Other weights; what they do to exact masks of --unseen, and nearly exact ones, teaches too",
+            metavar="NAME_OR_FILE",
+        ),
+    ] = None
     seed: Annotated[Natural, option("Random seed")] = 0
+
+    def __post_init__(self) -> None:
+        """Check all fields.
+
+        Raises:
+            BprError: unseen sets are given without other weights, or these without sets.
+        """
+        super().__post_init__()
+        if bool(self.unseen) != bool(self.stand_in):
+            raise BprError(
+                "--unseen and --stand-in go together; give sets, and the weights that were not trained on them"
+            )

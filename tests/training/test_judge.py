@@ -1,5 +1,7 @@
 """Fitting a judge: it learns what made changes right, and the weights that carry it obey."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,23 @@ def test_each_judge_can_learn_alone(toys, tmp_path):
 def test_sets_that_never_change_teach_nothing():
     with pytest.raises(BprError, match="nothing of these sets changed"):
         fit(Verdicts.of([]), seed=0)
+
+
+def test_a_judge_learns_from_what_other_weights_do_to_sets_that_they_have_not_seen(toys, tmp_path):
+    others = image_set(tmp_path / "others", ["d", "e"])
+    alone, out = tmp_path / "alone.safetensors", tmp_path / "judged.safetensors"
+    settings = JudgeSettings(masks=3, maps=1)
+    fit_judge("fast", [toys], alone, settings)
+    counts = fit_judge("fast", [toys], out, replace(settings, unseen=(others.path,), stand_in="open"))
+    assert list(counts) == ["toys", "others (unseen)"]
+    assert 0 < counts["others (unseen)"].masks <= 2 * 3  # only exact and nearly exact ones
+    assert counts["others (unseen)"].maps == 0
+    first, second = (load_weights(path).card for path in (alone, out))
+    assert first.judge != second.judge
+    assert first.map_judge == second.map_judge
+
+
+@pytest.mark.parametrize("given", [{"unseen": ("somewhere",)}, {"stand_in": "open"}])
+def test_sets_and_weights_that_have_not_seen_them_go_together(given):
+    with pytest.raises(BprError, match="--unseen and --stand-in go together"):
+        JudgeSettings(**given)
