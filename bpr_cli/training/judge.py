@@ -106,7 +106,8 @@ def fit_judge(
     if share:  # before the work of many minutes
         check_share(out, loaded)
     own = lectures(weights, sets, KINDS)
-    others = lectures(settings.stand_in or weights, [PatchSet(path) for path in settings.unseen], RIGHT)
+    unseen = [PatchSet(path) for path in settings.unseen]
+    others = lectures(settings.stand_in, unseen, RIGHT) if settings.stand_in else []
     card, counts = replace(loaded.card, min_movement=0.0), list[list[int]]()
     for name, count, judged, given in (
         ("judge", settings.masks, mask_verdicts, [*own, *others]),
@@ -118,7 +119,7 @@ def fit_judge(
             numbers: Any = fit(Verdicts.of([part for parts in found for part in parts]), settings.seed).numbers()
             card = replace(card, **{name: numbers})
     save_changed(out, card, loaded, share=share)
-    names = [*(set_name(each.path) for each in sets), *(f"{set_name(path)} (unseen)" for path in settings.unseen)]
+    names = [*(set_name(each.path) for each in sets), *(f"{set_name(each.path)} (unseen)" for each in unseen)]
     masks, maps = counts[0], counts[1] + [0] * len(others)
     return {name: Learned(*known) for name, *known in zip(names, masks, maps, strict=True)}
 
