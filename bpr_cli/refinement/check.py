@@ -227,6 +227,7 @@ def estimate(refiner: Refiner, workloads: list[Workload]) -> Estimate:
     if peak is not None:
         # The look-ahead may wait to be predicted, to come back and to be written; before them, to see masks as a whole.
         waiting = (3 + refiner.passes[0].whole) * (LOOK_AHEAD * refiner.settings.workers + 1)
+        waiting += round(2 * refiner.predictor.batch_size * len(workloads) / max(patches, 1))  # share two batches
         largest = max((each.memory for each in workloads), default=0)
         peak += batch_memory(refiner) + min(waiting, len(workloads)) * largest
     return Estimate(round(patches * seconds, 1), round(1 / seconds, 1), peak)

@@ -48,11 +48,6 @@ class PatchBatch(Generic[Key]):
         """P, the number of patches."""
         return sum(stop - start for _, _, start, stop in self.ranges)
 
-    @property
-    def pixels(self) -> int:
-        """Pixels of the completed images together."""
-        return sum(image.image.shape[0] * image.image.shape[1] for _, image in self.completed)
-
     def crop(self, input_size: int) -> Patches:
         """The patches, of side ``input_size``."""
         patches, filled = Patches.empty(len(self), input_size), 0
@@ -80,7 +75,7 @@ def fill_batches(
     An image without patches does not wait for a batch to fill: an empty batch of its own completes it. Nor do images
     wait that have ``most_pixels`` together, which would fill the memory.
     """
-    batch, room = PatchBatch[Key](), size
+    batch, room, pixels = PatchBatch[Key](), size, 0
     for key, image in images:
         left = len(image)
         if not left:
@@ -95,10 +90,12 @@ def fill_batches(
                     batch.completed.append((key, image))
                 if not room:
                     yield batch
-                    batch, room = PatchBatch[Key](), size
-        if batch.ranges and batch.pixels >= most_pixels:
-            yield batch
-            batch, room = PatchBatch[Key](), size
+                    batch, room, pixels = PatchBatch[Key](), size, 0
+        if batch.ranges and len(image):
+            pixels += image.image.shape[0] * image.image.shape[1]
+            if pixels >= most_pixels:
+                yield batch
+                batch, room, pixels = PatchBatch[Key](), size, 0
     if batch.ranges:
         yield batch
 

@@ -1,7 +1,7 @@
 """The streaming pipeline: threads read and crop ahead of the network, and paste and write behind it.
 
-Only a few images are in memory at any time, and only two in each pass if they are large. Images pass the network in the
-order of the input, so results do not depend on the number of threads.
+Only a few images are in memory at any time, and only two at each place where they wait if they are large. What the
+network makes of a patch does not depend on the others in its batch, so results do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class Pipeline:
                     back.append((following, pool.submit(place)))
                 else:
                     yield turn, image
-            if not back:
+            if not back:  # images of the last batches come back when nothing is left to send
                 return
 
     def _mixed(self, new: Iterator[InFlight], back: deque[Submitted]) -> Iterator[InFlight]:

@@ -295,6 +295,20 @@ def test_images_that_bring_few_patches_back_share_batches_with_new_ones(run, mon
     assert run.world.most_in_flight <= 40
 
 
+def test_an_image_whose_step_fails_is_a_broken_item(run, monkeypatch):
+    broken = picture(SIZE, 2)
+
+    def fail_once(image: ImagePass) -> ImagePass:
+        if (image.image == broken).all():
+            raise BprError("cannot go on")
+        return image
+
+    monkeypatch.setattr(module, "steps_after_first", lambda *_: [fail_once, fail_once])
+    result = run(outlines(6), workers=2, batch_size=8)
+    assert [(failure.name, failure.reason) for failure in result.failures] == [("i2", "cannot go on")]
+    assert set(run.world.kept.written) == set(outlines(6)) - {"i2"}
+
+
 @pytest.mark.parametrize("scales", [(1.0,), (2.0, 1.0)])
 def test_two_large_images_are_in_memory_in_each_pass(run, monkeypatch, scales):
     monkeypatch.setattr(module, "PIXELS_AT_ONCE", 1)
