@@ -7,9 +7,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.cli.worlds import REPOSITORY, tree
+from tests.cli.worlds import REPOSITORY, SIZE, tree
+from tests.formats.format_builders import disc
+from tests.inference.engines import picture
 
 MARKER = "<!-- ci: gate -->\n```sh\n"
 
@@ -69,7 +73,10 @@ def test_unusable_input(script):
     assert "error: nix does not exist" in done.stderr
 
 
-def test_boundaries_that_move_further_than_they_may(script):
+def test_boundaries_that_move_further_than_they_may(world, script):
+    shown = disc(SIZE, (40, 48), 25)[..., None]  # 5 pixels beyond the masks
+    for path in (world / "images").iterdir():
+        Image.fromarray(np.where(shown, np.uint8([220, 180, 40]), picture(SIZE) // 4)).save(path)
     done = script("masks", "images", "refined", MAX_MOVEMENT="0")
     assert done.returncode == 1
     assert done.stderr.endswith("boundaries moved further than 0 px\n")
