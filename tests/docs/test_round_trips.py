@@ -20,19 +20,15 @@ from bpr_cli.integrations import napari as napari_command
 from bpr_cli.integrations.comfyui import NODE_CLASS_MAPPINGS
 from bpr_cli.refinement.refiner import Refiner
 from tests.docs.pages import DOCS, blocks_of, commands_of
-from tests.inference.engines import blob, picture
+from tests.inference.engines import blob, photograph
 
 SIZE = (96, 128)
 MASKS = np.stack([blob(SIZE), blob(SIZE, 4)])
 
 
-def photograph() -> np.ndarray:
-    """Noise, with a plain object that reaches 4 pixels beyond the first mask, so that refinement changes it."""
-    seen = cv2.dilate(MASKS[0].astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-    return np.where(seen[..., None], np.uint8([220, 180, 40]), picture(SIZE) // 4)
+IMAGE = photograph(cv2.dilate(MASKS[0].astype(np.uint8), np.ones((9, 9), np.uint8)) > 0)
+"""Its object reaches 4 pixels beyond the first mask, so that refinement changes it."""
 
-
-IMAGE = photograph()
 BOXES = np.array([[0, 0, 128, 96], [0, 0, 128, 96]], np.float32)
 
 

@@ -63,3 +63,8 @@ def blob(size: tuple[int, int], seed: int = 0) -> np.ndarray:
 
 def picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+
+
+def photograph(shown: np.ndarray) -> np.ndarray:
+    """A plain object on dark noise, which every network sees: bool, (H, W), to RGB."""
+    return np.where(shown[..., None], np.uint8([220, 180, 40]), picture(shown.shape) // 4)
