@@ -20,10 +20,9 @@ from bpr_cli.refinement.labels import ChangedMap
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.training.augmentation import Random
-from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons
+from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons, pool_of
 from bpr_cli.training.sampling import MaskPool, set_name
-from bpr_cli.training.settings import JudgeSettings, SetSampling
+from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.typing import DoubleArray
 from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 from bpr_cli.weights.judge import LARGEST, Judge
@@ -127,8 +126,7 @@ def fit_judge(
 def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]) -> list[Lecture]:
     """What weights, without their judges, do to masks of sets."""
     refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
-    pools = (MaskPool(PatchSubset.full(patches), SetSampling(groups="category")) for patches in sets)
-    return [Lecture(refiner, pool, kinds) for pool in pools]
+    return [Lecture(refiner, pool_of(patches), kinds) for patches in sets]
 
 
 def verdicts_of(

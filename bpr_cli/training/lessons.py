@@ -9,9 +9,12 @@ import numpy as np
 
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patchset import simulate
+from bpr_cli.patchset.store import PatchSet
 from bpr_cli.patchset.whole import ImageHeader
 from bpr_cli.training.augmentation import Random
+from bpr_cli.training.data import PatchSubset
 from bpr_cli.training.sampling import MaskPool, any_of
+from bpr_cli.training.settings import SetSampling
 from bpr_cli.typing import ByteArray, LabelArray
 
 KINDS = ("predicted", "simulated", "nearly exact", "exact")
@@ -56,6 +59,15 @@ UNKNOWN = -1
 
 LARGEST_MAP = 640
 """Longest side in pixels of a map to learn from; of larger ones a part is taken."""
+
+
+def pool_of(patches: PatchSet) -> MaskPool:
+    """The masks that lessons of a set are drawn from, with equal chance for every category.
+
+    Raises:
+        BprError: a record of the set is broken.
+    """
+    return MaskPool(PatchSubset.full(patches), SetSampling(groups="category"))
 
 
 def draw_lessons(pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Lesson]:

@@ -17,10 +17,8 @@ from bpr_cli.patches.crop import Patches
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.refinement.image import ImagePass, fill_batches
 from bpr_cli.refinement.settings import PassSettings, RefineSettings, passes_of
-from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.lessons import KINDS, draw_lessons
+from bpr_cli.training.lessons import KINDS, draw_lessons, pool_of
 from bpr_cli.training.sampling import MaskPool
-from bpr_cli.training.settings import SetSampling
 from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 
 FROM_EACH = 4
@@ -60,7 +58,7 @@ def quantise_weights(
         check_share(out, loaded)
     how = passes_of(loaded.card, RefineSettings(context=False))[-1]
     each = math.ceil(patches / max(len(sets) * len(KINDS) * FROM_EACH, 1))
-    pools = [MaskPool(PatchSubset.full(each_set), SetSampling(groups="category")) for each_set in sets]
+    pools = list(map(pool_of, sets))
     shown = [some for at, pool in enumerate(pools) for some in some_patches(pool, how, each, [seed, at])]
     if not shown:
         raise BprError("these sets have no masks with a boundary, so there is nothing to measure; give other sets")

@@ -4,16 +4,13 @@ import numpy as np
 import pytest
 
 from bpr_cli.patchset.simulate import near_labels
-from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.lessons import KINDS, LARGEST_MAP, UNKNOWN, draw_lessons, draw_map_lessons, painted
-from bpr_cli.training.sampling import MaskPool
-from bpr_cli.training.settings import SetSampling
+from bpr_cli.training.lessons import KINDS, LARGEST_MAP, UNKNOWN, draw_lessons, draw_map_lessons, painted, pool_of
 from tests.training.toy_data import image_set
 
 
 @pytest.fixture
 def pool(tmp_path):
-    return MaskPool(PatchSubset.full(image_set(tmp_path / "toys", ["a", "b", "c"])), SetSampling(groups="category"))
+    return pool_of(image_set(tmp_path / "toys", ["a", "b", "c"]))
 
 
 def test_masks_of_every_kind(pool):
