@@ -20,7 +20,7 @@ from bpr_cli.refinement.labels import ChangedMap
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.training.augmentation import Random
-from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons, pool_of
+from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons, pool_of, strange
 from bpr_cli.training.sampling import MaskPool, set_name
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.typing import DoubleArray
@@ -141,8 +141,12 @@ def verdicts_of(
 
 
 def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
-    """Refine masks of a kind, and compare every change with the truth; masks without a change give none."""
-    lessons = list(draw_lessons(pool, kind, count, random))
+    """Refine masks of a kind, and compare every change with the truth; masks without a change give none.
+
+    Every other image is a strange one.
+    """
+    drawn = enumerate(draw_lessons(pool, kind, count, random))
+    lessons = [strange(each, random) if number % 2 else each for number, each in drawn]
     for number, image in passed(refiner, [(each.image, (each.coarse,)) for each in lessons]):
         (coarse,), (refined,) = image.coarse.prediction, image.segments.paste(image.outlines)
         changed, box = changed_mask(image.image, coarse, refined, image.outlines[0])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import LabelMap, Mask
@@ -13,9 +15,10 @@ from bpr_cli.patchset.store import PatchSet
 from bpr_cli.patchset.whole import ImageHeader
 from bpr_cli.training.augmentation import Random
 from bpr_cli.training.data import PatchSubset
+from bpr_cli.training.photometric import add_noise, compress, curve, recolour
 from bpr_cli.training.sampling import MaskPool, any_of
 from bpr_cli.training.settings import SetSampling
-from bpr_cli.typing import ByteArray, LabelArray
+from bpr_cli.typing import ByteArray, FloatArray, LabelArray
 
 KINDS = ("predicted", "simulated", "nearly exact", "exact")
 """The coarse masks and maps that judges learn from, each as often: of models, simulated, nearly exact and exact."""
@@ -57,6 +60,15 @@ class MapLesson:
 UNKNOWN = -1
 """Label of pixels whose true label is unknown."""
 
+STRANGENESS = 0.45
+"""Chance of each change that makes an image strange: its size, direction, shape, colours and sharpness."""
+
+LOG_ZOOM_RANGE, LOG_GAMMA_RANGE, BLURS, QUALITIES = (-0.7, 0.7), (-0.7, 0.7), (0.6, 2), (20, 60)
+"""Ranges of these changes: logarithms of magnification and gamma, deviation of the blur in pixels, quality of JPEG."""
+
+BEND, BEND_DISTANCE = 6, 40
+"""Deviation and distance in pixels of the points that move at random where an image is bent."""
+
 LARGEST_MAP = 640
 """Longest side in pixels of a map to learn from; of larger ones a part is taken."""
 
@@ -78,6 +90,54 @@ def draw_lessons(pool: MaskPool, kind: str, count: int, random: Random) -> Itera
         coarse = scene.pair.coarse or simulated(scene.pair.truth, kind, random)
         if coarse.area:
             yield Lesson(scene.pixels, coarse, scene.pair.truth_plane)
+
+
+def strange(lesson: Lesson, random: Random) -> Lesson:
+    """Change the image of a lesson, and the masks with it, until it looks like none that a network was trained on.
+
+    A network hardly harms right masks of images that it knows. On strange ones it does, as on those of its users.
+    """
+    zooms, turns, bends, recolours, spoils = (random.random(5) < STRANGENESS).tolist()
+    factor = math.exp(random.uniform(*LOG_ZOOM_RANGE)) if zooms else 1.0
+    height, width = (max(round(side * factor), 1) for side in lesson.truth.shape)
+    averaging = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    image = np.asarray(cv2.resize(lesson.image, (width, height), interpolation=averaging), dtype=np.uint8)
+    places = bent((height, width), random.uniform(0, 2 * np.pi) if turns else 0, BEND if bends else 0, random)
+    image = taken(image, places, cv2.INTER_LINEAR)
+    if recolours:
+        image = curve(recolour(negative(image, random), random), math.exp(random.uniform(*LOG_GAMMA_RANGE)))
+    if spoils:
+        blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(*BLURS)), dtype=np.uint8)
+        image = compress(add_noise(blurred, random), int(random.integers(*QUALITIES)))
+    sides = np.array([[width, height]]) / lesson.truth.shape[::-1]
+    before = ((places + 0.5) / sides.astype(np.float32) - 0.5).astype(np.float32)
+    coarse = taken(lesson.coarse.to_array().view(np.uint8), before, cv2.INTER_NEAREST)
+    return Lesson(image, Mask.from_array(coarse > 0), taken(lesson.truth, before, cv2.INTER_NEAREST))
+
+
+def bent(size: tuple[int, int], angle: float, deviation: float, random: Random) -> FloatArray:
+    """Places, float32, (H, W, 2), x and y in pixels, that show an image turned about its centre and bent."""
+    height, width = size
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x, y = x - (width - 1) / 2, y - (height - 1) / 2
+    turned = np.stack([x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)], axis=2)
+    points = (height // BEND_DISTANCE + 3, width // BEND_DISTANCE + 3, 2)
+    moves = random.standard_normal(points, dtype=np.float32) * np.float32(deviation)
+    field = cv2.resize(moves, (width, height), interpolation=cv2.INTER_CUBIC)
+    places: FloatArray = turned + np.asarray(field) + np.array([width - 1, height - 1], dtype=np.float32) / 2
+    return places
+
+
+def taken(plane: ByteArray, places: FloatArray, interpolation: int) -> ByteArray:
+    """The pixels of a plane at places, (H, W, 2); the plane is continued by reflection."""
+    found = cv2.remap(plane, places, None, interpolation, borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[call-overload]
+    return np.asarray(found, dtype=np.uint8)
+
+
+def negative(image: ByteArray, random: Random) -> ByteArray:
+    """The image with red, green and blue in another order, and with a chance of one half its negative."""
+    mixed = np.ascontiguousarray(image[..., random.permutation(3)])
+    return 255 - mixed if random.random() < 0.5 else mixed
 
 
 def simulated(truth: Mask, kind: str, random: Random) -> Mask:

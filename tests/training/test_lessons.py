@@ -1,10 +1,21 @@
 """What judges learn from: masks and maps of every quality."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bpr_cli.patchset.simulate import near_labels
-from bpr_cli.training.lessons import KINDS, LARGEST_MAP, UNKNOWN, draw_lessons, draw_map_lessons, painted, pool_of
+from bpr_cli.training.lessons import (
+    KINDS,
+    LARGEST_MAP,
+    UNKNOWN,
+    draw_lessons,
+    draw_map_lessons,
+    painted,
+    pool_of,
+    strange,
+)
 from tests.training.toy_data import image_set
 
 
@@ -61,3 +72,25 @@ def test_nearly_exact_maps_move_by_a_few_pixels():
         near = near_labels(labels, np.random.default_rng(seed))
         assert set(np.unique(near)) <= {0, 4, 9}
         assert (near != labels)[:, :18].sum() == 0
+
+
+def test_a_strange_image_keeps_its_masks(pool):
+    for seed, lesson in enumerate(draw_lessons(pool, "exact", 20, np.random.default_rng(1))):
+        # An image that shows the mask itself, so that image and masks can be told apart where they do not match.
+        shown = replace(lesson, image=np.repeat(255 * (lesson.truth == 1)[..., None], 3, axis=2).astype(np.uint8))
+        made = strange(shown, np.random.default_rng(seed))
+        assert made.image.shape == (*made.truth.shape, 3)
+        assert (made.coarse.to_array() == (made.truth == 1)).all()
+        if (made.truth == 1).any():
+            inside, outside = made.image[made.truth == 1].mean(), made.image[made.truth == 0].mean()
+            assert abs(inside - outside) > 60
+
+
+def test_strange_images_differ_in_size_and_colour(pool):
+    (lesson,) = draw_lessons(pool, "exact", 1, np.random.default_rng(1))
+    made = [strange(lesson, np.random.default_rng(seed)) for seed in range(40)]
+    sides = sorted(len(each.truth) for each in made)
+    assert sides[0] < 0.8 * len(lesson.truth)
+    assert sides[-1] > 1.3 * len(lesson.truth)
+    same = sum(each.image.shape == lesson.image.shape and bool((each.image == lesson.image).all()) for each in made)
+    assert same < 10
