@@ -222,9 +222,10 @@ def judge(
     them about every change, so that masks and maps that were right come back
     as they were. Takes about a second a mask and two a map on a CPU.
 
-    Weights hardly harm the images that they were trained on. Where other
-    weights were trained without one of the sets, give both as --unseen and
-    --stand-in: what harms exact masks there shows what to be wary of.
+    Weights hardly harm the images that they were trained on. So the image of
+    every other mask is changed in size, direction, shape, colours or sharpness.
+    Where other weights were trained without one of the sets, give both as
+    --unseen and --stand-in: what harms exact masks there teaches too.
     """
     from bpr_cli.patchset.store import PatchSet  # noqa: PLC0415
     from bpr_cli.training.judge import fit_judge  # noqa: PLC0415
