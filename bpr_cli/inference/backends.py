@@ -206,7 +206,8 @@ def check_openvino(precision: Precision, devices: list[torch.device]) -> None:
         raise BprError(f"the backend openvino runs on the CPU only, and the device is {devices[0]}; use --device cpu")
     available = openvino_precisions()
     if not available:
-        raise lacking("the backend openvino (--backend pytorch works without it)", OPENVINO_PACKAGES)
+        other = "another --precision" if precision == "int8" else "--backend pytorch"
+        raise lacking(f"the backend openvino ({other} works without it)", OPENVINO_PACKAGES)
     if precision not in available:
         raise BprError(
             f"precision is {precision}, and OpenVINO has only {' and '.join(available)} on this CPU; "

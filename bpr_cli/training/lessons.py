@@ -66,6 +66,9 @@ STRANGENESS = 0.45
 LOG_ZOOM_RANGE, LOG_GAMMA_RANGE, BLURS, QUALITIES = (-0.7, 0.7), (-0.7, 0.7), (0.6, 2), (20, 60)
 """Ranges of these changes: logarithms of magnification and gamma, deviation of the blur in pixels, quality of JPEG."""
 
+LARGEST_STRANGE = 4096
+"""Longest side in pixels of a strange image; larger ones are shrunk, because OpenCV bends none of 32,767 pixels."""
+
 BEND, BEND_DISTANCE = 6, 40
 """Deviation and distance in pixels of the points that move at random where an image is bent."""
 
@@ -99,20 +102,19 @@ def strange(lesson: Lesson, random: Random) -> Lesson:
     """
     zooms, turns, bends, recolours, spoils = (random.random(5) < STRANGENESS).tolist()
     factor = math.exp(random.uniform(*LOG_ZOOM_RANGE)) if zooms else 1.0
+    factor = min(factor, LARGEST_STRANGE / max(lesson.truth.shape))
     height, width = (max(round(side * factor), 1) for side in lesson.truth.shape)
     averaging = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    image = np.asarray(cv2.resize(lesson.image, (width, height), interpolation=averaging), dtype=np.uint8)
     places = bent((height, width), random.uniform(0, 2 * np.pi) if turns else 0, BEND if bends else 0, random)
-    image = taken(image, places, cv2.INTER_LINEAR)
+    image = taken(lesson.image, places, (averaging, cv2.INTER_LINEAR))
     if recolours:
         image = curve(recolour(negative(image, random), random), math.exp(random.uniform(*LOG_GAMMA_RANGE)))
     if spoils:
         blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(*BLURS)), dtype=np.uint8)
         image = compress(add_noise(blurred, random), int(random.integers(*QUALITIES)))
-    sides = np.array([[width, height]]) / lesson.truth.shape[::-1]
-    before = ((places + 0.5) / sides.astype(np.float32) - 0.5).astype(np.float32)
-    coarse = taken(lesson.coarse.to_array().view(np.uint8), before, cv2.INTER_NEAREST)
-    return Lesson(image, Mask.from_array(coarse > 0), taken(lesson.truth, before, cv2.INTER_NEAREST))
+    nearest = (cv2.INTER_NEAREST_EXACT, cv2.INTER_NEAREST)
+    coarse, truth = (taken(each, places, nearest) for each in (lesson.coarse.to_array().view(np.uint8), lesson.truth))
+    return Lesson(image, Mask.from_array(coarse > 0), truth)
 
 
 def bent(size: tuple[int, int], angle: float, deviation: float, random: Random) -> FloatArray:
@@ -128,9 +130,10 @@ def bent(size: tuple[int, int], angle: float, deviation: float, random: Random) 
     return places
 
 
-def taken(plane: ByteArray, places: FloatArray, interpolation: int) -> ByteArray:
-    """The pixels of a plane at places, (H, W, 2); the plane is continued by reflection."""
-    found = cv2.remap(plane, places, None, interpolation, borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[call-overload]
+def taken(plane: ByteArray, places: FloatArray, interpolations: tuple[int, int]) -> ByteArray:
+    """The pixels of a plane at places, (H, W, 2), after it was resized to (H, W); it is continued by reflection."""
+    resized = cv2.resize(plane, places.shape[1::-1], interpolation=interpolations[0])
+    found = cv2.remap(resized, places, None, interpolations[1], borderMode=cv2.BORDER_REFLECT_101)  # type: ignore[call-overload]
     return np.asarray(found, dtype=np.uint8)
 
 

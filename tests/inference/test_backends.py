@@ -94,6 +94,13 @@ def test_a_missing_backend_is_refused(monkeypatch):
         predictor(untrained_network("unet-s"), "openvino")
 
 
+@pytest.mark.parametrize(("precision", "remedy"), [("float32", "--backend pytorch"), ("int8", "another --precision")])
+def test_a_missing_backend_tells_what_works_without_it(precision, remedy, monkeypatch):
+    monkeypatch.setattr(backends, "find_spec", lambda _: None)
+    with pytest.raises(BprError, match=rf"{remedy} works without it"):
+        backends.check_openvino(precision, [backends.CPU])
+
+
 def test_a_precision_that_openvino_would_replace_is_refused():
     pytest.importorskip("openvino")
     pytest.importorskip("onnx")

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bpr_cli.masks.masks import Mask
 from bpr_cli.patchset.simulate import near_labels
 from bpr_cli.training.lessons import (
     KINDS,
     LARGEST_MAP,
+    LARGEST_STRANGE,
     UNKNOWN,
+    Lesson,
     draw_lessons,
     draw_map_lessons,
     painted,
@@ -84,6 +87,14 @@ def test_a_strange_image_keeps_its_masks(pool):
         if (made.truth == 1).any():
             inside, outside = made.image[made.truth == 1].mean(), made.image[made.truth == 0].mean()
             assert abs(inside - outside) > 60
+
+
+def test_large_images_become_strange_too():
+    plane = np.zeros((10, 40_000), np.uint8)
+    plane[:, 9_000:20_000] = 1
+    lesson = Lesson(np.repeat(plane[..., None], 3, axis=2), Mask.from_array(plane > 0), plane)
+    for seed in range(8):
+        assert max(strange(lesson, np.random.default_rng(seed)).truth.shape) <= LARGEST_STRANGE
 
 
 def test_strange_images_differ_in_size_and_colour(pool):
