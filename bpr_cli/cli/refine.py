@@ -137,7 +137,7 @@ def show_refinement(console: Console, summary: RefineSummary, next_steps: list[s
     """Print the result of a refinement, and what to do next."""
     show_problems(console, summary)
     if summary.images:
-        where = f"{', '.join(summary.devices)} ({summary.backend}, {summary.settings.precision})"
+        where = f"{', '.join(summary.devices)} ({summary.backend})"
         title = f"format {summary.format}, weights {summary.weights.name}, on {where} -> {summary.output}"
         console.table(title, ("refined", ""), refinement_rows(summary))
         for line in [*closing_lines(summary), *next_steps]:

@@ -290,9 +290,8 @@ class ImageIndex:
             if loose(path.stem) in keys:
                 expected = ", ".join(IMAGE_SUFFIXES)
                 return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
-        if near := get_close_matches(loose(wanted[-1]), list(self._similar), 1):
-            return f"; the nearest name there is {self._similar[near[0]][0]}"
-        return next((f"; a name there is {paths[0]}" for paths in self._similar.values()), "")
+        near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.0)
+        return f"; the nearest name there is {self._similar[near[0]][0]}" if near else ""
 
 
 def _rule_of(name: str, stem: str) -> str:
