@@ -20,7 +20,7 @@ from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.training.photometric import vary_image
 from bpr_cli.training.settings import CoarseSettings, GeometrySettings, Recipe, SetSampling
-from bpr_cli.typing import BoolArray, ByteArray
+from bpr_cli.typing import BoolArray, ByteArray, FloatArray
 
 SHRINKING = 0.4
 """Below this zoom, patches are averaged as they shrink, because bilinear interpolation would leave pixels out."""
@@ -255,11 +255,16 @@ def wobbled(coarse: ByteArray, random: Random) -> ByteArray:
     height, width = coarse.shape
     points = 1 + max(1, round(max(height, width) / random.uniform(*WOBBLE_GRID)))
     reach = math.exp(random.uniform(*np.log(WOBBLE_REACH)))
-    field = random.standard_normal((points, points, 2), dtype=np.float32) * np.float32(reach)
-    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC)
+    field = displacements((height, width), (points, points), reach, random)
     x = np.arange(width, dtype=np.float32) + field[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + field[..., 1]
     return np.asarray(cv2.remap(coarse, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE), dtype=np.uint8)
+
+
+def displacements(size: tuple[int, int], points: tuple[int, int], deviation: float, random: Random) -> FloatArray:
+    """A smooth random field, float32, (H, W, 2), between a grid of points that move by ``deviation`` pixels."""
+    moves = random.standard_normal((*points, 2), dtype=np.float32) * np.float32(deviation)
+    return np.asarray(cv2.resize(moves, size[::-1], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
 
 
 def composite(

@@ -13,7 +13,7 @@ from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patchset import simulate
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.patchset.whole import ImageHeader
-from bpr_cli.training.augmentation import Random
+from bpr_cli.training.augmentation import Random, displacements
 from bpr_cli.training.data import PatchSubset
 from bpr_cli.training.photometric import add_noise, compress, curve, recolour
 from bpr_cli.training.sampling import MaskPool, any_of
@@ -108,10 +108,9 @@ def strange(lesson: Lesson, random: Random) -> Lesson:
     places = bent((height, width), random.uniform(0, 2 * np.pi) if turns else 0, BEND if bends else 0, random)
     image = taken(lesson.image, places, (averaging, cv2.INTER_LINEAR))
     if recolours:
-        image = curve(recolour(negative(image, random), random), math.exp(random.uniform(*LOG_GAMMA_RANGE)))
+        image = in_other_colours(image, random)
     if spoils:
-        blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(*BLURS)), dtype=np.uint8)
-        image = compress(add_noise(blurred, random), int(random.integers(*QUALITIES)))
+        image = spoiled(image, random)
     nearest = (cv2.INTER_NEAREST_EXACT, cv2.INTER_NEAREST)
     coarse, truth = (taken(each, places, nearest) for each in (lesson.coarse.to_array().view(np.uint8), lesson.truth))
     return Lesson(image, Mask.from_array(coarse > 0), truth)
@@ -123,10 +122,9 @@ def bent(size: tuple[int, int], angle: float, deviation: float, random: Random) 
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x, y = x - (width - 1) / 2, y - (height - 1) / 2
     turned = np.stack([x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)], axis=2)
-    points = (height // BEND_DISTANCE + 3, width // BEND_DISTANCE + 3, 2)
-    moves = random.standard_normal(points, dtype=np.float32) * np.float32(deviation)
-    field = cv2.resize(moves, (width, height), interpolation=cv2.INTER_CUBIC)
-    places: FloatArray = turned + np.asarray(field) + np.array([width - 1, height - 1], dtype=np.float32) / 2
+    points = height // BEND_DISTANCE + 3, width // BEND_DISTANCE + 3
+    centre = np.array([width - 1, height - 1], dtype=np.float32) / np.float32(2)
+    places: FloatArray = turned + displacements(size, points, deviation, random) + centre
     return places
 
 
@@ -137,10 +135,18 @@ def taken(plane: ByteArray, places: FloatArray, interpolations: tuple[int, int])
     return np.asarray(found, dtype=np.uint8)
 
 
-def negative(image: ByteArray, random: Random) -> ByteArray:
-    """The image with red, green and blue in another order, and with a chance of one half its negative."""
-    mixed = np.ascontiguousarray(image[..., random.permutation(3)])
-    return 255 - mixed if random.random() < 0.5 else mixed
+def in_other_colours(image: ByteArray, random: Random) -> ByteArray:
+    """Reorder red, green and blue, take the negative with a chance of one half, and change tone and saturation."""
+    image = np.ascontiguousarray(image[..., random.permutation(3)])
+    if random.random() < 0.5:
+        image = 255 - image
+    return curve(recolour(image, random), math.exp(random.uniform(*LOG_GAMMA_RANGE)))
+
+
+def spoiled(image: ByteArray, random: Random) -> ByteArray:
+    """Blur an image, add noise, and compress it."""
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(*BLURS)), dtype=np.uint8)
+    return compress(add_noise(blurred, random), int(random.integers(*QUALITIES)))
 
 
 def simulated(truth: Mask, kind: str, random: Random) -> Mask:
