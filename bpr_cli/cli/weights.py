@@ -217,10 +217,11 @@ def judge(
     """Teach weights which of their changes to take back.
 
     Refines masks and label maps of the sets: predicted, simulated, nearly
-    exact and exact ones. Then fits two judges, one for masks and one for maps:
-    small networks that tell right changes from wrong ones. bpr refine asks
-    them about every change, so that masks and maps that were right come back
-    as they were. Takes about a second a mask and two a map on a CPU.
+    exact and exact ones. Then fits judges, one for masks and one for maps:
+    small networks that tell right changes from wrong ones. A final one tells
+    whether a mask is better with the changes that are left. bpr refine asks
+    them, so that masks and maps that were right come back as they were. Takes
+    about a second a mask and two a map on a CPU.
 
     Weights hardly harm the images that they were trained on. So the image of
     every other mask is changed in size, direction, shape, colours or sharpness.
@@ -298,7 +299,7 @@ def report(summary: WeightsSummary, json: bool) -> None:
     console = Console(results=not json)
     content = asdict(summary)
     card = content.pop("card")
-    for name in ("judge", "map_judge", "int8"):
+    for name in ("judge", "final_judge", "map_judge", "int8"):
         card[name] = f"{len(card[name])} numbers" if card[name] else None
     card["context"] = card["context"] and f"{card['context']['network']}, {card['context']['input_size']} px"
     for name, value in (card | content).items():

@@ -1,4 +1,4 @@
-"""What speaks for and against each change that refinement makes to a mask, in numbers for a ``Judge``.
+"""What speaks for and against each change that refinement makes to a mask, and for all of them, in numbers for judges.
 
 A change is a connected group of pixels (by their sides) that all join the mask or all leave it. Some evidence
 describes the whole mask, because changes to a mask that fits the image are rarely right; some describes the change.
@@ -169,11 +169,76 @@ class ChangedMask:
         return np.stack(columns, axis=1)
 
 
+@dataclass(frozen=True)
+class MaskChanges:
+    """The N changes of a mask, as judges see them.
+
+    Attributes:
+        evidence: float64, (N, ``EVIDENCE``).
+        areas: areas in pixels, (N,).
+        joins: which ones join the mask, bool, (N,).
+        common: number of pixels that the mask has before and after.
+        area: number of pixels that it has before.
+    """
+
+    evidence: DoubleArray
+    areas: IntArray
+    joins: BoolArray
+    common: int
+    area: int
+
+    @classmethod
+    def of(cls, changed: ChangedMask) -> MaskChanges:
+        """What is known of the changes of a mask."""
+        common, area = (int(np.count_nonzero(each)) for each in (changed.coarse & changed.refined, changed.coarse))
+        return cls(changed.evidence(), changed.areas, changed.joins, common, area)
+
+    def likely_iou(self, chances: DoubleArray, applied: BoolArray) -> float:
+        """Expected intersection over expected union with the truth of a mask, if the truth differs only in the changes.
+
+        Args:
+            chances: how likely each change is right, (N,).
+            applied: the changes that the mask has, bool, (N,).
+        """
+        inside = self.joins == applied  # the pixels of the change are in the mask
+        true = np.where(self.joins, chances, 1 - chances)  # and are likely to be in the true one
+        intersection = self.common + float((self.areas * true)[inside].sum())
+        union_area = self.common + float((self.areas * np.where(inside, 1, true)).sum())
+        return float(intersection / union_area)
+
+    def on_all(self, chances: DoubleArray, kept: BoolArray) -> DoubleArray:
+        """The evidence on the changes that stay together, for the final judge: float64, (``EVIDENCE_ON_ALL``,).
+
+        Args:
+            chances: how likely each change is right, (N,).
+            kept: those that stay, bool, (N,), one at least.
+        """
+        before, after = (self.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
+        total, side = self.areas.sum(), np.sqrt(self.area)
+        found = [
+            np.log(max(after - before, SMALLEST_GAIN)),
+            before,
+            (self.areas * chances)[kept].sum() / self.areas[kept].sum(),
+            (self.areas * chances).sum() / total,
+            (self.areas * chances * (1 - chances)).sum() / total,
+            np.log(self.areas[kept].sum() / side),
+            np.log(total / side),
+        ]
+        means_of_all = (self.areas[:, None] * self.evidence).sum(axis=0) / total
+        return np.concatenate([found, means_of_all])
+
+
 OF_MASK = 18
 """Number of values that describe a mask."""
 
 EVIDENCE = OF_MASK + 7
 """Number of values that describe a change: those of its mask and its own."""
+
+EVIDENCE_ON_ALL = 7 + EVIDENCE
+"""Number of values that describe the changes of a mask together."""
+
+SMALLEST_GAIN = 0.0001
+"""Likely gain of IoU below which its logarithm falls no further."""
 
 
 def means(plane: ByteArray, factor: int) -> ByteArray:

@@ -10,9 +10,9 @@ import numpy as np
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boxes import grow
 from bpr_cli.patches.paste import CERTAIN, average_of_rows, strips_along, union
-from bpr_cli.refinement.evidence import MARGIN, ChangedMask
+from bpr_cli.refinement.evidence import MARGIN, ChangedMask, MaskChanges
 from bpr_cli.refinement.outline import Outline
-from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray
+from bpr_cli.typing import BoolArray, Box, ByteArray
 from bpr_cli.weights.judge import Judge
 
 JUDGED_LENGTH = 450
@@ -21,7 +21,21 @@ least as long as this. The judge compares neighbouring pixels and measures dista
 
 
 LEAST_GAIN = 0.003
-"""Likely gain of IoU below which a mask comes back as it was: that little, a right mask seems to gain by chance."""
+"""Likely gain of IoU below which a mask comes back as it was, by weights without a final judge: that little, a right
+mask seems to gain by chance."""
+
+
+@dataclass(frozen=True)
+class MaskJudges:
+    """The judges of masks.
+
+    Attributes:
+        changes: says how likely each change is right.
+        final: says how likely a mask is better with its likely changes than without any; None if nobody does.
+    """
+
+    changes: Judge
+    final: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -39,23 +53,28 @@ class Judgement:
     after: float = 1.0
 
 
-def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline, judge: Judge) -> Judgement:
-    """Keep the changes of a mask that are likely to be right, and take back the others.
+def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline, judges: MaskJudges) -> Judgement:
+    """Keep the changes of a mask that are likely to be right, and take back the others, or all of them.
 
     Args:
         image: uint8, (H, W, 3), RGB.
         coarse: the mask before refinement.
         refined: the refined mask, with foreground.
         outline: the patches of the pass that refined it.
-        judge: judge of the weights.
+        judges: judges of the weights.
     """
     changed, box = changed_mask(image, coarse, refined, outline)
     if not len(changed.areas):
         return Judgement(refined)
-    chances = judge.chances(changed.evidence())
+    changes = MaskChanges.of(changed)
+    chances = judges.changes.chances(changes.evidence)
     kept = chances > 0.5
-    before, now = (likely_iou(changed, chances, applied) for applied in (np.zeros_like(kept), kept))
-    if now - before < LEAST_GAIN:
+    before, now = (changes.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
+    if judges.final is None:
+        better = now - before >= LEAST_GAIN
+    else:
+        better = bool(kept.any()) and judges.final.chances(changes.on_all(chances, kept)[None]).item() > 0.5
+    if not better:
         return Judgement(coarse, before, before)
     if kept.all():
         return Judgement(refined, before, now)
@@ -86,22 +105,6 @@ def enlarged(found: BoolArray, factor: int) -> BoolArray:
         return found
     reached = cv2.dilate(found.view(np.uint8), np.ones((3, 3), np.uint8)) > 0
     return reached.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def likely_iou(changed: ChangedMask, chances: DoubleArray, applied: BoolArray) -> float:
-    """Expected intersection over expected union with the truth of a mask, if the truth differs only in the changes.
-
-    Args:
-        changed: the mask and its N changes.
-        chances: how likely each change is right, (N,).
-        applied: the changes that the mask has, bool, (N,).
-    """
-    common = np.count_nonzero(changed.coarse & changed.refined)
-    inside = changed.joins == applied  # the pixels of the change are in the mask
-    true = np.where(changed.joins, chances, 1 - chances)  # and are likely to be in the true one
-    intersection = common + float((changed.areas * true)[inside].sum())
-    union_area = common + float((changed.areas * np.where(inside, 1, true)).sum())
-    return float(intersection / union_area)
 
 
 def probability_in(box: Box, refined: BoolArray, outline: Outline) -> ByteArray:

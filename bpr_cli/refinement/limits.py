@@ -16,7 +16,8 @@ from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
 from bpr_cli.patches.boxes import grow
 from bpr_cli.patches.paste import union
-from bpr_cli.refinement.evidence import EVIDENCE
+from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL
+from bpr_cli.refinement.judgement import MaskJudges
 from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.typing import BoolArray, FloatArray, IntArray
@@ -65,7 +66,7 @@ class Limits:
         min_part: area from which on new parts and holes of masks stay, in pixels of a patch.
         min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
             segment stays as it was.
-        judge: takes back the changes of masks that are likely to be wrong; None keeps all.
+        judges: take back the changes of masks that are likely to be wrong; None keeps all.
         map_judge: the same for label maps.
     """
 
@@ -74,7 +75,7 @@ class Limits:
     core: float = NO_INTERIOR
     min_part: int = 0
     min_movement: float = 0.0
-    judge: Judge | None = None
+    judges: MaskJudges | None = None
     map_judge: Judge | None = None
 
     @classmethod
@@ -82,16 +83,23 @@ class Limits:
         """The limits from the settings; the weights state what the settings leave open."""
         core = card.core if settings.core is None else settings.core
         least = card.min_movement if settings.min_movement is None else settings.min_movement
-        judges = (
+        changes, final, map_judge = (
             Judge.of(numbers, inputs) if numbers and settings.judge else None
-            for numbers, inputs in ((card.judge, EVIDENCE), (card.map_judge, EVIDENCE_OF_LABELS))
+            for numbers, inputs in (
+                (card.judge, EVIDENCE),
+                (card.final_judge, EVIDENCE_ON_ALL),
+                (card.map_judge, EVIDENCE_OF_LABELS),
+            )
         )
-        return cls(settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, *judges)
+        judges = MaskJudges(changes, final) if changes else None
+        return cls(
+            settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, judges, map_judge
+        )
 
     @property
     def unjudged(self) -> Limits:
         """The same limits without judges."""
-        return replace(self, judge=None, map_judge=None)
+        return replace(self, judges=None, map_judge=None)
 
     @property
     def may_restore(self) -> bool:

@@ -145,7 +145,7 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
         settled = [_settled(before, after, each, limits, image) for before, after, each in trios]
         limited, kept_coarse = limit_masks(self.prediction, tuple(each.mask for each in settled), limits)
         masks = tuple(map(_with_values, limited, refined, self.prediction))
-        ious = tuple((each.before, each.after) for each in settled) if limits.judge else ()
+        ious = tuple((each.before, each.after) for each in settled) if limits.judges else ()
         return RefinedSegments(masks, kept_coarse, ious)
 
     def changes(self, refined: tuple[Mask, ...]) -> Changes:
@@ -157,7 +157,7 @@ def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, imag
     """What remains of the changes of one mask."""
     if refined is coarse:  # no patch lies on it
         return Judgement(coarse)
-    judged = judge_changes(image, coarse, refined, outline, limits.judge) if limits.judge else Judgement(refined)
+    judged = judge_changes(image, coarse, refined, outline, limits.judges) if limits.judges else Judgement(refined)
     complete = keep_interior(coarse, judged.mask, limits.core)
     clean = without_specks(coarse, complete, limits.min_part * outline.scale**2)
     still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)

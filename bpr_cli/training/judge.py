@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from bpr_cli.errors import BprError
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.refinement.cases import passed
+from bpr_cli.refinement.evidence import MaskChanges
 from bpr_cli.refinement.judgement import changed_mask
 from bpr_cli.refinement.labels import ChangedMap
 from bpr_cli.refinement.refiner import Refiner
@@ -24,16 +25,28 @@ from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lesson
 from bpr_cli.training.sampling import MaskPool, set_name
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.typing import DoubleArray
+from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.files import check_new, check_share, load_weights, save_changed
 from bpr_cli.weights.judge import LARGEST, Judge
 
 MEMBERS, HIDDEN = 8, 16
 """Networks whose mean is a judge, which one alone varies by as much as by what it learns, and units of each."""
 
-STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 0.005, 0.01
+STEPS, FINAL_STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 300, 0.005, 0.01
+"""Final judges learn from fewer examples, one a mask, and would know them by heart after as many steps."""
+
+HARM = 2.0
+"""How much more a mask that would get worse counts for a final judge than one that would get better."""
+
+LARGEST_MOVE = 1.0
+"""A mask counts for a final judge as much as its right changes outweigh the wrong ones, in pixels for each pixel of the
+square root of its area, up to this."""
 
 DRAWN = 60_000
 """Changes that are drawn, by their weights, from all that were found; fewer if only a tenth were found."""
+
+
+OneVerdict = TypeVar("OneVerdict", bound="Verdicts")
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,23 @@ class Verdicts:
             return cls(np.zeros((0, 0)), np.zeros(0), np.zeros(0))
         names = ("evidence", "right", "weight")
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+@dataclass(frozen=True)
+class MaskVerdicts(Verdicts):
+    """The changes of one mask, and what its final judge sees of them."""
+
+    changes: MaskChanges
+
+    def together(self, judge: Judge) -> Verdicts | None:
+        """The changes that a judge lets stay, as one: right if the mask is better with them; None if none stays."""
+        chances = judge.chances(self.evidence)
+        kept = chances > 0.5
+        if not kept.any():
+            return None
+        gain = float((self.weight * (2 * self.right - 1))[kept].sum())
+        weight = min(abs(gain), LARGEST_MOVE) * (1 if gain > 0 else HARM)
+        return Verdicts(self.changes.on_all(chances, kept)[None], np.array([float(gain > 0)]), np.array([weight]))
 
 
 @dataclass(frozen=True)
@@ -81,7 +111,8 @@ def fit_judge(
 ) -> dict[str, Learned]:
     """Write weights with judges that have learned from sets of whole images which of their changes are right.
 
-    One judge learns from masks and one from label maps, which are the masks of an image painted over each other.
+    One judge learns from masks and one from label maps, which are the masks of an image painted over each other. A
+    final one learns which masks are better with the changes that the first one lets stay.
 
     A network hardly harms exact masks of the images that it was trained on, so that these teach little about harm.
     Other weights can stand in for it on sets that they have not seen.
@@ -107,20 +138,28 @@ def fit_judge(
     own = lectures(weights, sets, KINDS)
     unseen = [PatchSet(path) for path in settings.unseen]
     others = lectures(settings.stand_in, unseen, RIGHT) if settings.stand_in else []
-    card, counts = replace(loaded.card, min_movement=0.0), list[list[int]]()
-    for name, count, judged, given in (
-        ("judge", settings.masks, mask_verdicts, [*own, *others]),
-        ("map_judge", settings.maps, map_verdicts, own),
-    ):
-        found = [verdicts_of(judged, each, count, [settings.seed, at]) for at, each in enumerate(given)]
-        counts.append([len(each) for each in found])
-        if count:
-            numbers: Any = fit(Verdicts.of([part for parts in found for part in parts]), settings.seed).numbers()
-            card = replace(card, **{name: numbers})
+    masks = [
+        verdicts_of(mask_verdicts, each, settings.masks, settings.seed, at) for at, each in enumerate([*own, *others])
+    ]
+    maps = [verdicts_of(map_verdicts, each, settings.maps, settings.seed, at) for at, each in enumerate(own)]
+    card = replace(loaded.card, min_movement=0.0)
+    if settings.masks:
+        card = with_judges_of_masks(card, [kind for kinds in masks for kind in kinds], settings.seed)
+    if settings.maps:
+        known = fit(balanced([kind for kinds in maps for kind in kinds]), settings.seed)
+        card = replace(card, map_judge=known.numbers())
     save_changed(out, card, loaded, share=share)
     names = [*(set_name(each.path) for each in sets), *(f"{set_name(each.path)} (unseen)" for each in unseen)]
-    masks, maps = counts[0], counts[1] + [0] * len(others)
-    return {name: Learned(*known) for name, *known in zip(names, masks, maps, strict=True)}
+    counts = ([sum(map(len, kinds)) for kinds in each] for each in (masks, maps + [[]] * len(others)))
+    return {name: Learned(*known) for name, *known in zip(names, *counts, strict=True)}
+
+
+def with_judges_of_masks(card: WeightsCard, kinds: Sequence[Sequence[MaskVerdicts]], seed: int) -> WeightsCard:
+    """The card with a judge of changes, and with a final one that has learned from what the first one lets stay."""
+    judge = fit(balanced(kinds), seed)
+    together = [[one for each in kind if (one := each.together(judge))] for kind in kinds]
+    final = fit(balanced(together), seed, FINAL_STEPS).numbers() if any(together) else ()
+    return replace(card, judge=judge.numbers(), final_judge=final)
 
 
 def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]) -> list[Lecture]:
@@ -130,17 +169,20 @@ def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]
 
 
 def verdicts_of(
-    judged: Callable[..., Iterator[Verdicts]], lecture: Lecture, count: int, seed: Sequence[int]
-) -> list[Verdicts]:
-    """The changes of ``count`` masks or maps of each kind, with equal weight for each kind."""
-    random, parts = np.random.default_rng(seed), list[Verdicts]()
-    for kind in lecture.kinds if count else ():
-        found = list(judged(lecture.refiner, lecture.pool, kind, count, random))
-        parts += [replace(each, weight=each.weight / len(found)) for each in found]
-    return parts
+    judged: Callable[..., Iterator[OneVerdict]], lecture: Lecture, count: int, seed: int, number: int
+) -> list[list[OneVerdict]]:
+    """The changes of ``count`` masks or maps of each kind of a lecture, by kind."""
+    random = np.random.default_rng([seed, number])
+    kinds = lecture.kinds if count else ()
+    return [list(judged(lecture.refiner, lecture.pool, kind, count, random)) for kind in kinds]
 
 
-def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
+def balanced(kinds: Sequence[Sequence[Verdicts]]) -> Verdicts:
+    """The changes of all masks or maps, with equal weight for each kind."""
+    return Verdicts.of([replace(each, weight=each.weight / len(kind)) for kind in kinds for each in kind])
+
+
+def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[MaskVerdicts]:
     """Refine masks of a kind, and compare every change with the truth; masks without a change give none.
 
     Every other image is a strange one.
@@ -157,7 +199,8 @@ def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, rando
         known = changed.sums((truth <= 1).view(np.uint8))
         true = changed.sums((truth == 1).view(np.uint8))
         right = np.where(changed.joins, true, known - true) / np.maximum(known, 1)
-        yield Verdicts(changed.evidence(), right, known / np.sqrt(coarse.area))
+        changes = MaskChanges.of(changed)
+        yield MaskVerdicts(changes.evidence, right, known / np.sqrt(changes.area), changes)
 
 
 def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
@@ -184,7 +227,7 @@ def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random
             yield Verdicts.of(found)
 
 
-def fit(verdicts: Verdicts, seed: int) -> Judge:
+def fit(verdicts: Verdicts, seed: int, steps: int = STEPS) -> Judge:
     """Fit a judge: the mean, before the sigmoid, of ``MEMBERS`` networks that each see changes drawn by their weights.
 
     Raises:
@@ -197,13 +240,13 @@ def fit(verdicts: Verdicts, seed: int) -> Judge:
     seen = verdicts.evidence[np.concatenate(draws)]
     centre, spread = seen.mean(axis=0), seen.std(axis=0) + 1e-3
     scaled = np.clip((verdicts.evidence - centre) / spread, -LARGEST, LARGEST)
-    members = [fit_member(scaled[drawn], verdicts.right[drawn], seed + at) for at, drawn in enumerate(draws)]
+    members = [fit_member(scaled[drawn], verdicts.right[drawn], seed + at, steps) for at, drawn in enumerate(draws)]
     first, first_offset, second, second_offset = zip(*members, strict=True)
     means = np.concatenate(second) / MEMBERS, np.mean(second_offset, axis=0)
     return Judge(centre, spread, np.concatenate(first, axis=1), np.concatenate(first_offset), *means)
 
 
-def fit_member(evidence: DoubleArray, right: DoubleArray, seed: int) -> list[DoubleArray]:
+def fit_member(evidence: DoubleArray, right: DoubleArray, seed: int, steps: int) -> list[DoubleArray]:
     """Fit a network to scaled evidence by cross-entropy with AdamW, all changes at a time; its weights and offsets."""
     inputs, targets = (torch.from_numpy(each.astype(np.float32)) for each in (evidence, right))
     with torch.random.fork_rng():
@@ -211,7 +254,7 @@ def fit_member(evidence: DoubleArray, right: DoubleArray, seed: int) -> list[Dou
         first, second = nn.Linear(evidence.shape[1], HIDDEN), nn.Linear(HIDDEN, 1)
     parameters = [*first.parameters(), *second.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    for _ in range(STEPS):
+    for _ in range(steps):
         loss = F.binary_cross_entropy_with_logits(second(torch.tanh(first(inputs)))[:, 0], targets)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

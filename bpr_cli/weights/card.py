@@ -54,7 +54,8 @@ class WeightsCard(Settings):
         metrics: scores on held-out data, by name.
         recipe: description of the training.
         judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
-        map_judge: those of the ``Judge`` that knows it of label maps; () for none.
+        final_judge: those of the ``Judge`` that knows whether a mask is better with its likely changes; () for none.
+        map_judge: those of the ``Judge`` that knows of the changes of label maps; () for none.
         int8: numbers that the network needs to compute in 8-bit integers (``inference/int8.py``); () for none.
         tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
             that differ from others only in their card; None for weights that hold their own.
@@ -145,6 +146,7 @@ class WeightsCard(Settings):
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
     judge: Numbers = ()
+    final_judge: Numbers = ()
     map_judge: Numbers = ()
     int8: Numbers = ()
     tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None

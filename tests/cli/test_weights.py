@@ -85,6 +85,7 @@ licence        -
 description    -
 recipe         -
 judge          -
+final judge    -
 map judge      -
 int8           -
 tensors of     -

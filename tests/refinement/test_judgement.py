@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 import bpr_cli
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches.boxes import NO_BOXES
-from bpr_cli.refinement.evidence import EVIDENCE, ChangedMask
+from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, SMALLEST_GAIN, ChangedMask, MaskChanges
 from bpr_cli.refinement.judgement import (
     JUDGED_LENGTH,
     LEAST_GAIN,
+    MaskJudges,
     changed_mask,
     enlarged,
     judge_changes,
-    likely_iou,
     probability_in,
 )
 from bpr_cli.refinement.outline import Outline
@@ -30,11 +30,11 @@ JOINS = 18 + 3
 """Place of the evidence that tells whether a change joins the mask."""
 
 
-def judge_of(weight: float, offset: float, column: int = JOINS) -> Judge:
+def judge_of(weight: float, offset: float, column: int = JOINS, inputs: int = EVIDENCE) -> Judge:
     """A judge that looks at one value alone."""
-    first = np.zeros((EVIDENCE, 1))
+    first = np.zeros((inputs, 1))
     first[column] = weight
-    zeros = np.zeros(EVIDENCE)
+    zeros = np.zeros(inputs)
     return Judge(zeros, zeros + 1, first, np.array([offset]), np.array([9.0]), np.array([0.0]))
 
 
@@ -44,7 +44,7 @@ def outline(mask: Mask) -> Outline:
 
 def judged(coarse: np.ndarray, refined: np.ndarray, judge: Judge) -> np.ndarray:
     one, other = Mask.from_array(coarse), Mask.from_array(refined)
-    return judge_changes(picture(SIZE), one, other, outline(one), judge).mask.to_array()
+    return judge_changes(picture(SIZE), one, other, outline(one), MaskJudges(judge)).mask.to_array()
 
 
 @settings(max_examples=20, deadline=None)
@@ -68,7 +68,7 @@ def test_a_mask_that_would_hardly_gain_comes_back_as_it_was(side, stays):
     one, other = Mask.from_array(coarse), Mask.from_array(refined)
     sure = replace(judge_of(0, 9), second=np.array([99.0]))
     assert (side**2 / refined.sum() < LEAST_GAIN) == stays
-    judgement = judge_changes(picture(size), one, other, outline(one), sure)
+    judgement = judge_changes(picture(size), one, other, outline(one), MaskJudges(sure))
     assert (judgement.mask is one) == stays
     assert (judgement.after == judgement.before) == stays
 
@@ -85,6 +85,7 @@ def test_a_mask_keeps_a_pixel():
 def test_a_sure_judge_knows_the_iou(first, second, seed):
     coarse, refined = blob(SIZE, first), blob(SIZE, second)
     changed = ChangedMask(picture(SIZE), coarse, refined, np.zeros(SIZE, np.uint8), 1.0)
+    changes = MaskChanges.of(changed)
     random = np.random.default_rng(seed)
     right, applied = random.random((2, len(changed.areas))) < 0.5
 
@@ -94,7 +95,55 @@ def test_a_sure_judge_knows_the_iou(first, second, seed):
     truth, mask = with_changes(right), with_changes(applied)
     if (truth | mask).any():
         wanted = (truth & mask).sum() / (truth | mask).sum()
-        assert likely_iou(changed, right.astype(float), applied) == pytest.approx(wanted)
+        assert changes.likely_iou(right.astype(float), applied) == pytest.approx(wanted)
+
+
+GAIN, BEFORE = 0, 1
+"""Places of the evidence on all changes that tells the likely gain, and the likely IoU before."""
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=st.integers(0, 50), second=st.integers(51, 99), weight=st.sampled_from([-1, 1]))
+def test_the_final_judge_decides_on_the_mask(first, second, weight):
+    """This one looks at the likely IoU before, and the judge of changes lets all of them stay."""
+    coarse, refined = blob(SIZE, first), blob(SIZE, second)
+    one, other = Mask.from_array(coarse), Mask.from_array(refined)
+    keeps_all = replace(judge_of(0, 1), second=np.array([0.1]))
+    without = judge_changes(picture(SIZE), one, other, outline(one), MaskJudges(keeps_all))
+    final = judge_of(weight, 0, BEFORE, EVIDENCE_ON_ALL)
+    final = replace(final, centre=np.where(np.arange(EVIDENCE_ON_ALL) == BEFORE, 0.5, 0))
+    found = judge_changes(picture(SIZE), one, other, outline(one), MaskJudges(keeps_all, final))
+    assert found.before == without.before
+    assert (found.mask is other) == (weight * (found.before - 0.5) > 0)
+    assert (found.after != found.before) == (found.mask is other)
+
+
+def test_a_mask_without_likely_changes_needs_no_final_judge():
+    coarse, refined = blob(SIZE, 1), blob(SIZE, 2)
+    one, other = Mask.from_array(coarse), Mask.from_array(refined)
+    always = judge_of(0, 1, inputs=EVIDENCE_ON_ALL)
+    assert judge_changes(picture(SIZE), one, other, outline(one), MaskJudges(judge_of(0, -1), always)).mask is one
+
+
+def test_the_evidence_on_all_changes_by_hand():
+    """A mask of 16 pixels gets 8 more, whose chance is 0.75, and loses 4, whose chance is 0.5."""
+    evidence = np.arange(2 * EVIDENCE, dtype=float).reshape(2, EVIDENCE)
+    changes = MaskChanges(evidence, np.array([8, 4]), np.array([True, False]), common=12, area=16)
+    found = changes.on_all(np.array([0.75, 0.5]), np.array([True, False]))
+    before, after = (12 + 2) / (16 + 6), (12 + 2 + 6) / (16 + 8)
+    expected = [
+        np.log(after - before),
+        before,
+        0.75,
+        (8 * 0.75 + 4 * 0.5) / 12,
+        (8 * 0.75 * 0.25 + 4 * 0.25) / 12,
+        np.log(8 / 4),
+        np.log(12 / 4),
+    ]
+    assert found[:7].tolist() == pytest.approx(expected)
+    assert found[7:] == pytest.approx((8 * evidence[0] + 4 * evidence[1]) / 12)
+    small = changes.on_all(np.array([0.1, 0.5]), np.array([True, False]))
+    assert small[GAIN] == pytest.approx(np.log(SMALLEST_GAIN))
 
 
 def long_masks(width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +170,7 @@ def test_long_masks_are_judged_in_a_smaller_picture(monkeypatch):
         (judge_of(2, -1), coarse | refined),
         (judge_of(-2, 1), coarse & refined),
     ):
-        assert (judge_changes(image, *masks, outline(masks[0]), judge).mask.to_array() == wanted).all()
+        assert (judge_changes(image, *masks, outline(masks[0]), MaskJudges(judge)).mask.to_array() == wanted).all()
 
 
 def test_masks_that_a_smaller_picture_would_not_show_are_judged_in_full():

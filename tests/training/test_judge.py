@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from bpr_cli.errors import BprError
-from bpr_cli.refinement.evidence import EVIDENCE
+from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, MaskChanges
 from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
-from bpr_cli.training.judge import HIDDEN, MEMBERS, Verdicts, fit, fit_judge
+from bpr_cli.training.judge import HARM, HIDDEN, MEMBERS, MaskVerdicts, Verdicts, fit, fit_judge
 from bpr_cli.training.lessons import KINDS
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.convert import convert_weights
 from bpr_cli.weights.files import load_weights
+from bpr_cli.weights.judge import Judge
 from tests.training.toy_data import image_set
 
 
@@ -34,6 +35,27 @@ def test_a_change_without_weight_teaches_nothing():
     assert ((judge.chances(evidence) > 0.5) == (right > 0)).mean() > 0.85
 
 
+def likes(column: int) -> Judge:
+    """A judge that finds changes likely of which a value is above 0."""
+    first = np.zeros((EVIDENCE, 1))
+    first[column] = 1
+    return Judge(np.zeros(EVIDENCE), np.ones(EVIDENCE), first, np.zeros(1), np.ones(1), np.zeros(1))
+
+
+@pytest.mark.parametrize(("right", "weight", "better"), [([0.75, 0.0], 0.3, 1.0), ([0.25, 1.0], HARM * 0.3, 0.0)])
+def test_a_final_judge_learns_whether_the_likely_changes_made_a_mask_better(right, weight, better):
+    """Of a mask of 25 pixels, 3 joined by a likely change and 2 by an unlikely one."""
+    evidence = np.zeros((2, EVIDENCE))
+    evidence[:, 4] = 1, -1
+    changes = MaskChanges(evidence, np.array([3, 2]), np.array([True, True]), common=25, area=25)
+    verdicts = MaskVerdicts(evidence, np.array(right), np.array([3, 2]) / 5, changes)
+    one = verdicts.together(likes(4))
+    assert one.right.tolist() == [better]
+    assert one.weight.tolist() == pytest.approx([weight])
+    assert one.evidence.shape == (1, EVIDENCE_ON_ALL)
+    assert verdicts.together(likes(5)) is None  # a chance of one half is not likely
+
+
 @pytest.fixture
 def toys(tmp_path):
     return image_set(tmp_path / "toys", ["a", "b", "c"])
@@ -46,7 +68,11 @@ def test_weights_learn_from_a_set(toys, tmp_path):
     assert 0 < counts["toys"].masks <= 3 * len(KINDS)
     assert 0 < counts["toys"].maps <= 2 * len(KINDS)
     card = load_weights(out).card
-    for numbers, inputs in ((card.judge, EVIDENCE), (card.map_judge, EVIDENCE_OF_LABELS)):
+    for numbers, inputs in (
+        (card.judge, EVIDENCE),
+        (card.final_judge, EVIDENCE_ON_ALL),
+        (card.map_judge, EVIDENCE_OF_LABELS),
+    ):
         assert len(numbers) == 2 * inputs + (inputs + 2) * MEMBERS * HIDDEN + 1
     with pytest.raises(BprError, match="already exist"):
         fit_judge("fast", [toys], out, JudgeSettings(masks=3, maps=2))
@@ -73,6 +99,7 @@ def test_each_judge_can_learn_alone(toys, tmp_path):
     assert fit_judge("fast", [toys], out, JudgeSettings(masks=0, maps=1))["toys"].masks == 0
     card = load_weights(out).card
     assert card.judge == shipped.judge
+    assert card.final_judge == shipped.final_judge
     assert card.map_judge != shipped.map_judge
 
 

@@ -17,8 +17,8 @@ from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
 from bpr_cli.refinement import evidence, outline, refiner
 from bpr_cli.refinement import image as image_module
-from bpr_cli.refinement.evidence import EVIDENCE
-from bpr_cli.refinement.judgement import changed_mask, judge_changes
+from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, MaskChanges
+from bpr_cli.refinement.judgement import MaskJudges, changed_mask, judge_changes
 from bpr_cli.refinement.limits import keep_interior, without_specks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
@@ -205,8 +205,13 @@ def test_evidence(page, size, patches):
 def random_judge(known, seed):
     """A judge that takes back about half of the changes whose evidence is known."""
     random = np.random.default_rng(seed)
-    first, offset, second = (random.normal(size=each) for each in ((EVIDENCE, 8), 8, 8))
+    first, offset, second = (random.normal(size=each) for each in ((known.shape[1], 8), 8, 8))
     return Judge(known.mean(0), known.std(0) + 0.1, first, offset, second, np.zeros(1))
+
+
+def rounded(judge, inputs):
+    """A judge as a card holds it."""
+    return Judge.of(judge.numbers(), inputs)
 
 
 def judge_of_joining(weight, offset):
@@ -222,20 +227,37 @@ def test_the_judge(page, size):
     case, some_stay = changed(size), 0
     for seed in range(4):
         numbers = random_judge(changed_mask(*case)[0].evidence(), seed).numbers()
-        expected = judge_changes(*case, Judge.of(numbers, EVIDENCE)).mask.to_array()
+        expected = judge_changes(*case, MaskJudges(Judge.of(numbers, EVIDENCE))).mask.to_array()
         found = judged(page, case, numbers)
         np.testing.assert_array_equal(found, expected)
         some_stay += all((found != mask.to_array()).any() for mask in case[1:3])
     assert some_stay > 1 or min(size) == 1  # of a line, all changes stay or go
 
 
-def judged(page, case, numbers):
+@pytest.mark.parametrize("size", [*SIZES, (200, 150), LONG])
+def test_the_final_judge(page, size):
+    case, decided = changed(size), set()
+    changes = MaskChanges.of(changed_mask(*case)[0])
+    for seed in range(6):
+        judge = rounded(random_judge(changes.evidence, seed), EVIDENCE)
+        chances = judge.chances(changes.evidence)
+        if not (chances > 0.5).any():
+            continue
+        known = changes.on_all(chances, chances > 0.5)
+        final = rounded(random_judge(np.stack([known - 1, known + 1]), seed), EVIDENCE_ON_ALL)
+        wanted = judge_changes(*case, MaskJudges(judge, final)).mask.to_array()
+        decided.add((wanted == case[1].to_array()).all().item())
+        np.testing.assert_array_equal(judged(page, case, judge.numbers(), final.numbers()), wanted)
+    assert len(decided) == 2 or min(size) == 1
+
+
+def judged(page, case, numbers, final=()):
     body = """
-      const card = {patch_size: 10, rim: 3, judge};
+      const card = {patch_size: 10, rim: 3, judge, final_judge: final};
       const along = {...outline, probabilities: probabilities.data};
       return Array.from(judgeChanges(image, coarse, refined, along, card).data);
     """
-    return np.array(call(page, body, judge=numbers, **js_changed(*case)), bool).reshape(case[1].size)
+    return np.array(call(page, body, judge=numbers, final=final, **js_changed(*case)), bool).reshape(case[1].size)
 
 
 def test_a_judge_leaves_a_pixel(page):
@@ -246,7 +268,7 @@ def test_a_judge_leaves_a_pixel(page):
     masks = Mask.from_array(coarse), Mask.from_array(refined)
     along = outline.Outline(masks[0], NO_BOXES, 0, 3, 1.0, False, 10.0)
     case = (picture(coarse.shape), *masks, along)
-    assert (judge_changes(*case, judge).mask.to_array() == coarse).all()
+    assert (judge_changes(*case, MaskJudges(judge)).mask.to_array() == coarse).all()
     assert (judged(page, case, judge.numbers()) == coarse).all()
 
 
@@ -369,7 +391,9 @@ def test_rules_are_those_of_python(page):
         (evidence.SMOOTHING, "SMOOTHING"),
         (list(evidence.DISTANCES), "DISTANCES"),
         (list(evidence.BACKWARD_DISTANCES), "BACKWARD_DISTANCES"),
+        (evidence.SMALLEST_GAIN, "SMALLEST_GAIN"),
         (EVIDENCE, "EVIDENCE"),
+        (EVIDENCE_ON_ALL, "EVIDENCE_ON_ALL"),
         (LARGEST, "LARGEST"),
     )
     assert {name: page.run(name) for _, name in rules} == {name: value for value, name in rules}

@@ -16,8 +16,12 @@ const SMOOTHING = 7;
 const DISTANCES = [1, 2, 4, 8];
 const BACKWARD_DISTANCES = [2, 8];
 
-/** Number of values that describe a change. */
+/** Number of values that describe a change, and the changes of a mask together. */
 const EVIDENCE = 25;
+const EVIDENCE_ON_ALL = 7 + EVIDENCE;
+
+/** Likely gain of IoU below which its logarithm falls no further. */
+const SMALLEST_GAIN = 0.0001;
 
 /** Standard deviations from the mean at which evidence is cut off. */
 const LARGEST = 4;
@@ -25,19 +29,19 @@ const LARGEST = 4;
 /** A mask of twice this length in pixels and more is judged in a smaller picture, in which it is at least so long. */
 const JUDGED_LENGTH = 450;
 
-/** Likely gain of IoU below which a mask comes back as it was. */
+/** Likely gain of IoU below which a mask comes back as it was, by weights without a final judge. */
 const LEAST_GAIN = 0.003;
 
-/** Keeps the changes of a mask that are likely to be right, and takes back the others; see refine.js for an outline. */
+/** Keeps the changes of a mask that are likely to be right, or none of them; see refine.js for an outline. */
 function judgeChanges(image, coarse, refined, outline, card) {
   if (differenceOf(coarse, refined) === 0) return refined;
-  const judge = judgeOf(card.judge);
+  const judge = judgeOf(card.judge, EVIDENCE);
   const box = boxAround(coarse, refined);
   const changed = changedMask(image, coarse, refined, box, outline, outputSizeOf(card));
-  const chances = evidenceOf(changed).map((values) => chanceOf(values, judge));
+  const evidence = evidenceOf(changed);
+  const chances = evidence.map((values) => chanceOf(values, judge));
   const kept = chances.map((chance) => chance > 0.5);
-  const [before, after] = [kept.map(() => false), kept].map((applied) => likelyIou(changed, chances, applied));
-  if (after - before < LEAST_GAIN) return coarse;
+  if (!isBetter(changed, evidence, chances, kept, card)) return coarse;
   const { factor } = changed;
   const taken = { ...changed.coarse, data: new Uint8Array(changed.coarse.data.length) };
   changed.changes.forEach(({ pixels }, number) => {
@@ -52,6 +56,31 @@ function judgeChanges(image, coarse, refined, outline, card) {
     }
   }
   return data.includes(1) ? { ...refined, data } : coarse;
+}
+
+/** Whether a mask is likely to be better with the changes that are kept: the final judge says it, if there is one. */
+function isBetter(changed, evidence, chances, kept, card) {
+  const [before, after] = [kept.map(() => false), kept].map((applied) => likelyIou(changed, chances, applied));
+  if (!card.final_judge.length) return after - before >= LEAST_GAIN;
+  if (!kept.includes(true)) return false;
+  const values = evidenceOnAll(changed, evidence, chances, kept, before, after);
+  return chanceOf(values, judgeOf(card.final_judge, EVIDENCE_ON_ALL)) > 0.5;
+}
+
+/** The evidence on the changes that stay together, a list of EVIDENCE_ON_ALL values. */
+function evidenceOnAll({ coarse, changes }, evidence, chances, kept, before, after) {
+  const sumOf = (valueOf) => changes.reduce((sum, { pixels }, number) => sum + pixels.length * valueOf(number), 0);
+  const [total, stays, side] = [sumOf(() => 1), sumOf((number) => (kept[number] ? 1 : 0)), Math.sqrt(areaOf(coarse))];
+  return [
+    Math.log(Math.max(after - before, SMALLEST_GAIN)),
+    before,
+    sumOf((number) => (kept[number] ? chances[number] : 0)) / stays,
+    sumOf((number) => chances[number]) / total,
+    sumOf((number) => chances[number] * (1 - chances[number])) / total,
+    Math.log(stays / side),
+    Math.log(total / side),
+    ...evidence[0].map((_, value) => sumOf((number) => evidence[number][value]) / total),
+  ];
 }
 
 /** Likely IoU of a mask with the truth, if the truth differs only in the changes; applied: which of them the mask has. */
@@ -279,17 +308,17 @@ function sumsAround({ width, height, data }, reach) {
 }
 
 /** The judge from the numbers of a card: its arrays in their order, the weights of the first layer row by row. */
-function judgeOf(numbers) {
-  const hidden = (numbers.length - 2 * EVIDENCE - 1) / (EVIDENCE + 2);
+function judgeOf(numbers, inputs) {
+  const hidden = (numbers.length - 2 * inputs - 1) / (inputs + 2);
   if (!Number.isInteger(hidden) || hidden < 1) {
-    throw new Error(`the judge of the weights has ${numbers.length} numbers, which fit no judge of ${EVIDENCE} inputs`);
+    throw new Error(`the judge of the weights has ${numbers.length} numbers, which fit no judge of ${inputs} inputs`);
   }
   let end = 0;
   const next = (count) => numbers.slice(end, (end += count));
   return {
-    centre: next(EVIDENCE),
-    spread: next(EVIDENCE),
-    first: next(EVIDENCE * hidden),
+    centre: next(inputs),
+    spread: next(inputs),
+    first: next(inputs * hidden),
     firstOffset: next(hidden),
     second: next(hidden),
     secondOffset: next(1)[0],
