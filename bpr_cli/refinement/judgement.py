@@ -21,8 +21,7 @@ least as long as this. The judge compares neighbouring pixels and measures dista
 
 
 LEAST_GAIN = 0.003
-"""Likely gain of IoU below which a mask comes back as it was, by weights without a final judge: that little, a right
-mask seems to gain by chance."""
+"""Likely gain of IoU below which a mask comes back as it was: that little, a right mask seems to gain by chance."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,9 @@ def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outlin
     chances = judges.changes.chances(changes.evidence)
     kept = chances > 0.5
     before, now = (changes.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
-    if judges.final is None:
-        better = now - before >= LEAST_GAIN
-    else:
-        better = bool(kept.any()) and judges.final.chances(changes.on_all(chances, kept)[None]).item() > 0.5
+    better = now - before >= LEAST_GAIN
+    if better and judges.final:
+        better = judges.final.chances(changes.on_all(chances, kept)[None]).item() > 0.5
     if not better:
         return Judgement(coarse, before, before)
     if kept.all():

@@ -29,7 +29,7 @@ const LARGEST = 4;
 /** A mask of twice this length in pixels and more is judged in a smaller picture, in which it is at least so long. */
 const JUDGED_LENGTH = 450;
 
-/** Likely gain of IoU below which a mask comes back as it was, by weights without a final judge. */
+/** Likely gain of IoU below which a mask comes back as it was. */
 const LEAST_GAIN = 0.003;
 
 /** Keeps the changes of a mask that are likely to be right, or none of them; see refine.js for an outline. */
@@ -58,11 +58,11 @@ function judgeChanges(image, coarse, refined, outline, card) {
   return data.includes(1) ? { ...refined, data } : coarse;
 }
 
-/** Whether a mask is likely to be better with the changes that are kept: the final judge says it, if there is one. */
+/** Whether a mask is likely to be better with the changes that are kept; the final judge must agree, if there is one. */
 function isBetter(changed, evidence, chances, kept, card) {
   const [before, after] = [kept.map(() => false), kept].map((applied) => likelyIou(changed, chances, applied));
-  if (!card.final_judge.length) return after - before >= LEAST_GAIN;
-  if (!kept.includes(true)) return false;
+  if (after - before < LEAST_GAIN) return false;
+  if (!card.final_judge.length) return true;
   const values = evidenceOnAll(changed, evidence, chances, kept, before, after);
   return chanceOf(values, judgeOf(card.final_judge, EVIDENCE_ON_ALL)) > 0.5;
 }
