@@ -206,14 +206,20 @@ class MaskChanges:
         union_area = self.common + float((self.areas * np.where(inside, 1, true)).sum())
         return float(intersection / union_area)
 
-    def on_all(self, chances: DoubleArray, kept: BoolArray) -> DoubleArray:
+    def likely_ious(self, chances: DoubleArray, kept: BoolArray) -> tuple[float, float]:
+        """The likely IoU of the mask with none of the changes, and with those that stay; see ``likely_iou``."""
+        before, after = (self.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
+        return before, after
+
+    def on_all(self, chances: DoubleArray, kept: BoolArray, before: float, after: float) -> DoubleArray:
         """The evidence on the changes that stay together, for the final judge: float64, (``EVIDENCE_ON_ALL``,).
 
         Args:
             chances: how likely each change is right, (N,).
             kept: those that stay, bool, (N,), one at least.
+            before: likely IoU of the mask without them, 0..1.
+            after: that with them.
         """
-        before, after = (self.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
         total, side = self.areas.sum(), np.sqrt(self.area)
         found = [
             np.log(max(after - before, SMALLEST_GAIN)),

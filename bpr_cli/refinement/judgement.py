@@ -68,19 +68,19 @@ def judge_changes(image: ByteArray, coarse: Mask, refined: Mask, outline: Outlin
     changes = MaskChanges.of(changed)
     chances = judges.changes.chances(changes.evidence)
     kept = chances > 0.5
-    before, now = (changes.likely_iou(chances, applied) for applied in (np.zeros_like(kept), kept))
-    better = now - before >= LEAST_GAIN
+    before, after = changes.likely_ious(chances, kept)
+    better = after - before >= LEAST_GAIN
     if better and judges.final:
-        better = judges.final.chances(changes.on_all(chances, kept)[None]).item() > 0.5
+        better = judges.final.chances(changes.on_all(chances, kept, before, after)[None]).item() > 0.5
     if not better:
         return Judgement(coarse, before, before)
     if kept.all():
-        return Judgement(refined, before, now)
+        return Judgement(refined, before, after)
     taken_back = enlarged(np.concatenate([[False], ~kept])[changed.changes], changed.factor)
     pixels, others = refined.window(box), coarse.window(box)
     height, width = pixels.shape
     mask = Mask.from_array(np.where(taken_back[:height, :width], others, pixels), box[:2], coarse.size)
-    return Judgement(mask if mask.area else coarse, before, now)
+    return Judgement(mask if mask.area else coarse, before, after)
 
 
 def changed_mask(image: ByteArray, coarse: Mask, refined: Mask, outline: Outline) -> tuple[ChangedMask, Box]:

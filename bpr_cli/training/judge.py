@@ -46,9 +46,6 @@ DRAWN = 60_000
 """Changes that are drawn, by their weights, from all that were found; fewer if only a tenth were found."""
 
 
-OneVerdict = TypeVar("OneVerdict", bound="Verdicts")
-
-
 @dataclass(frozen=True)
 class Verdicts:
     """The changes of some masks: the evidence, (N, D), the share of their pixels that is right, and their weights."""
@@ -67,20 +64,30 @@ class Verdicts:
 
 
 @dataclass(frozen=True)
-class MaskVerdicts(Verdicts):
-    """The changes of one mask, and what its final judge sees of them."""
+class MaskVerdicts:
+    """The changes of one mask, the share of the pixels of each that is right, and their weights."""
 
     changes: MaskChanges
+    right: DoubleArray
+    weight: DoubleArray
+
+    def apart(self) -> Verdicts:
+        """Each change alone, as a judge of changes sees it."""
+        return Verdicts(self.changes.evidence, self.right, self.weight)
 
     def together(self, judge: Judge) -> Verdicts | None:
         """The changes that a judge lets stay, as one: right if the mask is better with them; None if none stays."""
-        chances = judge.chances(self.evidence)
+        chances = judge.chances(self.changes.evidence)
         kept = chances > 0.5
         if not kept.any():
             return None
         gain = float((self.weight * (2 * self.right - 1))[kept].sum())
         weight = min(abs(gain), LARGEST_MOVE) * (1 if gain > 0 else HARM)
-        return Verdicts(self.changes.on_all(chances, kept)[None], np.array([float(gain > 0)]), np.array([weight]))
+        evidence = self.changes.on_all(chances, kept, *self.changes.likely_ious(chances, kept))
+        return Verdicts(evidence[None], np.array([float(gain > 0)]), np.array([weight]))
+
+
+OneVerdict = TypeVar("OneVerdict", Verdicts, MaskVerdicts)
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def fit_judge(
 
 def with_judges_of_masks(card: WeightsCard, kinds: Sequence[Sequence[MaskVerdicts]], seed: int) -> WeightsCard:
     """The card with a judge of changes, and with a final one that has learned from what the first one lets stay."""
-    judge = fit(balanced(kinds), seed)
+    judge = fit(balanced([[each.apart() for each in kind] for kind in kinds]), seed)
     together = [[one for each in kind if (one := each.together(judge))] for kind in kinds]
     final = fit(balanced(together), seed, FINAL_STEPS).numbers() if any(together) else ()
     return replace(card, judge=judge.numbers(), final_judge=final)
@@ -200,7 +207,7 @@ def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, rando
         true = changed.sums((truth == 1).view(np.uint8))
         right = np.where(changed.joins, true, known - true) / np.maximum(known, 1)
         changes = MaskChanges.of(changed)
-        yield MaskVerdicts(changes.evidence, right, known / np.sqrt(changes.area), changes)
+        yield MaskVerdicts(changes, right, known / np.sqrt(changes.area))
 
 
 def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:

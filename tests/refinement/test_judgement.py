@@ -24,18 +24,9 @@ from bpr_cli.refinement.outline import Outline
 from bpr_cli.weights.files import load_weights, save_weights
 from bpr_cli.weights.judge import Judge
 from tests.inference.engines import blob, picture
+from tests.refinement.judges import judge_of
 
 SIZE = (40, 44)
-JOINS = 18 + 3
-"""Place of the evidence that tells whether a change joins the mask."""
-
-
-def judge_of(weight: float, offset: float, column: int = JOINS, inputs: int = EVIDENCE) -> Judge:
-    """A judge that looks at one value alone."""
-    first = np.zeros((inputs, 1))
-    first[column] = weight
-    zeros = np.zeros(inputs)
-    return Judge(zeros, zeros + 1, first, np.array([offset]), np.array([9.0]), np.array([0.0]))
 
 
 def outline(mask: Mask) -> Outline:
@@ -130,8 +121,10 @@ def test_the_evidence_on_all_changes_by_hand():
     """A mask of 16 pixels gets 8 more, whose chance is 0.75, and loses 4, whose chance is 0.5."""
     evidence = np.arange(2 * EVIDENCE, dtype=float).reshape(2, EVIDENCE)
     changes = MaskChanges(evidence, np.array([8, 4]), np.array([True, False]), common=12, area=16)
-    found = changes.on_all(np.array([0.75, 0.5]), np.array([True, False]))
     before, after = (12 + 2) / (16 + 6), (12 + 2 + 6) / (16 + 8)
+    chances, kept = np.array([0.75, 0.5]), np.array([True, False])
+    assert changes.likely_ious(chances, kept) == pytest.approx((before, after))
+    found = changes.on_all(chances, kept, before, after)
     expected = [
         np.log(after - before),
         before,
@@ -143,7 +136,7 @@ def test_the_evidence_on_all_changes_by_hand():
     ]
     assert found[:7].tolist() == pytest.approx(expected)
     assert found[7:] == pytest.approx((8 * evidence[0] + 4 * evidence[1]) / 12)
-    small = changes.on_all(np.array([0.1, 0.5]), np.array([True, False]))
+    small = changes.on_all(chances, kept, before, before)
     assert small[GAIN] == pytest.approx(np.log(SMALLEST_GAIN))
 
 

@@ -22,17 +22,16 @@ from bpr_cli.refinement.labels import (
 from bpr_cli.weights.files import load_weights, save_weights
 from bpr_cli.weights.judge import Judge
 from tests.inference.engines import blob, picture
+from tests.refinement.judges import judge_of
 from tests.refinement.test_evidence import flooded
 
 SIZE = (40, 44)
 VOID = 255
 
 
-def judge_of(offset: float) -> Judge:
-    """A judge of one opinion: above 0 every change is right, below it none."""
-    zeros = np.zeros(EVIDENCE_OF_LABELS)
-    first = np.zeros((EVIDENCE_OF_LABELS, 1))
-    return Judge(zeros, zeros + 1, first, np.array([offset]), np.array([9.0]), np.array([0.0]))
+def judge_of_one_opinion(offset: float) -> Judge:
+    """Above 0 every change is right, below it none."""
+    return judge_of(0, offset, 0, EVIDENCE_OF_LABELS)
 
 
 def labels_of(seed: int) -> np.ndarray:
@@ -114,7 +113,7 @@ def test_changes_stay_or_go_by_the_judge(strip, first, second):
     refined = FusedMap(np.where(np.isin(coarse.labels, lost), coarse.labels, labels), coarse.void, changed.probability)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("bpr_cli.masks.runs.STRIP_PIXELS", strip)
-        judged = [judge_labels(changed.image, coarse, refined, 1.0, judge_of(each)) for each in (1, -1)]
+        judged = [judge_labels(changed.image, coarse, refined, 1.0, judge_of_one_opinion(each)) for each in (1, -1)]
     (kept, likely), (taken, unlikely) = judged
     assert (kept.labels == refined.labels).all()
     assert (taken.labels == coarse.labels).all()
@@ -133,7 +132,7 @@ def test_a_label_keeps_a_pixel():
             return np.full(len(evidence), float(next(answers)))
 
     answers = iter([1, 0])
-    half = Half(**vars(judge_of(0)))
+    half = Half(**vars(judge_of_one_opinion(0)))
     image = np.zeros((1, 6, 3), np.uint8)
     judged, _ = judge_labels(image, coarse, refined, 1.0, half)
     assert judged.labels.tolist() == coarse.labels.tolist()
@@ -158,7 +157,7 @@ def test_a_sure_judge_knows_the_iou(seed, first, second):
 
 def test_weights_with_a_strict_judge_return_maps_as_they_were(tmp_path):
     loaded = load_weights("fast")
-    strict = replace(loaded.card, map_judge=judge_of(-1).numbers())
+    strict = replace(loaded.card, map_judge=judge_of_one_opinion(-1).numbers())
     save_weights(tmp_path / "strict.safetensors", loaded.network, strict)
     image, labels = picture((80, 90)), np.where(blob((80, 90), 3), 3, 1).astype(np.uint8)
     free = bpr_cli.Refiner(weights=tmp_path / "strict.safetensors", judge=False)

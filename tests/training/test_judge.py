@@ -13,7 +13,7 @@ from bpr_cli.training.lessons import KINDS
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.convert import convert_weights
 from bpr_cli.weights.files import load_weights
-from bpr_cli.weights.judge import Judge
+from tests.refinement.judges import judge_of
 from tests.training.toy_data import image_set
 
 
@@ -35,25 +35,18 @@ def test_a_change_without_weight_teaches_nothing():
     assert ((judge.chances(evidence) > 0.5) == (right > 0)).mean() > 0.85
 
 
-def likes(column: int) -> Judge:
-    """A judge that finds changes likely of which a value is above 0."""
-    first = np.zeros((EVIDENCE, 1))
-    first[column] = 1
-    return Judge(np.zeros(EVIDENCE), np.ones(EVIDENCE), first, np.zeros(1), np.ones(1), np.zeros(1))
-
-
 @pytest.mark.parametrize(("right", "weight", "better"), [([0.75, 0.0], 0.3, 1.0), ([0.25, 1.0], HARM * 0.3, 0.0)])
 def test_a_final_judge_learns_whether_the_likely_changes_made_a_mask_better(right, weight, better):
     """Of a mask of 25 pixels, 3 joined by a likely change and 2 by an unlikely one."""
     evidence = np.zeros((2, EVIDENCE))
     evidence[:, 4] = 1, -1
     changes = MaskChanges(evidence, np.array([3, 2]), np.array([True, True]), common=25, area=25)
-    verdicts = MaskVerdicts(evidence, np.array(right), np.array([3, 2]) / 5, changes)
-    one = verdicts.together(likes(4))
+    verdicts = MaskVerdicts(changes, np.array(right), np.array([3, 2]) / 5)
+    one = verdicts.together(judge_of(1, 0, 4))
     assert one.right.tolist() == [better]
     assert one.weight.tolist() == pytest.approx([weight])
     assert one.evidence.shape == (1, EVIDENCE_ON_ALL)
-    assert verdicts.together(likes(5)) is None  # a chance of one half is not likely
+    assert verdicts.together(judge_of(1, 0, 5)) is None  # a chance of one half is not likely
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from bpr_cli.weights.files import LoadedWeights
 from bpr_cli.weights.judge import LARGEST, Judge
 from tests.browser import Browser, find_browser
 from tests.inference.engines import blob, picture
+from tests.refinement.judges import judge_of
 
 pytestmark = pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
 
@@ -214,14 +215,6 @@ def rounded(judge, inputs):
     return Judge.of(judge.numbers(), inputs)
 
 
-def judge_of_joining(weight, offset):
-    """A judge that looks only at whether a change joins the mask."""
-    first = np.zeros((EVIDENCE, 1))
-    first[18 + 3] = weight
-    zeros = np.zeros(EVIDENCE)
-    return Judge(zeros, zeros + 1, first, np.array([offset]), np.full(1, 9.0), np.zeros(1))
-
-
 @pytest.mark.parametrize("size", [*SIZES, (200, 150), LONG])
 def test_the_judge(page, size):
     case, some_stay = changed(size), 0
@@ -238,8 +231,9 @@ def test_the_judge(page, size):
 def test_the_final_judge(page, size):
     """The judge of changes lets all of them stay; the numbers of the final one are drawn."""
     case, decided = changed(size), set()
-    judge, changes = judge_of_joining(0, 1), MaskChanges.of(changed_mask(*case)[0])
-    known = changes.on_all(judge.chances(changes.evidence), np.ones(len(changes.areas), bool))
+    judge, changes = judge_of(0, 1), MaskChanges.of(changed_mask(*case)[0])
+    chances, kept = judge.chances(changes.evidence), np.ones(len(changes.areas), bool)
+    known = changes.on_all(chances, kept, *changes.likely_ious(chances, kept))
     for seed in range(8):
         final = rounded(random_judge(np.stack([known - 1, known + 2]), seed), EVIDENCE_ON_ALL)
         wanted = judge_changes(*case, MaskJudges(judge, final)).mask.to_array()
@@ -261,7 +255,7 @@ def test_a_judge_leaves_a_pixel(page):
     """Disjoint masks: what joins is refused, and what leaves may leave, which would empty the mask."""
     coarse, refined = np.zeros((2, 40, 44), bool)
     coarse[3:9, 3:9], refined[20:30, 20:30] = True, True
-    judge = judge_of_joining(-2, 1)
+    judge = judge_of(-2, 1)
     masks = Mask.from_array(coarse), Mask.from_array(refined)
     along = outline.Outline(masks[0], NO_BOXES, 0, 3, 1.0, False, 10.0)
     case = (picture(coarse.shape), *masks, along)
@@ -278,7 +272,7 @@ class Reddish(nn.Module):
 
 def some_judge():
     """A judge that takes back what leaves a mask."""
-    return judge_of_joining(2, -1).numbers()
+    return judge_of(2, -1).numbers()
 
 
 CARDS = {
