@@ -11,6 +11,7 @@ import typer
 from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
+from bpr_cli.errors import BprError
 from bpr_cli.settings import Count, Fraction, Natural, option
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
@@ -83,13 +84,22 @@ Share = Annotated[
 
 
 def list_(json: Json = False) -> None:
-    """List the weights that come with the program."""
+    """List the weights that come with the program.
+
+    Exit code: 0 if all are usable, 1 if some are not; they are named.
+    """
     # Imported here, because PyTorch takes seconds and help texts must not wait for it.
-    from bpr_cli.weights.convert import summarise_weights  # noqa: PLC0415
+    from bpr_cli.weights.convert import WeightsSummary, summarise_weights  # noqa: PLC0415
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
-    summaries = {name: summarise_weights(load_weights(name)) for name in shipped_weights()}
     console = Console(results=not json)
+    summaries, broken = dict[str, WeightsSummary](), False
+    for name in shipped_weights():
+        try:
+            summaries[name] = summarise_weights(load_weights(name))
+        except BprError as error:
+            console.error(str(error))
+            broken = True
     rows = [
         (
             f"{name} *" if name == DEFAULT_WEIGHTS else name,
@@ -105,6 +115,7 @@ def list_(json: Json = False) -> None:
         console.json(
             [{"name": name, "default": name == DEFAULT_WEIGHTS} | asdict(each) for name, each in summaries.items()]
         )
+    raise typer.Exit(1 if broken else 0)
 
 
 def show(name: Name, json: Json = False) -> None:

@@ -22,6 +22,7 @@ def shipped(world, mine, monkeypatch):
     ship = {"fast": mine, "fine": mine}
     for module in ("bpr_cli.cli.weights", "bpr_cli.weights.lookup"):
         monkeypatch.setattr(f"{module}.shipped_weights", lambda: ship)
+    return ship
 
 
 def digest(path):
@@ -51,6 +52,19 @@ def test_shipped_weights_are_listed_for_programs(shipped, mine, bpr):
     assert [(entry["name"], entry["default"]) for entry in listed] == [("fast", True), ("fine", False)]
     assert {entry["digest"] for entry in listed} == {digest(mine)}
     assert listed[0]["card"]["name"] == "small unet"
+
+
+def test_a_damaged_file_does_not_keep_the_others_from_the_list(shipped, mine, bpr):
+    damaged = mine.with_name("damaged.safetensors")
+    damaged.write_bytes(mine.read_bytes()[:1000])
+    whole = json.loads(bpr("weights", "list", "--json").out)
+    shipped["broken"] = damaged
+    outcome = bpr("weights", "list", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out) == whole
+    assert outcome.err.startswith("error: ")
+    assert str(damaged) in outcome.err
+    assert outcome.err.endswith(LISTED)
 
 
 def test_the_real_shipped_weights_can_be_used(bpr):
