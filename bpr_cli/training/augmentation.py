@@ -36,18 +36,36 @@ def draw_zoom(settings: SetSampling, random: Random) -> float:
     return math.exp(random.uniform(*np.log(settings.zoom_range)))
 
 
-def warped(plane: ByteArray, place: tuple[float, float], zoom: float, side: int, interpolation: int) -> ByteArray:
-    """Crop ``side`` pixels around a place, magnified by ``zoom``; the image is continued by reflection.
+@dataclass(frozen=True)
+class View:
+    """What a patch shows of an image.
 
-    Coordinates have half-pixel centres.
+    Attributes:
+        place: x and y of its centre, in pixels of the image with half-pixel centres.
+        zoom: magnification.
+        angle: direction in the image of the patch's x axis, in radians from x to y.
     """
+
+    place: tuple[float, float]
+    zoom: float = 1.0
+    angle: float = 0.0
+
+
+def warped(plane: ByteArray, view: View, side: int, interpolation: int) -> ByteArray:
+    """The view of a plane in ``side`` pixels; the image is continued by reflection.
+
+    Patches that shrink much are not turned.
+    """
+    place, zoom = view.place, view.zoom
     if zoom < SHRINKING:
         return shrunk(plane, place, side / zoom, side, interpolation)
     if zoom == 1:
         place = round(place[0]), round(place[1])
-    x, y = (each - side / 2 / zoom + 0.5 / zoom - 0.5 for each in place)
-    matrix = np.array([[1 / zoom, 0, x], [0, 1 / zoom, y]])
+    sine, cosine = math.sin(view.angle) / zoom, math.cos(view.angle) / zoom
+    turn = np.array([[cosine, -sine], [sine, cosine]])
+    first = np.array(place) - 0.5 - turn.sum(axis=1) * (side - 1) / 2
     flags = interpolation | cv2.WARP_INVERSE_MAP
+    matrix = np.column_stack([turn, first])
     found = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return found.astype(np.uint8, copy=False)
 

@@ -53,8 +53,7 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
         image = _linear(image, factor, middle * (random.uniform(*BRIGHTNESS_FACTORS) - factor))
     if settings.white_balance and random.random() < settings.white_balance:
         image = _scaled(image, random.uniform(*WHITE_BALANCE_FACTORS, 3))
-    if settings.swap_channels and random.random() < settings.swap_channels:
-        image = np.ascontiguousarray(image[..., random.permutation(3)])
+    image = exchanged(image, settings, random)
     if random.random() < settings.gamma:
         image = curve(image, math.exp(random.uniform(*LOG_GAMMA_RANGE)))
     if random.random() < settings.darken:
@@ -65,6 +64,15 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
         image = add_noise(image, random)
     if random.random() < settings.jpeg:
         image = compress(image, int(random.integers(30, 96)))
+    return image
+
+
+def exchanged(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
+    """Reorder red, green and blue, and take the negative, each with its chance."""
+    if settings.swap_channels and random.random() < settings.swap_channels:
+        image = np.ascontiguousarray(image[..., random.permutation(3)])
+    if settings.negative and random.random() < settings.negative:
+        image = 255 - image
     return image
 
 

@@ -25,6 +25,7 @@ from bpr_cli.patchset.whole import StoredMask, WholeImage, decode_header, decode
 from bpr_cli.training.augmentation import (
     PatchSizes,
     Random,
+    View,
     centre,
     composed,
     draw_zoom,
@@ -76,20 +77,20 @@ class Scene:
         number = random.integers(len(found))
         return float(found.x[number]), float(found.y[number])
 
-    def whole_view(self, side: int, random: Random) -> tuple[tuple[float, float], float] | None:
-        """Place and magnification of a patch that shows the whole mask with some of its surroundings; None if empty."""
+    def whole_view(self, side: int, random: Random) -> View | None:
+        """The view of a patch that shows the whole mask with some of its surroundings; None if the mask is empty."""
         x0, y0, x1, y1 = (self.pair.coarse or self.pair.truth).box
         longer = max(x1 - x0, y1 - y0)
         if not longer:
             return None
         x, y = (np.array([x0 + x1, y0 + y1]) / 2 + random.normal(0, WHOLE_SHIFT, 2) * longer).tolist()
-        return (x, y), min(LARGEST_WHOLE_ZOOM, side / longer / random.uniform(*WHOLE_SURROUNDINGS))
+        return View((x, y), min(LARGEST_WHOLE_ZOOM, side / longer / random.uniform(*WHOLE_SURROUNDINGS)))
 
-    def window(self, place: tuple[float, float], zoom: float, side: int) -> tuple[ByteArray, ByteArray]:
-        """Crop ``side`` pixels of image and ground truth around a place."""
+    def window(self, view: View, side: int) -> tuple[ByteArray, ByteArray]:
+        """Image and ground truth in ``side`` pixels."""
         return (
-            warped(self.pixels, place, zoom, side, cv2.INTER_LINEAR),
-            warped(self.pair.truth_plane, place, zoom, side, cv2.INTER_NEAREST),
+            warped(self.pixels, view, side, cv2.INTER_LINEAR),
+            warped(self.pair.truth_plane, view, side, cv2.INTER_NEAREST),
         )
 
 
@@ -190,12 +191,13 @@ class ImageStream:
         side = self._sizes.side
         if (view := self._view(scene, pool.settings, random)) is None:
             return None
-        place, zoom = view
+        if pool.settings.turned and random.random() < pool.settings.turned:
+            view = replace(view, angle=random.uniform(0, 2 * np.pi))
         if scene.pair.coarse is not None:
-            image, truth = scene.window(place, zoom, side)
+            image, truth = scene.window(view, side)
             plane = scene.pair.coarse.to_array().view(np.uint8)
-            return PatchSample(image, warped(plane, place, zoom, side, cv2.INTER_NEAREST), truth)
-        image, truth = scene.window(place, zoom, side + 2 * ERROR_MARGIN)
+            return PatchSample(image, warped(plane, view, side, cv2.INTER_NEAREST), truth)
+        image, truth = scene.window(view, side + 2 * ERROR_MARGIN)
         if random.random() < pool.settings.composite:
             image, truth = self._composed((image, truth), pool, group, random)
         coarse = self._simulated(truth == 1, pool.settings, random)
@@ -214,8 +216,8 @@ class ImageStream:
             soft = simulate.blobs(soft, random)
         return (soft > 0.5).astype(np.uint8)
 
-    def _view(self, scene: Scene, settings: SetSampling, random: Random) -> tuple[tuple[float, float], float] | None:
-        """Place and magnification of a patch: near the boundary, or of the whole mask; None without a boundary."""
+    def _view(self, scene: Scene, settings: SetSampling, random: Random) -> View | None:
+        """The view of a patch, upright: near the boundary, or of the whole mask; None without a boundary."""
         if settings.whole and random.random() < settings.whole:
             return scene.whole_view(self._sizes.side, random)
         zoom = draw_zoom(settings, random)
@@ -223,7 +225,7 @@ class ImageStream:
             return None
         reach = self._sampling.shift
         x, y = (random.integers(-reach, reach + 1, 2) / max(zoom, 0.5)).tolist()
-        return (found[0] + x, found[1] + y), zoom
+        return View((found[0] + x, found[1] + y), zoom)
 
     def _composed(
         self, own: tuple[ByteArray, ByteArray], pool: MaskPool, group: Sequence[tuple[int, int]], random: Random
@@ -240,7 +242,7 @@ class ImageStream:
             return own
         zoom = math.exp(random.uniform(*np.log(PASTED_ZOOMS)))
         x, y = (random.integers(-PASTED_SHIFT, PASTED_SHIFT + 1, 2) / zoom).tolist()
-        image, truth = other.window((found[0] + x, found[1] + y), zoom, len(own[1]))
+        image, truth = other.window(View((found[0] + x, found[1] + y), zoom), len(own[1]))
         if random.random() < 0.5:
             image, truth = image[:, ::-1], truth[:, ::-1]
         made = composed(own, (image, truth), random)

@@ -75,6 +75,7 @@ class ImageSettings(Settings):
     contrast: Annotated[Fraction, option("Contrast and brightness alone")] = 0
     white_balance: Annotated[Fraction, option("White balance alone")] = 0
     swap_channels: Annotated[Fraction, option("Red, green and blue in another order")] = 0
+    negative: Annotated[Fraction, option("The negative")] = 0
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class SetSampling(Settings):
     near: Annotated[Fraction, option("Part that is the ground truth, about two pixels off at most")] = 0
     parts: Annotated[Fraction, option("Part that is exact or near, but has missing or additional parts")] = 0
     whole: Annotated[Fraction, option("Chance that a patch shows the whole mask, at any size")] = 0
-    composite: Annotated[Fraction, option("Chance that such a patch is composed of two")] = 0
+    turned: Annotated[Fraction, option("Chance that a patch is turned by any angle")] = 0
+    composite: Annotated[Fraction, option("Chance that a simulated mask is of a patch composed of two")] = 0
     paste_from: Annotated[
         dict[str, Factor], option("Sets that the second scene comes from, with weights; own is the same group")
     ] = field(default_factory=lambda: {"own": 1.0})

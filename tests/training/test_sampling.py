@@ -6,6 +6,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import Mask
@@ -15,7 +17,7 @@ from bpr_cli.patchset.record import VOID
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.patchset.store import PatchOrigin, PatchSetWriter
 from bpr_cli.patchset.whole import encode_whole
-from bpr_cli.training.augmentation import PatchSizes, draw_zoom, warped
+from bpr_cli.training.augmentation import PatchSizes, View, draw_zoom, warped
 from bpr_cli.training.data import PatchSubset, TrainBatch
 from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.sampling import ImageStream, MaskPool, simulated_mask, validation_patches
@@ -109,8 +111,28 @@ def test_without_changes_a_patch_is_a_part_of_its_image(subsets):
 def test_a_window_has_half_pixel_centres():
     """Enlarged twice, every pixel of the image is a square of four; a place is where four pixels meet."""
     plane = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
-    found = warped(plane, (20, 20), 2.0, 16, cv2.INTER_NEAREST)
+    found = warped(plane, View((20, 20), 2.0), 16, cv2.INTER_NEAREST)
     np.testing.assert_array_equal(found, np.kron(plane[16:24, 16:24], np.ones((2, 2), np.uint8)))
+
+
+@pytest.mark.parametrize("quarters", range(4))
+@pytest.mark.parametrize("interpolation", [cv2.INTER_NEAREST, cv2.INTER_LINEAR])
+def test_a_window_turned_by_quarters(quarters, interpolation):
+    plane = np.random.default_rng(1).integers(0, 256, (40, 40), np.uint8)
+    found = warped(plane, View((21, 19), 1.0, quarters * np.pi / 2), 16, interpolation)
+    np.testing.assert_array_equal(found, np.rot90(plane[11:27, 13:29], quarters))
+
+
+@settings(max_examples=30, deadline=None)
+@given(angle=st.floats(0, 6.3), zoom=st.sampled_from([0.5, 1.0, 2.0]))
+def test_a_turned_window_shows_a_half_plane_from_its_side(angle, zoom):
+    """Of an image whose right half is set, the boundary passes through the centre, across the direction of the view."""
+    plane = np.repeat(np.arange(200)[None] >= 100, 200, axis=0).astype(np.uint8)
+    found = warped(plane, View((100, 100), zoom, angle), 64, cv2.INTER_NEAREST)
+    y, x = np.indices((64, 64)) - 31.5
+    right = x * np.cos(angle) - y * np.sin(angle)
+    clear = np.abs(right) > 1
+    np.testing.assert_array_equal(found[clear], right[clear] > 0)
 
 
 def test_chances_of_zooms():
@@ -197,11 +219,11 @@ def test_whole_masks_are_shown_with_their_surroundings(subsets):
 def test_patches_shrink_by_averaging():
     """Of a fine chequerboard, an image becomes grey, and a mask stays a mask."""
     plane = (np.indices((400, 400)).sum(0) % 2).astype(np.uint8)
-    grey = warped(plane * 255, (200.3, 200.2), 0.125, 32, cv2.INTER_LINEAR)
+    grey = warped(plane * 255, View((200.3, 200.2), 0.125), 32, cv2.INTER_LINEAR)
     assert grey.shape == (32, 32)
     assert abs(int(grey.mean()) - 127) < 2
     assert grey.std() < 3
-    assert set(np.unique(warped(plane, (200.3, 200.2), 0.125, 32, cv2.INTER_NEAREST))) <= {0, 1}
+    assert set(np.unique(warped(plane, View((200.3, 200.2), 0.125), 32, cv2.INTER_NEAREST))) <= {0, 1}
 
 
 def test_composites_show_other_images(subsets):
