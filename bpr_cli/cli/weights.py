@@ -163,19 +163,24 @@ def start(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
     overwrite: Overwrite = False,
     network: Annotated[str | None, option("Network (default: the one whose encoder the checkpoint is)")] = None,
-    seed: Annotated[Natural, option("Random seed of all other weights")] = 0,
+    decoder: Annotated[
+        str | None, option("Weights of this network that give all other layers", metavar="NAME_OR_FILE")
+    ] = None,
+    seed: Annotated[Natural, option("Random seed of all other layers")] = 0,
 ) -> None:
     """Make a network to train, with an encoder pre-trained on ImageNet.
 
     EfficientNet-Lite0 starts a lite-unet; HRNetV2-W18 (small), W18 and W48,
     ResNet-18 and ResNet-50 (V1c) in the layout of MMSegmentation start the
-    networks of the paper.
+    networks of the paper. With --decoder only the encoder begins anew: it has
+    forgotten the images that the weights were trained on, so that the network
+    harms fewer masks of images of other kinds.
     """
     from bpr_cli.weights.files import check_new, save_weights  # noqa: PLC0415
     from bpr_cli.weights.start import start_from_imagenet  # noqa: PLC0415
 
     check_new(out, overwrite)
-    started, card = start_from_imagenet(checkpoint, network, seed)
+    started, card = start_from_imagenet(checkpoint, network, seed, decoder)
     save_weights(out, started, card)
     Console().message(f"{card.network}, to be trained with bpr train --init {out}")
 

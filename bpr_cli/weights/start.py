@@ -4,7 +4,7 @@
 ``_bn0``, and ``_blocks.N`` with ``_expand_conv``, ``_depthwise_conv``, ``_project_conv`` and ``_bn0`` to ``_bn2``. The
 paper's networks start from the checkpoints that MMSegmentation names ``open-mmlab://msra/hrnetv2_w18_small``,
 ``open-mmlab://resnet50_v1c`` and so on, whose parameters are named as in the backbone here. Last stages and classifiers
-that a network does not have are not used; the stem of the mask and the head stay random.
+that a network does not have are not used; the stem of the mask and the head stay random, or come from trained weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bpr_cli.networks.registry import build_network
 from bpr_cli.networks.unet import STAGES
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.checkpoint import read_checkpoint
-from bpr_cli.weights.files import PAPER_INPUT_SIZES, fill, layout_of, recognise
+from bpr_cli.weights.files import PAPER_INPUT_SIZES, fill, layout_of, load_weights, recognise
 
 LITE, LITE_STEM = "lite-unet", "_conv_stem.weight"
 
@@ -31,26 +31,35 @@ MEAN, STD = (127.0,) * 3, (128.0,) * 3
 BACKBONE, MASK_STEM, COUNTER = "backbone.", "backbone.conv_mask.", ".num_batches_tracked"
 
 
-def start_from_imagenet(checkpoint: Path, network: str | None = None, seed: int = 0) -> tuple[nn.Module, WeightsCard]:
-    """Make a network with an encoder pre-trained on ImageNet and other weights random.
+def start_from_imagenet(
+    checkpoint: Path, network: str | None = None, seed: int = 0, decoder: str | Path | None = None
+) -> tuple[nn.Module, WeightsCard]:
+    """Make a network with an encoder pre-trained on ImageNet; its other layers are random, or those of trained weights.
 
     Args:
         checkpoint: encoder as ``.pth``.
         network: name of the network; None takes the one whose encoder the checkpoint fits best.
-        seed: seed of the random weights.
+        seed: seed of the random layers.
+        decoder: shipped name or file of weights of the same network, whose other layers are taken.
 
     Returns:
         The network in training mode, and its card, whose sizes a training replaces.
 
     Raises:
-        BprError: the file cannot be read safely, or it is not an encoder of the network.
+        BprError: a file cannot be read safely, the checkpoint is not an encoder of the network, or ``decoder`` is
+            of another network.
     """
+    trained = load_weights(decoder) if decoder else None
     try:
         found = read_checkpoint(checkpoint).tensors
         name = network or _recognised(found)
         torch.manual_seed(seed)
         started = build_network(name)
         tensors = started.state_dict()
+        if trained:
+            if trained.card.network != name:
+                raise BprError(f"{decoder} is of the network {trained.card.network}; expected {name}, as it is")
+            tensors |= trained.network.state_dict()
         names = _lite_names() if name == LITE else _backbone_names(tensors)
         what = "EfficientNet-Lite0" if name == LITE else f"the encoder of {name}"
         for own, theirs in names:
@@ -65,7 +74,7 @@ def start_from_imagenet(checkpoint: Path, network: str | None = None, seed: int 
         raise BprError(f"the weights {checkpoint} cannot be used: {error}") from None
     except OSError as error:
         raise BprError(f"the weights {checkpoint} cannot be read: {error.strerror or error}") from None
-    return started, _card(name)
+    return started, _card(name, trained.card if trained else None)
 
 
 def _recognised(found: Mapping[str, Tensor]) -> str:
@@ -75,8 +84,8 @@ def _recognised(found: Mapping[str, Tensor]) -> str:
     return recognise({BACKBONE + name: shape for name, shape in layout_of(found).items()})
 
 
-def _card(network: str) -> WeightsCard:
-    """The card of a network that is not trained yet."""
+def _card(network: str, decoder: WeightsCard | None) -> WeightsCard:
+    """The card of a network that is not trained yet, or whose decoder alone is."""
     card = WeightsCard(
         name=f"{network}-start",
         network=network,
@@ -85,6 +94,13 @@ def _card(network: str) -> WeightsCard:
         licence="that of the checkpoint",
         description="a start for bpr train --init; everything but the encoder is untrained",
     )
+    if decoder:
+        card = replace(
+            card,
+            training_data=f"ImageNet (encoder); {decoder.training_data} (other layers)",
+            licence=decoder.licence,
+            description="a start for bpr train --init; the encoder knows ImageNet only",
+        )
     return replace(card, padding=32, mean=MEAN, std=STD) if network == LITE else card
 
 

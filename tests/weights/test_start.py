@@ -75,6 +75,27 @@ def test_the_rest_is_random_but_for_its_seed(tmp_path):
     assert not torch.equal(first, other)
 
 
+def test_trained_weights_give_all_layers_but_the_encoder(tmp_path):
+    theirs, trained = checkpoint(), load_weights("fast")
+    network, card = start_from_imagenet(saved(tmp_path / "lite0.pth", theirs), decoder="fast")
+    fresh, _ = start_from_imagenet(tmp_path / "lite0.pth")
+    own, alone, given = (each.state_dict() for each in (network, fresh, trained.network))
+    inside = ("image_stem.", "stem_norm.", "encoder.")
+    for name, tensor in own.items():
+        if not name.endswith("num_batches_tracked"):
+            source = alone if name.startswith(inside) else given
+            torch.testing.assert_close(tensor, source[name], rtol=0, atol=0)
+    assert card.licence == trained.card.licence
+    assert trained.card.training_data in card.training_data
+    assert not card.judge
+
+
+def test_the_layers_of_another_network_are_refused(tmp_path, random_weights):
+    path = saved(tmp_path / "lite0.pth", checkpoint())
+    with pytest.raises(BprError, match=f"{random_weights} is of the network unet-s; expected lite-unet"):
+        start_from_imagenet(path, decoder=random_weights)
+
+
 def test_another_network_is_named(tmp_path):
     tensors = checkpoint()
     del tensors["_blocks.3._bn0.bias"]
