@@ -93,13 +93,12 @@ def list_(json: Json = False) -> None:
     from bpr_cli.weights.files import load_weights  # noqa: PLC0415
 
     console = Console(results=not json)
-    summaries, broken = dict[str, WeightsSummary](), False
-    for name in shipped_weights():
+    names, summaries = shipped_weights(), dict[str, WeightsSummary]()
+    for name in names:
         try:
             summaries[name] = summarise_weights(load_weights(name))
         except BprError as error:
             console.error(str(error))
-            broken = True
     rows = [
         (
             f"{name} *" if name == DEFAULT_WEIGHTS else name,
@@ -115,7 +114,7 @@ def list_(json: Json = False) -> None:
         console.json(
             [{"name": name, "default": name == DEFAULT_WEIGHTS} | asdict(each) for name, each in summaries.items()]
         )
-    raise typer.Exit(1 if broken else 0)
+    raise typer.Exit(0 if len(summaries) == len(names) else 1)
 
 
 def show(name: Name, json: Json = False) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.crop import reflected_range, resize
+from bpr_cli.patches.crop import resize
 from bpr_cli.patchset.record import VOID, PatchSample
 from bpr_cli.patchset.simulate import simulate
 from bpr_cli.training.photometric import vary_image
@@ -52,33 +52,21 @@ class View:
 
 
 def warped(plane: ByteArray, view: View, side: int, interpolation: int) -> ByteArray:
-    """The view of a plane in ``side`` pixels; the image is continued by reflection.
-
-    Patches that shrink much are not turned.
-    """
-    place, zoom = view.place, view.zoom
-    if zoom < SHRINKING:
-        return shrunk(plane, place, side / zoom, side, interpolation)
-    if zoom == 1:
-        place = round(place[0]), round(place[1])
-    sine, cosine = math.sin(view.angle) / zoom, math.cos(view.angle) / zoom
+    """The view of a plane in ``side`` pixels; the image is continued by reflection."""
+    if view.zoom < SHRINKING:
+        size = max(side, round(side / view.zoom))
+        averaging = cv2.INTER_AREA if interpolation == cv2.INTER_LINEAR else cv2.INTER_NEAREST_EXACT
+        return resize(warped(plane, replace(view, zoom=1), size, interpolation), side, averaging)
+    place = np.array(view.place)
+    if view.zoom == 1:
+        place = np.round(place - side / 2) + side / 2
+    sine, cosine = math.sin(view.angle) / view.zoom, math.cos(view.angle) / view.zoom
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    first = np.array(place) - 0.5 - turn.sum(axis=1) * (side - 1) / 2
+    first = place - 0.5 - turn.sum(axis=1) * (side - 1) / 2
     flags = interpolation | cv2.WARP_INVERSE_MAP
     matrix = np.column_stack([turn, first])
     found = cv2.warpAffine(plane, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return found.astype(np.uint8, copy=False)
-
-
-def shrunk(plane: ByteArray, place: tuple[float, float], extent: float, side: int, interpolation: int) -> ByteArray:
-    """Crop ``extent`` pixels around a place and shrink them to ``side`` pixels; averages the pixels of images."""
-    size = max(side, round(extent))
-    x0, y0 = (round(each - size / 2) for each in place)
-    rows, columns = (
-        reflected_range(start, start + size, length) for start, length in zip((y0, x0), plane.shape, strict=False)
-    )
-    averaging = cv2.INTER_AREA if interpolation == cv2.INTER_LINEAR else cv2.INTER_NEAREST_EXACT
-    return resize(plane[rows][:, columns], side, averaging)
 
 
 Random = np.random.Generator

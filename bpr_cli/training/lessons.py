@@ -15,7 +15,7 @@ from bpr_cli.patchset.store import PatchSet
 from bpr_cli.patchset.whole import ImageHeader
 from bpr_cli.training.augmentation import Random, displacements
 from bpr_cli.training.data import PatchSubset
-from bpr_cli.training.photometric import add_noise, compress, curve, recolour
+from bpr_cli.training.photometric import add_noise, compress, curve, exchanged, recolour
 from bpr_cli.training.sampling import MaskPool, any_of
 from bpr_cli.training.settings import SetSampling
 from bpr_cli.typing import ByteArray, FloatArray, LabelArray
@@ -137,9 +137,7 @@ def taken(plane: ByteArray, places: FloatArray, interpolations: tuple[int, int])
 
 def in_other_colours(image: ByteArray, random: Random) -> ByteArray:
     """Reorder red, green and blue, take the negative with a chance of one half, and change tone and saturation."""
-    image = np.ascontiguousarray(image[..., random.permutation(3)])
-    if random.random() < 0.5:
-        image = 255 - image
+    image = exchanged(image, 1, 0.5, random)
     return curve(recolour(image, random), math.exp(random.uniform(*LOG_GAMMA_RANGE)))
 
 

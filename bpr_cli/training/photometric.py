@@ -53,7 +53,7 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
         image = _linear(image, factor, middle * (random.uniform(*BRIGHTNESS_FACTORS) - factor))
     if settings.white_balance and random.random() < settings.white_balance:
         image = _scaled(image, random.uniform(*WHITE_BALANCE_FACTORS, 3))
-    image = exchanged(image, settings, random)
+    image = exchanged(image, settings.swap_channels, settings.negative, random)
     if random.random() < settings.gamma:
         image = curve(image, math.exp(random.uniform(*LOG_GAMMA_RANGE)))
     if random.random() < settings.darken:
@@ -67,11 +67,11 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
     return image
 
 
-def exchanged(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
-    """Reorder red, green and blue, and take the negative, each with its chance."""
-    if settings.swap_channels and random.random() < settings.swap_channels:
+def exchanged(image: ByteArray, swap: float, negative: float, random: Random) -> ByteArray:
+    """Reorder red, green and blue, and take the negative, each with its chance; a chance of 0 draws no number."""
+    if swap and random.random() < swap:
         image = np.ascontiguousarray(image[..., random.permutation(3)])
-    if settings.negative and random.random() < settings.negative:
+    if negative and random.random() < negative:
         image = 255 - image
     return image
 
