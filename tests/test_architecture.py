@@ -1,6 +1,7 @@
 """The rooms of ARCHITECTURE.md: who may import whom."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import bpr_cli
@@ -26,15 +27,25 @@ ORDER = (
 HEIGHT = {room: height for height, rooms in enumerate(ORDER) for room in rooms}
 
 
-def imports(path: Path) -> set[str]:
-    """Rooms that a file imports, at the top or inside of functions."""
-    found = set()
+def modules(path: Path) -> set[str]:
+    """Modules of the program that a file imports: at the top, inside of functions, or for type checkers only."""
+    found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bpr_cli."):
-            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
         elif isinstance(node, ast.Import):
-            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("bpr_cli.")}
-    return found
+            found |= {name.name for name in node.names}
+    return {name for name in found if name.startswith("bpr_cli.")}
+
+
+def imports(path: Path) -> set[str]:
+    """Rooms that a file imports."""
+    return {name.split(".")[1] for name in modules(path)}
+
+
+def test_files_never_import_in_a_circle():
+    files = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    assert tuple(TopologicalSorter({name: modules(path) for name, path in files.items()}).static_order())
 
 
 def test_lower_rooms_never_import_higher_ones():

@@ -6,22 +6,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
 from bpr_cli.errors import BprError
+from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.reading import MAX_PIXELS, InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
+from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import Mask, Prediction
 from bpr_cli.typing import Size
-
-if TYPE_CHECKING:
-    from bpr_cli.formats.image_lookup import ImageIndex
-    from bpr_cli.formats.source import Source
 
 Family = Literal["coco", "cityscapes", "panoptic", "semantic", "binary"]
 """Families of metrics; each set is measured by one of them."""

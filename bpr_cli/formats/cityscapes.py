@@ -9,7 +9,8 @@ from pathlib import Path
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
 from bpr_cli.formats.coco_json import category_of, is_finite
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.images import image_size
 from bpr_cli.formats.mask_files import encode_mask, read_mask
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task

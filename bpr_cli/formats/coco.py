@@ -21,7 +21,8 @@ from bpr_cli.formats.coco_json import (
 )
 from bpr_cli.formats.coco_records import CocoRecords
 from bpr_cli.formats.coded_masks import read_coded
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, SegmentRecord

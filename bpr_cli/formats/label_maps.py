@@ -11,7 +11,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item, PredictionSet, Writer, Written
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.png import encode_gray, read_gray, read_style
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord

@@ -22,7 +22,8 @@ import numpy as np
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.coco_json import is_finite
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate
 from bpr_cli.formats.json_files import Json, Record, describe, read_json, whole_number
 from bpr_cli.formats.pillow_files import open_image
 from bpr_cli.formats.png import PngStyle, encode_gray

@@ -18,7 +18,8 @@ from bpr_cli.formats.coco_json import (
     read_categories,
     read_record,
 )
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.json_files import Json, Record, describe, encode_json, read_records, whole_number, write_document
 from bpr_cli.formats.packed_files import bare_path
 from bpr_cli.formats.png import encode_ids, read_ids, read_style

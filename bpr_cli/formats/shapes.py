@@ -13,7 +13,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError, counted, join_names
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Use, Writer, Written
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.reading import ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source

@@ -16,7 +16,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, Item, PredictionSet, Writer, Written
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.image_names import is_named_as_mask
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.object_maps import ObjectMaps

@@ -17,7 +17,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError, shorten
 from bpr_cli.formats.base import Item, PredictionSet
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate
 from bpr_cli.formats.image_names import image_stem
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord

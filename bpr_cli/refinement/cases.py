@@ -18,7 +18,7 @@ from bpr_cli.typing import ByteArray
 
 if TYPE_CHECKING:
     from bpr_cli.inference.predictor import Predictor
-    from bpr_cli.refinement.refiner import Refiner
+    from bpr_cli.refinement.networks import RefinementNetworks
 
 Each = Literal["mask", "masks", "labels"]
 """What is given for each image of a batch."""
@@ -69,15 +69,15 @@ def read_batch(images: object, masks: object, each: Each, how: MaskSettings, ign
     return [Case.read(picture, one, f"images[{index}]") for index, (picture, one) in enumerate(pairs)]
 
 
-def refine_cases(refiner: Refiner, cases: Iterable[Case]) -> Iterator[tuple[int, Any]]:
+def refine_cases(networks: RefinementNetworks, cases: Iterable[Case]) -> Iterator[tuple[int, Any]]:
     """Refine images; their patches go through the network together.
 
     Yields:
         The number of an image, from 0, and what was given for it, refined; images without patches come first.
     """
     cases = list(cases)
-    for number, image in passed(refiner, [(case.image, case.given.prediction) for case in cases]):
-        refined = image.refine(refiner.limits)
+    for number, image in passed(networks, [(case.image, case.given.prediction) for case in cases]):
+        refined = image.refine(networks.limits)
         if LOGGER.isEnabledFor(logging.DEBUG):
             stats = image.stats(refined)
             size = in_pixels((image.image.shape[0], image.image.shape[1]))
@@ -86,19 +86,19 @@ def refine_cases(refiner: Refiner, cases: Iterable[Case]) -> Iterator[tuple[int,
         yield number, cases[number].given.back(refined.prediction)
 
 
-def passed(refiner: Refiner, pairs: Sequence[tuple[ByteArray, Prediction]]) -> Iterator[Numbered]:
+def passed(networks: RefinementNetworks, pairs: Sequence[tuple[ByteArray, Prediction]]) -> Iterator[Numbered]:
     """Predict the patches of all passes over images, uint8, (H, W, 3), RGB, with their masks or label maps.
 
     Yields:
         The number of an image, from 0, and its last pass, ready to be pasted; images without patches come first.
     """
-    passes = refiner.passes_over(labels=all(isinstance(prediction, LabelMap) for _, prediction in pairs))
+    passes = networks.passes_over(labels=all(isinstance(prediction, LabelMap) for _, prediction in pairs))
     begun = (ImagePass.begin(image, prediction, passes[0]) for image, prediction in pairs)
     images: Iterator[Numbered] = enumerate(begun)
-    predictor = refiner.predictor_of(passes[0])
-    for step in steps_after_first(passes, refiner.limits):
+    predictor = networks.predictor_of(passes[0])
+    for step in steps_after_first(passes, networks.limits):
         images = _taken(step, _predicted(images, predictor))
-        predictor = refiner.predictor
+        predictor = networks.predictor
     return _predicted(images, predictor)
 
 

@@ -16,7 +16,7 @@ from bpr_cli.formats.images import check_image_file, pixels_of
 from bpr_cli.formats.reading import InputReading, ReadSettings
 from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
-from bpr_cli.refinement.engine import make_refiner
+from bpr_cli.refinement.in_process import make_refiner
 from bpr_cli.refinement.job import check_start, open_for
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
 from bpr_cli.refinement.report import NetworkUsed, WeightsUsed, peak_memory

@@ -160,7 +160,7 @@ class PartRefiner:
 
     def __init__(self, settings: RefineSettings, tell: Callable[[Message], None]) -> None:
         # Imported here, because PyTorch takes its number of threads from the environment.
-        from bpr_cli.refinement.engine import make_refiner  # noqa: PLC0415
+        from bpr_cli.refinement.in_process import make_refiner  # noqa: PLC0415
 
         self._mailbox = Mailbox(tell)
         LOGGER.addHandler(self._mailbox)

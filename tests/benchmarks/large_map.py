@@ -78,7 +78,7 @@ def _measure(function, *arguments) -> Measured:
 def refine_map(maps: Path, images: Path, out: Path, network: bool) -> str:
     """Refine the map, and say how many patches it has."""
     from bpr_cli import ReadSettings, Refiner, RefineSettings
-    from bpr_cli.refinement.engine import InProcess
+    from bpr_cli.refinement.in_process import InProcess
     from bpr_cli.refinement.job import open_for, refine_opened
 
     opened = open_for(maps, images, out, ReadSettings(format="labels"))

@@ -88,7 +88,7 @@ def make_world(folder: Path, items: int) -> Path:
 def in_process(folder: Path, out: str, shard: tuple[int, int] | None = None) -> None:
     """Refine in this process, all or a shard."""
     from bpr_cli import Shard
-    from bpr_cli.refinement.engine import InProcess
+    from bpr_cli.refinement.in_process import InProcess
 
     answer()
     _refine(InProcess(_settings()), folder, out, Shard(*shard) if shard else None)

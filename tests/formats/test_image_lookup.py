@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bpr_cli.errors import BprError
-from bpr_cli.formats.image_lookup import Candidate, ImageIndex, match_images
+from bpr_cli.formats.image_lookup import ImageIndex
+from bpr_cli.formats.image_match import Candidate, match_images
 from bpr_cli.formats.image_names import stems_of
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import ReadSettings

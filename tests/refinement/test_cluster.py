@@ -16,7 +16,7 @@ from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.patchset.extract import extract
 from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.cluster import OnCluster, check_alike, on_cluster
-from bpr_cli.refinement.engine import InProcess
+from bpr_cli.refinement.in_process import InProcess
 from bpr_cli.refinement.job import refine_opened
 from bpr_cli.refinement.report import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.settings import RefineSettings

@@ -10,7 +10,7 @@ import pytest
 import bpr_cli.refinement.job as module
 from bpr_cli.errors import BprError
 from bpr_cli.formats.reading import ReadSettings
-from bpr_cli.refinement.engine import InProcess
+from bpr_cli.refinement.in_process import InProcess
 from bpr_cli.refinement.job import refine_opened
 from bpr_cli.refinement.processes import Processes
 from bpr_cli.refinement.settings import RefineSettings

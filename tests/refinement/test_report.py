@@ -11,8 +11,8 @@ from PIL import Image
 import bpr_cli.refinement.report as module
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.inference.settings import BackendName
-from bpr_cli.refinement.engine import InProcess
 from bpr_cli.refinement.image import RefinementStats
+from bpr_cli.refinement.in_process import InProcess
 from bpr_cli.refinement.job import refine_opened
 from bpr_cli.refinement.report import reason_for_stillness
 from tests.formats.format_builders import load, png
