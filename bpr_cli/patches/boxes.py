@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from bpr_cli.errors import BprError
-from bpr_cli.masks.masks import AnyMask
+from bpr_cli.masks.masks import EMPTY_BOX, AnyMask
 from bpr_cli.masks.runs import strips_of
 from bpr_cli.patches import Scheme
 from bpr_cli.typing import BoolArray, Box, ByteArray, IntArray, LabelArray, Size
@@ -97,6 +97,13 @@ def grow(box: Box, margin: int, size: Size) -> Box:
     """Enlarge a box by ``margin`` pixels on every side, clipped to an image of ``size`` (H, W)."""
     x0, y0, x1, y1 = box
     return max(x0 - margin, 0), max(y0 - margin, 0), min(x1 + margin, size[1]), min(y1 + margin, size[0])
+
+
+def union(first: Box, second: Box) -> Box:
+    """The smallest box that contains both boxes; an empty box adds nothing."""
+    if EMPTY_BOX in (first, second):
+        return second if first == EMPTY_BOX else first
+    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
 
 
 Boxes = IntArray

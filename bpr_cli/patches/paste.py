@@ -15,7 +15,7 @@ import numpy as np
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import strips_of, values_of
 from bpr_cli.masks.soft import SoftMask
-from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes
+from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, union
 from bpr_cli.patches.crop import resize
 from bpr_cli.typing import BoolArray, Box, ByteArray, FloatArray, IntArray, LabelArray, Size
 
@@ -200,13 +200,6 @@ def outer_sides(covered: ByteArray) -> BoolArray:
     """The pixels with 1 within ``REACH`` pixels of such with 0, bool, (h, w); ``covered`` is 0 or 1, uint8, (h, w)."""
     sides: BoolArray = covered != cv2.erode(covered, _NEAR, borderType=cv2.BORDER_REPLICATE)
     return sides
-
-
-def union(first: Box, second: Box) -> Box:
-    """The smallest box that contains both boxes; an empty box adds nothing."""
-    if EMPTY_BOX in (first, second):
-        return second if first == EMPTY_BOX else first
-    return min(first[0], second[0]), min(first[1], second[1]), max(first[2], second[2]), max(first[3], second[3])
 
 
 @dataclass(frozen=True)

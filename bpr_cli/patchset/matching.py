@@ -16,7 +16,7 @@ from functools import reduce
 import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, Mask
-from bpr_cli.patches.paste import union
+from bpr_cli.patches.boxes import union
 from bpr_cli.typing import Size
 
 

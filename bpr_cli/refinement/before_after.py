@@ -12,7 +12,7 @@ from bpr_cli.masks.drawing import AFTER, BEFORE, Colour, Picture, Segments, busi
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.masks.paint import painted
 from bpr_cli.masks.runs import values_of
-from bpr_cli.patches.paste import union
+from bpr_cli.patches.boxes import union
 from bpr_cli.typing import BoolArray, Box, LabelArray
 
 PAPER: Colour = (255, 255, 255)

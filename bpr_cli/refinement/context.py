@@ -7,8 +7,9 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, Mask
 from bpr_cli.masks.soft import SoftMask
+from bpr_cli.patches.boxes import union
 from bpr_cli.patches.crop import crop_mask, reflected_range, resize
-from bpr_cli.patches.paste import CERTAIN, union
+from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.refinement.limits import without_specks
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.typing import BoolArray, Box, ByteArray

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from bpr_cli.masks.masks import Mask
-from bpr_cli.patches.boxes import grow
-from bpr_cli.patches.paste import CERTAIN, average_of_rows, strips_along, union
+from bpr_cli.patches.boxes import grow, union
+from bpr_cli.patches.paste import CERTAIN, average_of_rows, strips_along
 from bpr_cli.refinement.evidence import MARGIN, ChangedMask, MaskChanges
 from bpr_cli.refinement.outline import Outline
 from bpr_cli.typing import BoolArray, Box, ByteArray

@@ -9,8 +9,8 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, LabelMask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
-from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, cover, grow
-from bpr_cli.patches.paste import REACH, FusedMap, covered_by, outer_sides, restore_vanished, union
+from bpr_cli.patches.boxes import SCORES, BoundaryPixels, Boxes, cover, grow, union
+from bpr_cli.patches.paste import REACH, FusedMap, covered_by, outer_sides, restore_vanished
 from bpr_cli.refinement.evidence import EVIDENCE, MARGIN, OF_MASK, ChangedMask
 from bpr_cli.typing import BoolArray, Box, ByteArray, DoubleArray, FloatArray, IntArray, LabelArray
 from bpr_cli.weights.judge import Judge

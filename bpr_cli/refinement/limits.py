@@ -14,8 +14,7 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
-from bpr_cli.patches.boxes import grow
-from bpr_cli.patches.paste import union
+from bpr_cli.patches.boxes import grow, union
 from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL
 from bpr_cli.refinement.judgement import MaskJudges
 from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS

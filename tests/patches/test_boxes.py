@@ -17,6 +17,7 @@ from bpr_cli.patches.boxes import (
     grow,
     move_inside,
     suppress,
+    union,
     unique_boxes,
 )
 from tests.patches.drawn import THRESHOLDS, planes
@@ -281,3 +282,12 @@ def test_the_dense_scheme_is_that_of_dense_boxes(plane):
 def test_an_unknown_scheme_is_answered_with_the_known_ones():
     with pytest.raises(BprError, match="scheme is 'sparse'; expected one of dense, grid, instance"):
         along(np.eye(5, dtype=bool), "sparse")
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), st.integers(1, 4)), max_size=2))
+@example([(0, 0, 1, 1), (4, 4, 2, 2)])
+def test_the_union_of_boxes_holds_both_and_no_more(drawn):
+    boxes = [(x, y, x + w, y + h) for x, y, w, h in drawn] + [(0, 0, 0, 0)] * (2 - len(drawn))
+    filled = [box for box in boxes if box != (0, 0, 0, 0)] or [(0, 0, 0, 0)]
+    lows, highs = np.min(filled, axis=0), np.max(filled, axis=0)
+    assert union(*boxes) == (*lows[:2], *highs[2:])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bpr_cli.masks import runs
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patches.boxes import move_inside, widened
-from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, open_ends, reassemble, union
+from bpr_cli.patches.paste import FusedMap, Fusion, RefinedLabel, average, open_ends, reassemble
 from tests.patches.drawn import label_planes, planes
 
 NEAR = range(-2, 3)
@@ -132,15 +132,6 @@ def test_a_mask_that_would_vanish_stays_as_it_was():
     coarse = Mask.from_array(np.pad(np.ones((2, 2), bool), 3))
     refined = reassemble(coarse, np.array([[0, 0, 8, 8]]), np.zeros((1, 8, 8), np.uint8))
     np.testing.assert_array_equal(refined.to_array(), coarse.to_array())
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 4), st.integers(1, 4)), max_size=2))
-@example([(0, 0, 1, 1), (4, 4, 2, 2)])
-def test_the_union_of_boxes_holds_both_and_no_more(drawn):
-    boxes = [(x, y, x + w, y + h) for x, y, w, h in drawn] + [(0, 0, 0, 0)] * (2 - len(drawn))
-    filled = [box for box in boxes if box != (0, 0, 0, 0)] or [(0, 0, 0, 0)]
-    lows, highs = np.min(filled, axis=0), np.max(filled, axis=0)
-    assert union(*boxes) == (*lows[:2], *highs[2:])
 
 
 VOID = frozenset({255})
