@@ -1,4 +1,4 @@
-""""""
+"""The network ``lite-unet``."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-""""""
+"""Boundary pixels, and the boxes along them."""
 
 import math
 
