@@ -135,10 +135,9 @@ def _check_masks(values: MaskValues, path: Path, settings: ReadSettings) -> None
 
 def _how_to_say(values: MaskValues) -> str:
     """Advice on how to say what unclear values are."""
-    return (
-        "give --format labels if they are classes (--ignore-label names void), or --format masks if values above one "
-        f"half of {values.full} are foreground (--threshold sets another fraction)"
-    )
+    above = f"values above one half of {values.full} are foreground (--threshold sets another fraction)"
+    foreground = "everything but 0 is foreground in every file" if values.binary else above
+    return f"give --format labels if they are classes (--ignore-label names void), or --format masks if {foreground}"
 
 
 def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> tuple[Mask, int | None]:

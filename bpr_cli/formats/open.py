@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, counted, join_names, note
 from bpr_cli.formats.base import PredictionSet, SetInputs
 from bpr_cli.formats.cityscapes import CityscapesSet
 from bpr_cli.formats.coco import CocoSet
@@ -38,6 +38,9 @@ FORMATS: dict[str, type[PredictionSet]] = {
 }
 """Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
 
+BESIDE_PNGS = ("yolo", "labelme", "coco", "tiff")
+"""Formats that win over PNG files in the same folder, and need none."""
+
 
 def open_predictions(predictions: Path, images: Path, settings: ReadSettings | None = None) -> PredictionSet:
     """Open a set of predictions, detect its format, and find the image of every item.
@@ -64,7 +67,7 @@ def open_predictions(predictions: Path, images: Path, settings: ReadSettings | N
     With ``ids`` of ``objects``, PNG files have the format ``objects``: their values are objects.
 
     PNG files are judged by a sample of up to 16, evenly spaced over the sorted list. If there are PNG files, JSON files
-    of other kinds are ignored.
+    of other kinds are ignored. A note tells of PNG and TIFF files that the detected format leaves out.
 
     Args:
         predictions: file or folder.
@@ -105,6 +108,8 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
                 "leave it out, or check --format"
             )
     opened = open_as(kind, source, index, settings)
+    if settings.format is None:
+        _note_left_out(opened, source, index)
     if settings.polygon_tolerance != ReadSettings.polygon_tolerance and not opened.holds_polygons:
         raise BprError(
             f"--polygon-tolerance applies to polygons, but {source.path} holds {kind.noun} without any (format "
@@ -129,7 +134,23 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
         return opened
     if len(reasons) == 1:
         raise BprError(reasons[0])
-    raise BprError(f"{source.path}: none of its {len(reasons)} items can be used {_together(reasons[:3])}")
+    where = source.document_path if issubclass(kind, (CocoSet, PanopticSet)) else source.path
+    raise BprError(f"{where}: none of its {len(reasons)} items can be used {_together(reasons[:3])}")
+
+
+def _note_left_out(opened: PredictionSet, source: Source, index: ImageIndex) -> None:
+    """Tell of PNG and TIFF files that may hold predictions too, but not in the detected format."""
+    own, there = index.root.resolve(), source.root.resolve()
+    if source.is_file or own.is_relative_to(there) or there.is_relative_to(own):  # they may be images
+        return
+    if opened.format in ("masks", "labels"):
+        others = tiff_files(source)
+    else:
+        others = source.pngs if opened.format in BESIDE_PNGS and source.sample.values.present else []
+    if others:
+        left_out = f"{counted(len(others), f'{others[0].suffix} file')}, such as {others[0]}"
+        sentence = "%s holds %s (format %s), which leaves out %s; name another --format to read them"
+        note(sentence, source.path, opened.noun, opened.format, left_out)
 
 
 def _together(reasons: Sequence[str]) -> str:

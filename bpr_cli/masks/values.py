@@ -1,8 +1,10 @@
 """What a mask is: one rule for files and arrays, which tells binary masks, soft masks and label maps apart.
 
-1. Booleans, or 0 and one other value, whatever it is: a binary mask; also 1, 255 or 65535 alone.
+1. Booleans, or 0 and one other value, whatever it is: a binary mask; also 1, 255 or 65535 alone. Of several files, some
+   may hold 0 and 255, others 0 and 65535.
 2. 0, one other value, and a value known as void: unclear, because it may be a mask with void pixels, a mask with soft
-   edges or a map of two classes.
+   edges or a map of two classes. So are files that each hold 0 and one other value, which in some is one known as void:
+   they may be masks of several programs.
 3. Whole numbers that change gradually between 0 and 255, or 0 and 65535, and fractions from 0 to 1: a soft mask. Pixels
    above one half of the range are foreground.
 4. Whole numbers that change at nearly every pixel, as in a gray photograph, or that lie only close to 0 and close to
@@ -321,11 +323,14 @@ class MaskValues:
     @property
     def _are_binary(self) -> bool:
         """Whether these are 0 and one other value; without any 0, only the usual values of masks."""
-        return self.binary and len(self.present - {0}) <= 1 and (0 in self.present or self.present <= {1, BYTE, WORD})
+        others = self.present - {0}
+        is_one = len(others) <= 1 and (0 in self.present or others <= {1, BYTE, WORD})
+        return self.binary and (is_one or others == {BYTE, WORD})
 
     def _with_void(self, void: Collection[int]) -> bool:
-        """Whether these are 0, one other value, and void."""
-        return 0 in self.present and len(self.present) == 3 and bool(self.present & {WORD, *void})
+        """Whether these are 0, one other value, and void; or whether every array is binary, some with void alone."""
+        has_void, others = bool(self.present & {WORD, *void}), len(self.present - {0})
+        return has_void and ((0 in self.present and others == 2) or (self.binary and others > 1))
 
     @property
     def _could_be_soft(self) -> bool:

@@ -254,3 +254,29 @@ def test_a_gray_photograph_is_no_label_map(tmp_path):
     with pytest.raises(BprError, match=r"as a gray photograph does.*are masks and images swapped"):
         open_predictions(path, image)
     assert open_predictions(path, image, ReadSettings(format="labels")).format == "labels"
+
+
+def test_masks_of_8_and_of_16_bits_in_one_folder(tmp_path):
+    mask_file(tmp_path / "preds/a.png")
+    png(tmp_path / "preds/b.png", disc().astype(np.uint16) * 65535)
+    for name in "ab":
+        photo(tmp_path / f"images/{name}.jpg")
+    opened = round_trip(tmp_path / "preds", tmp_path / "images", tmp_path / "out", format="masks")
+    for (mask,), name in zip(read_all(opened).values(), "ab", strict=True):
+        assert np.array_equal(mask.to_array(), disc())
+        assert np.array_equal(pixels(tmp_path / f"out/{name}.png"), pixels(tmp_path / f"preds/{name}.png"))
+
+
+@pytest.mark.parametrize("foregrounds", [(1, 255), (1, 255, 65535)])
+def test_masks_of_several_programs_are_not_guessed(tmp_path, foregrounds):
+    """255 could be void in a map of classes; so who gives such a folder has to say what it is."""
+    for foreground in foregrounds:
+        png(
+            tmp_path / f"preds/{foreground}.png",
+            disc().astype(np.uint16 if foreground > 255 else np.uint8) * foreground,
+        )
+        photo(tmp_path / f"images/{foreground}.jpg")
+    with pytest.raises(BprError, match=r"--format masks if everything but 0 is foreground in every file"):
+        open_predictions(tmp_path / "preds", tmp_path / "images")
+    opened = open_predictions(tmp_path / "preds", tmp_path / "images", ReadSettings(format="masks"))
+    assert [mask.area for (mask,) in read_all(opened).values()] == [disc().sum()] * len(foregrounds)

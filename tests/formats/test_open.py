@@ -191,3 +191,57 @@ def test_several_panoptic_files_in_one_directory(tmp_path, images):
     said = r"preds holds 3 JSON files, of which .*first\.json, .*second\.json are panoptic; give one of them instead"
     with pytest.raises(BprError, match=said):
         open_predictions(tmp_path / "preds", images)
+
+
+BESIDE = {
+    "b.txt": ("YOLO polygons", "0 0.1 0.1 0.9 0.1 0.9 0.9\n"),
+    "b.json": (
+        "labelme files",
+        '{"imagePath": "b.png", '
+        '"shapes": [{"label": "a", "shape_type": "polygon", "points": [[1, 1], [8, 1], [8, 8]]}]}',
+    ),
+    "results.json": ("COCO results", '[{"image_id": "b", "category_id": 1, "segmentation": [[1, 1, 8, 1, 8, 8]]}]'),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_masks_that_another_format_leaves_out_are_told(tmp_path, images, name, caplog):
+    """One file of another format beside masks decides for the folder."""
+    noun, content = BESIDE[name]
+    for each in ("a", "c"):
+        png(tmp_path / f"preds/{each}.png", values(0, 255))
+    (tmp_path / "preds" / name).write_text(content)
+    opened = open_predictions(tmp_path / "preds", images)
+    (told,) = caplog.messages
+    assert told == (
+        f"{tmp_path / 'preds'} holds {noun} (format {opened.format}), which leaves out 2 .png files, such as a.png; "
+        "name another --format to read them"
+    )
+    caplog.clear()
+    opened = open_predictions(tmp_path / "preds", images, ReadSettings(format="masks"))
+    assert [item.name for item in opened.items] == ["a.png", "c.png"]
+    assert caplog.messages == []
+
+
+def test_tiff_files_beside_png_masks_are_told(tmp_path, images, caplog):
+    png(tmp_path / "preds/a.png", values(0, 255))
+    Image.fromarray(values(0, 255)).save(tmp_path / "preds/b.tif")
+    assert len(open_predictions(tmp_path / "preds", images).items) == 1
+    assert ["leaves out 1 .tif file, such as b.tif" in told for told in caplog.messages] == [True]
+
+
+def test_pictures_beside_results_are_not_masks(tmp_path, images, caplog):
+    """Images beside labels in one folder, and colour pictures that tools draw beside their results."""
+    (tmp_path / "images/b.txt").write_text(BESIDE["b.txt"][1])
+    assert len(open_predictions(tmp_path / "images", images).items) == 1
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds/b.txt").write_text(BESIDE["b.txt"][1])
+    photo(tmp_path / "preds/curve.png")
+    assert len(open_predictions(tmp_path / "preds", images).items) == 1
+    assert caplog.messages == []
+
+
+def test_broken_results_name_their_file(tmp_path, images):
+    path = save(tmp_path / "preds/of_others.json", [{"image_id": number, "segmentation": []} for number in (7, 8)])
+    with pytest.raises(BprError, match=r"preds/of_others\.json: none of its 2 items"):
+        open_predictions(path.parent, images)

@@ -191,6 +191,24 @@ def test_files_are_decided_together():
     assert (MaskValues.of(empty) + other + other).kind() is MaskKind.LABELS
 
 
+@pytest.mark.parametrize(
+    ("foregrounds", "kind"),
+    [
+        ((255, 65535), MaskKind.BINARY),
+        ((1, 255), MaskKind.UNCLEAR),
+        ((1, 255, 65535), MaskKind.UNCLEAR),
+        ((3, 7, 255), MaskKind.UNCLEAR),
+        ((3, 7), MaskKind.LABELS),
+    ],
+)
+def test_binary_files_of_several_foregrounds(foregrounds, kind):
+    """Masks of 8 and of 16 bits are masks; with others, they may be masks of several programs or maps with void."""
+    files = [MaskValues.of(shape().astype(np.uint16) * value) for value in foregrounds]
+    together = sum(files, MaskValues())
+    assert together.kind() is kind
+    assert together.foreground().is_binary
+
+
 def test_deep_files_do_not_change_the_range_of_8_bit_files():
     deep, byte = SOFT["16 bits"], SOFT["blurred 3 px"]
     foreground = (MaskValues.of(deep) + MaskValues.of(byte)).foreground()
