@@ -153,6 +153,7 @@ class Losses:
             "overlaps": 0 if self.holds.overlaps else _overlap(image),
         }
         self.counts.update({what: count for what, count in found.items() if count and not getattr(self.holds, what)})
+        self.counts["covered"] += _covered(image) if self.holds.several and not self.holds.overlaps else 0
         self.counts["void"] += image.void
 
     def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
@@ -173,6 +174,7 @@ _LOSSES: dict[str, Callable[[int], str]] = {
     "overlaps": lambda count: (
         f"overlaps: {counted(count, 'pixel')} for the mask of the higher confidence, or the smaller"
     ),
+    "covered": lambda count: f"masks below others: {counted(count, 'mask')} left out",
     "crowds": lambda count: f"crowds: {counted(count, 'ordinary mask')} instead",
     "empty": lambda count: f"masks without pixels: {counted(count, 'mask')} left out",
     "void": lambda count: f"void: {counted(count, 'pixel')} of background instead",
@@ -186,6 +188,12 @@ def _overlap(image: ImageSegments) -> int:
         x0, y0, x1, y1 = mask.box
         counts[y0:y1, x0:x1] += mask.crop
     return int(np.count_nonzero(counts > 1))
+
+
+def _covered(image: ImageSegments) -> int:
+    """Number of masks of which a map shows no pixel, because others cover them."""
+    shown = np.unique(map_of(image, range(1, len(image.segments) + 1)))
+    return sum(mask.area > 0 for mask, _ in image.segments) - int(np.count_nonzero(shown))
 
 
 def map_of(image: ImageSegments, values: Sequence[int], background: int = 0) -> LabelArray:

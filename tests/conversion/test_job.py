@@ -132,6 +132,17 @@ def test_losses_are_told(results):
     assert converted(results, "coco")[1].notes == []
 
 
+@pytest.mark.parametrize("target", ["objects", "tiff"])
+def test_masks_that_others_cover_are_told(results, target):
+    document = load(results / "results.json")
+    document["annotations"][1]["segmentation"] = compressed(FIRST)
+    save(results / "results.json", document)
+    out, summary = converted(results, target)
+    assert f"{target} cannot hold masks below others: 1 mask left out" in summary.notes
+    opened = reopened(results, out, target)
+    assert sum(len(planes(opened, item)) for item in opened.items) == summary.segments - 1
+
+
 def test_the_higher_confidence_wins_an_overlap(results):
     document = load(results / "results.json")
     document["annotations"][1]["segmentation"] = compressed(np.ones(SIZE, dtype=bool))
