@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, counted, join_names
 from bpr_cli.evaluation.evaluator import Measured
 from bpr_cli.evaluation.inputs import EvaluationInputs
 from bpr_cli.evaluation.report.model import ImageScore, InputRecord, OracleRow, OtherSet, Report, SegmentPair, Tables
@@ -163,7 +163,18 @@ class Collected:
         others = dict.fromkeys(note for table in baselines for note in table.notes if note not in after.notes)
         without = [pair.name for pair in self._inputs.pairs if pair.name not in known] if known else []
         lacking = [f"{self._inputs.paths.images} holds no image for {join_names(without)}"] if without else []
-        return (*read, *after.notes, *(f"baseline: {note}" for note in others), *lacking)
+        return (*read, *self._missed(), *after.notes, *(f"baseline: {note}" for note in others), *lacking)
+
+    def _missed(self) -> list[str]:
+        """A note if half of the images or more have no predictions, but not all; COCO results leave out such images."""
+        pairs = self._inputs.pairs
+        missed = sum(pair.prediction is None and pair.truth is not None for pair in pairs)
+        if not len(pairs) <= 2 * missed < 2 * len(pairs):
+            return []
+        return [
+            f"{missed} of {counted(len(pairs), 'image')} have no predictions, so that all their objects are missed; to "
+            "measure a part of the images, give ground truth of that part"
+        ]
 
     def _input_records(self) -> tuple[InputRecord, ...]:
         sets, paths = self._inputs.sets, self._inputs.paths

@@ -72,3 +72,19 @@ def test_what_cannot_be_read_in_a_process_is_told_as_in_one(tmp_path, monkeypatc
     one, two = (evaluate(paths["after"], paths["truth"], processes=processes) for processes in (1, 2))
     assert one == replace(two, elapsed=one.elapsed)
     assert len(two.failures) == 1
+
+
+@pytest.mark.parametrize(("predicted", "told"), [(0, False), (1, True), (2, True), (3, False)])
+def test_images_without_predictions_are_told_if_they_are_many(tmp_path, predicted, told):
+    """Of four images; results that hold nothing have a note of their own."""
+    square = [[1, 1, 5, 1, 5, 5, 1, 5]]
+    images = [{"id": number, "file_name": f"{number}.png", "height": 8, "width": 8} for number in range(1, 5)]
+    records = [
+        {"id": each["id"], "image_id": each["id"], "category_id": 1, "segmentation": square, "area": 16, "iscrowd": 0}
+        for each in images
+    ]
+    truth = {"images": images, "categories": [{"id": 1, "name": "a"}], "annotations": records}
+    found = [{**record, "score": 0.9} for record in records[:predicted]]
+    report = evaluate(save(tmp_path / "found.json", found), save(tmp_path / "truth.json", truth))
+    note = f"{4 - predicted} of 4 images have no predictions, so that all their objects are missed"
+    assert [words.startswith(note) for words in report.notes if "have no predictions" in words] == [True] * told
