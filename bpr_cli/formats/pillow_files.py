@@ -116,7 +116,7 @@ def explain(path: Path, kind: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path} does not exist, expected {kind}"
     if path.is_file() and path.stat().st_size == 0:
-        return f"{path} is empty (0 bytes), expected {kind}"
+        return f"{path} is empty (0 bytes), expected {kind}; write it again"
     if isinstance(error, UnidentifiedImageError):
         return f"{path} is not {kind}"
     told = str(error).lower()

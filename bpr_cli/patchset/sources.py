@@ -236,7 +236,8 @@ def _open(number: int, paths: SourcePaths, settings: PatchSetSettings, options: 
     images, failures = _find_images(pairing.pairs, index)
     failures = [*pairing.broken, *failures]
     if not images:
-        raise BprError(failures[0].reason if failures else f"{paths.name} and {paths.truth} have no image in common")
+        nothing = f"{paths.name} holds no masks, expected those of images in {paths.truth}; check the path"
+        raise BprError(failures[0].reason if failures else nothing)
     return OpenSource(number, paths, sets, images, failures, _void_labels(sets, images, settings), _stuff(sets))
 
 

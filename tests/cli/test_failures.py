@@ -93,7 +93,7 @@ def test_a_panoptic_image_with_a_broken_file_is_left_out(world, refine):
     assert outcome.code == 1
     assert outcome.errors == [
         "pan.json: annotation 2 is broken: its file pan/c.png does not exist",
-        "pan/b.png is empty (0 bytes), expected a PNG file",
+        "pan/b.png is empty (0 bytes), expected a PNG file; write it again",
     ]
     assert [each["file_name"] for each in load(world / "out/pan.json")["annotations"]] == ["a.png"]
     assert sorted(results(world / "out")) == ["pan", "pan.json", "pan/a.png"]

@@ -358,6 +358,13 @@ def test_where_nothing_matches_nothing_is_written(world, tmp_path):
     assert not (tmp_path / "set").exists()
 
 
+def test_predictions_without_masks_are_refused(world, tmp_path):
+    given = world("coco")
+    save(given.predictions, [])
+    with pytest.raises(BprError, match=r"after\.json holds no masks, expected those of images in .*truth\.json; check"):
+        extract(given, tmp_path / "set")
+
+
 def test_a_set_that_is_there_is_verified_and_left_as_it_is(world, tmp_path):
     given = world("masks")
     first = extract(given, tmp_path / "set")
