@@ -20,7 +20,7 @@ from bpr_cli.inference.compiled import compiled_model
 from bpr_cli.inference.int8 import rounded
 from bpr_cli.inference.onnx import NOT_IN_ONNX, blank_patches
 from bpr_cli.inference.onnx_runtime import OnnxRuntimeBackend, check_onnxruntime
-from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded
+from bpr_cli.inference.patch_model import DTYPES, PatchModel, folded, note_if_slow
 from bpr_cli.inference.settings import BackendName, InferenceSettings, Precision
 from bpr_cli.inference.streams import Streams
 from bpr_cli.typing import ByteArray
@@ -149,6 +149,7 @@ def make_backend(
     elif wanted == "onnxruntime":
         check_onnxruntime(settings, devices)
     if wanted == "pytorch":
+        note_if_slow(settings.precision, devices[0])
         model = PatchModel(weights.network, weights.card, DTYPES[settings.precision], flip)
         return PyTorchBackend(model, devices, pass_size)
     model, example = PatchModel(weights.network, weights.card, flip=flip), blank_patches(weights.card, pass_size)

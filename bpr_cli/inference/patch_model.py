@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from copy import deepcopy
 
 import torch
@@ -10,14 +11,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from bpr_cli.errors import note
 from bpr_cli.networks.unet import INPUT_CHANNELS, LiteUNet
 from bpr_cli.patches.paste import CERTAIN
 from bpr_cli.weights.card import WeightsCard
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+WITHOUT_SHORT_FLOATS = ("DEFAULT", "AVX2")
+"""Instruction sets of x86 processors, as PyTorch names them, that hold none for floats of 16 bits."""
+
 TRIAL_SIZE = 64
 """Side in pixels of the test patch that shows which convolution feeds which batch norm."""
+
+
+def note_if_slow(precision: str, device: torch.device) -> None:
+    """Tell if a processor computes floats of 16 bits by detours, several times as slowly as those of 32 bits."""
+    is_x86 = platform.machine() in ("x86_64", "AMD64")
+    detours = is_x86 and torch.backends.cpu.get_cpu_capability() in WITHOUT_SHORT_FLOATS
+    if device.type == "cpu" and precision in ("bfloat16", "float16") and detours:
+        note("this processor has no instructions for %s, which is several times slower than float32 here", precision)
 
 
 class PatchModel(nn.Module):

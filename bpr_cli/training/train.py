@@ -18,6 +18,7 @@ from torch import nn
 
 from bpr_cli.errors import BprError, note
 from bpr_cli.formats.output_checks import check_outputs
+from bpr_cli.inference.patch_model import note_if_slow
 from bpr_cli.networks.registry import build_network
 from bpr_cli.settings import check_settings
 from bpr_cli.system.paths import as_local_path, as_paths, read_bytes
@@ -225,6 +226,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
         with folder.locked() if processes.leads else nullcontext():
             before = None
             if processes.leads:
+                note_if_slow(settings.precision, processes.device)
                 before = folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
             arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
             trainer = Trainer(network, plan.card, settings.recipe, arithmetic, processes)

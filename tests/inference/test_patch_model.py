@@ -1,9 +1,11 @@
+import platform
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from bpr_cli.inference.patch_model import PatchModel, folded, network_margin
+from bpr_cli.inference.patch_model import PatchModel, folded, network_margin, note_if_slow
 from bpr_cli.networks.registry import NETWORKS, build_network
 from bpr_cli.weights.card import WeightsCard
 
@@ -124,3 +126,22 @@ def test_a_batch_norm_of_a_sum_stays():
 def test_without_batch_norms_there_is_nothing_to_fold():
     network = nn.Conv2d(4, 2, 1).eval()
     assert folded(network) is network
+
+
+@pytest.mark.parametrize(
+    ("machine", "capability", "precision", "told"),
+    [
+        ("x86_64", "AVX2", "bfloat16", True),
+        ("AMD64", "DEFAULT", "float16", True),
+        ("x86_64", "AVX512", "bfloat16", False),
+        ("arm64", "DEFAULT", "bfloat16", False),
+        ("x86_64", "AVX2", "float32", False),
+    ],
+)
+def test_processors_without_short_floats_are_told(machine, capability, precision, told, monkeypatch, caplog):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    note_if_slow(precision, torch.device("cpu"))
+    note_if_slow(precision, torch.device("cuda"))
+    told_once = f"this processor has no instructions for {precision}, which is several times slower than float32 here"
+    assert caplog.messages == [told_once] * told
