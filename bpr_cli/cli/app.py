@@ -21,7 +21,7 @@ COMMANDS = {
     "export": "Write weights as ONNX, OpenVINO or TorchScript",
     "web": "Write a page that refines masks in a browser",
     "demo": "Refine photographs and an example of every task, and draw pictures",
-    "weights": "List, show, convert, average, join, judge, quantise and check weights",
+    "weights": "List, show, convert, start, average, join, judge, quantise and check weights",
 }
 """Summary of each subcommand. ``bpr --help`` and shell completion need nothing else."""
 

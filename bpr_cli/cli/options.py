@@ -30,7 +30,9 @@ Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="A dire
 Images = Annotated[
     Path, typer.Option("--images", "-i", metavar="PATH", help="Directory of the images, or a single image")
 ]
-OUT = typer.Option("--out", "-o", metavar="PATH", help="Output file or directory, created if missing")
+OUT = typer.Option(
+    "--out", "-o", metavar="PATH", help="Output directory, created if missing, or file, replaced if it exists"
+)
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on standard output")]
 
 COMPARED = ("format", "task", "ids", "image_pattern", "threshold", "max_pixels")

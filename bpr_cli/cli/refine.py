@@ -184,10 +184,10 @@ def closing_lines(summary: RefineSummary) -> list[str]:
 
 
 def look_first(summary: RefineSummary) -> list[str]:
-    """A line on the images with the segments that moved furthest; none if there is no choice."""
+    """The images with the segments that moved furthest, one a line; none if there is no choice."""
     furthest = sorted(summary.items, key=lambda item: -max(item.movements, default=0.0))[:SHOWN_FIRST]
     named = [_furthest(item) for item in furthest if any(item.movements)]
-    return [f"look first at: {', '.join(named)}"] if named and summary.segments > 1 else []
+    return ["look first at:", *(f"  {each}" for each in named)] if named and summary.segments > 1 else []
 
 
 def _furthest(item: ItemSummary) -> str:
@@ -200,7 +200,7 @@ def _furthest(item: ItemSummary) -> str:
 def seeing(summary: RefineSummary) -> list[str]:
     """How to see what a refinement of files did."""
     is_hidden = summary.inputs is not None and not summary.pictures
-    return ["to see what changed, repeat the command with --pictures 6"] if is_hidden else []
+    return [f"to see what changed, repeat the command with --pictures {min(summary.images, 6)}"] if is_hidden else []
 
 
 def measuring(summary: RefineSummary) -> list[str]:
@@ -233,7 +233,7 @@ def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:
         ("segments", f"{summary.segments}"),
         ("patches, about", f"{summary.patches}"),
         ("patches per second", f"{summary.estimate.patches_per_second:.1f}"),
-        ("network time", duration(summary.estimate.seconds)),
+        ("network time, about", duration(summary.estimate.seconds)),
         *([("memory, at most", f"{memory / 1e9:.1f} GB")] if memory is not None else []),
     ]
 

@@ -1,4 +1,4 @@
-"""``bpr weights``: list, show, convert, average, join, judge, quantise and check weights."""
+"""``bpr weights``: list, show, convert, start, average, join, judge, quantise and check weights."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ Example:
 """
 
 app = typer.Typer(
-    cls=Group, add_completion=False, help="List, show, convert, average, join, judge, quantise and check weights."
+    cls=Group,
+    add_completion=False,
+    help="List, show, convert, start, average, join, judge, quantise and check weights.",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="Shipped weights by name, or a weights file")]

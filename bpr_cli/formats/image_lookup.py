@@ -288,8 +288,9 @@ class ImageIndex:
             if loose(path.stem) in keys:
                 expected = ", ".join(IMAGE_SUFFIXES)
                 return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
-        near = get_close_matches(loose(wanted[-1]), list(self._similar), 1, 0.0)
-        return f"; the nearest name there is {self._similar[near[0]][0]}" if near else ""
+        if near := get_close_matches(loose(wanted[-1]), list(self._similar), 1):
+            return f"; the nearest name there is {self._similar[near[0]][0]}"
+        return "".join(f"; names there look like {path}" for path in self._usable(self._paths.values())[:1])
 
 
 def _rule_of(name: str, stem: str) -> str:

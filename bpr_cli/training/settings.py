@@ -241,7 +241,7 @@ class TrainSettings(Settings):
     validation_patches: Annotated[Count, option("Largest number of patches to validate on", panel=VALIDATION)] = 2000
     seed: Annotated[int, Meta(ge=0, lt=2**32), option("Random seed", panel=RECIPE)] = 0
     name: Annotated[str | None, option("Name of the weights (default: that of --out)", panel=FILES)] = None
-    licence: Annotated[str, option("License of the weights (default: that of --init)", panel=FILES)] = ""
+    licence: Annotated[str, option("Licence of the weights (default: that of --init)", panel=FILES)] = ""
     device: Annotated[str, option("auto, cpu, cuda, or a GPU such as cuda:1", panel=ENGINE)] = "auto"
     precision: Annotated[
         FloatPrecision, option("Floating-point type of the network; weights and optimiser stay float32", panel=ENGINE)

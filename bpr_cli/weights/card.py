@@ -142,7 +142,7 @@ class WeightsCard(Settings):
     ] = 1.0
     training_data: Annotated[str, option("Training data", panel=PANEL)] = ""
     metrics: dict[str, Metric] = field(default_factory=dict, hash=False)
-    licence: Annotated[str, option("License of the weights", panel=PANEL)] = ""
+    licence: Annotated[str, option("Licence of the weights", panel=PANEL)] = ""
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
     judge: Numbers = ()

@@ -117,7 +117,7 @@ PREDICTIONS = [
     Bad("a mask that is no image", "mask.png is not a PNG file", "mask.png", make=text("mask.png")),
     Bad(
         "an empty mask file",
-        "mask.png is empty (0 bytes), expected a PNG file",
+        "mask.png is empty (0 bytes), expected a PNG file; write it again",
         "mask.png",
         make=text("mask.png", ""),
     ),
@@ -150,7 +150,7 @@ PREDICTIONS = [
     ),
     Bad(
         "a mask without image",
-        "no image called 'a' in others (1 image); the nearest name there is z.png; check --images, or say with "
+        "no image called 'a' in others (1 image); names there look like z.png; check --images, or say with "
         "--image-pattern how images are called",
         "only",
         "others",
@@ -184,7 +184,7 @@ PREDICTIONS = [
     ),
     Bad(
         "an image id that is no file name",
-        "no image called '9' in images (3 images); the nearest name there is c.png; check --images"
+        "no image called '9' in images (3 images); names there look like a.png; check --images"
         ", or say with --image-pattern how images are called, or name the images with --image-info",
         "r.json",
         make=results(record(9)),

@@ -15,7 +15,8 @@ EVALUATE = ("evaluate", "masks", "--ground-truth", "masks")
         (("refine",), "PREDICTIONS is missing (A directory, a JSON file or a single mask); see bpr refine --help"),
         (
             ("refine", "masks", "--images", "images"),
-            "--out is missing (Output file or directory, created if missing); see bpr refine --help",
+            "--out is missing (Output directory, created if missing, or file, replaced if it exists); see bpr refine "
+            "--help",
         ),
         ((*REFINE, "--batch-size", "many"), "--batch-size is 'many'; expected a whole number of 1 or more"),
         ((*REFINE, "--batch-size", "1.5"), "--batch-size is '1.5'; expected a whole number of 1 or more"),

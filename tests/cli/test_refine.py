@@ -360,11 +360,12 @@ def test_the_examples_of_the_docstrings():
 def test_the_closing_lines_say_what_to_look_at_and_what_to_do_next(world, refine):
     lines = refine("masks", "--images", "images", "--out", "with space").err.splitlines()
     items = sorted(load(world / "with space/run.json")["items"], key=lambda item: -max(item["movements"]))
-    first = ", ".join(f"{item['image']} (moved {item['movements'][0]:.1f} px)" for item in items)
-    assert re.fullmatch(r"busy, summed over threads: read [\d.]+ s, crop .* network .* paste .* write .*", lines[-4])
-    assert lines[-3:] == [
-        f"look first at: {first}",
-        "to see what changed, repeat the command with --pictures 6",
+    first = [f"  {item['image']} (moved {item['movements'][0]:.1f} px)" for item in items]
+    assert re.fullmatch(r"busy, summed over threads: read [\d.]+ s, crop .* network .* paste .* write .*", lines[-7])
+    assert lines[-6:] == [
+        "look first at:",
+        *first,
+        "to see what changed, repeat the command with --pictures 3",
         "to measure it against ground truth: bpr evaluate 'with space' --ground-truth TRUTH --baseline masks "
         "--images images --out report",
     ]
