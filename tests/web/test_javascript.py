@@ -15,7 +15,7 @@ from bpr_cli.patches import paste
 from bpr_cli.patches.boxes import NO_BOXES, boundary_pixels, dense_boxes, widened
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
-from bpr_cli.refinement import evidence, outline, refiner
+from bpr_cli.refinement import evidence, networks, outline
 from bpr_cli.refinement import image as image_module
 from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, MaskChanges
 from bpr_cli.refinement.judgement import MaskJudges, changed_mask, judge_changes
@@ -292,7 +292,7 @@ CARDS = {
 def test_every_kind_of_card(name, size, page, monkeypatch):
     card = WeightsCard("red", "unet-s", patch_size=32, padding=16, input_size=64, **CARDS[name])
     weights = LoadedWeights(Reddish(), card, "0" * 64, Path("red.safetensors"))
-    monkeypatch.setattr(refiner, "load_weights", lambda _: weights)
+    monkeypatch.setattr(networks, "load_weights", lambda _: weights)
     image, mask = cv2.GaussianBlur(picture(size, 7), (0, 0), 9), blob(size, 8)
     image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
     how = RefineSettings(device="cpu", backend="pytorch", workers=1)
