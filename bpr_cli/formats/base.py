@@ -118,6 +118,7 @@ class PredictionSet(ABC):
         family: family of metrics for this format.
         omits_empty_images: whether predictions may leave out images without masks.
         holds_polygons: whether masks are written as polygons, at least those that were polygons.
+        leaves_out: suffixes of files in the same folder that may hold predictions of another format.
         max_pixels: largest image or mask that is read, in pixels.
         items: readable items, in the order of the input.
         failures: broken items (without image, or with a bad record), in the order of the input.
@@ -132,6 +133,7 @@ class PredictionSet(ABC):
     family: Family
     omits_empty_images: bool = False
     holds_polygons: bool = False
+    leaves_out: tuple[str, ...] = ()
     max_pixels: int = MAX_PIXELS
     items: list[Item]
     failures: list[Failure]

@@ -67,6 +67,7 @@ class CocoSet(PredictionSet):
     task = Task.INSTANCE
     family: Family = "coco"
     omits_empty_images = True
+    leaves_out = (".png",)
 
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """Check the records, group them by image, and find the images.

@@ -159,6 +159,11 @@ class ImageIndex:
         """
         return image_size(image, max_pixels)
 
+    def may_lie_in(self, folder: Path) -> bool:
+        """Whether files in a folder may be images: it holds their folder, or lies in that."""
+        own, there = self.root.resolve(), folder.resolve()
+        return own.is_relative_to(there) or there.is_relative_to(own)
+
     def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:
         """The files in a folder of predictions that are images themselves, and have no image.
 
@@ -168,8 +173,7 @@ class ImageIndex:
             root: the folder of the predictions.
             files: the files, relative to ``root``.
         """
-        own, there = self.root.resolve(), root.resolve()
-        if self.lone or not (own.is_relative_to(there) or there.is_relative_to(own)):
+        if self.lone or not self.may_lie_in(root):
             return []
         alone = [file for file in files if not self._has_image(root / file)]
         if len(alone) == len(files):

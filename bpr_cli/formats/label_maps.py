@@ -25,6 +25,8 @@ from bpr_cli.typing import LabelArray
 class PngFolder(PredictionSet):
     """One PNG file per image, in nested folders, or a single file; items are named by relative path."""
 
+    leaves_out = (".tif", ".tiff")
+
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """List the files and find their images.
 

@@ -18,7 +18,7 @@ from bpr_cli.formats.labelme import LabelmeSet
 from bpr_cli.formats.mask_files import MaskSet
 from bpr_cli.formats.object_maps import ObjectMapSet
 from bpr_cli.formats.panoptic import PanopticSet
-from bpr_cli.formats.photographs import looks_like_photograph, photograph_given
+from bpr_cli.formats.photographs import holds_image, looks_like_photograph, photograph_given
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.tiff_maps import TiffClasses, TiffObjects, tiff_files
@@ -37,9 +37,6 @@ FORMATS: dict[str, type[PredictionSet]] = {
     "objects": ObjectMapSet,
 }
 """Names of formats, as in ``--format``, and their classes, in the order in which formats are tried."""
-
-BESIDE_PNGS = ("yolo", "labelme", "coco", "tiff")
-"""Formats that win over PNG files in the same folder, and need none."""
 
 
 def open_predictions(predictions: Path, images: Path, settings: ReadSettings | None = None) -> PredictionSet:
@@ -140,14 +137,11 @@ def open_as(kind: type[PredictionSet], source: Source, index: ImageIndex, settin
 
 def _note_left_out(opened: PredictionSet, source: Source, index: ImageIndex) -> None:
     """Tell of PNG and TIFF files that may hold predictions too, but not in the detected format."""
-    own, there = index.root.resolve(), source.root.resolve()
-    if source.is_file or own.is_relative_to(there) or there.is_relative_to(own):  # they may be images
+    if source.is_file or index.may_lie_in(source.root):  # they may be images
         return
-    if opened.format in ("masks", "labels"):
-        others = tiff_files(source)
-    else:
-        others = source.pngs if opened.format in BESIDE_PNGS and source.sample.values.present else []
-    if others:
+    files = (*source.value_files, *tiff_files(source))
+    others = [file for file in files if file.suffix.lower() in opened.leaves_out]
+    if others and not holds_image(source.root / others[0]):
         left_out = f"{counted(len(others), f'{others[0].suffix} file')}, such as {others[0]}"
         sentence = "%s holds %s (format %s), which leaves out %s; name another --format to read them"
         note(sentence, source.path, opened.noun, opened.format, left_out)

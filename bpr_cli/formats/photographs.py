@@ -15,7 +15,7 @@ from bpr_cli.typing import ByteArray
 MOST_COLOURS = 256
 """Colours of a picture of labels at most; gray pictures, such as soft masks, never have more."""
 
-_MASK_MODES = ("1", "L", "LA", "P", "I;16")
+_MASK_MODES = ("1", "L", "LA", "P", "I", "I;16")
 _MOST_LABELS = 100
 """Files of these modes with more values hold images rather than masks."""
 

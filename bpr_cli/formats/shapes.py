@@ -102,6 +102,7 @@ class ShapeFiles(PredictionSet):
     family = "coco"
     holds_polygons = True
     omits_empty_images = True
+    leaves_out = (".png",)
     part: str
     """What messages call a shape, such as ``line``."""
 

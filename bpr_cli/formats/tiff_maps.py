@@ -55,6 +55,7 @@ class TiffMaps(PredictionSet):
     """TIFF files of labels. An item is one page; its image is the page of the same number, or a file of one page."""
 
     format = "tiff"
+    leaves_out = (".png",)
 
     def __init__(self, source: Source, index: ImageIndex, settings: ReadSettings) -> None:
         """List the files and their pages, and find their images.

@@ -87,9 +87,9 @@ class NoImages(ImageIndex):
         """The first name, as a path that need not exist."""
         return Path(names[0])
 
-    def images_among(self, root: Path, files: Sequence[Path]) -> list[Path]:  # noqa: ARG002
-        """No file, because nothing is known of images."""
-        return []
+    def may_lie_in(self, folder: Path) -> bool:
+        """Whether files in a folder may be images that were given."""
+        return self._images is not None and self._images.may_lie_in(folder)
 
     def size(self, image: Path, max_pixels: int) -> Size:
         """(H, W) of the image that has this name among the given ones.

@@ -1,5 +1,7 @@
 """Which format a file or directory is taken for, and what is refused before any work."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,6 +10,7 @@ from bpr_cli.errors import BprError
 from bpr_cli.formats import open as open_module
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import FORMATS, ReadSettings, Task
+from bpr_cli.truth.open import open_without_images
 from tests.formats.format_builders import SIZE, compressed, disc, panoptic_png, photo, png, save
 
 
@@ -205,7 +208,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("name", BESIDE)
-def test_masks_that_another_format_leaves_out_are_told(tmp_path, images, name, caplog):
+def test_masks_that_another_format_leaves_out_are_told(tmp_path, images, name, caplog, monkeypatch):
     """One file of another format beside masks decides for the folder."""
     noun, content = BESIDE[name]
     for each in ("a", "c"):
@@ -218,6 +221,10 @@ def test_masks_that_another_format_leaves_out_are_told(tmp_path, images, name, c
         "name another --format to read them"
     )
     caplog.clear()
+    monkeypatch.chdir(tmp_path)
+    open_without_images(Path("preds"), ReadSettings())
+    assert caplog.messages == [told.replace(str(tmp_path / "preds"), "preds")]
+    caplog.clear()
     opened = open_predictions(tmp_path / "preds", images, ReadSettings(format="masks"))
     assert [item.name for item in opened.items] == ["a.png", "c.png"]
     assert caplog.messages == []
@@ -225,19 +232,21 @@ def test_masks_that_another_format_leaves_out_are_told(tmp_path, images, name, c
 
 def test_tiff_files_beside_png_masks_are_told(tmp_path, images, caplog):
     png(tmp_path / "preds/a.png", values(0, 255))
-    Image.fromarray(values(0, 255)).save(tmp_path / "preds/b.tif")
+    Image.fromarray(np.resize(np.arange(300, dtype=np.int32), SIZE)).save(tmp_path / "preds/b.tif")
     assert len(open_predictions(tmp_path / "preds", images).items) == 1
     assert ["leaves out 1 .tif file, such as b.tif" in told for told in caplog.messages] == [True]
 
 
 def test_pictures_beside_results_are_not_masks(tmp_path, images, caplog):
-    """Images beside labels in one folder, and colour pictures that tools draw beside their results."""
+    """Images beside labels in one folder, pictures that tools draw beside their results, and gray photographs."""
     (tmp_path / "images/b.txt").write_text(BESIDE["b.txt"][1])
     assert len(open_predictions(tmp_path / "images", images).items) == 1
     (tmp_path / "preds").mkdir()
     (tmp_path / "preds/b.txt").write_text(BESIDE["b.txt"][1])
     photo(tmp_path / "preds/curve.png")
     assert len(open_predictions(tmp_path / "preds", images).items) == 1
+    png(tmp_path / "preds/curve.png", np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint8))
+    assert len(open_without_images(tmp_path / "preds", ReadSettings()).items) == 1
     assert caplog.messages == []
 
 
