@@ -155,16 +155,15 @@ def _to_panoptic(images: Iterable[ImageSegments], target: Target) -> None:
     annotations, listed = [], []
     for place, image in enumerate(images, 1):
         key = place if image.id is None else image.id
-        ids = map_of(image, range(1, len(image.segments) + 1))
         infos = []
         for number, (_, record) in enumerate(image.segments, 1):
-            mask = Mask.from_array(ids == number)
+            mask = Mask.from_array(image.numbers == number)
             measures = Measures.of_mask(mask)
             if mask.area:
                 info = {"id": number, "category_id": record.category, "iscrowd": int(record.crowd)}
                 infos.append({**info, "area": measures.area, "bbox": list(measures.bbox)})
         name = f"{image.stem}.png"
-        write_bytes(target.out / "panoptic" / name, encode_ids(ids))
+        write_bytes(target.out / "panoptic" / name, encode_ids(image.numbers))
         annotations.append({"image_id": key, "file_name": name, "segments_info": infos})
         listed.append({"id": key, "file_name": image.name, "height": image.size[0], "width": image.size[1]})
     categories = [{"isthing": 1, **_category(category)} for category in target.categories]
@@ -187,15 +186,13 @@ def _to_labels(images: Iterable[ImageSegments], target: Target) -> None:
 def _to_objects(images: Iterable[ImageSegments], target: Target) -> None:
     """Maps of objects, numbered from 1 in the order of the masks."""
     for image in images:
-        labels = map_of(image, range(1, len(image.segments) + 1))
-        _write_png(target.out / f"{image.stem}.png", labels, len(image.segments) >= _BYTE)
+        _write_png(target.out / f"{image.stem}.png", image.numbers, len(image.segments) >= _BYTE)
 
 
 def _to_tiff(images: Iterable[ImageSegments], target: Target) -> None:
     """TIFF files of objects, numbered from 1."""
     for image in images:
-        labels = map_of(image, range(1, len(image.segments) + 1))
-        write_labels(target.out / f"{image.stem}.tif", labels)
+        write_labels(target.out / f"{image.stem}.tif", image.numbers)
 
 
 def _to_masks(images: Iterable[ImageSegments], target: Target) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
@@ -48,6 +49,11 @@ class ImageSegments:
         path = PureWindowsPath(self.name)  # of any system
         inside = path.name if path.root or ".." in path.parts else path
         return PureWindowsPath(inside).with_suffix("").as_posix()
+
+    @cached_property
+    def numbers(self) -> LabelArray:
+        """The number of the mask that a map shows at each pixel, from 1 in their order; 0 is background."""
+        return map_of(self, range(1, len(self.segments) + 1))
 
 
 def read_segments(predictions: PredictionSet, item: Item, images: Path | None) -> ImageSegments:
@@ -151,10 +157,11 @@ class Losses:
             "crowds": sum(record.crowd for record in records),
             "empty": sum(not mask.area for mask, _ in image.segments),
             "overlaps": 0 if self.holds.overlaps else _overlap(image),
+            "covered": 0 if self.holds.overlaps or not self.holds.several else _covered(image),
+            "void": image.void,
         }
-        self.counts.update({what: count for what, count in found.items() if count and not getattr(self.holds, what)})
-        self.counts["covered"] += _covered(image) if self.holds.several and not self.holds.overlaps else 0
-        self.counts["void"] += image.void
+        # No format holds what has no field.
+        self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what, False)})
 
     def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
         """A sentence for each thing that a format, by its name, cannot hold."""
@@ -192,8 +199,8 @@ def _overlap(image: ImageSegments) -> int:
 
 def _covered(image: ImageSegments) -> int:
     """Number of masks of which a map shows no pixel, because others cover them."""
-    shown = np.unique(map_of(image, range(1, len(image.segments) + 1)))
-    return sum(mask.area > 0 for mask, _ in image.segments) - int(np.count_nonzero(shown))
+    shown = np.count_nonzero(np.unique(image.numbers))
+    return sum(mask.area > 0 for mask, _ in image.segments) - int(shown)
 
 
 def map_of(image: ImageSegments, values: Sequence[int], background: int = 0) -> LabelArray:
