@@ -207,13 +207,15 @@ def _write_png(path: Path, values: LabelArray, deep: bool = False) -> None:
 
 _NUMBERED = Holds(classes=False, overlaps=False, empty=False)
 EXPORTS = {
-    "coco": Export(Holds(names=True, scores=True, crowds=True, endings=True), _to_coco),
+    "coco": Export(Holds(names=True, scores=True, crowds=True, endings=True, ids=True, unnamed=False), _to_coco),
     "cityscapes": Export(Holds(scores=True), _to_cityscapes),
     "labels": Export(Holds(several=False, overlaps=False, empty=False), _to_labels),
-    "panoptic": Export(Holds(names=True, overlaps=False, crowds=True, empty=False), _to_panoptic),
+    "panoptic": Export(
+        Holds(names=True, overlaps=False, crowds=True, empty=False, ids=True, unnamed=False), _to_panoptic
+    ),
     "masks": Export(Holds(classes=False, several=False, empty=False), _to_masks),
     "yolo": Export(Holds(names=True, scores=True, empty=False), _to_yolo),
-    "labelme": Export(Holds(names=True, scores=True, empty=False), _to_labelme),
+    "labelme": Export(Holds(names=True, scores=True, empty=False, unnamed=False), _to_labelme),
     "objects": Export(_NUMBERED, _to_objects),
     "tiff": Export(_NUMBERED, _to_tiff),
 }

@@ -12,6 +12,8 @@ import numpy as np
 
 from bpr_cli.errors import BprError, counted
 from bpr_cli.formats.base import Item, PredictionSet
+from bpr_cli.formats.coco_json import plain_id
+from bpr_cli.formats.image_names import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from bpr_cli.formats.object_maps import masks_by_value
 from bpr_cli.formats.records import CategoryRecord, SegmentRecord
 from bpr_cli.masks.masks import LabelMap, Mask
@@ -129,6 +131,8 @@ class Holds:
         crowds: which masks are crowds.
         empty: masks without pixels.
         endings: images whose names differ in their endings only, or not at all.
+        unnamed: images whose endings are not known; files that name their image need them.
+        ids: the ids of images.
     """
 
     classes: bool = True
@@ -139,6 +143,8 @@ class Holds:
     crowds: bool = False
     empty: bool = True
     endings: bool = False
+    unnamed: bool = True
+    ids: bool = False
 
 
 @dataclass
@@ -159,6 +165,8 @@ class Losses:
             "overlaps": 0 if self.holds.overlaps else _overlap(image),
             "covered": 0 if self.holds.overlaps or not self.holds.several else _covered(image),
             "void": image.void,
+            "unnamed": int(image.image.suffix.lower() not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)),
+            "ids": int(image.id is not None and plain_id(image.id) != plain_id(PurePosixPath(image.stem).name)),
         }
         # No format holds what has no field.
         self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what, False)})
@@ -185,6 +193,11 @@ _LOSSES: dict[str, Callable[[int], str]] = {
     "crowds": lambda count: f"crowds: {counted(count, 'ordinary mask')} instead",
     "empty": lambda count: f"masks without pixels: {counted(count, 'mask')} left out",
     "void": lambda count: f"void: {counted(count, 'pixel')} of background instead",
+    "unnamed": lambda count: (
+        f"names of images that are not known: {counted(count, 'image')} without an ending, which no program finds; "
+        "give --images"
+    ),
+    "ids": lambda count: f"the ids of images: {counted(count, 'image')} with a name only",
 }
 
 

@@ -90,11 +90,12 @@ def test_names_of_classes_are_kept(results, target):
 
 @pytest.mark.parametrize("target", WITH_SCORES)
 def test_what_comes_back_is_what_was_there(results, target):
-    """From COCO and back, without any loss; what was polygons in between comes back as polygons."""
+    """From COCO and back, without any loss of masks; what was polygons in between comes back as polygons."""
     kind = list if target in ("yolo", "labelme") else dict
     out, summary = converted(results, target)
-    lost = ["cityscapes cannot hold the names of classes: 2 classes with a number only"]
-    assert summary.notes == (lost if target == "cityscapes" else [])
+    names = ["cityscapes cannot hold the names of classes: 2 classes with a number only"]
+    ids = [f"{target} cannot hold the ids of images: 2 images with a name only"]
+    assert summary.notes == (names if target == "cityscapes" else []) + (ids if target != "coco" else [])
     where = out / "labels" if target == "yolo" else out
     convert(where, results / "again.json", "coco", results / "images")
     before, after = load(results / "results.json"), load(results / "again.json")
@@ -128,8 +129,27 @@ def test_losses_are_told(results):
         f"labels cannot hold overlaps: {pixels} pixels for the mask of the higher confidence, or the smaller",
         "labels cannot hold crowds: 1 ordinary mask instead",
         "labels cannot hold masks without pixels: 1 mask left out",
+        "labels cannot hold the ids of images: 2 images with a name only",
     ]
     assert converted(results, "coco")[1].notes == []
+
+
+def test_ids_that_are_names_of_images_are_not_lost(results):
+    summary = convert(named(results, "000000000007.jpg", "sub/9.jpg"), results / "out", "yolo")
+    assert summary.notes == []
+
+
+@pytest.mark.parametrize("target", ["labelme", "coco", "panoptic"])
+def test_files_that_name_their_image_need_its_ending(results, target):
+    photo(results / "images/c.v2.jpg")
+    png(results / "masks/c.v2.png", FIRST.astype(np.uint8) * 255)
+    summary = convert(results / "masks", results / "out", target)
+    assert summary.notes == [
+        f"{target} cannot hold names of images that are not known: 1 image without an ending, which no program finds; "
+        "give --images"
+    ]
+    assert converted(results, target, "masks")[1].notes == []
+    assert converted(results, "yolo", "masks")[1].notes == []
 
 
 @pytest.mark.parametrize("target", ["objects", "tiff"])
