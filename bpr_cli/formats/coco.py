@@ -234,9 +234,10 @@ class CocoSet(PredictionSet):
 
     @property
     def reading(self) -> InputReading:
-        """The common facts, and the number of categories that records have."""
+        """The common facts, whether the file holds results or annotations, and the number of categories of records."""
         common = super().reading
-        return replace(common, classes=common.classes or self.contents.category_count)
+        content = self.noun if isinstance(self.document, list) else "COCO annotations"
+        return replace(common, content=content, classes=common.classes or self.contents.category_count)
 
     def take_image_records(self, other: PredictionSet) -> None:
         """Use another set's image list, for the sizes of polygons, if this set has none."""
@@ -273,7 +274,7 @@ class CocoUnion(CocoSet):
     @property
     def reading(self) -> InputReading:
         """The common facts; the union of all annotations has no classes."""
-        return replace(super().reading, classes=None, foreground="everything annotated")
+        return replace(super().reading, content=self.noun, classes=None, foreground="everything annotated")
 
 
 def _decode(segmentation: Json, size: Size, max_pixels: int) -> Mask:

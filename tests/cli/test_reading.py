@@ -97,6 +97,14 @@ def test_evaluate_says_it_of_every_input(tmp_path, monkeypatch, bpr):
     assert third.startswith("before: binary masks")
 
 
+def test_coco_annotations_are_told_from_results(tmp_path, monkeypatch, bpr):
+    paths = make("coco", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    results, annotations = bpr("evaluate", paths["after"], "-g", paths["truth"]).err.splitlines()[:2]
+    assert results.startswith(f"{paths['after']}: COCO results (format coco")
+    assert annotations.startswith(f"{paths['truth']}: COCO annotations (format coco")
+
+
 def test_soft_masks_are_measured_at_their_threshold(world, bpr, soft):
     for name in "abc":
         png(world / f"thresholded/{name}.png", (SOFT > 0.3 * 255).astype(np.uint8))
