@@ -108,7 +108,9 @@ class LabelMapSet(PngFolder):
         """The common facts, and classes and void."""
         sample, void = self._source.sample, tuple(sorted(self._void))
         classes, sampled = len(sample.values.present - self._void), len(self.items) > sample.files
-        options = ("--format masks", "--ignore-label")
+        # Maps of objects have a background of 0, and hardly ever void.
+        are_clear = 0 not in sample.values.present or self._void & sample.values.present
+        options = ("--format masks", *(() if are_clear else ("--ids objects",)), "--ignore-label")
         return replace(super().reading, classes=classes, sampled=sampled, void=void, options=options)
 
     def read(self, item: Item) -> Prediction:

@@ -78,6 +78,21 @@ def test_label_maps_name_classes_and_void(world, bpr, random_weights):
     assert "2 classes, void 7, 255;" in first_line(bpr(*arguments, "--ignore-label", "7", "--ignore-label", "255"))
 
 
+def test_maps_that_may_hold_objects_say_how_to_read_them(world, bpr):
+    """Numbered objects look like classes, as long as nothing is void."""
+    maps = np.zeros(SIZE, np.uint8)
+    maps[10:30], maps[30:50] = 1, 2
+    png(world / "maps/a.png", maps)
+    line = first_line(bpr("convert", "maps", "shapes", "--format", "labelme"))
+    assert line.endswith(", 3 classes, void 255; change with --format masks or --ids objects or --ignore-label")
+    line = first_line(bpr("convert", "maps", "objects", "--format", "labelme", "--ids", "objects"))
+    assert line.startswith("maps: maps of objects")
+    maps[50:] = 255
+    png(world / "maps/a.png", maps)
+    line = first_line(bpr("convert", "maps", "classes", "--format", "labelme"))
+    assert line.endswith("; change with --format masks or --ignore-label")
+
+
 def test_coco_results_name_their_categories(world, bpr, random_weights):
     photo(world / "images/1.png", SIZE)
     records = [{"image_id": 1, "category_id": n, "score": 1, "segmentation": compressed(MASK)} for n in (3, 3, 9)]
