@@ -64,7 +64,7 @@ class CocoRecords:
         image_id = id_of(given)
         problem = self._problem_of_image(given)
         if image_id is None or problem:
-            self.faults[index] = Failure(f"record {index}", f"{self.path}: record {index} has {problem}")
+            self.faults[index] = Failure(f"record {index}", f"{self.path}: record {index} has {_advised(problem)}")
             return None
         segmentation = record.get("segmentation")
         if segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation)):
@@ -84,7 +84,7 @@ class CocoRecords:
             found = "no image_id" if given is None else f"the image_id {shorten(given)}"
             return f"{found}, expected a whole number or a text"
         if self._images and self._images.get(image_id) is None:
-            return f"the unknown image id {shorten(image_id)}, expected one of the ids in the images list"
+            return f"the unknown image id {shorten(image_id)}, expected one of the ids in the images list; add it there"
         return ""
 
     @property
@@ -108,7 +108,7 @@ class CocoRecords:
 
     def fail(self, index: int, error: BprError) -> None:
         """Note that a record is broken; the error says why, but not which record it is."""
-        self.faults[index] = Failure(self._name(index), f"{self._where(index)} is broken: {error}")
+        self.faults[index] = Failure(self._name(index), f"{self._where(index)} is broken: {_advised(str(error))}")
 
     def segment(self, index: int, record: Record, use: Use) -> SegmentRecord | None:
         """Metadata of a record, which is the one of this index; None, and a fault, if it cannot be read.
@@ -125,7 +125,7 @@ class CocoRecords:
                     "has no score, expected a number; ground truth has none, so check that the two are not swapped"
                 )
         except BprError as error:
-            self.faults[index] = Failure(self._name(index), f"{self._where(index)} {error}")
+            self.faults[index] = Failure(self._name(index), f"{self._where(index)} {_advised(str(error))}")
             return None
         if not self._are_results:
             return segment
@@ -188,6 +188,11 @@ class CocoRecords:
 
     def _where(self, index: int) -> str:
         return f"{self.path}: {self._name(index)} of image {shorten(self.records[index]['image_id'])}"
+
+
+def _advised(problem: str) -> str:
+    """What is wrong with a record, and what to do."""
+    return problem if "; " in problem else f"{problem}; correct the record or remove it"
 
 
 def _is_nan(value: Json) -> bool:

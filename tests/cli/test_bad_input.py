@@ -191,7 +191,8 @@ PREDICTIONS = [
     ),
     Bad(
         "a run-length encoding that does not add up",
-        "r.json: record 0 of image 2 is broken: its counts do not add up to its size 80 x 96",
+        "r.json: record 0 of image 2 is broken: its counts do not add up to its size 80 x 96; correct the record or "
+        "remove it",
         "r.json",
         more=INFO_OPTION,
         make=results(GARBAGE_RLE),

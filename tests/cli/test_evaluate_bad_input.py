@@ -167,21 +167,24 @@ BAD = [
     Bad(
         "a category that is no number",
         "coco",
-        "after.json: record 0 of image 1 has the category_id 'disc', expected a whole number",
+        "after.json: record 0 of image 1 has the category_id 'disc', expected a whole number; correct the record or "
+        "remove it",
         change("after.json", lambda records: first(records, category_id="disc")),
         code=1,
     ),
     Bad(
         "a category of too many digits",
         "coco",
-        f"after.json: record 0 of image 1 has the category_id 1{'0' * 36}..., expected a whole number",
+        f"after.json: record 0 of image 1 has the category_id 1{'0' * 36}..., expected a whole number; correct the "
+        "record or remove it",
         change("after.json", lambda records: first(records, category_id=10**400)),
         code=1,
     ),
     Bad(
         "a score of too many digits",
         "coco",
-        f"after.json: record 0 of image 1 has the score 1{'0' * 36}..., expected a number",
+        f"after.json: record 0 of image 1 has the score 1{'0' * 36}..., expected a number; correct the record or "
+        "remove it",
         change("after.json", lambda records: first(records, score=10**400)),
         code=1,
     ),
@@ -197,7 +200,7 @@ BAD = [
     Bad(
         "a record that is none",
         "coco",
-        "after.json: record 0 has no image_id, expected a whole number or a text",
+        "after.json: record 0 has no image_id, expected a whole number or a text; correct the record or remove it",
         change("after.json", lambda records: ["x", *records]),
         code=1,
     ),
@@ -212,14 +215,15 @@ BAD = [
     Bad(
         "a score that is text",
         "coco",
-        "after.json: record 0 of image 1 has the score 'high', expected a number",
+        "after.json: record 0 of image 1 has the score 'high', expected a number; correct the record or remove it",
         change("after.json", lambda records: first(records, score="high")),
         code=1,
     ),
     Bad(
         "broken run lengths",
         "coco",
-        "after.json: record 0 of image 1 is broken: its counts do not add up to its size 40 x 48",
+        "after.json: record 0 of image 1 is broken: its counts do not add up to its size 40 x 48; correct the record "
+        "or remove it",
         change("after.json", lambda records: first(records, segmentation={"size": [40, 48], "counts": [3, 4]})),
         code=1,
     ),
@@ -519,7 +523,7 @@ BAD = [
     Bad(
         "an annotation of an image that is not listed",
         "coco",
-        "truth.json: record 0 has the unknown image id 99, expected one of the ids in the images list",
+        "truth.json: record 0 has the unknown image id 99, expected one of the ids in the images list; add it there",
         change("truth.json", lambda truth: truth | {"annotations": first(truth["annotations"], image_id=99)}),
         code=1,
     ),
@@ -527,7 +531,7 @@ BAD = [
         "a broken annotation, and not its predictions",
         "coco",
         "truth.json: record 0 (id 1) of image 1 is broken: its segmentation is int, expected run lengths (size and "
-        "counts) or polygons",
+        "counts) or polygons; correct the record or remove it",
         change("truth.json", lambda truth: truth | {"annotations": first(truth["annotations"], segmentation=7)}),
         code=1,
     ),

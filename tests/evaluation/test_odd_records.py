@@ -181,7 +181,7 @@ def test_an_annotation_of_an_unlisted_image_is_named_and_left_out(tmp_path):
     report = evaluate(found, truth)
     assert report.summary[0].value == pytest.approx(official(truth, found)[0]) == 100
     assert [failure.reason for failure in report.failures] == [
-        f"{truth}: record 1 has the unknown image id 9, expected one of the ids in the images list"
+        f"{truth}: record 1 has the unknown image id 9, expected one of the ids in the images list; add it there"
     ]
 
 

@@ -223,6 +223,7 @@ def test_an_odd_record_is_named_and_left_as_it_was(tmp_path, odd, message):
     (fault,) = opened.faults()
     assert f"{path}: " in fault.reason
     assert message in fault.reason
+    assert fault.reason.endswith("; correct the record or remove it")
     smaller = Mask.from_array(disc(radius=3))
     write_back(opened, tmp_path / "out", {name: (smaller,) * len(masks) for name, masks in coarse.items()})
     before, after = path.read_text(), (tmp_path / "out/r.json").read_text()
