@@ -178,21 +178,20 @@ class Pipeline:
         """
         ahead: deque[Submitted] = deque()
         for turn, place in given:
-            while ahead and self._pixels(turn.item, *_items(ahead)) > PIXELS_AT_ONCE:
-                yield from self._placed(*ahead.popleft())
+            yield from self._placed(ahead, self._look_ahead, turn.item)
             ahead.append((turn, pool.submit(place)))
-            if len(ahead) > self._look_ahead:
-                yield from self._placed(*ahead.popleft())
-        while ahead:
-            yield from self._placed(*ahead.popleft())
+        yield from self._placed(ahead, 0)
 
-    def _placed(self, turn: Turn, future: Future[ImagePass]) -> Iterator[InFlight]:
-        try:
-            image = future.result()
-        except BprError as error:
-            self.work.fail(turn.item, str(error))
-        else:
-            yield turn, image
+    def _placed(self, waiting: deque[Submitted], most: int, *coming: Item) -> Iterator[InFlight]:
+        """The images that have waited longest, while more than ``most`` wait, or they are too large with ``coming``."""
+        while len(waiting) > most or (waiting and self._pixels(*coming, *_items(waiting)) > PIXELS_AT_ONCE):
+            turn, future = waiting.popleft()
+            try:
+                image = future.result()
+            except BprError as error:
+                self.work.fail(turn.item, str(error))
+            else:
+                yield turn, image
 
     def _predicted_in_turns(self, pool: ThreadPoolExecutor, images: Iterator[InFlight]) -> Iterator[InFlight]:
         """Send the patches of images through the network, and again after every step that is left to them.
@@ -215,10 +214,8 @@ class Pipeline:
         """New images, and between them those that came back, as soon as more than one a thread of these wait."""
         for turn, image in new:
             yield turn, image
-            while len(back) > self.refiner.settings.workers or self._pixels(*_items(back)) > PIXELS_AT_ONCE:
-                yield from self._placed(*back.popleft())
-        while back:
-            yield from self._placed(*back.popleft())
+            yield from self._placed(back, self.refiner.settings.workers)
+        yield from self._placed(back, 0)
 
     def _predicted(self, images: Iterator[InFlight], predictor: Predictor) -> Iterator[InFlight]:
         """Send the patches of images through a network."""
