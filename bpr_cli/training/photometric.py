@@ -40,18 +40,18 @@ GREY = np.array([0.299, 0.587, 0.114])
 def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> ByteArray:
     """Change an image at random: uint8, (E, E, 3), RGB; values are clipped to 0..255."""
     # Optional settings draw no random numbers if they are 0, so recipes without them give the same results as before.
-    if settings.light and random.random() < settings.light:
+    if happens(settings.light, random):
         image = relit(image, random)
     if random.random() < settings.distort:
         image = distort(image, random)
     if random.random() < settings.colour:
         image = recolour(image, random)
-    if settings.saturation and random.random() < settings.saturation:
+    if happens(settings.saturation, random):
         image = saturated(image, random.uniform(*SATURATION_FACTORS))
-    if settings.contrast and random.random() < settings.contrast:
+    if happens(settings.contrast, random):
         middle, factor = float(image.mean()), random.uniform(*CONTRAST_FACTORS)
         image = _linear(image, factor, middle * (random.uniform(*BRIGHTNESS_FACTORS) - factor))
-    if settings.white_balance and random.random() < settings.white_balance:
+    if happens(settings.white_balance, random):
         image = _scaled(image, random.uniform(*WHITE_BALANCE_FACTORS, 3))
     image = exchanged(image, settings.swap_channels, settings.negative, random)
     if random.random() < settings.gamma:
@@ -68,12 +68,17 @@ def vary_image(image: ByteArray, settings: ImageSettings, random: Random) -> Byt
 
 
 def exchanged(image: ByteArray, swap: float, negative: float, random: Random) -> ByteArray:
-    """Reorder red, green and blue, and take the negative, each with its chance; a chance of 0 draws no number."""
-    if swap and random.random() < swap:
+    """Reorder red, green and blue, and take the negative, each with its chance."""
+    if happens(swap, random):
         image = np.ascontiguousarray(image[..., random.permutation(3)])
-    if negative and random.random() < negative:
+    if happens(negative, random):
         image = 255 - image
     return image
+
+
+def happens(chance: float, random: Random) -> bool:
+    """Whether something of a chance happens; where that is certain, no random number is drawn."""
+    return chance == 1 or (chance > 0 and random.random() < chance)
 
 
 def distort(image: ByteArray, random: Random) -> ByteArray:

@@ -107,6 +107,14 @@ def test_the_negative():
     np.testing.assert_array_equal(photometric.vary_image(PHOTO, CHANGES["negative"], np.random.default_rng(0)), ~PHOTO)
 
 
+@pytest.mark.parametrize("chance", [0, 1])
+def test_a_certain_exchange_of_colours_draws_only_their_order(chance):
+    orders = [np.random.default_rng(seed).permutation(3) for seed in range(5)]
+    for seed, order in enumerate(orders):
+        expected = abs(255 * chance - PHOTO[..., order].astype(int))
+        np.testing.assert_array_equal(photometric.exchanged(PHOTO, 1, chance, np.random.default_rng(seed)), expected)
+
+
 def test_no_change_of_the_image_without_chances():
     settings = replace(CHANGES["blur"], blur=0)
     assert photometric.vary_image(PHOTO, settings, np.random.default_rng(0)) is PHOTO
