@@ -42,17 +42,19 @@ class RefinementNetworks:
         """The network on its devices.
 
         Raises:
-            BprError: the refiner is closed.
+            BprError: the networks are closed.
         """
         if self._predictor is None:
-            raise BprError("this Refiner is closed; make a new one, or refine inside of its with statement")
+            raise BprError(
+                f"this {type(self).__name__} is closed; make a new one, or refine inside of its with statement"
+            )
         return self._predictor
 
     def predictor_of(self, how: PassSettings) -> Predictor:
         """The network of a pass on its devices: the one for whole masks, or the one for patches.
 
         Raises:
-            BprError: the refiner is closed.
+            BprError: the networks are closed.
         """
         return self._context if how.whole and self._context else self.predictor
 

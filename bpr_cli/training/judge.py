@@ -18,8 +18,7 @@ from bpr_cli.refinement.cases import passed
 from bpr_cli.refinement.evidence import MaskChanges
 from bpr_cli.refinement.judgement import changed_mask
 from bpr_cli.refinement.labels import ChangedMap
-from bpr_cli.refinement.refiner import Refiner
-from bpr_cli.refinement.settings import RefineSettings
+from bpr_cli.refinement.networks import RefinementNetworks
 from bpr_cli.training.augmentation import Random
 from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons, pool_of, strange
 from bpr_cli.training.sampling import MaskPool, set_name
@@ -92,9 +91,9 @@ OneVerdict = TypeVar("OneVerdict", Verdicts, MaskVerdicts)
 
 @dataclass(frozen=True)
 class Lecture:
-    """Masks and maps of a set, of some of the ``KINDS``, and the refiner without a judge whose changes teach one."""
+    """Masks and maps of a set, of some of the ``KINDS``, and the networks without a judge whose changes teach one."""
 
-    refiner: Refiner
+    networks: RefinementNetworks
     pool: MaskPool
     kinds: Sequence[str]
 
@@ -171,8 +170,8 @@ def with_judges_of_masks(card: WeightsCard, kinds: Sequence[Sequence[MaskVerdict
 
 def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]) -> list[Lecture]:
     """What weights, without their judges, do to masks of sets."""
-    refiner = Refiner(RefineSettings(weights=str(weights), judge=False, min_movement=0))
-    return [Lecture(refiner, pool_of(patches), kinds) for patches in sets]
+    networks = RefinementNetworks(weights=str(weights), judge=False, min_movement=0)
+    return [Lecture(networks, pool_of(patches), kinds) for patches in sets]
 
 
 def verdicts_of(
@@ -181,7 +180,7 @@ def verdicts_of(
     """The changes of ``count`` masks or maps of each kind of a lecture, by kind."""
     random = np.random.default_rng([seed, number])
     kinds = lecture.kinds if count else ()
-    return [list(judged(lecture.refiner, lecture.pool, kind, count, random)) for kind in kinds]
+    return [list(judged(lecture, kind, count, random)) for kind in kinds]
 
 
 def balanced(kinds: Sequence[Sequence[Verdicts]]) -> Verdicts:
@@ -189,14 +188,14 @@ def balanced(kinds: Sequence[Sequence[Verdicts]]) -> Verdicts:
     return Verdicts.of([replace(each, weight=each.weight / len(kind)) for kind in kinds for each in kind])
 
 
-def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[MaskVerdicts]:
+def mask_verdicts(lecture: Lecture, kind: str, count: int, random: Random) -> Iterator[MaskVerdicts]:
     """Refine masks of a kind, and compare every change with the truth; masks without a change give none.
 
     Every other image is a strange one.
     """
-    drawn = enumerate(draw_lessons(pool, kind, count, random))
+    drawn = enumerate(draw_lessons(lecture.pool, kind, count, random))
     lessons = [strange(each, random) if number % 2 else each for number, each in drawn]
-    for number, image in passed(refiner, [(each.image, (each.coarse,)) for each in lessons]):
+    for number, image in passed(lecture.networks, [(each.image, (each.coarse,)) for each in lessons]):
         (coarse,), (refined,) = image.coarse.prediction, image.segments.paste(image.outlines)
         changed, box = changed_mask(image.image, coarse, refined, image.outlines[0])
         if refined is coarse or not len(changed.areas):
@@ -210,13 +209,13 @@ def mask_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, rando
         yield MaskVerdicts(changes, right, known / np.sqrt(changes.area))
 
 
-def map_verdicts(refiner: Refiner, pool: MaskPool, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
+def map_verdicts(lecture: Lecture, kind: str, count: int, random: Random) -> Iterator[Verdicts]:
     """Refine label maps of a kind, and compare what every label lost with the truth.
 
     Only pixels count whose true label is the one before or the one after. Maps without a change give none.
     """
-    lessons = list(draw_map_lessons(pool, kind, count, random))
-    for number, image in passed(refiner, [(each.image, each.coarse) for each in lessons]):
+    lessons = list(draw_map_lessons(lecture.pool, kind, count, random))
+    for number, image in passed(lecture.networks, [(each.image, each.coarse) for each in lessons]):
         before, after = image.coarse.prediction.labels, image.segments.paste(image.outlines)
         scale = max((each.scale for each in image.outlines), default=1.0)
         changed = ChangedMap(image.image, before, after.labels, after.probability, scale)

@@ -16,6 +16,7 @@ from PIL import Image
 import bpr_cli
 from bpr_cli.errors import BprError
 from bpr_cli.refinement import refiner as refiner_module
+from bpr_cli.refinement.networks import RefinementNetworks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings
 from tests.inference.engines import blob, picture
@@ -293,6 +294,13 @@ def test_a_closed_refiner_says_so(make_refiner, refined):
         1 / 0  # noqa: B018
     with pytest.raises(BprError, match="this Refiner is closed"):
         copy(refiner).refine_labels(picture(SIZE), label_map())
+
+
+def test_closed_networks_say_so_by_their_own_name(weights_of):
+    with RefinementNetworks(weights=str(weights_of("unet-s")), device="cpu", backend="pytorch") as networks:
+        assert networks.predictor.batch_size
+    with pytest.raises(BprError, match="this RefinementNetworks is closed"):
+        networks.predictor  # noqa: B018
 
 
 def test_the_log_tells_what_is_loaded_and_what_became_of_images(make_refiner, caplog):
