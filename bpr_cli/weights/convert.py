@@ -111,7 +111,8 @@ def join_weights(patches: str | Path, whole: str | Path, out: Path, *, overwrite
     """
     check_new(out, overwrite)
     first, second = load_weights(patches), load_weights(whole)
-    card = replace(first.card, context=replace(second.card, context=None))
+    seen_whole = replace(second.card, context=None, rim=0)  # of a box around a whole mask, no context is pasted back
+    card = replace(first.card, context=seen_whole)
     save_weights(out, first.network, card, second.network)
     return load_weights(out)
 

@@ -14,6 +14,7 @@ from bpr_cli.refinement.context import context_mask
 from bpr_cli.refinement.outline import SHORTEST_WHOLE, Outline, box_around
 from bpr_cli.refinement.settings import PassSettings
 from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.convert import join_weights
 from bpr_cli.weights.files import load_weights, save_weights
 
 HOW = PassSettings(160, 160, 16, 192, 0.25, whole=True)
@@ -120,13 +121,24 @@ def test_weights_with_both_networks_come_back(weights, tmp_path):
     assert (tmp_path / "again.safetensors").read_bytes() == weights.read_bytes()
 
 
+TRUTH = square(100, 80, 300, 220)
+IMAGE = np.where(TRUTH, 250, 5).astype(np.uint8)[..., None].repeat(3, axis=2)
+
+
+def test_joined_weights_see_whole_masks_in_place_even_if_these_were_trained_with_a_rim(weights, tmp_path):
+    whole, joined = tmp_path / "whole.safetensors", tmp_path / "joined.safetensors"
+    context = load_weights(weights).context
+    save_weights(whole, context.network, replace(context.card, rim=12))
+    join_weights(weights, whole, joined)
+    refiner = bpr_cli.Refiner(weights=joined, backend="pytorch", device="cpu")
+    assert (refiner.refine(IMAGE, TRUTH & ~square(200, 80, 300, 150)) ^ TRUTH).sum() < 200
+
+
 def test_masks_are_seen_as_a_whole_first(weights):
-    truth = square(100, 80, 300, 220)
-    image = np.where(truth, 250, 5).astype(np.uint8)[..., None].repeat(3, axis=2)
-    coarse = truth & ~square(200, 80, 300, 150)
+    coarse = TRUTH & ~square(200, 80, 300, 150)
     refiner = bpr_cli.Refiner(weights=weights, backend="pytorch", device="cpu")
-    assert (refiner.refine(image, coarse) ^ truth).sum() < 200
-    assert (bpr_cli.Refiner(weights=weights, context=False, device="cpu").refine(image, coarse) == coarse).all()
+    assert (refiner.refine(IMAGE, coarse) ^ TRUTH).sum() < 200
+    assert (bpr_cli.Refiner(weights=weights, context=False, device="cpu").refine(IMAGE, coarse) == coarse).all()
     labels = coarse.astype(np.int32)
-    assert (refiner.refine_labels(image, labels) == labels).all()
-    assert refiner.refine(image, square(10, 10, 60, 60)).sum() == 2500
+    assert (refiner.refine_labels(IMAGE, labels) == labels).all()
+    assert refiner.refine(IMAGE, square(10, 10, 60, 60)).sum() == 2500
