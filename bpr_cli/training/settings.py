@@ -225,7 +225,10 @@ class TrainSettings(Settings):
             "Network by name, or one of yours as module:Class (default: that of --init, or the recipe's)", panel=ENGINE
         ),
     ] = None
-    init: Annotated[str | None, option("Initial weights: a shipped name, .safetensors or .pth", panel=ENGINE)] = None
+    init: Annotated[
+        str | None,
+        option("Initial weights and settings of refinement: a shipped name, .safetensors or .pth", panel=ENGINE),
+    ] = None
     padding: Annotated[
         Natural | None,
         option("Context to feed in pixels (default: the recipe's, or all there is)", panel=ENGINE),

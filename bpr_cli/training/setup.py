@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, note
 from bpr_cli.patchset.record import PatchSample
 from bpr_cli.patchset.store import PatchSet
 from bpr_cli.training.augmentation import PatchSizes
@@ -18,6 +18,12 @@ from bpr_cli.training.sampling import check_names, set_name, validation_patches
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.weights.card import IMAGENET_MEAN, IMAGENET_STD, INPUT_STEP, WeightsCard
 from bpr_cli.weights.files import LoadedWeights
+
+OF_ANY_PATCH = ("scales", "view", "follow", "min_part", "min_movement", "flip", "core")
+"""Settings of refinement that hold for patches of any size; new weights have them from the initial ones."""
+
+OF_CONTEXT = ("rim", "nms_threshold")
+"""Those that need as much context as the initial weights saw: without a rim, a low threshold leaves gaps."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         mean=init.card.mean if init else IMAGENET_MEAN,
         std=init.card.std if init else IMAGENET_STD,
         mask_patch=settings.mask_patch,
+        **(taken_over(init.card, sizes) if init else {}),
         training_data="; ".join([*map(described, training), *_before(init)]),
         licence=settings.licence or (init.card.licence if init else ""),
         description="trained with bpr train",
@@ -118,6 +125,40 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
     return Plan(
         card, sizes, training, _validation(validation, sizes, settings), _identity(own, foreign, settings, card, init)
     )
+
+
+def taken_over(init: WeightsCard, sizes: PatchSizes) -> dict[str, Any]:
+    """The settings of refinement that new weights have from the initial ones, as far as their own patches allow.
+
+    Patch set and recipe say what patches the network learns from, and judges know only the tensors that they learned
+    from, so that none of these is taken over.
+    """
+    names = [*OF_ANY_PATCH]
+    if sizes.patch_size >= (init.min_patch_size or 0):
+        names.append("min_patch_size")
+    if sizes.padding >= init.padding:
+        names += OF_CONTEXT
+    return {name: getattr(init, name) for name in names}
+
+
+def note_taken_over(init: WeightsCard, sizes: PatchSizes) -> None:
+    """Report the settings that new weights have from the initial ones, and how their patches differ."""
+    taken = taken_over(init, sizes)
+    told = [f"{name} {value}" for name, value in taken.items() if value != getattr(WeightsCard, name)]
+    if told:
+        note(
+            "the new weights refine with settings of %s: %s; bpr weights convert changes them",
+            init.name,
+            ", ".join(told),
+        )
+    if (sizes.patch_size, sizes.padding) != (init.patch_size, init.padding):
+        own, others = (f"{each.patch_size} px with {each.padding} px of context" for each in (sizes, init))
+        note(
+            "the new weights refine patches of %s, as they are trained on them; %s has patches of %s",
+            own,
+            init.name,
+            others,
+        )
 
 
 def _validation(

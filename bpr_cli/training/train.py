@@ -32,7 +32,7 @@ from bpr_cli.training.recipe import load_recipe
 from bpr_cli.training.run_folder import CsvLog, Logs, RunFolder, TensorBoardLog
 from bpr_cli.training.sampling import ImageStream
 from bpr_cli.training.settings import TrainSettings
-from bpr_cli.training.setup import Plan, make_plan, open_sets
+from bpr_cli.training.setup import Plan, make_plan, note_taken_over, open_sets
 from bpr_cli.training.trainer import Arithmetic, Trainer
 from bpr_cli.training.validate import PatchScores, Validator
 from bpr_cli.version import __version__
@@ -227,6 +227,8 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
             before = None
             if processes.leads:
                 note_if_slow(settings.precision, processes.device)
+                if init:
+                    note_taken_over(init.card, plan.sizes)
                 before = folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
             arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
             trainer = Trainer(network, plan.card, settings.recipe, arithmetic, processes)

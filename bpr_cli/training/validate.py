@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -80,7 +80,8 @@ class Validator:
             precision: floating-point type of the network.
             device: device of the network.
         """
-        self._subsets, self._card, self._device = subsets, card, device
+        # Without a rim, which is pasted back with low weight, and of which the truth is not measured.
+        self._subsets, self._card, self._device = subsets, replace(card, rim=0), device
         self._dtype = DTYPES[precision]
         self._sizes = PatchSizes(card.patch_size, card.padding, card.input_size)
         inner = [centre(sample, card.patch_size) for sample in self._samples()]

@@ -21,7 +21,8 @@ from bpr_cli.training.run_folder import LogRow
 from bpr_cli.training.settings import TrainSettings
 from bpr_cli.training.train import open_training
 from bpr_cli.training.trainer import rate_at
-from bpr_cli.weights.files import load_weights
+from bpr_cli.weights.card import WeightsCard
+from bpr_cli.weights.files import load_weights, save_weights
 from tests.training.toy_data import small_recipe, toy_set
 from tests.training.trainers import Tiny, TinyNorm
 
@@ -295,6 +296,56 @@ def test_initial_weights(patches, tmp_path):
     torch.testing.assert_close(list(begun.parameters()), list(ended.parameters()), atol=1e-6, rtol=0)
     said = refusal(patches, tmp_path / "third", settings_of(init=str(start), network="unet-s"))
     assert f"the weights {start} are of the network tiny-norm, but --network is unet-s; " in said
+
+
+REFINES = {
+    "scales": (2.0, 1.0),
+    "view": 100,
+    "follow": True,
+    "min_part": 5,
+    "min_movement": 0.5,
+    "flip": True,
+    "core": 0.3,
+    "min_patch_size": 12,
+    "rim": 4,
+    "nms_threshold": 0.1,
+}
+"""Settings of refinement, none of them as by default."""
+
+
+@pytest.fixture
+def refining(tmp_path):
+    """Weights with these settings, with judges, and with patches as the toy's."""
+    numbers = dict.fromkeys(("judge", "final_judge", "map_judge", "int8"), (1.0,))
+    card = WeightsCard("mine", "tiny-norm", 16, padding=8, input_size=32, **{**REFINES, **numbers})
+    save_weights(tmp_path / "mine.safetensors", TinyNorm(), card)
+    return tmp_path / "mine.safetensors"
+
+
+@pytest.mark.parametrize(("padding", "defaults"), [(8, ()), (12, ()), (7, ("rim", "nms_threshold"))])
+def test_settings_of_refinement_come_from_the_initial_weights(padding, defaults, refining, patches, tmp_path, caplog):
+    train(patches, tmp_path / "run", settings_of({"steps": 2}, init=str(refining), padding=padding))
+    card = load_weights(tmp_path / "run/last.safetensors").card
+    expected = {name: getattr(WeightsCard, name) if name in defaults else value for name, value in REFINES.items()}
+    assert {name: getattr(card, name) for name in REFINES} == expected
+    assert (card.patch_size, card.padding) == (16, padding)
+    assert (card.judge, card.final_judge, card.map_judge, card.int8) == ((), (), (), ())
+    settings, *others = caplog.messages
+    assert settings.startswith(
+        "the new weights refine with settings of mine: scales (2.0, 1.0), view 100, follow True, "
+    )
+    assert [name for name in REFINES if f" {name} " not in settings] == [*defaults]
+    assert others == [
+        f"the new weights refine patches of 16 px with {padding} px of context, as they are trained on them; mine has "
+        "patches of 16 px with 8 px of context"
+    ] * (padding != 8)
+
+
+def test_patches_too_small_to_shrink_as_those_of_the_initial_weights(refining, tmp_path):
+    small = toy_set(tmp_path / "small", settings=PatchSetSettings(patch_size=10, padding=12)).path
+    with open_training([small], tmp_path / "run", settings_of(init=str(refining))) as training:
+        card = training.plan.card
+    assert (card.patch_size, card.min_patch_size, card.view, card.rim) == (10, None, 100, 4)
 
 
 def test_initial_weights_with_another_head(patches, tmp_path):

@@ -46,9 +46,9 @@ def test_scores_ignore_void():
     assert patch_scores(changed, truths) == found
 
 
-@pytest.mark.parametrize("input_size", [32, 64])
-def test_a_network_that_copies_the_coarse_mask_scores_like_it(input_size, tmp_path):
-    card = replace(CARD, input_size=input_size)
+@pytest.mark.parametrize(("input_size", "rim"), [(32, 0), (64, 0), (32, 4)])
+def test_a_network_that_copies_the_coarse_mask_scores_like_it(input_size, rim, tmp_path):
+    card = replace(CARD, input_size=input_size, rim=rim)
     validator = Validator([PatchSubset.full(toy_set(tmp_path / "a", 70))], card, "float32", torch.device("cpu"))
     inner = slice(TOY.padding, TOY.padding + TOY.patch_size)
     samples = [toy(number) for number in range(70)]
