@@ -20,7 +20,7 @@ from bpr_cli.training.run_folder import LogRow
 from bpr_cli.training.settings import Recipe
 from bpr_cli.training.sheet import draw_sheet
 from bpr_cli.training.trainer import Trainer
-from bpr_cli.training.workers import reporting_deaths
+from bpr_cli.training.workers import reporting_deaths, until_stopped
 
 REPORT_EVERY = 10
 """Steps between lines of the log. Only there, the loop waits for the GPU and the processes agree whether to stop."""
@@ -101,22 +101,31 @@ class Loop:
                 kept.
         """
         began = time.monotonic()
-        steps = range(self._state.step, self._state.step if self.is_done else self._recipe.steps)
-        pinned = self._processes.device.type == "cuda"
         with noting_signals() as request:
-            workers: list[BaseProcess] = []
-            with reporting_deaths(workers):
-                # Workers start here, after the signal handlers are set.
-                batches = load_batches(self._batches, steps, self._pace.workers, pinned, workers)
-                for step, batch in zip(steps, batches, strict=True):
-                    if self._writer and step == 0:
-                        draw_sheet(batch, self._writer.folder.patches)
-                    self._losses.append(self._trainer.step(step, batch))
-                    stopped = self._after(step + 1, request)
-                    on_step(self._loss)
-                    if stopped:
-                        break
+            self._train(request, on_step)
         return LoopResult(self._state, request.signal, self._loss, time.monotonic() - began)
+
+    def _train(self, request: StopRequest, on_step: OnStep) -> None:
+        """Make the steps that are left, or those until a signal asks to stop."""
+        done = begun = self._state.step
+        steps = range(begun, begun if self.is_done else self._recipe.steps)
+        pinned = self._processes.device.type == "cuda"
+        workers: list[BaseProcess] = []
+        with reporting_deaths(workers):
+            # Workers start here, after the signal handlers are set.
+            batches = load_batches(self._batches, steps, self._pace.workers, pinned, workers)
+            if self._processes.count == 1:  # several processes must stop after the same step
+                batches = until_stopped(batches, workers, request)
+            for done, batch in enumerate(batches, begun + 1):
+                if self._writer and done == 1:
+                    draw_sheet(batch, self._writer.folder.patches)
+                self._losses.append(self._trainer.step(done - 1, batch))
+                stopped = self._after(done, request)
+                on_step(self._loss)
+                if stopped:
+                    return
+        if done < steps.stop:
+            self._save(done)
 
     def _after(self, done: int, request: StopRequest) -> bool:
         """Report, validate and save if due after ``done`` steps; returns whether to stop."""
@@ -134,10 +143,16 @@ class Loop:
             best = self._state.best
             better = found if best is None or found.score > best.score else best
             self._state = replace(self._state, best=better, last=found)
-        if save and self._writer:
+        if save:
+            self._save(done)
+        return stop or (validate and self._is_exhausted())
+
+    def _save(self, done: int) -> None:
+        """Save what to resume from after ``done`` steps."""
+        self._read_losses(done)
+        if self._writer:
             scaler = self._trainer.scaler.state_dict()
             self._writer.save(self._trainer, replace(self._state, scaler=scaler))
-        return stop or (validate and self._is_exhausted())
 
     def _is_exhausted(self) -> bool:
         """Whether validations have not become better for too long; only process 0 knows, and tells the others."""

@@ -1,20 +1,25 @@
-"""The worker processes that prepare batches: their start, and the error if one of them dies."""
+"""The worker processes that prepare batches: their start, and what follows if one of them dies."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from types import TracebackType
+from typing import TypeVar
 
 import cv2
 
 from bpr_cli.errors import BprError
+from bpr_cli.system.signals import StopRequest
 from bpr_cli.system.workers import end_with_main_process, how_it_ended
+
+Batch = TypeVar("Batch")
 
 DYING = 1.0
 """Seconds to wait for the exit code of a worker after an error that may come from its death."""
@@ -22,7 +27,7 @@ DYING = 1.0
 
 @contextmanager
 def starting_workers() -> Iterator[None]:
-    """Start workers without OpenCV threads and with Ctrl-C blocked; a death is reported once all have started.
+    """Start workers without OpenCV threads and with Ctrl-C blocked; a death is noticed where a batch is awaited.
 
     A forked worker inherits OpenCV's record of its threads but not the threads themselves, and would wait for them
     forever. A terminal sends Ctrl-C to all processes, but only the main process decides whether to stop. While a worker
@@ -39,14 +44,20 @@ def starting_workers() -> Iterator[None]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Block SIGINT, so that processes started meanwhile never receive it, and the report of their deaths."""
+    """Block SIGINT, so that processes started meanwhile never receive it; and let their deaths interrupt nothing.
+
+    PyTorch handles SIGCHLD by an error wherever the program is, such as in the middle of a step or of saving.
+    """
     if sys.platform == "win32":
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGCHLD])
+    handler = signal.getsignal(signal.SIGCHLD) or signal.SIG_DFL
     try:
         yield
     finally:
+        if threading.current_thread() is threading.main_thread():  # only there, handlers are set
+            signal.signal(signal.SIGCHLD, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -92,3 +103,17 @@ def reporting_deaths(workers: Sequence[BaseProcess]) -> Iterator[None]:
             f"a worker that prepares batches {how_it_ended(code)}; give the same command again, with fewer --workers, "
             "to go on from the last saved step"
         ) from error
+
+
+def until_stopped(batches: Iterable[Batch], workers: Sequence[BaseProcess], request: StopRequest) -> Iterator[Batch]:
+    """Batches until a worker dies after a signal has asked to stop, as many programs send it to all processes at once.
+
+    Raises:
+        BprError: a worker has died of another cause.
+    """
+    try:
+        with reporting_deaths(workers):
+            yield from batches
+    except BprError:
+        if not request.signal:
+            raise

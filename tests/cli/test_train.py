@@ -1,6 +1,7 @@
 """``bpr train``: whole outputs, exit codes, and every option that is not a plain number."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -228,15 +229,19 @@ def test_a_set_that_was_cut_short(train, world):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopping_saves_and_says_how_to_go_on(number, code, world, start):
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    [(os.kill, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143), (os.killpg, signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM to all processes"],
+)
+def test_stopping_saves_and_says_how_to_go_on(send, number, code, world, start):
     toy_set(world / "patches")
     arguments = ("train", "patches", "--out", "run", "--steps", "2000", "--batch-size", "2", "--padding", "8")
+    log = world / "run/log.csv"
     with start(*arguments) as process:
-        while process.poll() is None and not (world / "run/log.csv").exists():
+        while process.poll() is None and not (log.exists() and log.read_bytes().count(b"\n") > 1):
             time.sleep(0.02)
-        time.sleep(0.5)
-        process.send_signal(number)
+        send(process.pid, number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
     assert "Traceback" not in err

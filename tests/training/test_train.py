@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -143,6 +144,26 @@ def test_a_stopped_training_resumes_bit_for_bit(number, step, patches, tmp_path)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     summary = train(patches, tmp_path / "stopped", settings_of(name="same"))
     assert (summary.started_at, summary.stopped_at, summary.stopped_by) == (step + 1, 25, 0)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "straight")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
+def test_a_training_that_is_stopped_with_its_workers_resumes_bit_for_bit(patches, tmp_path):
+    train(patches, tmp_path / "straight", settings_of(name="same"))
+    done = []
+
+    def end_all(_):
+        done.append(1)
+        if len(done) == 7:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+                worker.join()
+            signal.raise_signal(signal.SIGTERM)
+
+    summary = train(patches, tmp_path / "stopped", settings_of(name="same", workers=2), end_all)
+    assert (summary.stopped_by, summary.stopped_at) == (signal.SIGTERM, 7)
+    summary = train(patches, tmp_path / "stopped", settings_of(name="same"))
+    assert (summary.started_at, summary.stopped_at, summary.stopped_by) == (7, 25, 0)
     assert contents(tmp_path / "stopped") == contents(tmp_path / "straight")
 
 

@@ -3,12 +3,14 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 
 import pytest
 
 from bpr_cli.errors import BprError
+from bpr_cli.system.signals import StopRequest
 from bpr_cli.training import data
-from bpr_cli.training.workers import begin_worker, reporting_deaths
+from bpr_cli.training.workers import begin_worker, reporting_deaths, until_stopped
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 
@@ -69,6 +71,22 @@ def test_a_death_that_the_system_has_not_reported_yet_is_reported(lingering):
     told = pytest.raises(BprError, match="a worker that prepares batches was killed by SIGKILL")
     with told, reporting_deaths([worker]):
         raise ConnectionResetError(104, "Connection reset by peer")
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGTERM])
+def test_the_death_of_a_worker_ends_the_batches_only_after_a_signal_to_stop(number):
+    worker = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    worker.start()
+
+    def batches():
+        yield "a batch"
+        worker.kill()
+        worker.join()
+        raise ConnectionResetError
+
+    told = pytest.raises(BprError, match="was killed by SIGKILL") if not number else nullcontext()
+    with told:
+        assert list(until_stopped(batches(), [worker], StopRequest(number))) == ["a batch"]
 
 
 def test_other_errors_stay_as_they_are():
