@@ -23,6 +23,9 @@ SCORE_NAME = "mean IoU of the image's true segments, each with its best predicti
 EXAMPLES = 6
 """Number of the largest gains, and of the largest losses, in the report."""
 
+MOSTLY_MISSED = 0.5
+"""Share of images without predictions from which on a note tells of them."""
+
 _LIBRARIES = ("numpy", "opencv-python", "pycocotools", "cityscapesscripts")
 
 
@@ -166,13 +169,13 @@ class Collected:
         return (*read, *self._missed(), *after.notes, *(f"baseline: {note}" for note in others), *lacking)
 
     def _missed(self) -> list[str]:
-        """A note if half of the images or more have no predictions, but not all; COCO results leave out such images."""
-        pairs = self._inputs.pairs
-        missed = sum(pair.prediction is None and pair.truth is not None for pair in pairs)
-        if not len(pairs) <= 2 * missed < 2 * len(pairs):
+        """A note if most images have no predictions, but not all; COCO results leave out such images."""
+        count = len(self._inputs.pairs)
+        missed = sum(pair.prediction is None and pair.truth is not None for pair in self._inputs.pairs)
+        if not MOSTLY_MISSED * count <= missed < count:
             return []
         return [
-            f"{missed} of {counted(len(pairs), 'image')} have no predictions, so that all their objects are missed; to "
+            f"{missed} of {counted(count, 'image')} have no predictions, so that all their objects are missed; to "
             "measure a part of the images, give ground truth of that part"
         ]
 

@@ -329,8 +329,10 @@ class MaskValues:
 
     def _with_void(self, void: Collection[int]) -> bool:
         """Whether these are 0, one other value, and void; or whether every array is binary, some with void alone."""
-        has_void, others = bool(self.present & {WORD, *void}), len(self.present - {0})
-        return has_void and ((0 in self.present and others == 2) or (self.binary and others > 1))
+        has_void, others = bool(self.present & {WORD, *void}), self.present - {0}
+        one_and_void = 0 in self.present and len(others) == 2
+        all_are_binary = self.binary and len(others) > 1
+        return has_void and (one_and_void or all_are_binary)
 
     @property
     def _could_be_soft(self) -> bool:
