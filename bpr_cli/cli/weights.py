@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from bpr_cli.cli.card import explanations, report
 from bpr_cli.cli.command import Command, Group
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
@@ -15,9 +16,6 @@ from bpr_cli.errors import BprError
 from bpr_cli.settings import Count, Fraction, Natural, option
 from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.card import DEFAULT_WEIGHTS, WeightsCard, shipped_weights
-
-if TYPE_CHECKING:
-    from bpr_cli.weights.convert import WeightsSummary
 
 CONVERT_EXAMPLES = """
 Examples:
@@ -299,7 +297,7 @@ def check(name: Name, json: Json = False) -> None:
 
 for name, command, examples in (
     ("list", list_, None),
-    ("show", show, None),
+    ("show", show, "\n".join(("", "Values:", *explanations()))),
     ("convert", convert, CONVERT_EXAMPLES),
     ("start", start, START_EXAMPLES),
     ("average", average, AVERAGE_EXAMPLES),
@@ -309,29 +307,6 @@ for name, command, examples in (
     ("check", check, None),
 ):
     app.command(name, cls=Command, epilog=examples)(command_of(command))
-
-
-def report(summary: WeightsSummary, json: bool) -> None:
-    """Print one line per value."""
-    console = Console(results=not json)
-    content = asdict(summary)
-    card = content.pop("card")
-    for name in ("judge", "final_judge", "map_judge", "int8"):
-        card[name] = f"{len(card[name])} numbers" if card[name] else None
-    card["context"] = card["context"] and f"{card['context']['network']}, {card['context']['input_size']} px"
-    for name, value in (card | content).items():
-        console.result(f"{name.replace('_', ' '):<15}{shown(value)}")
-    if json:
-        console.json(asdict(summary))
-
-
-def shown(value: object) -> str:
-    """Format a value for display."""
-    if isinstance(value, dict):
-        value = tuple(f"{name}: {each}" for name, each in value.items())
-    if isinstance(value, tuple):
-        value = ", ".join(map(str, value))
-    return "-" if value is None or value == "" else str(value)
 
 
 def megabytes(count: int) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 
 import pytest
@@ -116,6 +117,16 @@ def test_everything_known_is_shown(mine, bpr):
     outcome = bpr("weights", "show", "mine.safetensors")
     expected = SHOWN.format(digest=digest(mine), bytes=mine.stat().st_size)
     assert (outcome.code, outcome.out, outcome.err) == (0, expected, "")
+
+
+def test_every_value_that_is_shown_is_explained(bpr):
+    explained = bpr("weights", "show", "--help").out.partition("\nValues:\n")[2]
+    entries = re.findall(r"^  (\S+(?: \S+)*)  +(\S.*)$", explained, re.MULTILINE)
+    assert [name for name, _ in entries] == [line[:15].strip() for line in SHOWN.splitlines()]
+    told = dict(entries)
+    assert told["network"] == "Architecture by name, or module:Class"
+    assert told["rim"].startswith("Part of the context that is pasted back as well"), "as bpr weights convert says"
+    assert max(map(len, explained.splitlines())) <= 80
 
 
 def test_everything_known_is_shown_for_programs(mine, bpr):
