@@ -36,6 +36,9 @@ def silent(remark: str = "", resumed: bool = False) -> None:
 class Pace:
     """Counts items, and measures how long an item takes.
 
+    The first one comes late: the network starts up, and items wait for each other to fill its batches. So time is
+    taken from the first one on, and nothing is said until that has lasted as long as the first one took.
+
     Attributes:
         done: number of items that are done.
         total: number of all items.
@@ -43,7 +46,8 @@ class Pace:
 
     def __init__(self, total: int, unit: str, done: int) -> None:
         self.done, self.total, self._unit = done, total, unit
-        self._worked, self._began = 0, time.monotonic()
+        self._worked = 0
+        self._began = self._first = time.monotonic()
 
     def count(self, resumed: bool) -> None:
         """Count an item; see ``Advance``."""
@@ -51,12 +55,15 @@ class Pace:
         self._worked += not resumed
         if not self._worked:
             self._began = time.monotonic()
+        if self._worked <= 1:
+            self._first = time.monotonic()
 
     def __str__(self) -> str:
         """The pace and the time left, such as ``2.5 images/s, 12 s left``; empty before it is known."""
-        if not self._worked:
+        since_first = time.monotonic() - self._first
+        if self._worked < 2 or since_first < self._first - self._began:
             return ""
-        seconds = max(time.monotonic() - self._began, 1e-9) / self._worked
+        seconds = max(since_first, 1e-9) / (self._worked - 1)
         pace = f"{1 / seconds:.1f} {self._unit}s/s" if seconds < 1 else f"{seconds:.1f} s/{self._unit}"
         return f"{pace}, {seconds * (self.total - self.done):.0f} s left"
 

@@ -17,22 +17,38 @@ def test_a_notebook_gets_a_bar_of_tqdm(capsys, monkeypatch):
     assert "loss 0.4" in shown
 
 
+@pytest.fixture
+def now(monkeypatch):
+    """The time that the pace sees."""
+    now = [100.0]
+    monkeypatch.setattr("bpr_cli.system.terminal.time.monotonic", lambda: now[0])
+    return now
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.25, "4.0 images/s, 0 s left"), (2.5, "2.5 s/image, 5 s left"), (90, "90.0 s/image, 180 s left")],
 )
-def test_slow_items_are_timed_each_and_resumed_ones_do_not_count(monkeypatch, seconds, said):
-    now = [100.0]
-    monkeypatch.setattr("bpr_cli.system.terminal.time.monotonic", lambda: now[0])
-    pace = Pace(total=6, unit="image", done=0)
+def test_slow_items_are_timed_each_and_resumed_ones_do_not_count(now, seconds, said):
+    pace = Pace(total=7, unit="image", done=0)
     for _ in range(2):
         now[0] += 0.001
         pace.count(resumed=True)
         assert str(pace) == ""
-    for _ in range(2):
+    for _ in range(3):
         now[0] += seconds
         pace.count(resumed=False)
-    assert (str(pace), pace.done) == (said, 4)
+    assert (str(pace), pace.done) == (said, 5)
+
+
+def test_a_late_first_item_does_not_count_and_nothing_is_said_until_it_is_outweighed(now):
+    pace = Pace(total=10, unit="image", done=0)
+    said = []
+    for at in (106, 106, 107, 112, 114):
+        now[0] = at
+        pace.count(resumed=False)
+        said.append(str(pace))
+    assert said == ["", "", "", "2.0 s/image, 12 s left", "2.0 s/image, 10 s left"]
 
 
 def test_a_run_that_only_resumes_shows_no_pace(capsys):
