@@ -221,6 +221,10 @@ def show_check(console: Console, summary: CheckSummary) -> None:
         where = ", ".join(summary.devices)
         title = f"format {summary.format}, weights {summary.weights.name}, on {where}: {verdict}"
         console.table(title, ("to be refined", ""), check_rows(summary))
+        console.result(
+            "the time is that of the network: reading, pasting and writing come on top, and a few patches where "
+            "boundaries move far"
+        )
 
 
 def check_rows(summary: CheckSummary) -> list[tuple[str, str]]:

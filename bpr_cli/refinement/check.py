@@ -56,7 +56,8 @@ class Estimate:
     """The estimated cost of a refinement on this machine.
 
     Attributes:
-        seconds: network time; reading, cropping and writing run in parallel.
+        seconds: network time of the counted patches; reading, pasting and writing come on top as far as no core is free
+            for them.
         patches_per_second: measured speed of the network.
         memory: peak memory in bytes, extrapolated from the largest image; None if the operating system does not report
             the memory of a process.
@@ -79,7 +80,7 @@ class CheckSummary:
         images: number of images that can be refined.
         segments: number of masks in them.
         patches: number of patches along their boundaries. The patches of later passes are counted on the coarse masks,
-            so the refinement may need slightly more or fewer.
+            and those that follow boundaries that move far are not, so the refinement may need a tenth more.
         estimate: estimated cost of the refinement.
         devices: devices that the network would run on.
         weights: weights of the network.
