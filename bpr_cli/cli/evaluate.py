@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_of
-from bpr_cli.evaluation.report.model import Metric, OracleRow, Report, Row
+from bpr_cli.evaluation.report.model import PAPER_PQ, Metric, OracleRow, Report, Row
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.settings import Count, option
@@ -47,11 +48,11 @@ def show_report(console: Console, report: Report) -> None:
 
 def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of the summary: each score before and after with the difference, or the scores alone."""
+    metrics = without_repeated([Row("", report.summary)])[0].metrics
     if not report.has_baseline:
-        return ("", "value"), [(metric.name, number(metric.value)) for metric in report.summary]
+        return ("", "value"), [(metric.name, number(metric.value)) for metric in metrics]
     rows = [
-        (metric.name, number(metric.baseline), number(metric.value), signed(metric.difference))
-        for metric in report.summary
+        (metric.name, number(metric.baseline), number(metric.value), signed(metric.difference)) for metric in metrics
     ]
     return ("", "before", "after", "difference"), rows
 
@@ -70,8 +71,22 @@ def sets_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
 
 def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of a table of scores."""
+    rows = without_repeated(rows)
     columns = ("", *(metric.name for metric in rows[0].metrics))
     return columns, [(row.name, *(cell(metric) for metric in row.metrics)) for row in rows]
+
+
+def without_repeated(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows without ``PAPER_PQ`` if it is boundary PQ in all of them.
+
+    >>> same, other = (Row("", (Metric("boundary PQ", 50.0), Metric(PAPER_PQ, value))) for value in (50.0, 51.0))
+    >>> [[len(row.metrics) for row in without_repeated(rows)] for rows in ([same], [same, other])]
+    [[1], [2, 2]]
+    """
+    scores = [{metric.name: (metric.value, metric.baseline) for metric in row.metrics} for row in rows]
+    if any(each[PAPER_PQ] != each["boundary PQ"] for each in scores if PAPER_PQ in each):
+        return rows
+    return [replace(row, metrics=tuple(each for each in row.metrics if each.name != PAPER_PQ)) for row in rows]
 
 
 def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

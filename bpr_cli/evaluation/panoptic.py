@@ -40,7 +40,7 @@ from bpr_cli.evaluation.panoptic_matching import (
     match_segments,
 )
 from bpr_cli.evaluation.report.layers import Layer
-from bpr_cli.evaluation.report.model import Row, Tables, metrics_of
+from bpr_cli.evaluation.report.model import PAPER_PQ, Row, Tables, metrics_of
 from bpr_cli.evaluation.settings import EvaluateSettings
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.panoptic import VOID
@@ -154,10 +154,6 @@ def _check_distinct(ids: list[int], what: str) -> None:
     if len(set(ids)) < len(ids):
         repeated = next(number for number in ids if ids.count(number) > 1)
         raise BprError(f"{what} {repeated} more than once, expected distinct ids")
-
-
-PAPER_PQ = "boundary PQ (paper)"
-"""Boundary PQ by the definition of the paper, where the reference tool gives another figure."""
 
 
 def panoptic_scores(sums: PanopticSums, chosen: BoolArray, with_paper: bool = False) -> dict[str, float]:

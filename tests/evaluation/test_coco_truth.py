@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from bpr_cli.cli.evaluate import rows_table, summary_table
 from bpr_cli.errors import BprError
 from bpr_cli.evaluation.evaluation import evaluate
 from bpr_cli.evaluation.report.model import Report
@@ -146,3 +147,7 @@ def test_the_slip_of_boundary_pq_is_told(tmp_path):
     assert names[-1] == "boundary PQ (paper)"
     assert report.summary[-1].value == 100
     assert all([metric.name for metric in row.metrics] == names for row in report.classes)
+    # The class without such a segment has the same figure twice.
+    assert rows_table(report.classes)[0] == ("", *names)
+    assert rows_table(report.classes[:1])[0] == ("", *names[:-1])
+    assert summary_table(report)[1][-1] == (names[-1], "100.0")

@@ -15,6 +15,9 @@ from bpr_cli.formats.base import Failure
 
 PERCENT = "%"
 
+PAPER_PQ = "boundary PQ (paper)"
+"""Boundary PQ by the definition of the paper, where the reference tool may give another figure."""
+
 Shares = Mapping[str, float]
 """Metrics by name, from 0 to 1 as in the official tools; NaN if undefined."""
 
