@@ -172,15 +172,24 @@ def movement_rows(movements: Sequence[float]) -> list[tuple[str, str]]:
 
 
 def closing_lines(summary: RefineSummary) -> list[str]:
-    """What to look at first, where the pictures are, and what the time went into."""
+    """What the time went into, what had nothing to refine, what to look at first, and where the pictures are."""
     weights = summary.weights
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.seconds.items())
     return [
         f"busy, summed over threads: {stages}",
         *([f"terms of the weights {weights.name}: {weights.licence}"] if weights.licence else []),
+        *nothing_to_refine(summary),
         *look_first(summary),
         *([f"pictures: {shown(Path(summary.pictures[0]).parent)}"] if summary.pictures else []),
     ]
+
+
+def nothing_to_refine(summary: RefineSummary) -> list[str]:
+    """How many images had no boundary to refine, if only some; a note tells if it was all of them."""
+    empty = sum(item.patches == 0 for item in summary.items)
+    if not 0 < empty < summary.images:
+        return []
+    return [f"nothing to refine in {empty} of {summary.images} images: no mask, or none with a boundary in the image"]
 
 
 def look_first(summary: RefineSummary) -> list[str]:

@@ -375,3 +375,15 @@ def test_the_closing_lines_say_what_to_look_at_and_what_to_do_next(world, refine
     (world / "masks/b.png").write_bytes(b"")
     outcome = refine("masks", "--images", "images", "--out", "partly")
     assert (outcome.code, outcome.err.splitlines()[-1].rpartition("report ")[2]) == (1, "--allow-missing")
+
+
+def test_the_closing_lines_tell_of_images_without_anything_to_refine(world, refine):
+    line = "nothing to refine in 1 of 3 images: no mask, or none with a boundary in the image"
+    assert line not in refine("masks", "--images", "images", "--out", "full").err.splitlines()
+    png(world / "masks/b.png", np.zeros(SIZE, np.uint8))
+    assert line in refine("masks", "--images", "images", "--out", "partly").err.splitlines()
+    for name in "ac":
+        png(world / f"masks/{name}.png", np.zeros(SIZE, np.uint8))
+    empty = refine("masks", "--images", "images", "--out", "empty").err
+    assert "note: nothing was refined: all 3 masks are empty" in empty
+    assert "nothing to refine in" not in empty
