@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,7 +117,7 @@ app = app_of(command_of(extract), EXAMPLES)
 
 
 def show(console: Console, result: ExtractResult) -> None:
-    """Print the closing table."""
+    """Print the closing table, and why masks did not match."""
     patch_set = result.patch_set
     if result.resumed:
         console.message(f"{result.resumed} images were done before; --overwrite starts afresh")
@@ -129,6 +131,10 @@ def show(console: Console, result: ExtractResult) -> None:
     ]
     columns = ("source", "images", "masks", "matched", "patches", "dropped")
     console.table(f"{len(patch_set)} patches in {patch_set.path}, {patch_set.bytes / 1e6:.1f} MB", columns, rows)
+    total = reduce(add, (source.counts for source in patch_set.sources))
+    if unmatched := total.segments - total.matched:
+        reasons = total.why_unmatched(patch_set.settings.min_iou)
+        console.message(f"{unmatched} of {total.segments} masks did not match: {reasons}")
 
 
 def shortened(name: str) -> str:

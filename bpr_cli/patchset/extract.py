@@ -267,7 +267,7 @@ class Extraction:
         total = sum(counts, SourceCounts())
         if total.patches == 0:
             journal.discard()
-            raise BprError(_nothing(total, failures))
+            raise BprError(_nothing(total, failures, self._settings.min_iou))
         writer = PatchSetWriter(out, self._settings)
         for _, content in journal.records():
             for patch in unpack(content):
@@ -346,13 +346,14 @@ def unpack(content: bytes) -> Iterator[EncodedPatch]:
         start += length
 
 
-def _nothing(found: SourceCounts, failures: Sequence[Failure]) -> str:
+def _nothing(found: SourceCounts, failures: Sequence[Failure], min_iou: float) -> str:
     """The message for an extraction without patches."""
     if failures:
         return f"no image could be used: {failures[0].reason}"
     if found.matched == 0:
+        why = f" ({found.why_unmatched(min_iou)})" if found.segments else ""
         return (
-            f"none of the {found.segments} coarse masks matches the ground truth; check --ground-truth and the "
+            f"none of the {found.segments} coarse masks matches the ground truth{why}; check --ground-truth and the "
             "categories of both, or lower --min-iou"
         )
     return f"none of the {found.matched} coarse masks that match the ground truth has a useful patch along its boundary"

@@ -113,17 +113,16 @@ def extract_image(
     """
     try:
         pixels = read_image(image.path, source.sets.truth.max_pixels, masks=image.size)
-        truth, coarse_count, matches = _read_matches(source, image, pixels, settings)
+        truth, counts, matches = _read_matches(source, image, pixels, settings)
     except BprError as error:
         reason = str(error) if image.name in str(error) else f"{image.name}: {error}"
         return ImageResult(source.number, SourceCounts(failed=1), failure=Failure(image.name, reason))
     if settings.scheme == "image":
-        counts = SourceCounts(images=1, segments=coarse_count, matched=len(matches), patches=1)
         record = encode_whole(pixels, truth, matches, settings.jpeg)
         origin = _origin(source, image, None, (0, 0, pixels.shape[1], pixels.shape[0]))
         key = random_key(settings.seed, source.number, image.prediction.name)
-        return ImageResult(source.number, counts, (EncodedPatch(record, origin, key),))
-    counts, patches = SourceCounts(images=1, segments=coarse_count, matched=len(matches)), []
+        return ImageResult(source.number, counts + SourceCounts(patches=1), (EncodedPatch(record, origin, key),))
+    patches = []
     for place, matched in enumerate(matches):
         for box in boxes_of(matched.coarse.mask, settings):
             patch = crop_patch(pixels, matched, box, settings)
@@ -144,16 +143,21 @@ def _origin(source: OpenSource, image: SourceImage, coarse: AnnotatedMask | None
 
 def _read_matches(
     source: OpenSource, image: SourceImage, pixels: ByteArray, settings: PatchSetSettings
-) -> tuple[ImageMasks, int, list[MatchedMask]]:
-    """The ground truth, the number of coarse masks, and the coarse masks that match."""
+) -> tuple[ImageMasks, SourceCounts, list[MatchedMask]]:
+    """The ground truth, the counts of coarse masks, and the coarse masks that match."""
     truth = source.read_truth(image)
     _check_sizes(image, pixels, truth)
     if source.paths.predictions is None:
-        objects = sum(not mask.crowd for mask in truth.masks)
-        return truth, objects * settings.simulate, list(simulate_matches(truth, image.name, settings))
+        matches = list(simulate_matches(truth, image.name, settings))
+        count = settings.simulate * sum(not mask.crowd for mask in truth.masks)
+        return truth, SourceCounts(images=1, segments=count, matched=len(matches)), matches
     coarse = source.read_coarse(image)
     _check_sizes(image, pixels, coarse)
-    return truth, len(coarse.masks), match_masks(coarse, truth, settings.min_iou)
+    matches = match_masks(coarse, truth, settings.min_iou)
+    known = {mask.category for mask in truth.masks if not mask.crowd}
+    no_truth = sum(not mask.region and mask.category not in known for mask in coarse.masks)
+    counts = SourceCounts(images=1, segments=len(coarse.masks), matched=len(matches), no_truth=no_truth)
+    return truth, counts, matches
 
 
 def _check_sizes(image: SourceImage, pixels: ByteArray, masks: ImageMasks) -> None:

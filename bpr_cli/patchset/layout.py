@@ -61,6 +61,7 @@ class SourceCounts:
         failed: number of images that could not be used.
         segments: number of coarse masks.
         matched: number of coarse masks that match a ground-truth mask.
+        no_truth: number of coarse masks whose image has no ground truth of their category.
         patches: number of useful patches along them, before ``max_patches`` samples from them.
         dropped: number of patches left out because they are inferior or their ground truth is void.
     """
@@ -69,11 +70,24 @@ class SourceCounts:
     failed: Natural = 0
     segments: Natural = 0
     matched: Natural = 0
+    no_truth: Natural = 0
     patches: Natural = 0
     dropped: Natural = 0
 
     def __add__(self, other: SourceCounts) -> SourceCounts:
         return SourceCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def why_unmatched(self, min_iou: float) -> str:
+        """Why coarse masks do not match, with counts.
+
+        >>> SourceCounts(segments=9, matched=4, no_truth=2).why_unmatched(0.5)
+        '2 without ground truth of their category in the image, 3 with an IoU of at most 0.5'
+        """
+        reasons = {
+            "without ground truth of their category in the image": self.no_truth,
+            f"with an IoU of at most {min_iou:g}": self.segments - self.matched - self.no_truth,
+        }
+        return ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from bpr_cli.patchset.store import PatchSet
 from tests.cli.evaluations import SIZE, make
 from tests.cli.worlds import tree
-from tests.formats.format_builders import png
+from tests.formats.format_builders import compressed, load, png, save
 
 
 @pytest.fixture
@@ -41,10 +41,25 @@ def test_a_set_is_made_and_summed_up(bpr, place):
         "failed": 0,
         "segments": 3,
         "matched": 3,
+        "no_truth": 0,
         "patches": len(patch_set),
         "dropped": 0,
     }
     assert f"{len(patch_set)} patches in set" in outcome.err
+    assert "did not match" not in outcome.err
+
+
+def test_it_says_why_masks_do_not_match(bpr, place):
+    make("coco", place)
+    records = load(place / "after.json")
+    records[0]["category_id"] = 77
+    records[1]["segmentation"] = compressed(np.eye(*SIZE, dtype=bool))
+    save(place / "after.json", records)
+    outcome = bpr("extract", "after.json", "-i", "images", "-g", "truth.json", "-o", "set", "--patch-size", 16)
+    assert (
+        "2 of 3 masks did not match: 1 without ground truth of their category in the image, "
+        "1 with an IoU of at most 0.5"
+    ) in outcome.err.splitlines()
 
 
 def test_images_are_found_by_a_pattern(bpr, place):
