@@ -18,8 +18,9 @@ from bpr_cli.masks.masks import Mask, size_of
 from bpr_cli.patches.crop import Patches
 from bpr_cli.refinement.in_process import make_refiner
 from bpr_cli.refinement.job import check_start, open_for
+from bpr_cli.refinement.network_used import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.pipeline import LOOK_AHEAD, misfit
-from bpr_cli.refinement.report import NetworkUsed, WeightsUsed, peak_memory
+from bpr_cli.refinement.report import peak_memory
 from bpr_cli.refinement.result import OnItem, read_usable, with_faults
 from bpr_cli.refinement.segments import LabelSegments, Segments, segments_of
 from bpr_cli.refinement.settings import RefineSettings

@@ -13,8 +13,8 @@ from threading import Event, Thread
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Item
 from bpr_cli.refinement.drive import Crew, Death, Drive, Worker, error_of
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.pipeline import Work
-from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.refinement.worker import Message, Opened, Part, PartEnded, PartRefiner, Stopped
 from bpr_cli.system.cluster import ClusterSettings

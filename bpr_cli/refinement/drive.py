@@ -11,8 +11,8 @@ from pathlib import Path
 from bpr_cli.errors import BprError, note
 from bpr_cli.formats.base import Item
 from bpr_cli.refinement.image import RefinementStats
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.pipeline import Work
-from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.result import FAULTS, find_faults, inputs_of
 from bpr_cli.refinement.worker import Failed, Message, Noted, Opened, Part, PartEnded, Refined, Stopped
 

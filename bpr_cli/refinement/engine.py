@@ -7,8 +7,8 @@ from typing import Protocol
 
 from bpr_cli.formats.base import Item
 from bpr_cli.refinement.in_process import InProcess
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.pipeline import Work
-from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.cluster import ClusterSettings
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from bpr_cli.errors import lacking
 from bpr_cli.formats.base import Item
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.pipeline import Pipeline, Work
-from bpr_cli.refinement.report import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 
 if TYPE_CHECKING:

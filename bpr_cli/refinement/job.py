@@ -14,10 +14,11 @@ from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_outputs
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.engine import Engine, make_engine
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.output import check_files, is_one_file, report_path, work_folder
 from bpr_cli.refinement.pipeline import Work
 from bpr_cli.refinement.provenance import Provenance
-from bpr_cli.refinement.report import NetworkUsed, RefineSummary, summarise, write_report
+from bpr_cli.refinement.report import RefineSummary, summarise, write_report
 from bpr_cli.refinement.result import OnItem, RefineResult
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, check_settings, checked

@@ -13,7 +13,7 @@ import msgspec
 from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import PredictionSet
 from bpr_cli.formats.reading import ReadSettings
-from bpr_cli.refinement.report import NetworkUsed
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import build
 from bpr_cli.system.journal_files import JournalFiles, JournalHeader, every_files

@@ -18,22 +18,19 @@ from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
 from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
+from bpr_cli.refinement.network_used import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Fraction
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.store import shown
-from bpr_cli.version import installed_versions
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.image import RefinementStats
-    from bpr_cli.refinement.refiner import Refiner
     from bpr_cli.refinement.result import RefineResult
 
 
 SCHEMA = Path(__file__).with_name("run.schema.json")
 """JSON schema of a ``RefineSummary`` as a dictionary (``dataclasses.asdict``)."""
-
-_LIBRARIES = ("torch", "numpy", "opencv-python", "pycocotools")
 
 STILL = 0.02
 """Mean boundary displacement in pixels below which a refinement has moved almost nothing."""
@@ -66,47 +63,6 @@ KeptCoarse = Annotated[
     int, Meta(ge=0, description="Number of segments left unrefined by max_area_change or min_iou_with_coarse.")
 ]
 Seconds = Annotated[float, Meta(ge=0)]
-
-
-@dataclass(frozen=True)
-class WeightsUsed:
-    """Weights of the network."""
-
-    name: Annotated[str, Meta(description="Name of the weights, from their card.")]
-    network: Annotated[str, Meta(description="Name of the network.")]
-    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 of the weights file, hexadecimal.")]
-    licence: Annotated[str, Meta(description="Terms of the weights, from their card; empty if it states none.")] = ""
-
-
-@dataclass(frozen=True)
-class NetworkUsed:
-    """What the results of a refinement depend on, besides its settings and inputs.
-
-    Attributes:
-        versions: versions of bpr, Python and packages, by name.
-        devices: devices of the network.
-        backend: the inference engine that ran it.
-        weights: its weights.
-        core: depth of the interior that masks keep; see ``Limits``.
-    """
-
-    versions: dict[str, str]
-    devices: list[str]
-    backend: str
-    weights: WeightsUsed
-    core: float
-
-    @classmethod
-    def of(cls, refiner: Refiner) -> NetworkUsed:
-        """What a refiner uses."""
-        weights, predictor = refiner.weights, refiner.predictor
-        return cls(
-            versions=installed_versions((*_LIBRARIES, *predictor.backend.packages)),
-            devices=[str(device) for device in predictor.devices],
-            backend=predictor.backend.name,
-            weights=WeightsUsed(weights.card.name, weights.card.network, weights.digest, weights.card.licence),
-            core=refiner.limits.core,
-        )
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bpr_cli.errors import LOGGER, BprError
 from bpr_cli.formats.base import PredictionSet, Writer
-from bpr_cli.refinement.report import NetworkUsed
+from bpr_cli.refinement.network_used import NetworkUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.workers import end_with_main_process
 

@@ -18,7 +18,7 @@ from bpr_cli.patchset.settings import PatchSetSettings
 from bpr_cli.refinement.cluster import OnCluster, check_alike, on_cluster
 from bpr_cli.refinement.in_process import InProcess
 from bpr_cli.refinement.job import refine_opened
-from bpr_cli.refinement.report import NetworkUsed, WeightsUsed
+from bpr_cli.refinement.network_used import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.system.cluster import ClusterSettings
 from bpr_cli.version import __version__
