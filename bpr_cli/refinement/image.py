@@ -28,8 +28,8 @@ from bpr_cli.typing import ByteArray
 
 Key = TypeVar("Key")
 
-FOLLOW_ROUNDS = 2
-"""How often a pass may add patches where changes go on."""
+FOLLOW_ROUNDS = 8
+"""How often a pass may add patches where changes go on; nearly all changes stop by themselves before."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How much refinement may change a segment.
 
-Masks keep their interior and get no specks. Segments that hardly move come back as they were, and so do those beyond
-the limits of the user.
+Masks keep their interior, get no specks, and do not change up to the sides of their patches. Segments that hardly move
+come back as they were, and so do those beyond the limits of the user.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import numpy as np
 
 from bpr_cli.masks.masks import EMPTY_BOX, LabelMap, Mask
 from bpr_cli.masks.runs import Runs, strips_of, values_of, weigh
-from bpr_cli.patches.boxes import grow, union
+from bpr_cli.patches.boxes import Boxes, cover, grow, union
 from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL
 from bpr_cli.refinement.judgement import MaskJudges
 from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
 from bpr_cli.refinement.settings import RefineSettings
-from bpr_cli.typing import BoolArray, FloatArray, IntArray
+from bpr_cli.typing import BoolArray, ByteArray, FloatArray, IntArray
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.judge import Judge
 
 NO_INTERIOR = 1.0
 """No pixel lies deeper than this. The deepest possible one, the centre of a disc, lies at 0.56 x sqrt(area)."""
+
+SHOWN_SIDE = 12
+"""Length in pixels from which on people see that a boundary is the side of a patch; it grows with large patches."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Limits:
         min_part: area from which on new parts and holes of masks stay, in pixels of a patch.
         min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
             segment stays as it was.
+        whole_changes: take back the changes of masks that end in a straight line where patches end.
         judges: take back the changes of masks that are likely to be wrong; None keeps all.
         map_judge: the same for label maps.
     """
@@ -74,6 +78,7 @@ class Limits:
     core: float = NO_INTERIOR
     min_part: int = 0
     min_movement: float = 0.0
+    whole_changes: bool = False
     judges: MaskJudges | None = None
     map_judge: Judge | None = None
 
@@ -90,9 +95,15 @@ class Limits:
                 (card.map_judge, EVIDENCE_OF_LABELS),
             )
         )
-        judges = MaskJudges(changes, final) if changes else None
         return cls(
-            settings.max_area_change, settings.min_iou_with_coarse, core, card.min_part, least, judges, map_judge
+            max_area_change=settings.max_area_change,
+            min_iou=settings.min_iou_with_coarse,
+            core=core,
+            min_part=card.min_part,
+            min_movement=least,
+            whole_changes=card.follow and settings.scheme == "dense",
+            judges=MaskJudges(changes, final) if changes else None,
+            map_judge=map_judge,
         )
 
     @property
@@ -229,6 +240,56 @@ def without_specks(coarse: Mask, refined: Mask, least: float) -> Mask:
     if not cleaned.any() or (cleaned == after).all():
         return refined
     return Mask.from_array(cleaned, box[:2], coarse.size)
+
+
+def without_cut_changes(coarse: Mask, refined: Mask, boxes: Boxes, scale: float) -> Mask:
+    """Take back the changes that patches cut off in a straight line long enough to be seen.
+
+    The network has not seen where such a change ends. Most get more patches before; not so those beside other objects,
+    into which they could grow.
+
+    Args:
+        coarse: the mask before refinement.
+        refined: the refined mask of the same image.
+        boxes: the patches that refined it, int64, (P, 4).
+        scale: side of the patches over the patch size of the weights.
+    """
+    box = grow(union(coarse.box, refined.box), 1, coarse.size)
+    before, after = coarse.window(box), refined.window(box)
+    changed = before != after
+    cuts = straight_cuts(before, changed, cover(boxes, box), round(SHOWN_SIDE * max(scale, 1.0)))
+    if not cuts.any():
+        return refined
+    count, changes = cv2.connectedComponents(changed.view(np.uint8), connectivity=4)
+    is_cut = np.bincount(changes[cuts], minlength=count) > 0
+    whole = np.where(is_cut[changes], before, after)
+    return Mask.from_array(whole, box[:2], coarse.size) if whole.any() else coarse
+
+
+def straight_cuts(before: BoolArray, changed: BoolArray, covered: ByteArray, least: int) -> BoolArray:
+    """The changed pixels where a change ends at the outer sides of all patches along ``least`` pixels and more.
+
+    Args:
+        before: the mask before refinement, bool, (h, w).
+        changed: where it changed, bool, (h, w).
+        covered: 1 where patches lie, else 0, uint8, (h, w).
+        least: shortest straight line in pixels.
+    """
+    cuts = np.zeros_like(changed)
+    one_below, one_beside = (np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])
+    for (first, second), (width, height) in ((one_below, (least, 1)), (one_beside, (1, least))):
+        ends = (changed[first] != changed[second]) & (covered[first] != covered[second])
+        shown = (ends & (before[first] == before[second])).view(np.uint8)
+        if not shown.any():
+            continue
+        line = np.ones((height, width), np.uint8)
+        middles = cv2.erode(shown, line, borderValue=0)
+        # The middle of an even line lies left of its centre, and here right of it, so that nothing moves.
+        anchor = (width - 1 - width // 2, height - 1 - height // 2)
+        long = cv2.dilate(middles, line, anchor=anchor, borderValue=0).view(bool)
+        cuts[first] |= long
+        cuts[second] |= long
+    return cuts & changed
 
 
 def hardly_moved(coarse: Mask, refined: Mask, least: float, length: float) -> bool:

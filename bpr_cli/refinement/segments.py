@@ -27,6 +27,7 @@ from bpr_cli.refinement.limits import (
     limit_labels,
     limit_masks,
     mask_changes,
+    without_cut_changes,
     without_specks,
 )
 from bpr_cli.refinement.outline import FEWEST_ENDS, Outline
@@ -159,7 +160,9 @@ def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, imag
         return Judgement(coarse)
     judged = judge_changes(image, coarse, refined, outline, limits.judges) if limits.judges else Judgement(refined)
     complete = keep_interior(coarse, judged.mask, limits.core)
-    clean = without_specks(coarse, complete, limits.min_part * outline.scale**2)
+    take_back = limits.whole_changes and not outline.whole
+    whole = without_cut_changes(coarse, complete, outline.boxes, outline.scale) if take_back else complete
+    clean = without_specks(coarse, whole, limits.min_part * outline.scale**2)
     still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)
     return replace(judged, mask=coarse, after=judged.before) if still else replace(judged, mask=clean)
 

@@ -114,7 +114,11 @@ class WeightsCard(Settings):
     ] = 0.25
     follow: Annotated[
         bool,
-        option("Place more patches where a change of masks or labels reaches the sides of all patches", panel=PANEL),
+        option(
+            "Place more patches where a change of masks or labels reaches the sides of all patches; take back changes of "
+            "masks that still end there in a straight line",
+            panel=PANEL,
+        ),
     ] = False
     min_part: Annotated[
         int,

@@ -18,6 +18,8 @@ from bpr_cli.refinement.limits import (
     limit_labels,
     limit_masks,
     mask_changes,
+    straight_cuts,
+    without_cut_changes,
     without_specks,
 )
 from bpr_cli.refinement.refiner import Refiner
@@ -289,3 +291,54 @@ def test_segments_that_hardly_move_come_back(make_refiner, least, kept):
     assert np.array_equal(refiner.refine(image, plane), plane) == kept
     labels = plane.astype(np.uint8)
     assert np.array_equal(refiner.refine_labels(image, labels), labels) == kept
+
+
+def cuts_by_hand(before: np.ndarray, changed: np.ndarray, covered: np.ndarray, least: int) -> np.ndarray:
+    """Walk along all lines between rows, and then between columns."""
+    cuts = np.zeros_like(changed)
+    for planes in ((before, changed, covered, cuts), (before.T, changed.T, covered.T, cuts.T)):
+        for row in range(len(planes[0]) - 1):
+            was, is_changed, is_covered = ([*zip(*plane[row : row + 2], strict=True)] for plane in planes[:3])
+            ends = [
+                one != other and inside != outside and coarse == beyond
+                for (one, other), (inside, outside), (coarse, beyond) in zip(is_changed, is_covered, was, strict=True)
+            ]
+            for start in range(len(ends)):
+                for stop in range(start + least, len(ends) + 1):
+                    if all(ends[start:stop]):
+                        planes[3][row : row + 2, start:stop] = True
+    return cuts & changed
+
+
+@given(st.integers(2, 9), st.integers(2, 9), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_straight_cuts_one_by_one(height, width, least, seed):
+    random = np.random.default_rng(seed)
+    before, changed = random.random((2, height, width)) < [[[0.3]], [[0.9]]]
+    covered = np.zeros((height, width), np.uint8)
+    for y, x in random.integers(0, [height, width], (2, 2)):
+        covered[y : y + 5, x : x + 5] = 1
+    changed &= covered > 0
+    expected = cuts_by_hand(before, changed, covered, least)
+    np.testing.assert_array_equal(straight_cuts(before, changed, covered, least), expected)
+
+
+@pytest.mark.parametrize(("height", "scale", "stays"), [(11, 1.0, True), (12, 1.0, False), (23, 2.0, True)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_change_that_patches_cut_off_is_taken_back_if_that_shows(height, scale, stays, turned):
+    """A mask grows to the side of the only patch on the right, and on the left by a part that ends inside of it."""
+    coarse = np.zeros((60, 60), bool)
+    coarse[10:40, 20:30] = True
+    grown, inside = np.zeros((2, 60, 60), bool)
+    grown[12 : 12 + height, 30:40], inside[20:24, 16:20] = True, True
+    planes = [coarse, coarse | grown | inside, coarse | inside | (grown & stays)]
+    before, after, expected = (Mask.from_array(np.ascontiguousarray(plane.T if turned else plane)) for plane in planes)
+    boxes = np.array([[5, 0, 60, 40] if turned else [0, 5, 40, 60]])
+    found = without_cut_changes(before, after, boxes, scale)
+    np.testing.assert_array_equal(found.to_array(), expected.to_array())
+
+
+def test_a_side_of_the_image_cuts_nothing_off():
+    coarse = np.zeros((40, 40), bool)
+    coarse[:, :10] = True
+    whole = Mask.from_array(np.ones((40, 40), bool))
+    assert without_cut_changes(Mask.from_array(coarse), whole, np.array([[-8, -8, 48, 48]]), 1.0) is whole
