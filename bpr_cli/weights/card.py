@@ -115,7 +115,7 @@ class WeightsCard(Settings):
     follow: Annotated[
         bool,
         option(
-            "Place more patches where a change of masks or labels reaches the sides of all patches; take back changes of "
+            "Place more patches where a change of masks or labels reaches the sides of all patches; take back those of "
             "masks that still end there in a straight line",
             panel=PANEL,
         ),

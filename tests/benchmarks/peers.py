@@ -223,17 +223,25 @@ def scored(case: Case, refine: Refine) -> Score:
 
 def box_edges(coarse: BoolArray, refined: BoolArray, truth: BoolArray) -> tuple[int, int]:
     """Pixels of straight boundary that refinement has made up, and pixels of refined boundary."""
-    known = np.zeros(coarse.shape, np.uint8)
-    for mask in (coarse, truth):
-        for lines in boundary_lines(mask):
-            known |= lines
-    free = cv2.dilate(known, NEAR) == 0
-    horizontal, vertical = boundary_lines(refined)
-    straight = sum(
-        int(np.count_nonzero(long_runs(lines & free, shape)))
-        for lines, shape in ((horizontal, (1, RUN)), (vertical, (RUN, 1)))
-    )
-    return straight, int(np.count_nonzero(horizontal | vertical))
+    straight = sum(np.count_nonzero(lines) for lines in new_straight_lines(refined, coarse, truth))
+    return straight, boundary_length(refined)
+
+
+def new_straight_lines(mask: BoolArray, *known: BoolArray) -> tuple[ByteArray, ByteArray]:
+    """The pixels of long horizontal and of long vertical boundaries that no known mask has there."""
+    near = np.zeros(mask.shape, np.uint8)
+    for each in known:
+        for lines in boundary_lines(each):
+            near |= lines
+    free = cv2.dilate(near, NEAR) == 0
+    horizontal, vertical = boundary_lines(mask)
+    return long_runs(horizontal & free, (1, RUN)), long_runs(vertical & free, (RUN, 1))
+
+
+def boundary_length(mask: BoolArray) -> int:
+    """Number of boundary pixels of a mask."""
+    horizontal, vertical = boundary_lines(mask)
+    return int(np.count_nonzero(horizontal | vertical))
 
 
 def boundary_lines(mask: BoolArray) -> tuple[ByteArray, ByteArray]:
