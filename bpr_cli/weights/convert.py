@@ -40,13 +40,14 @@ class WeightsSummary:
 
 
 def summarise_weights(loaded: LoadedWeights) -> WeightsSummary:
-    """Summarise loaded weights."""
+    """Summarise loaded weights, both networks where there are two."""
+    networks = [each.network for each in (loaded, loaded.context) if each]
     return WeightsSummary(
         path=str(loaded.path),
         digest=loaded.digest,
         bytes=loaded.path.stat().st_size,
-        tensors=len(loaded.network.state_dict()),
-        parameters=sum(parameter.numel() for parameter in loaded.network.parameters()),
+        tensors=sum(len(network.state_dict()) for network in networks),
+        parameters=sum(parameter.numel() for network in networks for parameter in network.parameters()),
         card=loaded.card,
     )
 
@@ -112,9 +113,18 @@ def join_weights(patches: str | Path, whole: str | Path, out: Path, *, overwrite
     check_new(out, overwrite)
     first, second = load_weights(patches), load_weights(whole)
     seen_whole = replace(second.card, context=None, rim=0)  # of a box around a whole mask, no context is pasted back
-    card = replace(first.card, context=seen_whole)
+    card = replace(_with_origin_of(second.card, first.card), context=seen_whole)
     save_weights(out, first.network, card, second.network)
     return load_weights(out)
+
+
+def _with_origin_of(other: WeightsCard, card: WeightsCard) -> WeightsCard:
+    """A card that names the terms and the training data of other weights too."""
+    licence, data = (
+        "; ".join(dict.fromkeys(text for text in texts if text))
+        for texts in ((card.licence, other.licence), (card.training_data, other.training_data))
+    )
+    return replace(card, licence=licence, training_data=data)
 
 
 def average_weights(
@@ -152,5 +162,7 @@ def average_weights(
     for name, tensor in target.items():
         if tensor.is_floating_point():  # not the counts of batches, which have no effect
             tensor.lerp_(source[name], share)
-    save_changed(out, replace(first.card, int8=()), first)  # other tensors need other numbers
+    save_changed(
+        out, replace(_with_origin_of(second.card, first.card), int8=()), first
+    )  # other tensors need other numbers
     return load_weights(out)

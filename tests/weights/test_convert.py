@@ -6,7 +6,13 @@ from torch import nn
 
 from bpr_cli.errors import BprError
 from bpr_cli.weights.card import WeightsCard
-from bpr_cli.weights.convert import average_weights, convert_weights, summarise_weights, try_weights
+from bpr_cli.weights.convert import (
+    average_weights,
+    convert_weights,
+    join_weights,
+    summarise_weights,
+    try_weights,
+)
 from bpr_cli.weights.files import load_weights, save_weights
 from tests.weights.refusals import refusal
 
@@ -182,3 +188,19 @@ def test_tensors_are_shared_within_a_folder(saved, tmp_path):
     )
     with pytest.raises(BprError, match="tensors_of"):
         WeightsCard.from_json(forged)
+
+
+@pytest.mark.parametrize("of_two", [average_weights, join_weights])
+def test_weights_of_two_keep_the_terms_and_the_data_of_both(of_two, saved, tmp_path):
+    free = convert_weights(saved, tmp_path / "free.safetensors", licence="any use", training_data="own photographs")
+    bound = convert_weights(saved, tmp_path / "bound.safetensors", licence="research only", training_data="films")
+    both = of_two(free.path, bound.path, tmp_path / "both.safetensors")
+    assert (both.card.licence, both.card.training_data) == ("any use; research only", "own photographs; films")
+    same = of_two(free.path, free.path, tmp_path / "same.safetensors")
+    assert (same.card.licence, same.card.training_data) == ("any use", "own photographs")
+
+
+def test_the_summary_counts_both_networks(saved, tmp_path):
+    one, two = load_weights(saved), join_weights(saved, saved, tmp_path / "two.safetensors")
+    assert summarise_weights(two).tensors == 2 * summarise_weights(one).tensors
+    assert summarise_weights(two).parameters == 2 * summarise_weights(one).parameters
