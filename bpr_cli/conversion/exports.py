@@ -211,7 +211,7 @@ EXPORTS = {
     "cityscapes": Export(Holds(scores=True), _to_cityscapes),
     "labels": Export(Holds(several=False, overlaps=False, empty=False), _to_labels),
     "panoptic": Export(
-        Holds(names=True, overlaps=False, crowds=True, empty=False, ids=True, unnamed=False), _to_panoptic
+        Holds(names=True, overlaps=False, crowds=True, empty=False, ids=True, unnamed=False, void=True), _to_panoptic
     ),
     "masks": Export(Holds(classes=False, several=False, empty=False), _to_masks),
     "yolo": Export(Holds(names=True, scores=True, empty=False), _to_yolo),

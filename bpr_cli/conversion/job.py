@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from bpr_cli.conversion.exports import EXPORTS, Target
 from bpr_cli.conversion.segments import ImageSegments, Losses, classes_of, read_segments
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, PredictionSet
-from bpr_cli.formats.coco_json import read_categories
+from bpr_cli.formats.coco_json import ImageTable, read_categories
 from bpr_cli.formats.json_files import read_json
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_empty, check_outputs
@@ -62,8 +62,9 @@ def convert(
         out: output directory; for COCO, also a file that ends in ``.json``.
         format: the format to write.
         images: the directory of the images, or one image; needed where predictions do not state sizes, as in YOLO.
-        options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons, and the
-            ``categories`` of their ``image_info`` name the classes of COCO results.
+        options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons. Their
+            ``image_info`` names the classes of COCO results, by its ``categories``, and the ids of images of formats
+            without, by its ``images``.
         overwrite: whether files in ``out`` may be replaced.
         progress: show what the input was taken for and a progress bar on standard error.
 
@@ -85,7 +86,8 @@ def convert(
     export, categories = EXPORTS[format], _categories(opened, options.image_info)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
-        found = _read_all(opened, pictures, summary, losses, advance)
+        ids = _ids_by_name(options.image_info) if options.image_info else {}
+        found = (_with_id(image, ids) for image in _read_all(opened, pictures, summary, losses, advance))
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
     read = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
@@ -111,6 +113,18 @@ def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecor
             for number in classes_of(opened, item):
                 found.setdefault(number, CategoryRecord(number, str(number)))
     return tuple(found[number] for number in sorted(found))
+
+
+def _ids_by_name(info: Path) -> dict[str, int | str]:
+    """The ids of the images that a file lists, by their names without folder and ending, as far as these are unique."""
+    records = ImageTable.read(info).records
+    stems = [PurePosixPath(record.file_name).stem for record in records]
+    return {stem: record.id for stem, record in zip(stems, records, strict=True) if stems.count(stem) == 1}
+
+
+def _with_id(image: ImageSegments, ids: Mapping[str, int | str]) -> ImageSegments:
+    """The image with the id of its name, if it has none of its own."""
+    return replace(image, id=ids.get(PurePosixPath(image.stem).name)) if image.id is None else image
 
 
 def _read_all(

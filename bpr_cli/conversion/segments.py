@@ -133,6 +133,7 @@ class Holds:
         endings: images whose names differ in their endings only, or not at all.
         unnamed: images whose endings are not known; files that name their image need them.
         ids: the ids of images.
+        void: pixels without a label.
     """
 
     classes: bool = True
@@ -145,6 +146,7 @@ class Holds:
     endings: bool = False
     unnamed: bool = True
     ids: bool = False
+    void: bool = False
 
 
 @dataclass
@@ -168,7 +170,7 @@ class Losses:
             "unnamed": int(image.image.suffix.lower() not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)),
             "ids": int(image.id is not None and plain_id(image.id) != plain_id(PurePosixPath(image.stem).name)),
         }
-        # No format holds what has no field.
+        # Nothing holds masks that others cover, where it cannot hold overlaps.
         self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what, False)})
 
     def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
@@ -194,10 +196,10 @@ _LOSSES: dict[str, Callable[[int], str]] = {
     "empty": lambda count: f"masks without pixels: {counted(count, 'mask')} left out",
     "void": lambda count: f"void: {counted(count, 'pixel')} of background instead",
     "unnamed": lambda count: (
-        f"names of images that are not known: {counted(count, 'image')} without an ending, which no program finds; "
-        "give --images"
+        f"the names of image files without knowing them: {counted(count, 'image')} named without an ending such as "
+        ".jpg; give --images"
     ),
-    "ids": lambda count: f"the ids of images: {counted(count, 'image')} with a name only",
+    "ids": lambda count: f"the ids of images: {counted(count, 'image')} with a file name only",
 }
 
 

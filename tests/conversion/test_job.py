@@ -94,7 +94,7 @@ def test_what_comes_back_is_what_was_there(results, target):
     kind = list if target in ("yolo", "labelme") else dict
     out, summary = converted(results, target)
     names = ["cityscapes cannot hold the names of classes: 2 classes with a number only"]
-    ids = [f"{target} cannot hold the ids of images: 2 images with a name only"]
+    ids = [f"{target} cannot hold the ids of images: 2 images with a file name only"]
     assert summary.notes == (names if target == "cityscapes" else []) + (ids if target != "coco" else [])
     where = out / "labels" if target == "yolo" else out
     convert(where, results / "again.json", "coco", results / "images")
@@ -114,6 +114,19 @@ def test_classes_of_results_are_named_by_the_file_with_the_images(results):
     assert "0: cat" in (results / "out/data.yaml").read_text()
 
 
+def test_images_without_ids_get_those_of_the_file_with_the_images(results):
+    document = load(results / "results.json")
+    document["images"] = [each | {"id": 10 * each["id"] + 5} for each in document["images"]]
+    save(results / "list.json", {"images": document["images"]})
+    info = ReadSettings(image_info=results / "list.json")
+    out, _ = converted(results, "yolo")
+    convert(out / "labels", results / "again.json", "coco", results / "images", options=info)
+    ids = {each["file_name"]: each["id"] for each in document["images"]}
+    found = load(results / "again.json")
+    assert {each["file_name"]: each["id"] for each in found["images"]} == ids
+    assert {each["image_id"] for each in found["annotations"]} <= {*ids.values()}
+
+
 def test_losses_are_told(results):
     document = load(results / "results.json")
     document["annotations"][0]["iscrowd"] = 1
@@ -129,7 +142,7 @@ def test_losses_are_told(results):
         f"labels cannot hold overlaps: {pixels} pixels for the mask of the higher confidence, or the smaller",
         "labels cannot hold crowds: 1 ordinary mask instead",
         "labels cannot hold masks without pixels: 1 mask left out",
-        "labels cannot hold the ids of images: 2 images with a name only",
+        "labels cannot hold the ids of images: 2 images with a file name only",
     ]
     assert converted(results, "coco")[1].notes == []
 
@@ -145,8 +158,8 @@ def test_files_that_name_their_image_need_its_ending(results, target):
     png(results / "masks/c.v2.png", FIRST.astype(np.uint8) * 255)
     summary = convert(results / "masks", results / "out", target)
     assert summary.notes == [
-        f"{target} cannot hold names of images that are not known: 1 image without an ending, which no program finds; "
-        "give --images"
+        f"{target} cannot hold the names of image files without knowing them: 1 image named without an ending such as "
+        ".jpg; give --images"
     ]
     assert converted(results, target, "masks")[1].notes == []
     assert converted(results, "yolo", "masks")[1].notes == []
