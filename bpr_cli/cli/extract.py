@@ -13,6 +13,7 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import COMPARED, Json, OptionsOf, command_of
+from bpr_cli.errors import counted
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.patchset.settings import SIMULATION, PatchSetSettings
 from bpr_cli.settings import Count, option
@@ -120,7 +121,7 @@ def show(console: Console, result: ExtractResult) -> None:
     """Print the closing table, and why masks did not match."""
     patch_set = result.patch_set
     if result.resumed:
-        console.message(f"{result.resumed} images were done before; --overwrite starts afresh")
+        console.message(f"done before: {counted(result.resumed, 'image')}; --overwrite starts afresh")
     rows = [
         (
             shortened(source.name),

@@ -15,7 +15,7 @@ import typer
 from bpr_cli.cli.command import app_of
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import OUT, Images, Json, Predictions, command_of
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, counted
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.settings import Count, Natural, option
@@ -120,7 +120,7 @@ def refine(
             progress=True,
         )
         if summary.resumed:
-            console.message(f"{summary.resumed} images were done before; --overwrite starts afresh")
+            console.message(f"done before: {counted(summary.resumed, 'image')}; --overwrite starts afresh")
         show_refinement(console, summary, [] if part else [*seeing(summary), *measuring(summary)])
         if part:
             command = shlex.join(("bpr", "merge", shown(out)))

@@ -190,9 +190,13 @@ class CocoRecords:
         return f"{self.path}: {self._name(index)} of image {shorten(self.records[index]['image_id'])}"
 
 
+_ADVICE = ("; add it there", "check that the two are not swapped")
+"""How problems end that come with an advice of their own."""
+
+
 def _advised(problem: str) -> str:
     """What is wrong with a record, and what to do."""
-    return problem if "; " in problem else f"{problem}; correct the record or remove it"
+    return problem if problem.endswith(_ADVICE) else f"{problem}; correct the record or remove it"
 
 
 def _is_nan(value: Json) -> bool:

@@ -222,5 +222,5 @@ def check_size(size: Size, image: Size, name: str = "the mask") -> None:
     if size != image:
         raise BprError(
             f"the image is {in_pixels(image)} but {name} {size[1]} x {size[0]}; "
-            "give the image the prediction was made for, at its full resolution"
+            "give the image the prediction was made for, at its full resolution, or enlarge the prediction to its size"
         )

@@ -125,7 +125,7 @@ def test_a_finished_set_is_not_made_again(bpr, place):
     before = tree(place / "set")
     outcome = bpr("extract", "after", *GIVEN)
     assert outcome.code == 0
-    assert "3 images were done before; --overwrite starts afresh" in outcome.err
+    assert "done before: 3 images; --overwrite starts afresh" in outcome.err
     assert tree(place / "set") == before
 
 

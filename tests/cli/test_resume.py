@@ -34,7 +34,7 @@ def test_a_finished_output_is_checked_and_not_made_again(arguments, world, refin
     assert {path: path.stat().st_mtime_ns for path in (world / "out").rglob("*.png")} == times
     totals = ("images", "segments", "patches", "boundary_movement", "failures")
     assert [json.loads(first.out)[name] for name in totals] == [json.loads(again.out)[name] for name in totals]
-    assert "12 images were done before; --overwrite starts afresh" in again.err
+    assert "done before: 12 images; --overwrite starts afresh" in again.err
 
 
 def test_outputs_that_are_cut_short_changed_or_gone_are_made_again(arguments, world, refine):

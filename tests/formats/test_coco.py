@@ -210,6 +210,7 @@ def test_a_lone_image_needs_no_matching_name(tmp_path):
         (record(None), "record 1 has no image_id"),
         (record(1.5), "record 1 has the image_id 1.5, expected a whole number or a text"),
         (record([1]), "record 1 has the image_id [1]"),
+        (record(["a; b"]), "record 1 has the image_id ['a; b']"),
         ("text", "record 1 has no image_id"),
     ],
 )
