@@ -28,7 +28,7 @@ from bpr_cli.typing import ByteArray
 
 Key = TypeVar("Key")
 
-FOLLOW_ROUNDS = 8
+FOLLOW_ROUNDS = 4
 """How often a pass may add patches where changes go on; nearly all changes stop by themselves before."""
 
 

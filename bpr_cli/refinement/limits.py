@@ -1,7 +1,7 @@
 """How much refinement may change a segment.
 
-Masks keep their interior, get no specks, and do not change up to the sides of their patches. Segments that hardly move
-come back as they were, and so do those beyond the limits of the user.
+Masks keep their interior, get no specks, and beside others do not change up to the sides of their patches. Segments
+that hardly move come back as they were, and so do those beyond the limits of the user.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Limits:
         min_part: area from which on new parts and holes of masks stay, in pixels of a patch.
         min_movement: mean distance that the boundary of a segment must move, in pixels of a patch; below it, the
             segment stays as it was.
-        whole_changes: take back the changes of masks that end in a straight line where patches end.
+        whole_changes: take back the changes of masks that end in a straight line where patches end, if none may follow.
         judges: take back the changes of masks that are likely to be wrong; None keeps all.
         map_judge: the same for label maps.
     """
@@ -245,8 +245,8 @@ def without_specks(coarse: Mask, refined: Mask, least: float) -> Mask:
 def without_cut_changes(coarse: Mask, refined: Mask, boxes: Boxes, scale: float) -> Mask:
     """Take back the changes that patches cut off in a straight line long enough to be seen.
 
-    The network has not seen where such a change ends. Most get more patches before; not so those beside other objects,
-    into which they could grow.
+    The network has not seen where such a change ends. This is for masks that get no more patches there, because other
+    objects are near, into which they could grow.
 
     Args:
         coarse: the mask before refinement.

@@ -160,7 +160,7 @@ def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, imag
         return Judgement(coarse)
     judged = judge_changes(image, coarse, refined, outline, limits.judges) if limits.judges else Judgement(refined)
     complete = keep_interior(coarse, judged.mask, limits.core)
-    take_back = limits.whole_changes and not outline.whole
+    take_back = limits.whole_changes and not outline.whole and not outline.follows
     whole = without_cut_changes(coarse, complete, outline.boxes, outline.scale) if take_back else complete
     clean = without_specks(coarse, whole, limits.min_part * outline.scale**2)
     still = hardly_moved(coarse, clean, limits.min_movement * outline.scale, outline.length)

@@ -115,8 +115,8 @@ class WeightsCard(Settings):
     follow: Annotated[
         bool,
         option(
-            "Place more patches where a change of masks or labels reaches the sides of all patches; take back those of "
-            "masks that still end there in a straight line",
+            "Place more patches where a change of masks or labels reaches the sides of all patches; take back changes "
+            "of masks beside others that end there in a straight line",
             panel=PANEL,
         ),
     ] = False

@@ -12,14 +12,14 @@ from torch import nn
 
 from bpr_cli.masks.masks import Mask
 from bpr_cli.patches import paste
-from bpr_cli.patches.boxes import NO_BOXES, boundary_pixels, cover, dense_boxes, widened
+from bpr_cli.patches.boxes import NO_BOXES, boundary_pixels, dense_boxes, widened
 from bpr_cli.patches.crop import Patches, crop
 from bpr_cli.patches.paste import open_ends, reassemble
-from bpr_cli.refinement import evidence, limits, networks, outline
+from bpr_cli.refinement import evidence, networks, outline
 from bpr_cli.refinement import image as image_module
 from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, MaskChanges
 from bpr_cli.refinement.judgement import MaskJudges, changed_mask, judge_changes
-from bpr_cli.refinement.limits import keep_interior, without_cut_changes, without_specks
+from bpr_cli.refinement.limits import keep_interior, without_specks
 from bpr_cli.refinement.refiner import Refiner
 from bpr_cli.refinement.settings import RefineSettings, passes_of
 from bpr_cli.web.page import FOLDER
@@ -152,19 +152,6 @@ def test_specks(page, size, least):
     expected = without_specks(Mask.from_array(coarse), Mask.from_array(refined), least).to_array()
     body = "return Array.from(withoutSpecks(coarse, refined, least).data)"
     found = call(page, body, coarse=js_mask(coarse), refined=js_mask(refined), least=least)
-    np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("side", [16, 30])
-def test_changes_that_patches_cut_off(page, size, side):
-    coarse, predicted_there = blob(size, 4), blob(size, 5)
-    boxes = dense_boxes(boundary_pixels(Mask.from_array(coarse)), size, side, 0.25)
-    boxes = boxes[: max(len(boxes) // 2, 1)]
-    refined = np.where(cover(boxes, (0, 0, size[1], size[0])) > 0, predicted_there, coarse)
-    expected = without_cut_changes(Mask.from_array(coarse), Mask.from_array(refined), boxes, 0.5).to_array()
-    body = "return Array.from(withoutCutChanges(coarse, refined, boxes, 0.5).data)"
-    found = call(page, body, coarse=js_mask(coarse), refined=js_mask(refined), boxes=js_boxes(boxes))
     np.testing.assert_array_equal(np.array(found, bool).reshape(size), expected)
 
 
@@ -386,7 +373,6 @@ def test_rules_are_those_of_python(page):
     rules = (
         (image_module.FOLLOW_ROUNDS, "FOLLOW_ROUNDS"),
         (outline.FEWEST_ENDS, "FEWEST_ENDS"),
-        (limits.SHOWN_SIDE, "SHOWN_SIDE"),
         (outline.LEAST_ENLARGEMENT, "LEAST_ENLARGEMENT"),
         (paste.FULL_WEIGHT, "FULL_WEIGHT"),
         (paste.REACH, "REACH"),

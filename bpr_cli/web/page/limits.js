@@ -1,9 +1,6 @@
 // The port of refinement/limits.py: masks keep their interior and get no specks, and may come back as they were.
 "use strict";
 
-/** Length in pixels from which on people see that a boundary is the side of a patch; it grows with large patches. */
-const SHOWN_SIDE = 12;
-
 /** Restores the interior of the coarse mask: pixels farther than core x sqrt(area) from its background. */
 function keepInterior(coarse, refined, core) {
   if (core >= 1 || !coarse.data.some((value, index) => value > refined.data[index])) return refined;
@@ -121,50 +118,6 @@ function partsOf({ width, data }, value, corners, { x0, y0, x1, y1 }) {
     }
   }
   return parts;
-}
-
-/** Takes back the changes that patches cut off in a straight line long enough to be seen. */
-function withoutCutChanges(coarse, refined, boxes, scale) {
-  const changed = { ...coarse, data: coarse.data.map((value, index) => Number(value !== refined.data[index])) };
-  const cuts = straightCuts(coarse, changed, boxes, roundHalfEven(SHOWN_SIDE * Math.max(scale, 1)));
-  if (cuts.size === 0) return refined;
-  const whole = { ...refined, data: refined.data.slice() };
-  for (const change of partsOf(changed, 1, false, { x0: 0, y0: 0, x1: coarse.width, y1: coarse.height })) {
-    if (change.some((index) => cuts.has(index))) for (const index of change) whole.data[index] = coarse.data[index];
-  }
-  return whole.data.includes(1) ? whole : coarse;
-}
-
-/** Indices of changed pixels where a change ends at the outer sides of all patches along `least` pixels and more. */
-function straightCuts(coarse, changed, boxes, least) {
-  const { width, height } = coarse;
-  const covered = new Uint8Array(coarse.data.length);
-  for (const { x, y, side } of boxes) {
-    for (let row = Math.max(y, 0); row < Math.min(y + side, height); row++) {
-      covered.fill(1, row * width + Math.max(x, 0), row * width + Math.min(x + side, width));
-    }
-  }
-  const cuts = new Set();
-  const follow = (lines, length, indexOf, across) => {
-    for (let line = 0; line < lines; line++) {
-      for (let place = 0, run = 0; place <= length; place++) {
-        const [one, next] = [indexOf(line, place), indexOf(line, place) + across];
-        const differ = (plane) => plane[one] !== plane[next];
-        const isCut = place < length && differ(changed.data) && differ(covered) && !differ(coarse.data);
-        if (!isCut && run >= least) {
-          for (let back = place - run; back < place; back++) {
-            for (const index of [indexOf(line, back), indexOf(line, back) + across]) {
-              if (changed.data[index]) cuts.add(index);
-            }
-          }
-        }
-        run = isCut ? run + 1 : 0;
-      }
-    }
-  };
-  follow(height - 1, width, (row, column) => row * width + column, width);
-  follow(width - 1, height, (column, row) => row * width + column, 1);
-  return cuts;
 }
 
 /** Number of pixels in which two masks of one image differ. */

@@ -6,7 +6,7 @@ const BATCH = 8;
 
 /** Pixels at the sides of the patches from which on a change is followed, and how often a pass may do so. */
 const FEWEST_ENDS = 4;
-const FOLLOW_ROUNDS = 8;
+const FOLLOW_ROUNDS = 4;
 
 /** Masks whose patches would grow by less are not refined in a pass of their own. */
 const LEAST_ENLARGEMENT = 1.5;
@@ -105,8 +105,7 @@ async function predictRest(image, outline, card, network, onProgress) {
 /** What remains of the change of a mask. */
 function settled(coarse, refined, outline, card) {
   const complete = keepInterior(coarse, refined, card.core);
-  const whole = card.follow ? withoutCutChanges(coarse, complete, outline.boxes, outline.scale) : complete;
-  const clean = withoutSpecks(coarse, whole, card.min_part * outline.scale ** 2);
+  const clean = withoutSpecks(coarse, complete, card.min_part * outline.scale ** 2);
   return differenceOf(coarse, clean) < card.min_movement * outline.scale * outline.length ? coarse : clean;
 }
 
