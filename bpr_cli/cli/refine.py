@@ -231,7 +231,7 @@ def show_check(console: Console, summary: CheckSummary) -> None:
         title = f"format {summary.format}, weights {summary.weights.name}, on {where}: {verdict}"
         console.table(title, ("to be refined", ""), check_rows(summary))
         console.result(
-            "the time is that of the network: reading, pasting and writing come on top, and a few patches where "
+            "the time is that of the network; reading, pasting and writing take more, and so do further patches where "
             "boundaries move far"
         )
 

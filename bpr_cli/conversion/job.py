@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -63,8 +63,8 @@ def convert(
         format: the format to write.
         images: the directory of the images, or one image; needed where predictions do not state sizes, as in YOLO.
         options: how to read the predictions; their ``polygon_tolerance`` is that of written polygons. Their
-            ``image_info`` names the classes of COCO results, by its ``categories``, and the ids of images of formats
-            without, by its ``images``.
+            ``image_info`` names and numbers classes by its ``categories``, and the images of formats without ids by its
+            ``images``.
         overwrite: whether files in ``out`` may be replaced.
         progress: show what the input was taken for and a progress bar on standard error.
 
@@ -81,17 +81,23 @@ def convert(
     _check_out(target, source, pictures, format, overwrite)
     how = replace(options, polygon_tolerance=ReadSettings.polygon_tolerance)
     opened = open_predictions(source, pictures, how) if pictures else open_without_images(source, how)
-    tell(progress, opened.reading.sentence(source))
+    reading = opened.reading
+    options_here = tuple(each.replace("--format", "--from") for each in reading.options)  # --format is what is written
+    tell(progress, replace(reading, options=options_here).sentence(source))
     summary = ConversionSummary(str(target), format, failures=list(opened.failures))
-    export, categories = EXPORTS[format], _categories(opened, options.image_info)
+    info = options.image_info
+    listed = read_categories(read_json(info), info) if info else ()
+    numbers = _numbers_by_name(opened.categories, listed)
+    export, categories = EXPORTS[format], listed if numbers else _categories(opened, listed)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
-        ids = _ids_by_name(options.image_info) if options.image_info else {}
-        found = (_with_id(image, ids) for image in _read_all(opened, pictures, summary, losses, advance))
+        ids = _ids_by_name(info) if info else {}
+        read = _read_all(opened, pictures, summary, losses, advance)
+        found = (_numbered(image, ids, numbers) for image in read)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
-    read = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
-    summary.notes = [*read, *losses.sentences(format, categories)]
+    notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
+    summary.notes = [*notes, *losses.sentences(format, categories)]
     return summary
 
 
@@ -104,15 +110,22 @@ def _check_out(out: Path, source: Path, images: Path | None, format: str, overwr
     check_empty(out, overwrite)
 
 
-def _categories(opened: PredictionSet, info: Path | None) -> tuple[CategoryRecord, ...]:
+def _categories(opened: PredictionSet, listed: Sequence[CategoryRecord]) -> tuple[CategoryRecord, ...]:
     """The classes of a set: those that it or the file with its images lists, and others that its masks have."""
-    listed = opened.categories or (read_categories(read_json(info), info) if info else ())
-    found = {category.id: category for category in listed}
+    found = {category.id: category for category in opened.categories or listed}
     for item in opened.items:
         with suppress(BprError):  # told when the item is converted
             for number in classes_of(opened, item):
                 found.setdefault(number, CategoryRecord(number, str(number)))
     return tuple(found[number] for number in sorted(found))
+
+
+def _numbers_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRecord]) -> dict[int, int]:
+    """The ids of the listed classes for those of a set, if it numbers the same names in another way; else nothing."""
+    ids = {category.name: category.id for category in listed}
+    if not all(category.name in ids for category in own):
+        return {}
+    return {category.id: ids[category.name] for category in own}
 
 
 def _ids_by_name(info: Path) -> dict[str, int | str]:
@@ -122,9 +135,14 @@ def _ids_by_name(info: Path) -> dict[str, int | str]:
     return {stem: record.id for stem, record in zip(stems, records, strict=True) if stems.count(stem) == 1}
 
 
-def _with_id(image: ImageSegments, ids: Mapping[str, int | str]) -> ImageSegments:
-    """The image with the id of its name, if it has none of its own."""
-    return replace(image, id=ids.get(PurePosixPath(image.stem).name)) if image.id is None else image
+def _numbered(image: ImageSegments, ids: Mapping[str, int | str], numbers: Mapping[int, int]) -> ImageSegments:
+    """The image with the id of its name, if it has none of its own, and its masks with other ids of their classes."""
+    known = ids.get(PurePosixPath(image.stem).name) if image.id is None else image.id
+    segments = [
+        (mask, replace(record, category=numbers.get(record.category, record.category)))
+        for mask, record in image.segments
+    ]
+    return replace(image, id=known, segments=segments)
 
 
 def _read_all(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from bpr_cli.errors import BprError, counted, join_names, note
 from bpr_cli.formats.base import PredictionSet, SetInputs
@@ -107,6 +108,7 @@ def open_source(source: Source, index: ImageIndex, settings: ReadSettings) -> Pr
     opened = open_as(kind, source, index, settings)
     if settings.format is None:
         _note_left_out(opened, source, index)
+    _note_several_sets(opened, source)
     if settings.polygon_tolerance != ReadSettings.polygon_tolerance and not opened.holds_polygons:
         raise BprError(
             f"--polygon-tolerance applies to polygons, but {source.path} holds {kind.noun} without any (format "
@@ -145,6 +147,19 @@ def _note_left_out(opened: PredictionSet, source: Source, index: ImageIndex) -> 
         left_out = f"{counted(len(others), f'{others[0].suffix} file')}, such as {others[0]}"
         sentence = "%s holds %s (format %s), which leaves out %s; name another --format to read them"
         note(sentence, source.path, opened.noun, opened.format, left_out)
+
+
+def _note_several_sets(opened: PredictionSet, source: Source) -> None:
+    """Tell if most images have predictions in several folders: these may be several models, or the truth."""
+    folders = defaultdict[Path, dict[PurePath, str]](dict)
+    for item in opened.items:
+        folders[item.image].setdefault(PurePath(item.name).parent, item.name)
+    several = [[*found.values()] for found in folders.values() if len(found) > 1]
+    if 2 * len(several) > len(folders):
+        sentence = (
+            "%s holds several folders with predictions of the same images, such as %s and %s; name one to take one"
+        )
+        note(sentence, source.path, *several[0][:2])
 
 
 def _together(reasons: Sequence[str]) -> str:

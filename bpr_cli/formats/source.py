@@ -16,6 +16,7 @@ from bpr_cli.formats.packed_files import PACKED, is_document
 from bpr_cli.formats.png import ColourError, is_one_bit, read_gray
 from bpr_cli.formats.reading import MAX_PIXELS
 from bpr_cli.masks.values import BYTE, MaskValues
+from bpr_cli.system.journal import FOLDER
 from bpr_cli.system.paths import list_files, list_folder, read_bytes
 
 REPORT, REPORT_KIND = "run.json", "bpr refinement"
@@ -71,6 +72,10 @@ class Source:
         if not path.exists():
             raise BprError(f"{path} does not exist, expected a file or directory of {kind}; check the path")
         if path.is_dir() and not any(list_folder(path)):
+            if (path / FOLDER).exists():
+                raise BprError(
+                    f"{path} holds an unfinished run of bpr, expected {kind} in it; repeat its command first"
+                )
             raise BprError(f"{path} is an empty directory, expected {kind} in it")
         self.path = path
         self._ending = ending

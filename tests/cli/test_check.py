@@ -117,7 +117,7 @@ def test_for_people(world, check):
     assert "format masks, weights small unet, on cpu: nothing is broken, nothing was written\n" in outcome.out
     assert "│ images              │       3 │" in outcome.out
     assert "│ network time, about │ 0:00:0" in outcome.out
-    assert "the time is that of the network: reading, pasting and writing come on top" in outcome.out
+    assert "the time is that of the network; reading, pasting and writing take more" in outcome.out
 
 
 @pytest.mark.parametrize(

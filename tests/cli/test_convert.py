@@ -19,6 +19,12 @@ def test_polygons_and_back(world, bpr):
     back = json.loads((world / "back.json").read_text())
     assert [each["area"] for each in back["annotations"]] == [MASK.sum()] * 2
     assert back["categories"] == [{"id": 0, "name": "disc"}]
+    assert "change with --from" in outcome.err
+    given = ("--images", "images", "--image-info", "results.json", "--overwrite")
+    assert bpr("convert", "labels/labels", "back.json", "--format", "coco", *given).code == 0
+    again = json.loads((world / "back.json").read_text())
+    assert again["categories"] == document["categories"]
+    assert {each["category_id"] for each in again["annotations"]} == {1}
 
 
 def test_losses_are_noted_and_failures_named(world, bpr):

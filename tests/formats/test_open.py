@@ -92,6 +92,8 @@ def test_missing_and_empty_paths(tmp_path, images):
     assert f"{tmp_path}/nothing does not exist" in refused(tmp_path / "nothing", images)
     (tmp_path / "empty/.hidden").mkdir(parents=True)
     assert "empty is an empty directory" in refused(tmp_path / "empty", images)
+    (tmp_path / "stopped/.bpr").mkdir(parents=True)
+    assert "stopped holds an unfinished run of bpr" in refused(tmp_path / "stopped", images)
     png(tmp_path / "preds/a.png", values(0, 1))
     assert "none does not exist" in refused(tmp_path / "preds", tmp_path / "none")
     assert "empty holds no image" in refused(tmp_path / "preds", tmp_path / "empty")
@@ -254,3 +256,16 @@ def test_broken_results_name_their_file(tmp_path, images):
     path = save(tmp_path / "preds/of_others.json", [{"image_id": number, "segmentation": []} for number in (7, 8)])
     with pytest.raises(BprError, match=r"preds/of_others\.json: none of its 2 items"):
         open_predictions(path.parent, images)
+
+
+def test_a_folder_with_the_results_of_several_models_is_told(tmp_path, images, caplog):
+    for name in ("one/a.png", "one/b.png", "two/a.png", "three/c.png"):
+        png(tmp_path / "preds" / name, values(0, 255))
+    open_predictions(tmp_path / "preds", images)
+    assert caplog.messages == []  # one of three images may have two masks
+    png(tmp_path / "preds/three/b.png", values(0, 255))
+    assert len(open_predictions(tmp_path / "preds", images).items) == 5
+    assert caplog.messages == [
+        f"{tmp_path / 'preds'} holds several folders with predictions of the same images, such as one/a.png and "
+        "two/a.png; name one to take one"
+    ]
