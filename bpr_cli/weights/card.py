@@ -144,9 +144,9 @@ class WeightsCard(Settings):
             metavar="CORE",
         ),
     ] = 1.0
-    training_data: Annotated[str, option("Training data", panel=PANEL)] = ""
+    training_data: Annotated[str, option("Data that the network learned from, and their terms", panel=PANEL)] = ""
     metrics: dict[str, Metric] = field(default_factory=dict, hash=False)
-    licence: Annotated[str, option("Licence of the weights", panel=PANEL)] = ""
+    licence: Annotated[str, option("Terms under which the weights may be used", panel=PANEL)] = ""
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
     recipe: str = ""
     judge: Numbers = ()
