@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -91,9 +92,10 @@ def convert(
     export, categories = EXPORTS[format], listed if numbers else _categories(opened, listed)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
-        ids = _ids_by_name(info) if info else {}
-        read = _read_all(opened, pictures, summary, losses, advance)
-        found = (_numbered(image, ids, numbers) for image in read)
+        found = _read_all(opened, pictures, summary, losses, advance)
+        if info:
+            ids = _ids_by_name(info)
+            found = (_numbered(image, ids, numbers) for image in found)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
     notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
@@ -132,7 +134,8 @@ def _ids_by_name(info: Path) -> dict[str, int | str]:
     """The ids of the images that a file lists, by their names without folder and ending, as far as these are unique."""
     records = ImageTable.read(info).records
     stems = [PurePosixPath(record.file_name).stem for record in records]
-    return {stem: record.id for stem, record in zip(stems, records, strict=True) if stems.count(stem) == 1}
+    counts = Counter(stems)
+    return {stem: record.id for stem, record in zip(stems, records, strict=True) if counts[stem] == 1}
 
 
 def _numbered(image: ImageSegments, ids: Mapping[str, int | str], numbers: Mapping[int, int]) -> ImageSegments:
