@@ -159,18 +159,20 @@ class Losses:
     def note(self, image: ImageSegments) -> None:
         """Count what is lost of an image."""
         records = [record for _, record in image.segments]
+        classes = {record.category for record in records}
         found = {
             "scores": sum(record.score is not None for record in records),
-            "several": len(records) - len({record.category for record in records}),
+            "several": len(records) - len(classes),
             "crowds": sum(record.crowd for record in records),
             "empty": sum(not mask.area for mask, _ in image.segments),
             "overlaps": 0 if self.holds.overlaps else _overlap(image),
             "covered": 0 if self.holds.overlaps or not self.holds.several else _covered(image),
             "void": image.void,
+            "background": int(not self.holds.classes and len(classes) > 1 and image.numbers.all()),
             "unnamed": int(image.image.suffix.lower() not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)),
             "ids": int(image.id is not None and plain_id(image.id) != plain_id(PurePosixPath(image.stem).name)),
         }
-        # Nothing holds masks that others cover, where it cannot hold overlaps.
+        # Nothing has a field for masks that others cover, nor for a background among the classes.
         self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what, False)})
 
     def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
@@ -187,6 +189,10 @@ _LOSSES: dict[str, Callable[[int], str]] = {
     "classes": lambda count: f"classes: the {count} classes become one",
     "names": lambda count: f"the names of classes: {counted(count, 'class', 'classes')} with a number only",
     "scores": lambda count: f"confidences, as {counted(count, 'mask')} had",
+    "background": lambda count: (
+        f"a background that is a class: {counted(count, 'image')} of foreground only; if 0 is background, give "
+        "--ignore-label 0"
+    ),
     "several": lambda count: f"several masks of a class in an image: {counted(count, 'mask')} joined with others",
     "overlaps": lambda count: (
         f"overlaps: {counted(count, 'pixel')} for the mask of the higher confidence, or the smaller"

@@ -276,3 +276,18 @@ def test_no_name_of_an_image_leads_out_of_the_output(results, name, written):
 
 def test_all_formats_can_be_written():
     assert set(EXPORTS) == set(FORMATS)
+
+
+def test_a_background_that_is_a_class_is_told(results):
+    labels = np.where(FIRST, 3, 0).astype(np.uint8)
+    png(results / "maps/a.png", labels)
+    png(results / "maps/sub/b.png", np.where(FIRST, 5, 0).astype(np.uint8))
+    _, summary = converted(results, "masks", "maps", format="labels")
+    assert summary.notes == [
+        "masks cannot hold classes: the 3 classes become one",
+        "masks cannot hold a background that is a class: 2 images of foreground only; if 0 is background, give "
+        "--ignore-label 0",
+    ]
+    how = ReadSettings(format="labels", ignore_labels=frozenset({0}))
+    summary = convert(results / "maps", results / "others", "masks", results / "images", how)
+    assert "background that" not in " ".join(summary.notes)
