@@ -89,7 +89,7 @@ NOT_RESULTS = (
     "expected COCO results (objects with image_id and segmentation), "
     "panoptic results (annotations with segments_info) or labelme files (shapes)"
 )
-FULL_SIZE = "give the image the prediction was made for, at its full resolution"
+FULL_SIZE = "give the image the prediction was made for, at its full resolution, or enlarge the prediction to its size"
 INFO_OPTION = "--image-info info.json"
 
 PREDICTIONS = [

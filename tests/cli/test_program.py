@@ -117,7 +117,7 @@ def test_a_refinement_as_a_program(world, started, random_weights):
     assert outcome.code == 0
     assert (json.loads(outcome.out)["images"], json.loads(outcome.out)["output"]) == (3, "出")
     assert sorted(results(world / "出")) == ["a.png", "b.png", "c.png"]
-    assert re.search(r"^refining 3/3, [\d.]+ images/s, 0 s left$", outcome.err, re.MULTILINE)
+    assert re.search(r"^refining 3/3(, [\d.]+ images/s, 0 s left)?$", outcome.err, re.MULTILINE)
     assert all(letter.isprintable() or letter == "\n" for letter in outcome.err)
 
 
@@ -212,7 +212,7 @@ def test_progress_as_lines_on_a_terminal_without_cursor(capsys, monkeypatch):
     with show_progress(True, "refining", 2) as advance:
         advance()
         advance()
-    assert re.fullmatch(r"refining 2/2, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err)
+    assert re.fullmatch(r"refining 2/2(, [\d.]+ images/s, 0 s left)?\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("width", ["80", "60"])

@@ -84,13 +84,13 @@ def test_maps_that_may_hold_objects_say_how_to_read_them(world, bpr):
     maps[10:30], maps[30:50] = 1, 2
     png(world / "maps/a.png", maps)
     line = first_line(bpr("convert", "maps", "shapes", "--format", "labelme"))
-    assert line.endswith(", 3 classes, void 255; change with --format masks or --ids objects or --ignore-label")
+    assert line.endswith(", 3 classes, void 255; change with --from masks or --ids objects or --ignore-label")
     line = first_line(bpr("convert", "maps", "objects", "--format", "labelme", "--ids", "objects"))
     assert line.startswith("maps: maps of objects")
     maps[50:] = 255
     png(world / "maps/a.png", maps)
     line = first_line(bpr("convert", "maps", "classes", "--format", "labelme"))
-    assert line.endswith("; change with --format masks or --ignore-label")
+    assert line.endswith("; change with --from masks or --ignore-label")
 
 
 def test_coco_results_name_their_categories(world, bpr, random_weights):
