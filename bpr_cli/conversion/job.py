@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from bpr_cli.conversion.exports import EXPORTS, Target
-from bpr_cli.conversion.segments import ImageSegments, Losses, classes_of, read_segments
+from bpr_cli.conversion.segments import ImageSegments, ListedIds, Losses, classes_of, read_segments
 from bpr_cli.errors import BprError
 from bpr_cli.formats.base import Failure, PredictionSet
 from bpr_cli.formats.coco_json import ImageTable, read_categories
@@ -86,16 +86,14 @@ def convert(
     options_here = tuple(each.replace("--format", "--from") for each in reading.options)  # --format is what is written
     tell(progress, replace(reading, options=options_here).sentence(source))
     summary = ConversionSummary(str(target), format, failures=list(opened.failures))
-    info = options.image_info
+    export, info = EXPORTS[format], options.image_info
     listed = read_categories(read_json(info), info) if info else ()
-    numbers = _numbers_by_name(opened.categories, listed)
-    export, categories = EXPORTS[format], listed if numbers else _categories(opened, listed)
+    classes = _classes_by_name(opened.categories, listed)
+    ids = ListedIds(_images_by_name(info) if info and export.holds.ids else {}, classes)
+    categories = listed if classes else _categories(opened, listed)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
-        found = _read_all(opened, pictures, summary, losses, advance)
-        if info:
-            ids = _ids_by_name(info)
-            found = (_numbered(image, ids, numbers) for image in found)
+        found = _read_all(opened, pictures, ids, summary, losses, advance)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
     notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
@@ -122,7 +120,7 @@ def _categories(opened: PredictionSet, listed: Sequence[CategoryRecord]) -> tupl
     return tuple(found[number] for number in sorted(found))
 
 
-def _numbers_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRecord]) -> dict[int, int]:
+def _classes_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRecord]) -> dict[int, int]:
     """The ids of the listed classes for those of a set, if it numbers the same names in another way; else nothing."""
     ids = {category.name: category.id for category in listed}
     if not all(category.name in ids for category in own):
@@ -130,7 +128,7 @@ def _numbers_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRec
     return {category.id: ids[category.name] for category in own}
 
 
-def _ids_by_name(info: Path) -> dict[str, int | str]:
+def _images_by_name(info: Path) -> dict[str, int | str]:
     """The ids of the images that a file lists, by their names without folder and ending, as far as these are unique."""
     records = ImageTable.read(info).records
     stems = [PurePosixPath(record.file_name).stem for record in records]
@@ -138,18 +136,13 @@ def _ids_by_name(info: Path) -> dict[str, int | str]:
     return {stem: record.id for stem, record in zip(stems, records, strict=True) if counts[stem] == 1}
 
 
-def _numbered(image: ImageSegments, ids: Mapping[str, int | str], numbers: Mapping[int, int]) -> ImageSegments:
-    """The image with the id of its name, if it has none of its own, and its masks with other ids of their classes."""
-    known = ids.get(PurePosixPath(image.stem).name) if image.id is None else image.id
-    segments = [
-        (mask, replace(record, category=numbers.get(record.category, record.category)))
-        for mask, record in image.segments
-    ]
-    return replace(image, id=known, segments=segments)
-
-
 def _read_all(
-    opened: PredictionSet, images: Path | None, summary: ConversionSummary, losses: Losses, advance: Advance
+    opened: PredictionSet,
+    images: Path | None,
+    ids: ListedIds,
+    summary: ConversionSummary,
+    losses: Losses,
+    advance: Advance,
 ) -> Iterator[ImageSegments]:
     """The masks of all images that can be read, and whose files replace none of another image.
 
@@ -159,7 +152,7 @@ def _read_all(
     names: dict[str, str] = {}
     for item in opened.items:
         try:
-            found = read_segments(opened, item, images)
+            found = read_segments(opened, item, images, ids)
             if found.stem in names and not losses.holds.endings:
                 raise BprError(
                     f"{found.name} would get the same files as {names[found.stem]} in {summary.output}; give the "

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -58,13 +58,27 @@ class ImageSegments:
         return map_of(self, range(1, len(self.segments) + 1))
 
 
-def read_segments(predictions: PredictionSet, item: Item, images: Path | None) -> ImageSegments:
+@dataclass(frozen=True)
+class ListedIds:
+    """Ids that a list of images and classes gives where a set has none, or others.
+
+    Attributes:
+        images: the ids of images by their names without folder and ending.
+        classes: the id of a class for that in the set.
+    """
+
+    images: Mapping[str, int | str]
+    classes: Mapping[int, int]
+
+
+def read_segments(predictions: PredictionSet, item: Item, images: Path | None, ids: ListedIds) -> ImageSegments:
     """Read the masks of one image; every label of a map that is not void becomes a mask.
 
     Args:
         predictions: the opened set.
         item: one of its items.
         images: directory of the images, if it is known.
+        ids: ids from elsewhere.
 
     Raises:
         BprError: the file is broken, or the size of the image is unknown.
@@ -75,8 +89,12 @@ def read_segments(predictions: PredictionSet, item: Item, images: Path | None) -
     size = predictions.size(item)
     if size is None:
         raise BprError(f"{predictions.file(item)} does not state the size of {name}; give the images with --images")
-    segments, void = _segments(predictions, item)
-    return ImageSegments(name, item.image, image_id, size, segments, void)
+    found, void = _segments(predictions, item)
+    segments = [
+        (mask, replace(record, category=ids.classes.get(record.category, record.category))) for mask, record in found
+    ]
+    image = ImageSegments(name, item.image, image_id, size, segments, void)
+    return image if image_id is not None else replace(image, id=ids.images.get(PurePosixPath(image.stem).name))
 
 
 def _segments(predictions: PredictionSet, item: Item) -> tuple[list[Segment], int]:
@@ -148,6 +166,16 @@ class Holds:
     ids: bool = False
     void: bool = False
 
+    @property
+    def covered(self) -> bool:
+        """Whether masks that others cover are not lost: there is no map of them, or one of their union."""
+        return self.overlaps or not self.several
+
+    @property
+    def background(self) -> bool:
+        """Whether a background that is a class stays one."""
+        return self.classes
+
 
 @dataclass
 class Losses:
@@ -166,14 +194,13 @@ class Losses:
             "crowds": sum(record.crowd for record in records),
             "empty": sum(not mask.area for mask, _ in image.segments),
             "overlaps": 0 if self.holds.overlaps else _overlap(image),
-            "covered": 0 if self.holds.overlaps or not self.holds.several else _covered(image),
+            "covered": 0 if self.holds.covered else _covered(image),
             "void": image.void,
-            "background": int(not self.holds.classes and len(classes) > 1 and image.numbers.all()),
+            "background": int(not self.holds.background and len(classes) > 1 and image.numbers.all()),
             "unnamed": int(image.image.suffix.lower() not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES)),
             "ids": int(image.id is not None and plain_id(image.id) != plain_id(PurePosixPath(image.stem).name)),
         }
-        # Nothing has a field for masks that others cover, nor for a background among the classes.
-        self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what, False)})
+        self.counts.update({what: count for what, count in found.items() if not getattr(self.holds, what)})
 
     def sentences(self, name: str, categories: Sequence[CategoryRecord]) -> list[str]:
         """A sentence for each thing that a format, by its name, cannot hold."""
