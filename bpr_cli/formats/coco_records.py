@@ -14,6 +14,8 @@ from bpr_cli.formats.json_files import Json, Record
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.typing import Size
 
+_CORRECT_IT = "; correct the record or remove it"
+
 
 @dataclass(frozen=True)
 class CheckedRecord:
@@ -64,7 +66,7 @@ class CocoRecords:
         image_id = id_of(given)
         problem = self._problem_of_image(given)
         if image_id is None or problem:
-            self.faults[index] = Failure(f"record {index}", f"{self.path}: record {index} has {_advised(problem)}")
+            self.faults[index] = Failure(f"record {index}", f"{self.path}: record {index} has {problem}")
             return None
         segmentation = record.get("segmentation")
         if segmentation is None or (isinstance(segmentation, list) and all(part == [] for part in segmentation)):
@@ -82,7 +84,7 @@ class CocoRecords:
         image_id = id_of(given)
         if image_id is None:
             found = "no image_id" if given is None else f"the image_id {shorten(given)}"
-            return f"{found}, expected a whole number or a text"
+            return f"{found}, expected a whole number or a text{_CORRECT_IT}"
         if self._images and self._images.get(image_id) is None:
             return f"the unknown image id {shorten(image_id)}, expected one of the ids in the images list; add it there"
         return ""
@@ -108,7 +110,10 @@ class CocoRecords:
 
     def fail(self, index: int, error: BprError) -> None:
         """Note that a record is broken; the error says why, but not which record it is."""
-        self.faults[index] = Failure(self._name(index), f"{self._where(index)} is broken: {_advised(str(error))}")
+        self._refuse(index, f"is broken: {error}{_CORRECT_IT}")
+
+    def _refuse(self, index: int, problem: str) -> None:
+        self.faults[index] = Failure(self._name(index), f"{self._where(index)} {problem}")
 
     def segment(self, index: int, record: Record, use: Use) -> SegmentRecord | None:
         """Metadata of a record, which is the one of this index; None, and a fault, if it cannot be read.
@@ -118,14 +123,15 @@ class CocoRecords:
         """
         try:
             segment = read_record(record)
-            if use == "measured" and self.are_unscored:
-                segment = segment.scored()
-            if use == "measured" and segment.score is None:
-                raise BprError(
-                    "has no score, expected a number; ground truth has none, so check that the two are not swapped"
-                )
         except BprError as error:
-            self.faults[index] = Failure(self._name(index), f"{self._where(index)} {_advised(str(error))}")
+            self._refuse(index, f"{error}{_CORRECT_IT}")
+            return None
+        if use == "measured" and self.are_unscored:
+            segment = segment.scored()
+        if use == "measured" and segment.score is None:
+            self._refuse(
+                index, "has no score, expected a number; ground truth has none, so check that the two are not swapped"
+            )
             return None
         if not self._are_results:
             return segment
@@ -188,15 +194,6 @@ class CocoRecords:
 
     def _where(self, index: int) -> str:
         return f"{self.path}: {self._name(index)} of image {shorten(self.records[index]['image_id'])}"
-
-
-_ADVICE = ("; add it there", "check that the two are not swapped")
-"""How problems end that come with an advice of their own."""
-
-
-def _advised(problem: str) -> str:
-    """What is wrong with a record, and what to do."""
-    return problem if problem.endswith(_ADVICE) else f"{problem}; correct the record or remove it"
 
 
 def _is_nan(value: Json) -> bool:
