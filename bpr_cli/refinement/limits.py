@@ -257,6 +257,8 @@ def without_cut_changes(coarse: Mask, refined: Mask, boxes: Boxes, scale: float)
     box = grow(union(coarse.box, refined.box), 1, coarse.size)
     before, after = coarse.window(box), refined.window(box)
     changed = before != after
+    if not changed.any():
+        return refined
     cuts = straight_cuts(before, changed, cover(boxes, box), round(SHOWN_SIDE * max(scale, 1.0)))
     if not cuts.any():
         return refined

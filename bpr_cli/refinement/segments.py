@@ -159,6 +159,8 @@ def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, imag
     if refined is coarse:  # no patch lies on it
         return Judgement(coarse)
     judged = judge_changes(image, coarse, refined, outline, limits.judges) if limits.judges else Judgement(refined)
+    if judged.mask is coarse:
+        return judged
     complete = keep_interior(coarse, judged.mask, limits.core)
     take_back = limits.whole_changes and not outline.whole and not outline.follows
     whole = without_cut_changes(coarse, complete, outline.boxes, outline.scale) if take_back else complete
