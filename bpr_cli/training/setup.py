@@ -33,6 +33,7 @@ class Plan:
     Attributes:
         card: card of the new weights, without metrics.
         sizes: sizes of the network's input.
+        from_init: settings of refinement that the card has from the initial weights, by name.
         training: training patches, or whole images to sample them from.
         validation: validation patches.
         settings: everything that determines the result, as plain values by dotted key.
@@ -40,6 +41,7 @@ class Plan:
 
     card: WeightsCard
     sizes: PatchSizes
+    from_init: Mapping[str, Any]
     training: list[PatchSubset]
     validation: Sequence[PatchSubset | Sequence[PatchSample]]
     settings: Mapping[str, Any]
@@ -107,6 +109,7 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
     else:
         training, validation = hold_out(own, settings.validation_share, settings.seed)
     sizes = _sizes([each for each in sets if not has_images(each)], settings)
+    from_init = taken_over(init.card, sizes) if init else {}
     card = WeightsCard(
         name=settings.name or name,
         network=_network(settings, init),
@@ -116,15 +119,14 @@ def make_plan(sets: Sequence[PatchSet], settings: TrainSettings, init: LoadedWei
         mean=init.card.mean if init else IMAGENET_MEAN,
         std=init.card.std if init else IMAGENET_STD,
         mask_patch=settings.mask_patch,
-        **(taken_over(init.card, sizes) if init else {}),
+        **from_init,
         training_data="; ".join([*map(described, training), *_before(init)]),
         licence=settings.licence or (init.card.licence if init else ""),
         description="trained with bpr train",
         recipe="; ".join(f"{key} = {json.dumps(value)}" for key, value in values_of(settings.recipe).items()),
     )
-    return Plan(
-        card, sizes, training, _validation(validation, sizes, settings), _identity(own, foreign, settings, card, init)
-    )
+    identity = _identity(own, foreign, settings, card, init)
+    return Plan(card, sizes, from_init, training, _validation(validation, sizes, settings), identity)
 
 
 def taken_over(init: WeightsCard, sizes: PatchSizes) -> dict[str, Any]:
@@ -141,18 +143,17 @@ def taken_over(init: WeightsCard, sizes: PatchSizes) -> dict[str, Any]:
     return {name: getattr(init, name) for name in names}
 
 
-def note_taken_over(init: WeightsCard, sizes: PatchSizes) -> None:
+def note_taken_over(init: WeightsCard, plan: Plan) -> None:
     """Report the settings that new weights have from the initial ones, and how their patches differ."""
-    taken = taken_over(init, sizes)
-    told = [f"{name} {value}" for name, value in taken.items() if value != getattr(WeightsCard, name)]
+    told = [f"{name} {value}" for name, value in plan.from_init.items() if value != getattr(WeightsCard, name)]
     if told:
         note(
             "the new weights refine with settings of %s: %s; bpr weights convert changes them",
             init.name,
             ", ".join(told),
         )
-    if (sizes.patch_size, sizes.padding) != (init.patch_size, init.padding):
-        own, others = (f"{each.patch_size} px with {each.padding} px of context" for each in (sizes, init))
+    if (plan.sizes.patch_size, plan.sizes.padding) != (init.patch_size, init.padding):
+        own, others = (f"{each.patch_size} px with {each.padding} px of context" for each in (plan.sizes, init))
         note(
             "the new weights refine patches of %s, as they are trained on them; %s has patches of %s",
             own,

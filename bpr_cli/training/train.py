@@ -228,7 +228,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
             if processes.leads:
                 note_if_slow(settings.precision, processes.device)
                 if init:
-                    note_taken_over(init.card, plan.sizes)
+                    note_taken_over(init.card, plan)
                 before = folder.begin(plan.settings, _circumstances(settings, processes), settings.overwrite)
             arithmetic = Arithmetic(settings.precision, settings.accumulate, settings.seed)
             trainer = Trainer(network, plan.card, settings.recipe, arithmetic, processes)
