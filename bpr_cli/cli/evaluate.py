@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,7 +47,7 @@ def show_report(console: Console, report: Report) -> None:
 
 def summary_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of the summary: each score before and after with the difference, or the scores alone."""
-    metrics = without_repeated([Row("", report.summary)])[0].metrics
+    [metrics] = without_repeated([report.summary])
     if not report.has_baseline:
         return ("", "value"), [(metric.name, number(metric.value)) for metric in metrics]
     rows = [
@@ -71,22 +70,22 @@ def sets_table(report: Report) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
 
 def rows_table(rows: Sequence[Row]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of a table of scores."""
-    rows = without_repeated(rows)
-    columns = ("", *(metric.name for metric in rows[0].metrics))
-    return columns, [(row.name, *(cell(metric) for metric in row.metrics)) for row in rows]
+    scores = without_repeated([row.metrics for row in rows])
+    columns = ("", *(metric.name for metric in scores[0]))
+    return columns, [(row.name, *map(cell, metrics)) for row, metrics in zip(rows, scores, strict=True)]
 
 
-def without_repeated(rows: Sequence[Row]) -> Sequence[Row]:
-    """The rows without ``PAPER_PQ`` if it is boundary PQ in all of them.
+def without_repeated(scores: Sequence[Sequence[Metric]]) -> Sequence[Sequence[Metric]]:
+    """The scores of each row, without ``PAPER_PQ`` if it is boundary PQ in all of them.
 
-    >>> same, other = (Row("", (Metric("boundary PQ", 50.0), Metric(PAPER_PQ, value))) for value in (50.0, 51.0))
-    >>> [[len(row.metrics) for row in without_repeated(rows)] for rows in ([same], [same, other])]
+    >>> same, other = ([Metric("boundary PQ", 50.0), Metric(PAPER_PQ, value)] for value in (50.0, 51.0))
+    >>> [[len(row) for row in without_repeated(rows)] for rows in ([same], [same, other])]
     [[1], [2, 2]]
     """
-    scores = [{metric.name: (metric.value, metric.baseline) for metric in row.metrics} for row in rows]
-    if any(each[PAPER_PQ] != each["boundary PQ"] for each in scores if PAPER_PQ in each):
-        return rows
-    return [replace(row, metrics=tuple(each for each in row.metrics if each.name != PAPER_PQ)) for row in rows]
+    figures = [{metric.name: (metric.value, metric.baseline) for metric in row} for row in scores]
+    if any(each[PAPER_PQ] != each["boundary PQ"] for each in figures if PAPER_PQ in each):
+        return scores
+    return [[metric for metric in row if metric.name != PAPER_PQ] for row in scores]
 
 
 def oracle_table(rows: Sequence[OracleRow]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
