@@ -38,7 +38,7 @@ Changed = TypeVar("Changed", bound="Settings")
 def option(
     description: str, *, panel: str = "", flags: tuple[str, ...] = (), metavar: str = "", repeated: bool = False
 ) -> Meta:
-    """Describe a field; the command line has an option for every field with a description.
+    """Describe a field that the command line has an option for.
 
     Args:
         description: phrase that begins with a noun or verb and has no full stop. Help texts add the default, unless it

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bpr_cli.cli.console import Console
-from bpr_cli.cli.options import options_of
+from bpr_cli.settings import hints_of
 from bpr_cli.weights.card import WeightsCard
 
 if TYPE_CHECKING:
     from bpr_cli.weights.convert import WeightsSummary
-
-WITHOUT_OPTION = {
-    "network": "Architecture by name, or module:Class",
-    "mean": "Mean of R, G and B on the scale 0 to 255, subtracted from the image",
-    "std": "Standard deviation of R, G and B on this scale, by which the difference is divided",
-    "metrics": "Scores on held-out data, by name",
-    "recipe": "How the weights were trained",
-    "judge": "Size of the network that knows which changes of masks are right (bpr weights judge)",
-    "final_judge": "Size of the one that knows whether a mask is better with the changes that are left",
-    "map_judge": "Size of the one that knows which changes of label maps are right",
-    "int8": "Size of what --precision int8 needs (bpr weights quantise)",
-    "tensors_of": "File in the same folder that holds the tensors, and its SHA-256, if this file holds the card alone",
-    "context": "Network that sees every mask as a whole before its patches (bpr weights join), and its input size",
-}
-"""Values of the card that ``bpr weights convert`` does not change."""
 
 OF_FILE = {
     "path": "The file",
@@ -41,9 +26,9 @@ WIDTH, INDENT = 78, 19
 
 def explanations() -> Iterator[str]:
     """A paragraph on each value, in the order in which they are printed."""
-    known = WITHOUT_OPTION | OF_FILE | {each.name: each.about.description or "" for each in options_of(WeightsCard)}
-    for name in [*(field.name for field in fields(WeightsCard)), *OF_FILE]:
-        yield fill(known[name], WIDTH, initial_indent=f"  {label(name):<{INDENT - 2}}", subsequent_indent=" " * INDENT)
+    of_card = {name: hint.__metadata__[-1].description for name, hint in hints_of(WeightsCard).items()}
+    for name, text in (of_card | OF_FILE).items():
+        yield fill(text, WIDTH, initial_indent=f"  {label(name):<{INDENT - 2}}", subsequent_indent=" " * INDENT)
 
 
 def label(name: str) -> str:

@@ -270,8 +270,8 @@ def options_of(kind: type[Settings]) -> list[FieldOption]:
 
 
 def option_of(name: str, hint: Any, default: object) -> FieldOption | None:  # noqa: ANN401
-    """The option of a field or parameter; None if it has no description."""
-    about = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Meta) and each.description]
+    """The option of a field or parameter; None if ``option`` does not describe it."""
+    about = [each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Meta) and each.extra]
     return FieldOption(name, hint, default, about[-1]) if about else None
 
 

@@ -46,27 +46,14 @@ Numbers = tuple[Annotated[float, Meta(ge=-1e6, le=1e6)], ...]
 
 @dataclass(frozen=True)
 class WeightsCard(Settings):
-    """Settings and origin of trained weights; validated on creation.
-
-    Attributes:
-        mean: mean of R, G, B on the scale 0..255, subtracted from the image; by default that of ImageNet (paper).
-        std: standard deviation of R, G, B on the same scale, by which the difference is divided.
-        metrics: scores on held-out data, by name.
-        recipe: description of the training.
-        judge: numbers of the ``Judge`` that knows which changes these weights get right; () for none.
-        final_judge: those of the ``Judge`` that knows whether a mask is better with its likely changes; () for none.
-        map_judge: those of the ``Judge`` that knows of the changes of label maps; () for none.
-        int8: numbers that the network needs to compute in 8-bit integers (``inference/int8.py``); () for none.
-        tensors_of: name of the weights file in the same folder that holds the tensors, and its SHA-256, for weights
-            that differ from others only in their card; None for weights that hold their own.
-        context: card of the network in the same file that sees every mask as a whole before its patches; None for none.
+    """Settings and origin of trained weights; validated on creation. The fields say what they hold.
 
     Raises:
         BprError: a value has the wrong type or is out of bounds; the message names the setting, not the file.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=200), option("Name in messages and reports", panel=PANEL)]
-    network: str
+    network: Annotated[str, Meta(description="Architecture by name, or module:Class")]
     patch_size: Annotated[
         int, Meta(ge=4, le=2048), option("Side of the box that is pasted back, in image pixels", panel=PANEL)
     ] = 64
@@ -88,8 +75,14 @@ class WeightsCard(Settings):
         Meta(ge=INPUT_STEP, le=1024, multiple_of=INPUT_STEP),
         option(f"Side that patch and context are resized to, a multiple of {INPUT_STEP}", panel=PANEL),
     ] = 128
-    mean: tuple[Mean, Mean, Mean] = IMAGENET_MEAN
-    std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
+    mean: Annotated[
+        tuple[Mean, Mean, Mean],
+        Meta(description="Mean of R, G and B on the scale 0 to 255, subtracted from the image"),
+    ] = IMAGENET_MEAN
+    std: Annotated[
+        tuple[Deviation, Deviation, Deviation],
+        Meta(description="Standard deviation of R, G and B on this scale, by which the difference is divided"),
+    ] = IMAGENET_STD
     mask_patch: Annotated[
         bool, option("Show the network the coarse mask; otherwise it gets zeros (paper, Table 2)", panel=PANEL)
     ] = True
@@ -145,16 +138,35 @@ class WeightsCard(Settings):
         ),
     ] = 1.0
     training_data: Annotated[str, option("Data that the network learned from, and their terms", panel=PANEL)] = ""
-    metrics: dict[str, Metric] = field(default_factory=dict, hash=False)
+    metrics: Annotated[dict[str, Metric], Meta(description="Scores on held-out data, by name")] = field(
+        default_factory=dict, hash=False
+    )
     licence: Annotated[str, option("Terms under which the weights may be used", panel=PANEL)] = ""
     description: Annotated[str, option("Purpose of the weights", panel=PANEL)] = ""
-    recipe: str = ""
-    judge: Numbers = ()
-    final_judge: Numbers = ()
-    map_judge: Numbers = ()
-    int8: Numbers = ()
-    tensors_of: tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None = None
-    context: WeightsCard | None = None
+    recipe: Annotated[str, Meta(description="How the weights were trained")] = ""
+    judge: Annotated[
+        Numbers,
+        Meta(description="Network that knows which changes of masks are right (bpr weights judge)"),
+    ] = ()
+    final_judge: Annotated[
+        Numbers, Meta(description="Network that knows whether a mask is better with the changes that are left")
+    ] = ()
+    map_judge: Annotated[Numbers, Meta(description="Network that knows which changes of label maps are right")] = ()
+    int8: Annotated[Numbers, Meta(description="What --precision int8 needs (bpr weights quantise)")] = ()
+    tensors_of: Annotated[
+        tuple[FileName, Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]] | None,
+        Meta(
+            description="File in the same folder that holds the tensors, and its SHA-256, if this file holds the card "
+            "alone"
+        ),
+    ] = None
+    context: Annotated[
+        WeightsCard | None,
+        Meta(
+            description="Network that sees every mask as a whole before its patches (bpr weights join), and its input "
+            "size"
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -162,7 +162,6 @@ def average_weights(
     for name, tensor in target.items():
         if tensor.is_floating_point():  # not the counts of batches, which have no effect
             tensor.lerp_(source[name], share)
-    save_changed(
-        out, replace(_with_origin_of(second.card, first.card), int8=()), first
-    )  # other tensors need other numbers
+    # Other tensors need other numbers for 8 bits.
+    save_changed(out, replace(_with_origin_of(second.card, first.card), int8=()), first)
     return load_weights(out)
