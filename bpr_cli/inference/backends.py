@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +111,7 @@ class OpenVINOBackend:
             "ENABLE_CPU_PINNING": False,
         }
         self.pass_size = len(example[0])
-        compiled = compiled_model(import_openvino().Core(), options, model, example, card)
+        compiled = compiled_model(openvino_core(), options, model, example, card)
         self._request = compiled.create_infer_request()
         # A request serves one thread at a time. More requests would not be faster: the one stream has all cores.
         self._lock = Lock()
@@ -186,8 +188,23 @@ def openvino_precisions() -> list[str]:
     """Precisions that OpenVINO supports on this CPU without emulation; empty if OpenVINO is not installed."""
     if not all(find_spec(package) for package in OPENVINO_PACKAGES):
         return []
-    capabilities = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return [name for name, short in OPENVINO_PRECISIONS.items() if short in capabilities]
+
+
+def openvino_core() -> Any:  # noqa: ANN401 - of a package that may be missing
+    """OpenVINO of this process."""
+    return _core_of(os.getpid())
+
+
+@cache
+def _core_of(_process: int) -> Any:  # noqa: ANN401 - as above
+    """OpenVINO of a process; one that forks may leave its threads behind.
+
+    Each one gives the thread that makes it a stack for signal handlers, and sets the former stack again when it ends.
+    If the former one is gone by then, the next signal crashes the process; so none ends before the process does.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> ModuleType:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from bpr_cli.errors import BprError, lacking
-from bpr_cli.inference.backends import OPENVINO_PACKAGES, import_openvino
+from bpr_cli.inference.backends import OPENVINO_PACKAGES, import_openvino, openvino_core
 from bpr_cli.inference.onnx import EXPORTING, INPUTS, NOT_IN_ONNX, blank_patches, onnx_bytes
 from bpr_cli.inference.onnx_runtime import CPU, PACKAGES, open_session
 from bpr_cli.inference.patch_model import PatchModel
@@ -178,13 +178,12 @@ def to_onnx(model: PatchModel, card: WeightsCard, batch: int | None) -> Artifact
 
 def to_openvino(model: PatchModel, card: WeightsCard, batch: int | None) -> Artifact:
     """Export as OpenVINO IR, with the card in its ``rt_info``; its numbers stay float32."""
-    openvino = import_openvino()
-    core = openvino.Core()
+    core = openvino_core()
     graph = core.read_model(onnx_bytes(model, blank_patches(card, batch or 2), any_count=batch is None), b"")
     graph.set_rt_info(card.to_json(), [METADATA_KEY])
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.xml"
-        openvino.save_model(graph, path, compress_to_fp16=False)
+        import_openvino().save_model(graph, path, compress_to_fp16=False)
         content = tuple(path.with_suffix(ending).read_bytes() for ending in ENDINGS["openvino"])
         compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "FP32"})
     return Artifact(content, lambda *patches: compiled(dict(zip(INPUTS, patches, strict=True)))[0])

@@ -110,12 +110,33 @@ def test_a_precision_that_openvino_would_replace_is_refused():
 
 def test_openvino_sends_no_telemetry():
     pytest.importorskip("openvino")
-    code = "import sys; from bpr_cli.inference.backends import import_openvino as go; go().Core(); print(*sys.modules)"
+    code = "import sys; from bpr_cli.inference.backends import openvino_core; openvino_core(); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "HOME": "/proc"}
     )
     assert done.stderr == ""
     assert not [name for name in done.stdout.split() if name.startswith("openvino_telemetry.")]
+
+
+IN_TURN = """
+import signal
+from tests.inference.engines import untrained_network
+from tests.inference.test_backends import predictor
+
+predictors = [predictor(untrained_network("unet-s"), "openvino") for _ in range(2)]
+while predictors:
+    predictors.pop(0)
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="handlers have no stack of their own there")
+def test_signals_are_handled_after_predictors_ended_in_the_order_of_their_beginning():
+    pytest.importorskip("openvino")
+    pytest.importorskip("onnx")
+    done = subprocess.run([sys.executable, "-c", IN_TURN], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "handled\n")
 
 
 def test_unknown_backends_are_refused():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bpr_cli.errors import BprError
-from bpr_cli.inference.backends import import_openvino
+from bpr_cli.inference.backends import openvino_core
 from bpr_cli.inference.int8 import RoundedInput, RoundedWeights, convolutions, int8_numbers, rounded
 from bpr_cli.inference.onnx import blank_patches, onnx_bytes
 from bpr_cli.inference.patch_model import PatchModel, folded
@@ -129,7 +129,7 @@ def test_openvino_uses_integers():
     network = untrained_network("lite-unet")
     card = WeightsCard("small", "lite-unet", patch_size=16, padding=8, input_size=32)
     model = PatchModel(rounded(network, int8_numbers(network, network_inputs(16))), card)
-    core = import_openvino().Core()
+    core = openvino_core()
     compiled = core.compile_model(core.read_model(onnx_bytes(model, blank_patches(card, 8)), b""), "CPU")
     told = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
     kinds = [
