@@ -127,5 +127,6 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def _say(stopped: Stopped, advice: str) -> None:
     if sys.stderr:
-        sys.stderr.write(f"stopped by {stopped.signal.name}; {advice}\n")
+        name = "Ctrl-C" if stopped.signal is signal.SIGINT else stopped.signal.name
+        sys.stderr.write(f"stopped by {name}; {advice}\n")
         sys.stderr.flush()

@@ -168,7 +168,8 @@ def strike(start, arguments: tuple, out: Path, number: int, delay: float) -> boo
     assert "Traceback" not in err
     if process.returncode in (0, -number):  # done, or about to exit
         return False
-    sentence = f"stopped by {signal.Signals(number).name}; repeat the same command to resume"
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    sentence = f"stopped by {name}; repeat the same command to resume"
     assert (process.returncode, err.splitlines()[-1]) == (128 + number, sentence)
     assert not list(out.rglob(".*.tmp"))
     return True

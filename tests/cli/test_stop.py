@@ -69,7 +69,8 @@ def many(world):
 
 
 def check_stopped(process, number, err, advice="repeat the same command to resume"):
-    assert err.splitlines()[-1] == f"stopped by {number.name}; {advice}"
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert err.splitlines()[-1] == f"stopped by {name}; {advice}"
     assert "Traceback" not in err
     assert process.returncode == 128 + number
     assert left_of(process) == []
