@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 from bpr_cli.cli.console import Console
@@ -21,14 +19,12 @@ OF_FILE = {
     "tensors": "Number of its tensors, statistics of batch norms included",
     "parameters": "Number of trainable parameters",
 }
-WIDTH, INDENT = 78, 19
 
 
-def explanations() -> Iterator[str]:
-    """A paragraph on each value, in the order in which they are printed."""
+def explanations() -> dict[str, str]:
+    """What each value means, by its name as it is printed, in that order."""
     of_card = {name: hint.__metadata__[-1].description for name, hint in hints_of(WeightsCard).items()}
-    for name, text in (of_card | OF_FILE).items():
-        yield fill(text, WIDTH, initial_indent=f"  {label(name):<{INDENT - 2}}", subsequent_indent=" " * INDENT)
+    return {label(name): text for name, text in (of_card | OF_FILE).items()}
 
 
 def label(name: str) -> str:

@@ -10,11 +10,12 @@ import inspect
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -211,6 +212,16 @@ def app_of(function: Callable[..., None], examples: str, summary: str | None = N
     app = typer.Typer(add_completion=False)
     app.command(cls=Command, epilog=examples, help=summary)(function)
     return app
+
+
+def explained_list(title: str, texts: Mapping[str, str]) -> str:
+    """A section for the end of a help text that explains names."""
+    indent = max(map(len, texts)) + 4
+    lines = (
+        fill(text, 78, initial_indent=f"  {name}".ljust(indent), subsequent_indent=" " * indent)
+        for name, text in texts.items()
+    )
+    return "\n".join(("", f"{title}:", *lines, ""))
 
 
 def convert_on_demand(parameters: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bpr_cli.cli.command import app_of
+from bpr_cli.cli.command import app_of, explained_list
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_of
 from bpr_cli.evaluation.report.model import PAPER_PQ, Metric, OracleRow, Report, Row
@@ -111,6 +111,16 @@ def signed(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 1) + 0.0:+.1f}"
 
 
+SCORES = {
+    "AP": "Average precision of instances, the mean over IoU thresholds of 0.5 to 0.95; AP50: at 0.5",
+    "IoU": "Intersection over union of areas; mIoU: the mean over classes",
+    "PQ": "Panoptic quality: SQ, the IoU of matched segments, times RQ, how many match",
+    "boundary F": "F score of outlines that match within --tolerance pixels",
+    "AF": "Mean boundary F: over classes of label maps, or instances that are found",
+    "boundary ...": "AP, IoU or PQ of a band along the outlines instead of areas",
+}
+"""What a user of the field may not know by these names, in percent."""
+
 EXAMPLES = """
 Examples:
 
@@ -204,4 +214,4 @@ def evaluate(
     raise typer.Exit(1 if report.failures else 0)
 
 
-app = app_of(command_of(evaluate), EXAMPLES)
+app = app_of(command_of(evaluate), explained_list("Scores, in percent", SCORES) + EXAMPLES)

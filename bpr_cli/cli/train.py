@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bpr_cli.cli.command import app_of
+from bpr_cli.cli.command import app_of, explained_list
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.errors import BprError
 from bpr_cli.system.signals import Stopped
-from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, shipped_recipes, to_toml
+from bpr_cli.training.recipe import DEFAULT_RECIPE, load_recipe, parse_overrides, purpose_of, shipped_recipes, to_toml
 from bpr_cli.training.settings import RECIPE, OptimiserSettings, Recipe, TrainSettings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def train(
         str,
         typer.Option(
             metavar="NAME_OR_FILE",
-            help=f"{' or '.join(shipped_recipes())}, or a recipe file (default: {DEFAULT_RECIPE})",
+            help=f"One of the recipes below, or a recipe file (default: {DEFAULT_RECIPE})",
             rich_help_panel=RECIPE,
         ),
     ] = DEFAULT_RECIPE,
@@ -109,7 +109,8 @@ def train(
         )
 
 
-app = app_of(command_of(train), EXAMPLES)
+PURPOSES = {name: purpose_of(path) for name, path in shipped_recipes().items()}
+app = app_of(command_of(train), explained_list("Recipes", PURPOSES) + EXAMPLES)
 
 
 def show(console: Console, summary: TrainSummary) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bpr_cli.cli.card import explanations, report
-from bpr_cli.cli.command import Command, Group
+from bpr_cli.cli.command import Command, Group, explained_list
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.errors import BprError
@@ -297,7 +297,7 @@ def check(name: Name, json: Json = False) -> None:
 
 for name, command, examples in (
     ("list", list_, None),
-    ("show", show, "\n".join(("", "Values:", *explanations()))),
+    ("show", show, explained_list("Values", explanations())),
     ("convert", convert, CONVERT_EXAMPLES),
     ("start", start, START_EXAMPLES),
     ("average", average, AVERAGE_EXAMPLES),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ Values = dict[str, Any]
 def shipped_recipes() -> dict[str, Path]:
     """Paths of the shipped recipes by name."""
     return {path.stem: path for path in sorted(RECIPES.glob(f"*{SUFFIX}"), key=lambda path: path.stem)}
+
+
+def purpose_of(recipe: Path) -> str:
+    """What a recipe is for: the first sentence of the comment that it begins with.
+
+    >>> purpose_of(shipped_recipes()["images"])
+    'Patches sampled from whole images, at many zooms, half of them with simulated coarse masks'
+    """
+    lines = takewhile(lambda line: line.startswith("# "), recipe.read_text(encoding="utf-8").splitlines())
+    return re.split(r"[.:]\s+(?=[A-Z])|[.:]$", " ".join(line.removeprefix("# ") for line in lines), maxsplit=1)[0]
 
 
 def load_recipe(name_or_path: Path | str = DEFAULT_RECIPE, overrides: Mapping[str, Any] | None = None) -> Recipe:
