@@ -152,7 +152,7 @@ def fit_judge(
     if settings.masks:
         card = with_judges_of_masks(card, [kind for kinds in masks for kind in kinds], settings.seed)
     if settings.maps:
-        known = fit(balanced([kind for kinds in maps for kind in kinds]), settings.seed)
+        known = fit(balanced([kind for kinds in maps for kind in kinds]), settings.seed, STEPS)
         card = replace(card, map_judge=known.numbers())
     save_changed(out, card, loaded, share=share)
     names = [*(set_name(each.path) for each in sets), *(f"{set_name(each.path)} (unseen)" for each in unseen)]
@@ -162,7 +162,7 @@ def fit_judge(
 
 def with_judges_of_masks(card: WeightsCard, kinds: Sequence[Sequence[MaskVerdicts]], seed: int) -> WeightsCard:
     """The card with a judge of changes, and with a final one that has learned from what the first one lets stay."""
-    judge = fit(balanced([[each.apart() for each in kind] for kind in kinds]), seed)
+    judge = fit(balanced([[each.apart() for each in kind] for kind in kinds]), seed, STEPS)
     together = [[one for each in kind if (one := each.together(judge))] for kind in kinds]
     final = fit(balanced(together), seed, FINAL_STEPS).numbers() if any(together) else ()
     return replace(card, judge=judge.numbers(), final_judge=final)
@@ -233,7 +233,7 @@ def map_verdicts(lecture: Lecture, kind: str, count: int, random: Random) -> Ite
             yield Verdicts.of(found)
 
 
-def fit(verdicts: Verdicts, seed: int, steps: int = STEPS) -> Judge:
+def fit(verdicts: Verdicts, seed: int, steps: int) -> Judge:
     """Fit a judge: the mean, before the sigmoid, of ``MEMBERS`` networks that each see changes drawn by their weights.
 
     Raises:

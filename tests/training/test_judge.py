@@ -8,6 +8,7 @@ import pytest
 from bpr_cli.errors import BprError
 from bpr_cli.refinement.evidence import EVIDENCE, EVIDENCE_ON_ALL, MaskChanges
 from bpr_cli.refinement.labels import EVIDENCE_OF_LABELS
+from bpr_cli.training import judge
 from bpr_cli.training.judge import HARM, HIDDEN, MEMBERS, MaskVerdicts, Verdicts, fit, fit_judge
 from bpr_cli.training.lessons import KINDS
 from bpr_cli.training.settings import JudgeSettings
@@ -21,8 +22,8 @@ def test_a_judge_learns_a_rule():
     random = np.random.default_rng(0)
     evidence = random.normal(size=(600, EVIDENCE))
     right = ((evidence[:, 3] + evidence[:, 5]) > 0).astype(float)
-    judge = fit(Verdicts(evidence[:500], right[:500], np.ones(500)), seed=0)
-    chances = judge.chances(evidence[500:])
+    fitted = fit(Verdicts(evidence[:500], right[:500], np.ones(500)), seed=0, steps=200)
+    chances = fitted.chances(evidence[500:])
     assert ((chances > 0.5) == (right[500:] > 0)).mean() > 0.9
 
 
@@ -31,8 +32,8 @@ def test_a_change_without_weight_teaches_nothing():
     evidence = random.normal(size=(400, EVIDENCE))
     right = (evidence[:, 0] > 0).astype(float)
     lies = np.concatenate([right[:200], 1 - right[200:]])
-    judge = fit(Verdicts(evidence, lies, np.repeat([1.0, 0.0], 200)), seed=0)
-    assert ((judge.chances(evidence) > 0.5) == (right > 0)).mean() > 0.85
+    fitted = fit(Verdicts(evidence, lies, np.repeat([1.0, 0.0], 200)), seed=0, steps=200)
+    assert ((fitted.chances(evidence) > 0.5) == (right > 0)).mean() > 0.85
 
 
 @pytest.mark.parametrize(("right", "weight", "better"), [([0.75, 0.0], 0.3, 1.0), ([0.25, 1.0], HARM * 0.3, 0.0)])
@@ -50,7 +51,10 @@ def test_a_final_judge_learns_whether_the_likely_changes_made_a_mask_better(righ
 
 
 @pytest.fixture
-def toys(tmp_path):
+def toys(tmp_path, monkeypatch):
+    """A set to learn from in a few steps."""
+    monkeypatch.setattr(judge, "STEPS", 30)
+    monkeypatch.setattr(judge, "FINAL_STEPS", 30)
     return image_set(tmp_path / "toys", ["a", "b", "c"])
 
 
@@ -98,7 +102,7 @@ def test_each_judge_can_learn_alone(toys, tmp_path):
 
 def test_sets_that_never_change_teach_nothing():
     with pytest.raises(BprError, match="nothing of these sets changed"):
-        fit(Verdicts.of([]), seed=0)
+        fit(Verdicts.of([]), seed=0, steps=200)
 
 
 def test_a_judge_learns_from_what_other_weights_do_to_sets_that_they_have_not_seen(toys, tmp_path):
