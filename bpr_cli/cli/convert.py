@@ -18,7 +18,7 @@ from bpr_cli.settings import checked, option
 EXAMPLES = """
 Examples:
 
-  bpr convert results.json labels/ --format yolo --images val2017/ \\
+  bpr convert results.json yolo/ --format yolo --images val2017/ \\
       --image-info instances_val2017.json
 
   bpr convert runs/segment/predict/labels/ out.json --format coco --images images/

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from itertools import count
+from pathlib import Path, PureWindowsPath
 
 from bpr_cli.conversion.exports import EXPORTS, Target
 from bpr_cli.conversion.segments import ImageSegments, ListedIds, Losses, classes_of, read_segments
-from bpr_cli.errors import BprError
+from bpr_cli.errors import BprError, join_names
 from bpr_cli.formats.base import Failure, PredictionSet
 from bpr_cli.formats.coco_json import ImageTable, read_categories
 from bpr_cli.formats.json_files import read_json
@@ -89,14 +90,19 @@ def convert(
     export, info = EXPORTS[format], options.image_info
     listed = read_categories(read_json(info), info) if info else ()
     classes = _classes_by_name(opened.categories, listed)
-    ids = ListedIds(_images_by_name(info) if info and export.holds.ids else {}, classes)
-    categories = listed if classes else _categories(opened, listed)
+    unlisted = _unlisted(opened, listed) if classes else []
+    ids = ListedIds(info, _images_by_name(info) if info and export.holds.ids else {}, classes)
+    categories = (*listed, *(replace(each, id=classes[each.id]) for each in unlisted))
+    categories = categories if classes else _categories(opened, listed)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
         found = _read_all(opened, pictures, ids, summary, losses, advance)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
     notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
+    told = [f"{each.name} got the id {classes[each.id]}" for each in unlisted]
+    if told:
+        notes = [*notes, f"{info} does not list all classes: {join_names(told)}; check --image-info"]
     summary.notes = [*notes, *losses.sentences(format, categories)]
     return summary
 
@@ -112,28 +118,51 @@ def _check_out(out: Path, source: Path, images: Path | None, format: str, overwr
 
 def _categories(opened: PredictionSet, listed: Sequence[CategoryRecord]) -> tuple[CategoryRecord, ...]:
     """The classes of a set: those that it or the file with its images lists, and others that its masks have."""
-    found = {category.id: category for category in opened.categories or listed}
-    for item in opened.items:
-        with suppress(BprError):  # told when the item is converted
-            for number in classes_of(opened, item):
-                found.setdefault(number, CategoryRecord(number, str(number)))
+    # The foreground of masks has the number 1 and no class.
+    given = opened.categories or (listed if opened.family != "binary" else ())
+    found = {category.id: category for category in given}
+    for number in _used(opened):
+        found.setdefault(number, CategoryRecord(number, str(number)))
     return tuple(found[number] for number in sorted(found))
 
 
+def _used(opened: PredictionSet) -> set[int]:
+    """The classes that masks have."""
+    used: set[int] = set()
+    for item in opened.items:
+        with suppress(BprError):  # told when the item is converted
+            used |= classes_of(opened, item)
+    return used
+
+
+def _unlisted(opened: PredictionSet, listed: Sequence[CategoryRecord]) -> list[CategoryRecord]:
+    """The classes that masks have and a list does not, by their names."""
+    names = {category.name for category in listed}
+    missing = [category for category in opened.categories if category.name not in names]
+    used = _used(opened) if missing else set()
+    return [category for category in missing if category.id in used]
+
+
 def _classes_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRecord]) -> dict[int, int]:
-    """The ids of the listed classes for those of a set, if it numbers the same names in another way; else nothing."""
-    ids = {category.name: category.id for category in listed}
-    if not all(category.name in ids for category in own):
+    """An id for each class of a set: that of the listed class of the same name, or one that the list leaves free.
+
+    Nothing if there is no list, or if the set has no names of its own.
+    """
+    if not listed or all(category.name == str(category.id) for category in own):
         return {}
-    return {category.id: ids[category.name] for category in own}
+    ids = {category.name: category.id for category in reversed(listed)}
+    free = count(max(ids.values()) + 1)
+    return {category.id: ids[category.name] if category.name in ids else next(free) for category in own}
 
 
 def _images_by_name(info: Path) -> dict[str, int | str]:
-    """The ids of the images that a file lists, by their names without folder and ending, as far as these are unique."""
-    records = ImageTable.read(info).records
-    stems = [PurePosixPath(record.file_name).stem for record in records]
-    counts = Counter(stems)
-    return {stem: record.id for stem, record in zip(stems, records, strict=True) if counts[stem] == 1}
+    """The ids of the images that a file lists, by their names without ending, with and without folders, if unique."""
+    found: dict[str, int | str] = {}
+    listed = [(PureWindowsPath(each.file_name).with_suffix(""), each.id) for each in ImageTable.read(info).records]
+    for names in ([path.name for path, _ in listed], [path.as_posix() for path, _ in listed]):
+        counts = Counter(names)
+        found |= {name: key for name, (_, key) in zip(names, listed, strict=True) if counts[name] == 1}
+    return found
 
 
 def _read_all(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +22,9 @@ from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.typing import LabelArray, Size
 
 Segment = tuple[Mask, SegmentRecord]
+
+LOWEST = -sys.float_info.max
+"""Score instead of NaN, which ranks last and has no place in JSON."""
 
 _ONLY = SegmentRecord(1)
 """Metadata of a mask without a class."""
@@ -63,12 +68,31 @@ class ListedIds:
     """Ids that a list of images and classes gives where a set has none, or others.
 
     Attributes:
-        images: the ids of images by their names without folder and ending.
+        path: the file with the list; None for none.
+        images: the ids of images by their names without ending, and without folders where these differ; empty if ids
+            are not asked for.
         classes: the id of a class for that in the set.
     """
 
+    path: Path | None
     images: Mapping[str, int | str]
     classes: Mapping[int, int]
+
+    def put_in(self, image: ImageSegments) -> ImageSegments:
+        """The image with the id of its name, if it has none of its own.
+
+        Raises:
+            BprError: the name is not listed, or several times.
+        """
+        if image.id is not None or not self.images:
+            return image
+        known = self.images.get(image.stem, self.images.get(PurePosixPath(image.stem).name))
+        if known is None:
+            raise BprError(
+                f"{image.name} is not listed in {self.path}, or several times, so that it has no id; expected one "
+                "image of this name; check --image-info, or leave it out"
+            )
+        return replace(image, id=known)
 
 
 def read_segments(predictions: PredictionSet, item: Item, images: Path | None, ids: ListedIds) -> ImageSegments:
@@ -81,7 +105,7 @@ def read_segments(predictions: PredictionSet, item: Item, images: Path | None, i
         ids: ids from elsewhere.
 
     Raises:
-        BprError: the file is broken, or the size of the image is unknown.
+        BprError: the file is broken, the size of the image is unknown, or the list with ids does not have the image.
     """
     image_id = predictions.image_id(item)
     listed = predictions.image_record(image_id) if image_id is not None else None
@@ -90,11 +114,14 @@ def read_segments(predictions: PredictionSet, item: Item, images: Path | None, i
     if size is None:
         raise BprError(f"{predictions.file(item)} does not state the size of {name}; give the images with --images")
     found, void = _segments(predictions, item)
-    segments = [
-        (mask, replace(record, category=ids.classes.get(record.category, record.category))) for mask, record in found
-    ]
-    image = ImageSegments(name, item.image, image_id, size, segments, void)
-    return image if image_id is not None else replace(image, id=ids.images.get(PurePosixPath(image.stem).name))
+    segments = [(mask, _written(record, ids)) for mask, record in found]
+    return ids.put_in(ImageSegments(name, item.image, image_id, size, segments, void))
+
+
+def _written(record: SegmentRecord, ids: ListedIds) -> SegmentRecord:
+    """The metadata with the listed id of its class, and the lowest number for a score that ranks below all numbers."""
+    score = LOWEST if record.score == -math.inf else record.score
+    return replace(record, category=ids.classes.get(record.category, record.category), score=score)
 
 
 def _segments(predictions: PredictionSet, item: Item) -> tuple[list[Segment], int]:

@@ -83,7 +83,8 @@ class ReadSettings(Settings):
     image_info: Annotated[
         Path | None,
         option(
-            "COCO JSON file that maps image ids to file names; only its 'images' list is read",
+            "COCO JSON file that maps image ids to file names by its 'images' list; bpr convert also gives classes the "
+            "ids of its 'categories' by their names",
             panel=PANEL,
             metavar="FILE",
         ),

@@ -291,3 +291,42 @@ def test_a_background_that_is_a_class_is_told(results):
     how = ReadSettings(format="labels", ignore_labels=frozenset({0}))
     summary = convert(results / "maps", results / "others", "masks", results / "images", how)
     assert "background that" not in " ".join(summary.notes)
+
+
+def test_images_and_classes_that_are_not_listed_get_no_ids_of_others(results):
+    """The image ``a`` is not listed, and the classes have the ids of other ones in the list."""
+    document = load(results / "results.json")
+    given = {"images": [each | {"id": 1} for each in document["images"] if "b" in each["file_name"]]}
+    given["categories"] = [{"id": 0, "name": "kite"}, {"id": 7, "name": "cat"}]
+    save(results / "list.json", given)
+    out, _ = converted(results, "yolo")
+    options = ReadSettings(image_info=results / "list.json")
+    summary = convert(out / "labels", results / "again.json", "coco", results / "images", options=options)
+    again = load(results / "again.json")
+    assert [each["id"] for each in again["images"]] == [1]
+    assert [each.reason.partition(" is not listed")[0] for each in summary.failures] == ["a.jpg"]
+    names = {each["id"]: each["name"] for each in again["categories"]}
+    others = {each["name"] for each in document["categories"]} - {"cat"}
+    assert (names[0], names[7], {names[key] for key in names if key > 7} <= others) == ("kite", "cat", True)
+    assert {names[each["category_id"]] for each in again["annotations"]} <= {"cat", *others}
+
+
+def test_masks_are_of_no_listed_class(results):
+    save(
+        results / "list.json",
+        {"images": load(results / "results.json")["images"], "categories": [{"id": 1, "name": "cat"}]},
+    )
+    out, _ = converted(results, "masks")
+    options = ReadSettings(image_info=results / "list.json")
+    convert(out, results / "again.json", "coco", results / "images", options=options)
+    assert [each["name"] for each in load(results / "again.json")["categories"]] == ["1"]
+
+
+def test_scores_that_are_no_numbers_stay_valid_json(results):
+    document = load(results / "results.json")
+    document["annotations"][0]["score"] = float("nan")
+    save(results / "results.json", document)
+    convert(results / "results.json", results / "again.json", "coco")
+    text = (results / "again.json").read_text()
+    scores = [each["score"] for each in json.loads(text, parse_constant=pytest.fail)["annotations"]]
+    assert scores[0] == min(scores)
