@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -209,17 +209,18 @@ class Extraction:
             for _ in range(resumed := len(results)):
                 on_image(resumed=True)
             missing = [number for number in range(self.images) if number not in results]
-            extracted = self._results(missing, sample, workers, distribution)
-            for number, result in zip(missing, extracted, strict=True):
-                patches = [patch for patch in result.patches if sample.offer(patch.key)]
-                results[number] = replace(result, patches=())
-                journal.add(f"{number}", (), asdict(results[number]), records={number: pack(patches)})
-                on_image()
+            # Closed here: an interrupted one that is left to a thread of its own would wait for that thread there.
+            with closing(self._results(missing, sample, workers, distribution)) as extracted:
+                for number, result in zip(missing, extracted, strict=True):
+                    patches = [patch for patch in result.patches if sample.offer(patch.key)]
+                    results[number] = replace(result, patches=())
+                    journal.add(f"{number}", (), asdict(results[number]), records={number: pack(patches)})
+                    on_image()
             return *self._write(journal, out, sample, results), resumed
 
     def _results(
         self, missing: Sequence[int], sample: ReservoirSample, workers: int, distribution: Distribution
-    ) -> Iterator[ImageResult]:
+    ) -> Generator[ImageResult, None, None]:
         """The results of images, in their order."""
         here = _Share(self._queue, self._settings, sample, workers)
         if distribution.is_this_process:
