@@ -123,4 +123,7 @@ def show(console: Console, summary: TrainSummary) -> None:
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
     for path in [*summary.weights.values(), summary.curves, summary.sheet]:
         console.message(f"written: {path}")
-    console.message("the weights have no judge yet, which takes wrong changes back: see bpr weights judge --help")
+    console.message(
+        "the weights have no judge yet, which takes wrong changes back: bpr weights judge teaches one from sets that "
+        "bpr extract makes with --scheme image"
+    )

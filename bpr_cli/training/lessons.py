@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from bpr_cli.errors import BprError
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.patchset import simulate
 from bpr_cli.patchset.store import PatchSet
@@ -80,8 +81,13 @@ def pool_of(patches: PatchSet) -> MaskPool:
     """The masks that lessons of a set are drawn from, with equal chance for every category.
 
     Raises:
-        BprError: a record of the set is broken.
+        BprError: the set holds patches, or a record of it is broken.
     """
+    if patches.settings.scheme != "image":
+        raise BprError(
+            f"the patch set {patches.path} holds patches, expected whole images to refine; extract it with --scheme "
+            "image"
+        )
     return MaskPool(PatchSubset.full(patches), SetSampling(groups="category"))
 
 

@@ -62,7 +62,10 @@ def test_what_is_shown(train, world):
     assert re.fullmatch(r"│ last +│ +20 │ \d\d\.\d │ +\d\d\.\d │", lines[7])
     assert re.fullmatch(r"│ best +│ +[12]0 │ \d\d\.\d │ +\d\d\.\d │", lines[8])
     written = ["best.safetensors", "last.safetensors", "curves.png", "patches.jpg"]
-    advice = "the weights have no judge yet, which takes wrong changes back: see bpr weights judge --help"
+    advice = (
+        "the weights have no judge yet, which takes wrong changes back: bpr weights judge teaches one from sets that "
+        "bpr extract makes with --scheme image"
+    )
     assert lines[10:] == [*(f"written: run/{name}" for name in written), advice]
     assert pixels(world / "run/curves.png").ndim == 3
 

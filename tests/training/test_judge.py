@@ -15,7 +15,7 @@ from bpr_cli.training.settings import JudgeSettings
 from bpr_cli.weights.convert import convert_weights
 from bpr_cli.weights.files import load_weights
 from tests.refinement.judges import judge_of
-from tests.training.toy_data import image_set
+from tests.training.toy_data import image_set, toy_set
 
 
 def test_a_judge_learns_a_rule():
@@ -123,3 +123,9 @@ def test_a_judge_learns_from_what_other_weights_do_to_sets_that_they_have_not_se
 def test_sets_and_weights_that_have_not_seen_them_go_together(given):
     with pytest.raises(BprError, match="--unseen and --stand-in go together"):
         JudgeSettings(**given)
+
+
+def test_a_set_of_patches_is_not_called_damaged(tmp_path):
+    patches = toy_set(tmp_path / "patches")
+    with pytest.raises(BprError, match=r"holds patches, expected whole images .* --scheme image"):
+        fit_judge("fast", [patches], tmp_path / "judged.safetensors", JudgeSettings(masks=1, maps=0))
