@@ -89,7 +89,8 @@ class ItemSummary:
         list[tuple[Fraction, Fraction]],
         Meta(
             description="Likely IoU of each mask or label with the truth, before and after, as the judge sees it; "
-            "only what the network would change counts as wrong. Empty without a judge."
+            "only what the network would change counts as wrong, and 0 is for masks without pixels. Empty without a "
+            "judge."
         ),
     ]
     resumed: Annotated[bool, Meta(description="Whether an earlier process wrote it.")]

@@ -157,7 +157,8 @@ class MaskSegments(Segments[tuple[Mask, ...]]):
 def _settled(coarse: Mask, refined: Mask, outline: Outline, limits: Limits, image: ByteArray) -> Judgement:
     """What remains of the changes of one mask."""
     if refined is coarse:  # no patch lies on it
-        return Judgement(coarse)
+        likely = 1.0 if coarse.area else 0.0  # of a mask without pixels, nothing can be right
+        return Judgement(coarse, likely, likely)
     judged = judge_changes(image, coarse, refined, outline, limits.judges) if limits.judges else Judgement(refined)
     if judged.mask is coarse:
         return judged
