@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -90,19 +90,19 @@ def convert(
     export, info = EXPORTS[format], options.image_info
     listed = read_categories(read_json(info), info) if info else ()
     classes = _classes_by_name(opened.categories, listed)
-    unlisted = _unlisted(opened, listed) if classes else []
-    ids = ListedIds(info, _images_by_name(info) if info and export.holds.ids else {}, classes)
-    categories = (*listed, *(replace(each, id=classes[each.id]) for each in unlisted))
-    categories = categories if classes else _categories(opened, listed)
+    unlisted = _unlisted(opened, listed, classes) if classes else []
+    categories = (*listed, *unlisted) if classes else _categories(opened, listed)
+    with_images = info if export.holds.ids else None
+    ids = ListedIds(with_images, _images_by_name(with_images) if with_images else {}, classes)
     losses = Losses(export.holds)
     with show_progress(progress, "converting", len(opened.items)) as advance:
         found = _read_all(opened, pictures, ids, summary, losses, advance)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
     notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
-    told = [f"{each.name} got the id {classes[each.id]}" for each in unlisted]
-    if told:
-        notes = [*notes, f"{info} does not list all classes: {join_names(told)}; check --image-info"]
+    if unlisted:
+        told = join_names(f"{each.name} got the id {each.id}" for each in unlisted)
+        notes = [*notes, f"{info} does not list all classes: {told}; check --image-info"]
     summary.notes = [*notes, *losses.sentences(format, categories)]
     return summary
 
@@ -135,12 +135,14 @@ def _used(opened: PredictionSet) -> set[int]:
     return used
 
 
-def _unlisted(opened: PredictionSet, listed: Sequence[CategoryRecord]) -> list[CategoryRecord]:
-    """The classes that masks have and a list does not, by their names."""
+def _unlisted(
+    opened: PredictionSet, listed: Sequence[CategoryRecord], classes: Mapping[int, int]
+) -> list[CategoryRecord]:
+    """The classes that masks have and a list does not, by their names, with the ids that ``classes`` gives them."""
     names = {category.name for category in listed}
     missing = [category for category in opened.categories if category.name not in names]
     used = _used(opened) if missing else set()
-    return [category for category in missing if category.id in used]
+    return [replace(category, id=classes[category.id]) for category in missing if category.id in used]
 
 
 def _classes_by_name(own: Sequence[CategoryRecord], listed: Sequence[CategoryRecord]) -> dict[int, int]:

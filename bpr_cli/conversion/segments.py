@@ -68,9 +68,8 @@ class ListedIds:
     """Ids that a list of images and classes gives where a set has none, or others.
 
     Attributes:
-        path: the file with the list; None for none.
-        images: the ids of images by their names without ending, and without folders where these differ; empty if ids
-            are not asked for.
+        path: the file that lists the images; None if they need no ids.
+        images: the ids of images by their names without ending, with and without folders.
         classes: the id of a class for that in the set.
     """
 
@@ -84,7 +83,7 @@ class ListedIds:
         Raises:
             BprError: the name is not listed, or several times.
         """
-        if image.id is not None or not self.images:
+        if image.id is not None or self.path is None:
             return image
         known = self.images.get(image.stem, self.images.get(PurePosixPath(image.stem).name))
         if known is None:
