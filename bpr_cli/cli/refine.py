@@ -178,10 +178,17 @@ def closing_lines(summary: RefineSummary) -> list[str]:
     return [
         f"busy, summed over threads: {stages}",
         *([f"terms of the weights {weights.name}: {weights.licence}"] if weights.licence else []),
+        *unrefined(summary),
         *nothing_to_refine(summary),
         *look_first(summary),
         *([f"pictures: {shown(Path(summary.pictures[0]).parent)}"] if summary.pictures else []),
     ]
+
+
+def unrefined(summary: RefineSummary) -> list[str]:
+    """What became of the records of a COCO file that could not be refined; other formats have no file for them."""
+    kept = summary.failures and summary.format == "coco"
+    return ["records that failed are in the output as they were; bpr evaluate measures them, too"] if kept else []
 
 
 def nothing_to_refine(summary: RefineSummary) -> list[str]:

@@ -73,6 +73,7 @@ def test_odd_coco_records_stay_as_they_were(world, refine):
     assert any(error.startswith("r.json: record 5 has no image_id, ") for error in outcome.errors)
     written = load(world / "out/r.json")
     assert [written[index] for index in (1, 3, 5)] == [broken, record(9), "nonsense"]
+    assert "records that failed are in the output as they were; bpr evaluate measures them, too\n" in outcome.err
     assert [written[index]["image_id"] for index in (0, 2, 4)] == [1, 2, 3]
     assert [item["name"] for item in load(world / "out/run.json")["items"]] == ["1", "2", "3"]
     again = refine("r.json", "--images", "images", "--image-info", "info.json", "--out", "out")
