@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-from bpr_cli.errors import BprError, shorten
+from bpr_cli.errors import BprError, counted, shorten
 from bpr_cli.formats.json_files import Json, Record, describe, read_records, whole_number
 from bpr_cli.formats.large_json import FileRecords
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
@@ -91,6 +91,11 @@ class ImageTable:
         document = read_records(path)
         images = document.get("images") if isinstance(document, dict) else None
         table = cls(images if isinstance(images, list) else [], path)
+        if not table and isinstance(images, list) and images:
+            raise BprError(
+                f"{path} lists {counted(len(images), 'image')}, none with an id (a whole number or a text) and a "
+                "file_name; correct them, or check --image-info"
+            )
         if not table:
             raise BprError(
                 f"{path} holds {describe(document)}, expected an object with an 'images' list of id and file_name; "

@@ -370,7 +370,14 @@ def test_failures_come_in_the_order_of_the_input(tmp_path):
     assert [fault.name for fault in opened.faults()] == ["record 1"]
 
 
-@pytest.mark.parametrize("content", [{"images": []}, [], {"images": [{"id": 1}]}, 3])
+def test_image_info_with_unusable_images_says_what_they_lack(tmp_path):
+    images = images_at(tmp_path, "1.png")
+    info = save(tmp_path / "info.json", {"images": [{"id": 1.5, "file_name": "a.jpg"}, {"id": 2}]})
+    with pytest.raises(BprError, match=r"info\.json lists 2 images, none with an id .* and a file_name; correct them"):
+        open_predictions(save(tmp_path / "r.json", [record(1)]), images, ReadSettings(image_info=info))
+
+
+@pytest.mark.parametrize("content", [{"images": []}, [], 3])
 def test_image_info_without_images(tmp_path, content):
     images = images_at(tmp_path, "1.png")
     info = save(tmp_path / "info.json", content)
