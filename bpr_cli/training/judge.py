@@ -19,6 +19,7 @@ from bpr_cli.refinement.evidence import MaskChanges
 from bpr_cli.refinement.judgement import changed_mask
 from bpr_cli.refinement.labels import ChangedMap
 from bpr_cli.refinement.networks import RefinementNetworks
+from bpr_cli.system.terminal import Advance, show_progress
 from bpr_cli.training.augmentation import Random
 from bpr_cli.training.lessons import KINDS, RIGHT, draw_lessons, draw_map_lessons, pool_of, strange
 from bpr_cli.training.sampling import MaskPool, set_name
@@ -91,11 +92,20 @@ OneVerdict = TypeVar("OneVerdict", Verdicts, MaskVerdicts)
 
 @dataclass(frozen=True)
 class Lecture:
-    """Masks and maps of a set, of some of the ``KINDS``, and the networks without a judge whose changes teach one."""
+    """Masks and maps of a set, of some of the ``KINDS``, and the networks without a judge whose changes teach one.
+
+    ``advance`` is called for every mask and map that is refined, and for those that the set lacks.
+    """
 
     networks: RefinementNetworks
     pool: MaskPool
     kinds: Sequence[str]
+    advance: Advance
+
+    def leave_out(self, count: int) -> None:
+        """Count masks or maps that the set lacks."""
+        for _ in range(count):
+            self.advance(resumed=True)
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ def fit_judge(
     *,
     overwrite: bool = False,
     share: bool = False,
+    progress: bool = False,
 ) -> dict[str, Learned]:
     """Write weights with judges that have learned from sets of whole images which of their changes are right.
 
@@ -130,6 +141,7 @@ def fit_judge(
         settings: numbers of masks and maps, sets for other weights, and seed.
         overwrite: whether to replace ``out`` if it exists.
         share: whether ``out`` holds only the card, and shares the tensors of ``weights`` in the same folder.
+        progress: show on standard error how many masks and maps are refined.
 
     Returns:
         What the judges learned from, by set.
@@ -141,13 +153,17 @@ def fit_judge(
     loaded = load_weights(weights)
     if share:  # before the work of many minutes
         check_share(out, loaded)
-    own = lectures(weights, sets, KINDS)
     unseen = [PatchSet(path) for path in settings.unseen]
-    others = lectures(settings.stand_in, unseen, RIGHT) if settings.stand_in else []
-    masks = [
-        verdicts_of(mask_verdicts, each, settings.masks, settings.seed, at) for at, each in enumerate([*own, *others])
-    ]
-    maps = [verdicts_of(map_verdicts, each, settings.maps, settings.seed, at) for at, each in enumerate(own)]
+    kinds = len(sets) * len(KINDS)
+    total = (kinds + len(unseen) * len(RIGHT)) * settings.masks + kinds * settings.maps
+    with show_progress(progress, "refining to learn from", total, "mask") as advance:
+        own = lectures(weights, sets, KINDS, advance)
+        others = lectures(settings.stand_in, unseen, RIGHT, advance) if settings.stand_in else []
+        masks = [
+            verdicts_of(mask_verdicts, each, settings.masks, settings.seed, at)
+            for at, each in enumerate([*own, *others])
+        ]
+        maps = [verdicts_of(map_verdicts, each, settings.maps, settings.seed, at) for at, each in enumerate(own)]
     card = replace(loaded.card, min_movement=0.0)
     if settings.masks:
         card = with_judges_of_masks(card, [kind for kinds in masks for kind in kinds], settings.seed)
@@ -168,10 +184,10 @@ def with_judges_of_masks(card: WeightsCard, kinds: Sequence[Sequence[MaskVerdict
     return replace(card, judge=judge.numbers(), final_judge=final)
 
 
-def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str]) -> list[Lecture]:
+def lectures(weights: str | Path, sets: Sequence[PatchSet], kinds: Sequence[str], advance: Advance) -> list[Lecture]:
     """What weights, without their judges, do to masks of sets."""
     networks = RefinementNetworks(weights=str(weights), judge=False, min_movement=0)
-    return [Lecture(networks, pool_of(patches), kinds) for patches in sets]
+    return [Lecture(networks, pool_of(patches), kinds, advance) for patches in sets]
 
 
 def verdicts_of(
@@ -195,7 +211,9 @@ def mask_verdicts(lecture: Lecture, kind: str, count: int, random: Random) -> It
     """
     drawn = enumerate(draw_lessons(lecture.pool, kind, count, random))
     lessons = [strange(each, random) if number % 2 else each for number, each in drawn]
+    lecture.leave_out(count - len(lessons))
     for number, image in passed(lecture.networks, [(each.image, (each.coarse,)) for each in lessons]):
+        lecture.advance()
         (coarse,), (refined,) = image.coarse.prediction, image.segments.paste(image.outlines)
         changed, box = changed_mask(image.image, coarse, refined, image.outlines[0])
         if refined is coarse or not len(changed.areas):
@@ -215,7 +233,9 @@ def map_verdicts(lecture: Lecture, kind: str, count: int, random: Random) -> Ite
     Only pixels count whose true label is the one before or the one after. Maps without a change give none.
     """
     lessons = list(draw_map_lessons(lecture.pool, kind, count, random))
+    lecture.leave_out(count - len(lessons))
     for number, image in passed(lecture.networks, [(each.image, each.coarse) for each in lessons]):
+        lecture.advance()
         before, after = image.coarse.prediction.labels, image.segments.paste(image.outlines)
         scale = max((each.scale for each in image.outlines), default=1.0)
         changed = ChangedMap(image.image, before, after.labels, after.probability, scale)
