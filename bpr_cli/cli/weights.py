@@ -79,7 +79,8 @@ Sets = Annotated[
     list[Path], typer.Argument(metavar="SETS", help="Patch sets of whole images: bpr extract --scheme image")
 ]
 Share = Annotated[
-    bool, typer.Option("--share", help="Write only the card; the tensors stay in WEIGHTS, in the same folder")
+    bool,
+    typer.Option("--share", help="Write only the card; the tensors stay in those of NAME_OR_FILE, in the same folder"),
 ]
 
 
@@ -104,7 +105,7 @@ def list_(json: Json = False) -> None:
             f"{name} *" if name == DEFAULT_WEIGHTS else name,
             summary.card.network,
             f"{summary.parameters:,}",
-            megabytes(summary.bytes),
+            megabytes(summary.bytes) + (f", and {of[0]}" if (of := summary.card.tensors_of) else ""),
             summary.card.licence,
         )
         for name, summary in summaries.items()
@@ -246,7 +247,8 @@ def judge(
     from bpr_cli.patchset.store import PatchSet  # noqa: PLC0415
     from bpr_cli.training.judge import fit_judge  # noqa: PLC0415
 
-    counts = fit_judge(weights, [PatchSet(path) for path in sets], out, settings, overwrite=overwrite, share=share)
+    patches = [PatchSet(path) for path in sets]
+    counts = fit_judge(weights, patches, out, settings, overwrite=overwrite, share=share, progress=True)
     console = Console()
     for name, learned in counts.items():
         console.message(f"learned from {learned.masks} masks and {learned.maps} maps of {name} that refinement changed")

@@ -112,7 +112,7 @@ class ReadSettings(Settings):
         Annotated[float, Meta(gt=0, lt=1)] | None,
         option(
             "Foreground of soft masks: values above this fraction of their range, e.g. 0.5 for 127.5 of 255 "
-            "(default: 0.5); takes PNG files for masks",
+            "(default: 0.5); PNG files are then read as masks",
             panel=PANEL,
         ),
     ] = None
