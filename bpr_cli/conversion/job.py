@@ -19,7 +19,6 @@ from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.output_checks import check_empty, check_outputs
 from bpr_cli.formats.reading import Format, ReadSettings
 from bpr_cli.formats.records import CategoryRecord
-from bpr_cli.formats.shapes import ShapeFiles
 from bpr_cli.settings import check_settings, checked
 from bpr_cli.system.paths import as_path
 from bpr_cli.system.terminal import Advance, show_progress, tell
@@ -99,7 +98,7 @@ def convert(
         found = _read_all(opened, pictures, ids, summary, losses, advance)
         export.write(found, Target(target, categories, options.polygon_tolerance, opened.holds_polygons))
     summary.failures += opened.faults()
-    notes = opened.notes("truth") if isinstance(opened, ShapeFiles) else ()
+    notes = opened.notes("converted")
     if unlisted:
         told = join_names(f"{each.name} got the id {each.id}" for each in unlisted)
         notes = [*notes, f"{info} does not list all classes: {told}; check --image-info"]

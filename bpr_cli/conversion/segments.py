@@ -126,7 +126,7 @@ def _written(record: SegmentRecord, ids: ListedIds) -> SegmentRecord:
 def _segments(predictions: PredictionSet, item: Item) -> tuple[list[Segment], int]:
     """The masks of an item, and its number of void pixels."""
     if predictions.family == "coco":
-        return predictions.segments(item, "truth"), 0
+        return predictions.segments(item, "converted"), 0
     prediction = predictions.read(item)
     if isinstance(prediction, LabelMap):
         records = predictions.map_records(item, prediction.labels)
@@ -138,7 +138,7 @@ def _segments(predictions: PredictionSet, item: Item) -> tuple[list[Segment], in
         return listed, int(void.sum())
     if predictions.family == "binary":
         return [(mask, _ONLY) for mask in prediction], 0
-    return predictions.segments(item, "truth"), 0
+    return predictions.segments(item, "converted"), 0
 
 
 def classes_of(predictions: PredictionSet, item: Item) -> set[int]:

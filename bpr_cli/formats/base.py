@@ -48,8 +48,8 @@ class Failure:
     reason: Annotated[str, Meta(description="A sentence that names the file, and what is wrong with it.")]
 
 
-Use = Literal["refined", "measured", "truth"]
-"""What a set serves for: to be refined, or to be measured as predictions or as their ground truth."""
+Use = Literal["refined", "measured", "truth", "converted"]
+"""What a set serves for: to be refined, to be measured as predictions or as their ground truth, or to be converted."""
 
 
 @dataclass(frozen=True)

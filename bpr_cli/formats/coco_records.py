@@ -153,16 +153,21 @@ class CocoRecords:
         """Records without a mask, and what pycocotools does with odd scores and ids."""
         notes = []
         if not self.records:
-            nothing = {"refined": "so there is nothing to refine", "measured": "so all objects are missed"}
+            nothing = {
+                "refined": "so there is nothing to refine",
+                "measured": "so all objects are missed",
+                "converted": "so none is written",
+            }
             notes.append(f"{self.path} holds no masks, {nothing.get(use, 'so AP has no value')}")
         boxes = {index for index in self.without_mask if use == "measured" and self.rectangle(self.records[index])}
-        measured = range(len(self.records)) if use == "measured" else ()
-        unranked = {i for i in measured if i not in self.faults and _is_nan(self.records[i].get("score"))}
-        left = "written as before" if use == "refined" else "left out of the figures"
+        scored = range(len(self.records)) if use in ("measured", "converted") else ()
+        unranked = {i for i in scored if i not in self.faults and _is_nan(self.records[i].get("score"))}
+        left = {"refined": "written as before", "converted": "left out"}.get(use, "left out of the figures")
+        rank = "ranked last, as in pycocotools" if use == "measured" else "written as the lowest number"
         for found, kind, what in (
             (boxes, "a box instead of a mask", "measured as a rectangle, as in pycocotools"),
             (self.without_mask - boxes, "no mask", left),
-            (unranked, "the score NaN", "ranked last, as in pycocotools"),
+            (unranked, "the score NaN", rank),
         ):
             if found:
                 names = join_names(map(self._name, sorted(found)), limit=2)

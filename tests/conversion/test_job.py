@@ -325,8 +325,13 @@ def test_masks_are_of_no_listed_class(results):
 def test_scores_that_are_no_numbers_stay_valid_json(results):
     document = load(results / "results.json")
     document["annotations"][0]["score"] = float("nan")
+    document["annotations"][1] |= {"segmentation": []}
     save(results / "results.json", document)
-    convert(results / "results.json", results / "again.json", "coco")
+    summary = convert(results / "results.json", results / "again.json", "coco")
+    no_mask, no_number = summary.notes
+    assert "records with no mask (record 1 (id" in no_mask
+    assert no_mask.endswith("left out")
+    assert no_number.endswith("written as the lowest number")
     text = (results / "again.json").read_text()
     scores = [each["score"] for each in json.loads(text, parse_constant=pytest.fail)["annotations"]]
     assert scores[0] == min(scores)
