@@ -34,6 +34,9 @@ from bpr_cli.typing import Size
 _NEAREST_SEARCHES = 5
 """Misses for which the nearest name is looked up: each look-up compares all names."""
 
+NEAR = 0.8
+"""Similarity from which on a name may be the wanted one with a slip, 0..1; frames of other videos are less alike."""
+
 Tables = dict[str, list[Path]]
 
 
@@ -292,7 +295,8 @@ class ImageIndex:
             if loose(path.stem) in keys:
                 expected = ", ".join(IMAGE_SUFFIXES)
                 return f"; {self.root / path} has a format that is not read, expected {expected}: convert it"
-        if near := get_close_matches(loose(wanted[-1]), list(self._similar), 1):
+        is_named = any(map(str.isalpha, wanted[-1]))  # of mere numbers, the nearest one means nothing
+        if is_named and (near := get_close_matches(loose(wanted[-1]), list(self._similar), 1, NEAR)):
             return f"; the nearest name there is {self._similar[near[0]][0]}"
         return "".join(f"; names there look like {path}" for path in self._usable(self._paths.values())[:1])
 

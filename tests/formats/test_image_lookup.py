@@ -339,6 +339,13 @@ def test_zeros_before_a_number_do_not_matter(number, width, other):
     assert ImageIndex(Path(), [image, Path(f"{number + 1}.jpg")]).find([f"{number:0{other}}_mask"]) == image
 
 
+@pytest.mark.parametrize(("wanted", "there"), [("lucia_00005", "bus_00055.jpg"), ("000397", "000387.jpg")])
+def test_a_name_that_is_near_by_chance_is_no_advice(wanted, there, tmp_path):
+    index = index_of(tmp_path, there)
+    with pytest.raises(BprError, match=f"; names there look like {there}"):
+        index.find([wanted])
+
+
 def test_a_miss_tells_what_is_there(tmp_path):
     index = index_of(tmp_path, "street_0001.png", "other.png")
     with pytest.raises(
