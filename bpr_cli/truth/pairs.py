@@ -132,7 +132,7 @@ def _check_kinds(sets: Sets) -> None:
         if baseline.format != expected:
             raise BprError(
                 f"the baseline has the format {baseline.format}, expected {expected} like the predictions; "
-                "check --baseline, or bring it into that format with bpr convert"
+                "check --baseline, or use bpr convert"
             )
 
 

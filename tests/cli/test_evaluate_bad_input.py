@@ -379,7 +379,7 @@ BAD = [
     Bad(
         "a baseline of another format",
         "coco",
-        "the baseline has the format masks, expected coco like the predictions; check --baseline",
+        "the baseline has the format masks, expected coco like the predictions; check --baseline, or use bpr convert",
         lambda here: make("masks", here / "other"),
         "--baseline other/after",
     ),
