@@ -80,7 +80,7 @@ Sets = Annotated[
 ]
 Share = Annotated[
     bool,
-    typer.Option("--share", help="Write only the card; the tensors stay in those of NAME_OR_FILE, in the same folder"),
+    typer.Option("--share", help="Write only the card; the tensors stay in NAME_OR_FILE, in the same folder"),
 ]
 
 
