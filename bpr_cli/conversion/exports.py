@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bpr_cli.conversion.segments import Holds, ImageSegments, map_of
+from bpr_cli.conversion.losses import Holds
+from bpr_cli.conversion.segments import ImageSegments, map_of
 from bpr_cli.errors import BprError
 from bpr_cli.formats import rle
 from bpr_cli.formats.coco_json import Measures

@@ -88,7 +88,19 @@ class ImageTable:
         """
         if not path.is_file():
             raise BprError(f"{path} is not a file, expected a JSON file with an 'images' list; check --image-info")
-        document = read_records(path)
+        return cls.of(read_records(path), path)
+
+    @classmethod
+    def of(cls, document: Json, path: Path) -> ImageTable:
+        """The image list of a document.
+
+        Args:
+            document: a COCO-like JSON document.
+            path: its file, for messages.
+
+        Raises:
+            BprError: it lists no image.
+        """
         images = document.get("images") if isinstance(document, dict) else None
         table = cls(images if isinstance(images, list) else [], path)
         if not table and isinstance(images, list) and images:

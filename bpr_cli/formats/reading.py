@@ -162,8 +162,8 @@ class InputReading:
     ] = None
     options: Annotated[tuple[str, ...], Meta(description="Options that change this reading.")] = ("--format",)
 
-    def sentence(self, path: Path | str) -> str:
-        """One line about the file or folder.
+    def sentence(self, path: Path | str, format_option: str = "--format") -> str:
+        """One line about the file or folder, with ``format_option`` for the option that states its format.
 
         >>> InputReading("label maps", "labels", "semantic", 2, "", classes=19, void=(255,)).sentence("a")
         'a: label maps (format labels, task semantic), 2 images, 19 classes, void 255; change with --format'
@@ -176,4 +176,5 @@ class InputReading:
             parts.append(f"void {join_names(self.void)}")
         if self.foreground is not None:
             parts.append(f"foreground {self.foreground}")
-        return f"{shown(path)}: {', '.join(parts)}; change with {' or '.join(self.options)}"
+        options = (each.replace("--format", format_option) for each in self.options)
+        return f"{shown(path)}: {', '.join(parts)}; change with {' or '.join(options)}"
