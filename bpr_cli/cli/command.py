@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from textwrap import fill
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -144,9 +143,14 @@ Debug = Annotated[bool, typer.Option("--debug", callback=switch_debug, help="Sho
 
 
 class Command(TyperCommand):
-    """A command with a two-column help text under headings; wrong usage is a ``BprError``."""
+    """A command with a two-column help text under headings; wrong usage is a ``BprError``.
+
+    Attributes:
+        explained: texts on names below the options of the help text, by the title of their section.
+    """
 
     allow_extra_args = True  # refused here, with advice
+    explained: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - of Click or, by version, of Typer's copy
         """Parse the arguments."""
@@ -201,27 +205,29 @@ def parse(command: Any, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         return list(command.parse_args(ctx, args))
 
 
-def app_of(function: Callable[..., None], examples: str, summary: str | None = None) -> typer.Typer:
+def app_of(
+    function: Callable[..., None], examples: str, summary: str | None = None, command: type[Command] = Command
+) -> typer.Typer:
     """Make the Typer application of one command.
 
     Args:
         function: a function that Typer accepts; see ``command_of``.
         examples: text shown below the help text.
         summary: help text; by default the docstring of the function.
+        command: the class of the command.
     """
     app = typer.Typer(add_completion=False)
-    app.command(cls=Command, epilog=examples, help=summary)(function)
+    app.command(cls=command, epilog=examples, help=summary)(function)
     return app
 
 
-def explained_list(title: str, texts: Mapping[str, str]) -> str:
-    """A section for the end of a help text that explains names."""
-    indent = max(map(len, texts)) + 4
-    lines = (
-        fill(text, 78, initial_indent=f"  {name}".ljust(indent), subsequent_indent=" " * indent)
-        for name, text in texts.items()
-    )
-    return "\n".join(("", f"{title}:", *lines, ""))
+def explaining(title: str, texts: Mapping[str, str]) -> type[Command]:
+    """The class of a command whose help text explains names in a section with a title."""
+
+    class Explaining(Command):
+        explained = {title: texts}  # noqa: RUF012 - of the base class
+
+    return Explaining
 
 
 def convert_on_demand(parameters: Iterable[Any]) -> None:
@@ -246,6 +252,8 @@ def write_help(command: Any, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
     sections = sections_of(command.get_params(ctx))
     if isinstance(command, Group):
         sections["Commands"] = [(name, summary_of(each)) for name, each in command.commands.items()]
+    else:
+        sections |= {title: [*texts.items()] for title, texts in command.explained.items()}
     width = max(len(name) for rows in sections.values() for name, _ in rows if len(name) <= NAME_WIDTH)
     for title, rows in sections.items():
         with formatter.section(heading(title)):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bpr_cli.cli.command import app_of, explained_list
+from bpr_cli.cli.command import app_of, explaining
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_of
 from bpr_cli.evaluation.report.model import PAPER_PQ, Metric, OracleRow, Report, Row
@@ -214,4 +214,4 @@ def evaluate(
     raise typer.Exit(1 if report.failures else 0)
 
 
-app = app_of(command_of(evaluate), explained_list("Scores, in percent", SCORES) + EXAMPLES)
+app = app_of(command_of(evaluate), EXAMPLES, command=explaining("Scores, in percent", SCORES))

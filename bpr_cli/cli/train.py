@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bpr_cli.cli.command import app_of, explained_list
+from bpr_cli.cli.command import app_of, explaining
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.errors import BprError
@@ -110,7 +110,7 @@ def train(
 
 
 PURPOSES = {name: purpose_of(path) for name, path in shipped_recipes().items()}
-app = app_of(command_of(train), explained_list("Recipes", PURPOSES) + EXAMPLES)
+app = app_of(command_of(train), EXAMPLES, command=explaining("Recipes", PURPOSES))
 
 
 def show(console: Console, summary: TrainSummary) -> None:

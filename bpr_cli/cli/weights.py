@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bpr_cli.cli.card import explanations, report
-from bpr_cli.cli.command import Command, Group, explained_list
+from bpr_cli.cli.command import Command, Group, explaining
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import Json, OptionsOf, command_of
 from bpr_cli.errors import BprError
@@ -297,9 +297,11 @@ def check(name: Name, json: Json = False) -> None:
         console.json(asdict(summary))
 
 
+EXPLAINED = explaining("Values", explanations())
+
 for name, command, examples in (
     ("list", list_, None),
-    ("show", show, explained_list("Values", explanations())),
+    ("show", show, None),
     ("convert", convert, CONVERT_EXAMPLES),
     ("start", start, START_EXAMPLES),
     ("average", average, AVERAGE_EXAMPLES),
@@ -308,7 +310,7 @@ for name, command, examples in (
     ("quantise", quantise, QUANTISE_EXAMPLES),
     ("check", check, None),
 ):
-    app.command(name, cls=Command, epilog=examples)(command_of(command))
+    app.command(name, cls=EXPLAINED if command is show else Command, epilog=examples)(command_of(command))
 
 
 def megabytes(count: int) -> str:
