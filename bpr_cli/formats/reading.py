@@ -76,7 +76,7 @@ class ReadSettings(Settings):
         Ids | None,
         option(
             "Meaning of the values of label maps: classes, or objects as in DAVIS, YouTube-VOS and VOC's "
-            "SegmentationObject, each of which is refined as an instance (default: classes)",
+            "SegmentationObject, each of which is an instance (default: classes)",
             panel=PANEL,
         ),
     ] = None

@@ -98,6 +98,12 @@ def test_a_short_name_for_help(bpr):
     assert bpr("refine", "-h").out == bpr("refine", "--help").out
 
 
+@pytest.mark.parametrize("name", ["evaluate", "extract"])
+def test_commands_that_refine_nothing_do_not_speak_of_it_as_their_own(name, bpr):
+    described = bpr(name, "--help").out.partition("\n  --ids ")[2].partition("\n  --")[0]
+    assert " ".join(described.split()).endswith("each of which is an instance (default: classes)")
+
+
 def test_without_arguments_help_is_shown(bpr):
     outcome = bpr()
     assert outcome.code == 2
