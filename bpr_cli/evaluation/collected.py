@@ -19,7 +19,12 @@ from bpr_cli.system.paths import digest_file
 from bpr_cli.truth.pairs import Pair, task_name
 from bpr_cli.version import installed_versions
 
-SCORE_NAME = "mean IoU of the image's true segments, each with its best prediction"
+INSTANCE_SCORE = "mean IoU of the image's true segments, each with its best prediction"
+SCORE_NAMES = {
+    "semantic": "mean IoU of the classes that the ground truth has in the image",
+    "binary": "IoU of the image's mask",
+}
+"""What the score of an image is, by task, where it is not ``INSTANCE_SCORE``."""
 EXAMPLES = 6
 """Number of the largest gains, and of the largest losses, in the report."""
 
@@ -125,21 +130,21 @@ class Collected:
 
     def report(self, elapsed: float) -> Report:
         """The report of all images."""
-        evaluator = self._inputs.evaluator
+        evaluator, task = self._inputs.evaluator, task_name(self._inputs.sets.predictions)
         after, *others = map(evaluator.tables, evaluator.align(self.sums))
         baselines, upper = others[: self._baselines], others[self._baselines :]
         tables = after.against(baselines[0]) if baselines else after
         oracle = zip(self._inputs.settings.oracle, (table.against(after) for table in upper), strict=True)
         further = zip(self._inputs.paths.baselines[1:], baselines[1:], strict=True)
         return Report(
-            task=task_name(self._inputs.sets.predictions),
+            task=task,
             settings=self._inputs.settings_used,
             versions=installed_versions(_LIBRARIES),
             inputs=self._input_records(),
             images=len(self._scores),
             elapsed=round(elapsed, 3),
             summary=tables.summary,
-            score_name=SCORE_NAME,
+            score_name=SCORE_NAMES.get(task, INSTANCE_SCORE),
             scores=tuple(self._scores),
             groups=tables.groups,
             sizes=tables.sizes,

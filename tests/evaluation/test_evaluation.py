@@ -74,6 +74,21 @@ def test_what_cannot_be_read_in_a_process_is_told_as_in_one(tmp_path, monkeypatc
     assert len(two.failures) == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "score"),
+    [
+        ("labels", "mean IoU of the classes that the ground truth has in the image"),
+        ("masks", "IoU of the image's mask"),
+        ("coco", "mean IoU of the image's true segments, each with its best prediction"),
+        ("panoptic", "mean IoU of the image's true segments, each with its best prediction"),
+    ],
+)
+def test_the_score_of_an_image_is_called_after_what_its_files_hold(kind, score, tmp_path, monkeypatch):
+    paths = make(kind, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert evaluate(paths["after"], paths["truth"]).score_name == score
+
+
 @pytest.mark.parametrize(("predicted", "told"), [(0, False), (1, True), (2, True), (3, False)])
 def test_images_without_predictions_are_told_if_they_are_many(tmp_path, predicted, told):
     """Of four images; results that hold nothing have a note of their own."""
