@@ -79,7 +79,9 @@ class MaskSet(PngFolder):
             foreground = "everything but 0"
             return replace(super().reading, foreground=foreground, options=("--format labels",))
         full, threshold = self.foreground.full, self.foreground.threshold
-        above = f"above {threshold * full:g} of {full} (threshold {threshold:g})"
+        sample = self._source.sample
+        because = f"; {sample.many_valued[0]} is soft" if sample.some_are_binary else ""
+        above = f"above {threshold * full:g} of {full} (threshold {threshold:g}{because})"
         options = ("--threshold", "--format labels")
         return replace(super().reading, content="soft masks", foreground=above, options=options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -35,11 +35,18 @@ class PngSample:
         files: number of files in the sample.
         values: the values of the files that could be read as gray, taken together.
         errors: errors of the other files, in the order of their names.
+        many_valued: files with several values besides 0, relative to the folder; one makes a folder of masks soft.
     """
 
     files: int
     values: MaskValues
     errors: list[BprError]
+    many_valued: list[Path] = field(default_factory=list)
+
+    @property
+    def some_are_binary(self) -> bool:
+        """Whether some of the files that could be read hold 0 and at most one other value, but not all."""
+        return 0 < len(self.many_valued) < self.files - len(self.errors)
 
     @property
     def colours(self) -> list[BprError]:
@@ -115,15 +122,19 @@ class Source:
         count = len(self.value_files)
         values = MaskValues()
         errors: list[BprError] = []
+        many_valued: list[Path] = []
         for position in np.linspace(0, count - 1, min(count, _SAMPLE)).astype(int):
             try:
                 path = self.root / self.value_files[position]
                 found = read_gray(path, self.max_pixels)
                 # White is 1 in one bit and 255 in eight.
-                values += MaskValues.of(found * np.uint8(BYTE) if is_one_bit(path) else found)
+                read = MaskValues.of(found * np.uint8(BYTE) if is_one_bit(path) else found)
             except BprError as error:
                 errors.append(error)
-        return PngSample(min(count, _SAMPLE), values, errors)
+                continue
+            values += read
+            many_valued += [] if read.binary else [self.value_files[position]]
+        return PngSample(min(count, _SAMPLE), values, errors, many_valued)
 
     @cached_property
     def documents(self) -> list[Path]:

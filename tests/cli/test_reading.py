@@ -39,6 +39,14 @@ def test_refine_says_what_soft_masks_are_and_writes_two_values(world, refine, so
     assert reading["options"] == ["--threshold", "--format labels"]
 
 
+@pytest.mark.parametrize("name", ["b", "c"])
+def test_the_soft_mask_that_makes_all_masks_soft_is_named(name, world, refine, soft):
+    for other in {"a", "b", "c"} - {name}:
+        png(world / f"soft/{other}.png", MASK.astype(np.uint8) * 255)
+    outcome = refine("soft", "--images", "images", "--out", "out")
+    assert f"foreground above 127.5 of 255 (threshold 0.5; {name}.png is soft); change with" in first_line(outcome)
+
+
 def test_soft_output_agrees_with_the_binary_one(world, refine, soft):
     for threshold in ("0.5", "0.25"):
         images = ("--images", "images", "--threshold", threshold)
