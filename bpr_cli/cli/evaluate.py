@@ -11,12 +11,25 @@ import typer
 from bpr_cli.cli.command import app_of, explaining
 from bpr_cli.cli.console import Console
 from bpr_cli.cli.options import COMPARED, Json, OptionsOf, Predictions, command_of
+from bpr_cli.errors import counted, join_names
 from bpr_cli.evaluation.report.model import PAPER_PQ, Metric, OracleRow, Report, Row
 from bpr_cli.evaluation.settings import EvaluateSettings
+from bpr_cli.formats.base import Failure
 from bpr_cli.formats.reading import ReadSettings
 from bpr_cli.settings import Count, option
 from bpr_cli.system.cluster import WITHOUT_GPUS, ClusterSettings
 from bpr_cli.system.store import shown
+from bpr_cli.truth.pairs import Missing
+
+
+def show_failures(console: Console, failures: Sequence[Failure]) -> None:
+    """Print an error per failure, and one note on all images without a prediction, which may be many."""
+    elsewhere = "--out and --json list them all"
+    console.failures([each for each in failures if not isinstance(each, Missing)], elsewhere)
+    missing = [each.name for each in failures if isinstance(each, Missing)]
+    if missing:
+        lack = f"{counted(len(missing), 'image')} without a prediction"
+        console.note(f"{lack} left out: {join_names(missing)}; {elsewhere}")
 
 
 def show_report(console: Console, report: Report) -> None:
@@ -205,7 +218,7 @@ def evaluate(
         progress=True,
     )
     console = Console(results=not json)
-    console.failures(report.failures, "--out and --json list them all")
+    show_failures(console, report.failures)
     show_report(console, report)
     if out is not None:
         console.message(f"written: {shown(out / 'report.html')}, report.csv and report.json")

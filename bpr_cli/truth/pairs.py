@@ -51,6 +51,10 @@ class Sets:
         return [self.predictions, *self.baselines]
 
 
+class Missing(Failure):
+    """A ground-truth image without a prediction or a baseline; nothing is broken."""
+
+
 @dataclass(frozen=True)
 class Pairing:
     """The pairs, and the items that do not match.
@@ -63,7 +67,7 @@ class Pairing:
 
     pairs: list[Pair]
     broken: list[Failure]
-    missing: list[Failure]
+    missing: list[Missing]
 
 
 @dataclass(frozen=True)
@@ -300,9 +304,10 @@ def place_of(truth: PredictionSet) -> str:
     return str(shared[0] if shared else truth.file(truth.items[0]).parent)
 
 
-def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Failure]]:
+def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple[list[Pair], list[Missing]]:
     """Make one pair per image; images that the format may leave out have no detections."""
-    pairs, missing = [], []
+    pairs: list[Pair] = []
+    missing: list[Missing] = []
     text = len({type(image.key) for image in images}) > 1
     for image in images:
         if any(image.key in side.broken for side in sides):
@@ -310,7 +315,7 @@ def _join(images: Sequence[_Image], sides: Sequence[_Side], sets: Sets) -> tuple
         items = [side.items.get(image.key) for side in sides]
         absent = [scored for scored, item in zip(sets.scored, items, strict=True) if item is None]
         if absent and not all(scored.omits_empty_images for scored in absent):
-            missing.append(Failure(image.name, _absence(image, absent[0], sets)))
+            missing.append(Missing(image.name, _absence(image, absent[0], sets)))
             continue
         key = str(image.key) if text else image.key
         pairs.append(Pair(_label(image, items), key, image.size, image.item, items[0], tuple(items[1:])))

@@ -363,13 +363,26 @@ def test_allow_missing_names_what_is_left_out(here: Path, bpr: Bpr) -> None:
     png(here / "after/d.png", AFTER.astype("uint8") * 255)
     done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing", "--json")
     assert done.code == 1
-    assert done.errors == [
-        "after/d.png has no ground truth called 'd' in truth",
-        "truth/b.png has no prediction in after",
-    ]
+    assert done.errors == ["after/d.png has no ground truth called 'd' in truth"]
+    assert "note: 1 image without a prediction left out: b.png; --out and --json list them all" in done.err.splitlines()
     report = json.loads(done.out)
     assert report["images"] == 2
     assert [failure["name"] for failure in report["failures"]] == ["d.png", "b.png"]
+
+
+def test_many_images_without_a_prediction_hide_no_broken_file(here: Path, bpr: Bpr) -> None:
+    paths = make("masks", here)
+    for number in range(40):
+        png(here / f"truth/x{number:02}.png", AFTER.astype("uint8") * 255)
+    whole = (here / "after/c.png").read_bytes()
+    (here / "after/c.png").write_bytes(whole[: len(whole) // 2])
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing")
+    assert done.code == 1
+    assert [error.partition(" ")[0] for error in done.errors] == ["after/c.png"]
+    assert [line for line in done.err.splitlines() if "without a prediction" in line] == [
+        "note: 40 images without a prediction left out: x00.png, x01.png, x02.png and 37 more; "
+        "--out and --json list them all"
+    ]
 
 
 def test_allow_missing_leaves_out_broken_files(here: Path, bpr: Bpr) -> None:
