@@ -10,7 +10,7 @@ from typing import ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bpr_cli.errors import BprError, join_names
+from bpr_cli.errors import BprError, join_names, note
 from bpr_cli.evaluation.report.layers import Layer
 from bpr_cli.evaluation.report.model import Tables
 from bpr_cli.evaluation.settings import DILATION_RATIO, EvaluateSettings
@@ -164,13 +164,16 @@ def categories_of(sets: Sets, allow_missing: bool) -> tuple[CategoryRecord, ...]
 
 
 def _check_categories(scored: PredictionSet, truth: PredictionSet, known: set[int], allow_missing: bool) -> None:
-    if allow_missing or scored.used_categories <= known:
+    """Refuse predictions of categories that are not known, or tell that they are left out."""
+    if scored.used_categories <= known:
         return
-    for item in scored.items:
-        unknown = sorted({record.category for record in scored.records(item)} - known)
-        if unknown:
-            raise BprError(
-                f"{scored.file(item)}: image {item.name} has {scored.called(unknown[0])}, expected one of the "
-                f"{len(known)} category ids of {place_of(truth)} ({join_names(sorted(known), limit=5)}); map "
-                "the ids, or leave such predictions out with --allow-missing"
-            )
+    used = ((item, {record.category for record in scored.records(item)}) for item in scored.items)
+    unknown = [f"image {item.name} has {scored.called(each)}" for item, ids in used for each in sorted(ids - known)]
+    if not unknown:
+        return
+    found = f"{place_of(scored)}: {join_names(unknown)}"
+    expected = f"one of the {len(known)} category ids of {place_of(truth)} ({join_names(sorted(known), limit=5)})"
+    if allow_missing:
+        note("%s, expected %s; left out", found, expected)
+        return
+    raise BprError(f"{found}, expected {expected}; map the ids, or leave such predictions out with --allow-missing")

@@ -125,7 +125,7 @@ def _sentence(reasons: Sequence[str]) -> str:
     """A message with the first problems and advice."""
     shown = "; ".join(reasons[:_SHOWN])
     more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
-    count = f"{len(reasons)} records do not match: " if len(reasons) > 1 else ""
+    count = f"{len(reasons)} images do not match: " if len(reasons) > 1 else ""
     return f"{count}{shown}{more}; correct this, or leave such images out with --allow-missing"
 
 

@@ -475,7 +475,12 @@ def test_unknown_categories_are_left_out_on_request(here: Path, bpr: Bpr) -> Non
     paths = make("coco", here)
     save(here / "after.json", [*load(here / "after.json"), coco_record(1, AFTER, category_id=5)])
     assert bpr("evaluate", paths["after"], "-g", paths["truth"]).code == 2
-    assert bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing").code == 0
+    done = bpr("evaluate", paths["after"], "-g", paths["truth"], "--allow-missing")
+    assert done.code == 0
+    told = (
+        "note: after.json: image 1 has the category 5, expected one of the 1 category ids of truth.json (1); left out"
+    )
+    assert told in done.err.splitlines()
 
 
 def test_the_world_is_consistent() -> None:

@@ -109,7 +109,7 @@ BAD = [
     Bad(
         "several at once",
         "masks",
-        "3 records do not match: after/d.png has no ground truth called 'd' in truth; truth/b.png has no prediction in "
+        "3 images do not match: after/d.png has no ground truth called 'd' in truth; truth/b.png has no prediction in "
         f"after; truth/c.png has no prediction in after{ALSO}",
         both(drop("after/b.png", "after/c.png"), lambda here: png(here / "after/d.png", SMALL)),
     ),
@@ -163,6 +163,19 @@ BAD = [
         "after.json: image 1 has the category 9, expected one of the 1 category ids of truth.json (1); map the ids, or "
         "leave such predictions out with --allow-missing",
         change("after.json", lambda records: first(records, category_id=9)),
+    ),
+    Bad(
+        "several unknown categories",
+        "coco",
+        "after.json: image 1 has the category 8, image 1 has the category 9, image 2 has the category 9 and 1 more, "
+        "expected one of the 1 category ids of truth.json (1); [..]",
+        change(
+            "after.json",
+            lambda records: [
+                *({**record, "category_id": 9} for record in records),
+                {**records[0], "category_id": 8},
+            ],
+        ),
     ),
     Bad(
         "a category that is no number",
@@ -262,8 +275,8 @@ BAD = [
     Bad(
         "another panoptic category",
         "panoptic",
-        "after/a.png: image a.png has the category 9, expected one of the 2 category ids of [..]truth.json (1, 2); map "
-        "the ids, or leave such predictions out with --allow-missing",
+        "[..]after.json: image a.png has the category 9, expected one of the 2 category ids of [..]truth.json (1, 2); "
+        "map the ids, or leave such predictions out with --allow-missing",
         change(
             "after.json",
             lambda found: (
@@ -570,7 +583,7 @@ BAD = [
     Bad(
         "nothing that matches",
         "masks",
-        "6 records do not match: after/a.png has no ground truth called 'a' in truth; [..]",
+        "6 images do not match: after/a.png has no ground truth called 'a' in truth; [..]",
         lambda here: [(here / f"truth/{name}.png").rename(here / f"truth/{name}{name}.png") for name in "abc"],
         "--allow-missing",
     ),
