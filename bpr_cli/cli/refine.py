@@ -25,12 +25,10 @@ from bpr_cli.system.store import shown
 
 MOVEMENT_BOUNDS = (0.1, 1.0, 3.0)
 """Bounds in pixels between segments that hardly moved, moved a little, clearly, and far."""
-SHOWN_FIRST = 3
-"""Number of images that the closing lines name."""
 
 if TYPE_CHECKING:
     from bpr_cli.refinement.check import CheckSummary
-    from bpr_cli.refinement.report import ItemSummary, RefineSummary
+    from bpr_cli.refinement.report import RefineSummary
 
 EXAMPLES = """
 Examples:
@@ -200,17 +198,14 @@ def nothing_to_refine(summary: RefineSummary) -> list[str]:
 
 
 def look_first(summary: RefineSummary) -> list[str]:
-    """The images with the segments that moved furthest, one a line; none if there is no choice."""
-    furthest = sorted(summary.items, key=lambda item: -max(item.movements, default=0.0))[:SHOWN_FIRST]
-    named = [_furthest(item) for item in furthest if any(item.movements)]
-    return ["look first at:", *(f"  {each}" for each in named)] if named and summary.segments > 1 else []
-
-
-def _furthest(item: ItemSummary) -> str:
-    """The image and its segment that moved furthest."""
-    movement = max(item.movements)
-    which = f"segment {item.movements.index(movement) + 1} of {item.segments} moved" if item.segments > 1 else "moved"
-    return f"{item.image} ({which} {movement:.1f} px)"
+    """The segments that moved furthest, one a line, with their pictures or images; none if there is no choice."""
+    if summary.segments < 2 or not summary.furthest:
+        return []
+    named = (
+        f"{each.picture or each.image} ({' '.join(filter(None, [each.segment, 'moved']))} {each.movement:.1f} px)"
+        for each in summary.furthest
+    )
+    return ["look first at:", *(f"  {each}" for each in named)]
 
 
 def seeing(summary: RefineSummary) -> list[str]:

@@ -18,7 +18,8 @@ from bpr_cli.formats.images import image_size
 from bpr_cli.formats.reading import MAX_PIXELS, InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, Searched, SegmentRecord
 from bpr_cli.formats.source import Source
-from bpr_cli.masks.masks import Mask, Prediction
+from bpr_cli.masks.masks import LabelMap, Mask, Prediction
+from bpr_cli.masks.runs import values_of
 from bpr_cli.typing import Size
 
 Family = Literal["coco", "cityscapes", "panoptic", "semantic", "binary"]
@@ -296,6 +297,27 @@ class PredictionSet(ABC):
     def called(self, category: int) -> str:
         """A category as the files call it, for messages."""
         return f"the category {category}"
+
+    def class_name(self, category: int) -> str:
+        """The name of a category, or its number where the set has no names."""
+        names = {each.id: each.name for each in self.categories}
+        return names.get(category, f"class {category}")
+
+    def segment_names(self, item: Item) -> list[str]:
+        """Every segment as a person finds it in the file of an item, in the order of ``read``; [] for a lone mask.
+
+        Raises:
+            BprError: the file or the category list is broken.
+        """
+        found = self.read(item)
+        if not isinstance(found, LabelMap):
+            return []
+        records = self.map_records(item, found.labels)
+        names = {value: self.class_name(record.category) for value, record in records.items()}
+        values = [value for value in values_of(found.labels).tolist() if value not in found.void]
+        if self.task is Task.SEMANTIC:
+            return [names[value] for value in values]
+        return [", ".join([f"segment {value}", *([names[value]] if value in names else [])]) for value in values]
 
     @property
     def settings(self) -> dict[str, Any]:

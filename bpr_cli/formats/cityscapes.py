@@ -232,6 +232,11 @@ class CityscapesSet(PredictionSet):
         """Labels and scores of the masks that can be read, in the order of the result file."""
         return tuple(record for _, record in self._usable(item).values())
 
+    def segment_names(self, item: Item) -> list[str]:
+        """The file and the label of every mask that can be read."""
+        self.read(item)  # finds those that cannot
+        return [f"{path}, {self.class_name(record.category)}" for path, record in self._usable(item).values()]
+
     def writer(self, out: Path) -> Writer:
         """Make a writer of result files and masks, under the relative paths of the input."""
         return _CityscapesWriter(self, out)

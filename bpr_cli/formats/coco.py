@@ -23,7 +23,7 @@ from bpr_cli.formats.coco_records import CocoRecords
 from bpr_cli.formats.coded_masks import read_coded
 from bpr_cli.formats.image_lookup import ImageIndex
 from bpr_cli.formats.image_match import Candidate, match_images
-from bpr_cli.formats.json_files import Json, Record, describe, encode_json, write_document
+from bpr_cli.formats.json_files import Json, Record, describe, encode_json, whole_number, write_document
 from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import CategoryRecord, ImageRecord, SegmentRecord
 from bpr_cli.formats.source import Source
@@ -173,6 +173,14 @@ class CocoSet(PredictionSet):
         indexes = self._groups[item.name].indexes
         found = (contents.segment(index, contents.records[index], "truth") for index in indexes)
         return tuple(segment for segment in found if segment is not None)
+
+    def segment_names(self, item: Item) -> list[str]:
+        """The index and the category of every record that can be read."""
+        records, names = self.readable(item), []
+        for index in self._masks(item, records):
+            category = whole_number(records[index].get("category_id"))
+            names.append(f"record {index}" + ("" if category is None else f", {self.class_name(category)}"))
+        return names
 
     def faults(self, item: Item | None = None) -> list[Failure]:
         """The records that cannot be read, in the order of the file."""

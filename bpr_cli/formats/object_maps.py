@@ -54,6 +54,10 @@ class ObjectMaps(PredictionSet):
         ]
         return [(mask, record.scored() if use == "measured" else record) for mask, record in records]
 
+    def segment_names(self, item: Item) -> list[str]:
+        """The objects of one image by their ids."""
+        return [f"object {number}" for number in objects_of(self.labels(item))]
+
     @property
     def categories(self) -> tuple[CategoryRecord, ...]:
         """The only category."""

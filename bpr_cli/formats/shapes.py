@@ -173,6 +173,11 @@ class ShapeFiles(PredictionSet):
             self._unscored.add(item.name)
         return [(mask, record.scored()) for mask, record in drawn]
 
+    def segment_names(self, item: Item) -> list[str]:
+        """The number of the first shape of every object, and its class."""
+        drawn = self._drawn(item)
+        return [f"{self.part} {min(each.masks)}, {self.class_name(each.record.category)}" for each in drawn]
+
     def faults(self, item: Item | None = None) -> list[Failure]:
         """The shapes that cannot be read, in the order of the files."""
         return [fault for (name, _), fault in sorted(self._faults.items()) if item is None or name == item.name]

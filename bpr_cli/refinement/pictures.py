@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-from bpr_cli.errors import BprError, without_notes
+from bpr_cli.errors import BprError, printable, without_notes
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
@@ -15,6 +15,7 @@ from bpr_cli.formats.reading import Format, ReadSettings
 from bpr_cli.masks.drawing import to_jpeg
 from bpr_cli.masks.masks import size_of
 from bpr_cli.refinement.before_after import QUALITY, compare
+from bpr_cli.refinement.furthest import most_changed, name_of_furthest
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.result import RefineResult
 from bpr_cli.system.atomic import concerns_all_files, writing
@@ -23,8 +24,8 @@ from bpr_cli.system.store import remove
 
 FOLDER, SUFFIX = "pictures", "_before_after.jpg"
 """Where the pictures are, and the end of their names, which tells them from the files of others."""
-LONGEST_NAME = 56
-"""Characters of a file name that fit above a picture."""
+LONGEST_NAME, LONGEST_SEGMENT = 56, 30
+"""Characters of the names of a file and of a segment that fit above a picture."""
 
 
 def add_pictures(
@@ -62,17 +63,6 @@ def add_pictures(
         result.notes.append(f"pictures are missing: {error}")
 
 
-def most_changed(items: Sequence[Item], stats: Mapping[str, RefinementStats]) -> list[Item]:
-    """The items that changed, those with the segment that moved furthest first.
-
-    Args:
-        items: the items, in any order.
-        stats: statistics of those that were written, by name.
-    """
-    changed = [item for item in items if item.name in stats and stats[item.name].changed]
-    return sorted(changed, key=lambda item: -stats[item.name].furthest)
-
-
 def pictures_folder(predictions: PredictionSet, out: Path) -> Path:
     """The folder of the pictures: in the output directory, or beside an output file."""
     if predictions.one_file and output_file(out, predictions.one_file) == out:
@@ -97,7 +87,8 @@ def _drawn(
         # A single mask may have been given another name.
         after = refined.read(written.get(item.name, refined.items[0]))
         image = read_image(item.image, predictions.max_pixels, masks=size_of(before), page=item.page)
-        captions = (_shortened(item.image.name), _movement(stats[item.name]))
+        moved = _movement(stats[item.name], name_of_furthest(predictions, item, stats[item.name]))
+        captions = (_shortened(item.image.name, LONGEST_NAME), moved)
         yield item, to_jpeg(compare(image, before, after, captions), QUALITY)
 
 
@@ -109,12 +100,17 @@ def _open_refined(predictions: PredictionSet, out: Path, options: ReadSettings) 
     return open_predictions(written, images, replace(options, format=cast(Format, predictions.format)))
 
 
-def _movement(stats: RefinementStats) -> str:
-    """How far boundaries moved: the mean, and that of the segment that moved furthest."""
+def _movement(stats: RefinementStats, furthest: str) -> str:
+    """How far boundaries moved: the mean, and that of the segment that moved furthest, with its name."""
     mean = f"boundaries moved by {stats.displacement:.2f} px"
-    return mean if len(stats.movements) == 1 else f"{mean}, at most {stats.furthest:.2f} px"
+    return (
+        mean
+        if len(stats.movements) == 1
+        else f"{mean}, at most {stats.furthest:.2f} px ({_shortened(furthest, LONGEST_SEGMENT)})"
+    )
 
 
-def _shortened(name: str) -> str:
-    """The end of a file name, as far as it fits above a picture."""
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+def _shortened(name: str, longest: int) -> str:
+    """The end of a name on one line, in at most ``longest`` characters."""
+    line = printable(name)
+    return line if len(line) <= longest else f"…{line[1 - longest :]}"

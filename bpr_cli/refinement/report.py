@@ -18,6 +18,7 @@ from bpr_cli.errors import with_urls
 from bpr_cli.formats.base import Failure, PredictionSet, SetInputs
 from bpr_cli.formats.reading import FORMATS, InputReading, Task
 from bpr_cli.formats.source import REPORT_KIND
+from bpr_cli.refinement.furthest import FurthestSegment, furthest_segments
 from bpr_cli.refinement.network_used import NetworkUsed, WeightsUsed
 from bpr_cli.refinement.settings import RefineSettings
 from bpr_cli.refinement.stillness import reason_for_stillness
@@ -176,6 +177,10 @@ class RefineSummary:
         list[str],
         Meta(description="Paths of the before/after pictures, if asked for; that of the most changed image first."),
     ]
+    furthest: Annotated[
+        list[FurthestSegment],
+        Meta(description="The segments that moved furthest, of up to three images, the furthest first."),
+    ]
     items: Annotated[
         list[ItemSummary],
         Meta(description="The images in the output, in the order of the input."),
@@ -225,6 +230,7 @@ def summarise(
         failures=result.failures,
         notes=[*result.notes, *([still] if still and result.written else [])],
         pictures=[shown(path) for path in result.pictures],
+        furthest=furthest_segments(predictions, result.items, result.pictures),
         items=[
             ItemSummary(
                 name=name,
