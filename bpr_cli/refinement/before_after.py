@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from bpr_cli.masks.drawing import AFTER, BEFORE, Colour, Picture, Segments, busiest_places, draw_segments, magnify
+from bpr_cli.masks.drawing import (
+    AFTER,
+    BEFORE,
+    FILLS,
+    Colour,
+    Picture,
+    Segments,
+    busiest_places,
+    draw_segments,
+    magnify,
+)
 from bpr_cli.masks.masks import LabelMap, Mask, Prediction
 from bpr_cli.masks.paint import painted
 from bpr_cli.masks.runs import values_of
@@ -22,6 +32,8 @@ FAINT: Colour = (110, 110, 110)
 MARGIN, GAP, HEADER, CAPTION = 20, 16, 38, 24
 """Pixels of the outer margin, the gaps, the panel headers and the inset headers."""
 PANEL_WIDTH = 640
+SWATCH = 14
+"""Side of a colour in the legend."""
 MAGNIFICATION = 4
 QUALITY = 92
 """JPEG quality at which the outlines stay clean."""
@@ -62,6 +74,42 @@ def compare(
             caption = f"{place_number + 1}  {name.lower()}"
             ImageDraw.Draw(sheet).text((x, y - 7), caption, fill=FAINT, font=_font(13), anchor="ls")
             _mark_place(sheet, panel, place, place_number + 1, PANEL_WIDTH / image.shape[1])
+    return np.asarray(sheet, dtype=np.uint8)
+
+
+def class_colours(before: LabelMap, after: LabelMap, names: Sequence[str]) -> list[tuple[str, Colour]]:
+    """The colours that ``compare`` fills the classes of a map with, each with its classes; few colours serve many.
+
+    Args:
+        before: the coarse map.
+        after: the refined map.
+        names: names of its classes without void, by ascending label.
+    """
+    labels, places = np.unique(before.labels, return_index=True)
+    numbers = np.asarray(_drawable(before, after)[0]).ravel()[places].tolist()
+    known = [number for label, number in zip(labels.tolist(), numbers, strict=True) if label not in before.void]
+    classes: dict[int, list[str]] = {}
+    for name, number in zip(names, known, strict=True):
+        classes.setdefault(number, []).append(name)
+    return [(" / ".join(classes[number]), FILLS[number % len(FILLS)]) for number in sorted(classes)]
+
+
+def with_legend(picture: Picture, entries: Sequence[tuple[str, Colour]]) -> Picture:
+    """Add a legend of names and their colours below a picture, in as many rows as it needs."""
+    font, (x, y) = _font(15), (MARGIN, picture.shape[0])
+    places = []
+    for name, _ in entries:
+        width = SWATCH + GAP // 2 + round(font.getlength(name))
+        if MARGIN < x > picture.shape[1] - MARGIN - width:
+            x, y = MARGIN, y + CAPTION
+        places.append((x, y))
+        x += width + 2 * GAP
+    sheet = Image.new("RGB", (picture.shape[1], y + CAPTION + MARGIN // 2), PAPER)
+    sheet.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for (x, y), (name, colour) in zip(places, entries, strict=True):
+        draw.rectangle((x, y, x + SWATCH, y + SWATCH), fill=colour)
+        draw.text((x + SWATCH + GAP // 2, y + SWATCH), name, fill=INK, font=font, anchor="ls")
     return np.asarray(sheet, dtype=np.uint8)
 
 

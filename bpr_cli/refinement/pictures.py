@@ -11,10 +11,10 @@ from bpr_cli.errors import BprError, printable, without_notes
 from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
-from bpr_cli.formats.reading import Format, ReadSettings
+from bpr_cli.formats.reading import Format, ReadSettings, Task
 from bpr_cli.masks.drawing import to_jpeg
-from bpr_cli.masks.masks import size_of
-from bpr_cli.refinement.before_after import QUALITY, compare
+from bpr_cli.masks.masks import LabelMap, size_of
+from bpr_cli.refinement.before_after import QUALITY, class_colours, compare, with_legend
 from bpr_cli.refinement.furthest import most_changed, name_of_furthest
 from bpr_cli.refinement.image import RefinementStats
 from bpr_cli.refinement.result import RefineResult
@@ -89,7 +89,11 @@ def _drawn(
         image = read_image(item.image, predictions.max_pixels, masks=size_of(before), page=item.page)
         moved = _movement(stats[item.name], name_of_furthest(predictions, item, stats[item.name]))
         captions = (_shortened(item.image.name, LONGEST_NAME), moved)
-        yield item, to_jpeg(compare(image, before, after, captions), QUALITY)
+        picture = compare(image, before, after, captions)
+        if predictions.task is Task.SEMANTIC and isinstance(before, LabelMap) and isinstance(after, LabelMap):
+            names = [_shortened(name, LONGEST_SEGMENT) for name in predictions.segment_names(item)]
+            picture = with_legend(picture, class_colours(before, after, names))
+        yield item, to_jpeg(picture, QUALITY)
 
 
 def _open_refined(predictions: PredictionSet, out: Path, options: ReadSettings) -> PredictionSet:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bpr_cli.masks.drawing import AFTER, BEFORE
+from bpr_cli.masks.drawing import AFTER, BEFORE, FILLS
 from bpr_cli.masks.masks import LabelMap, Mask
-from bpr_cli.refinement.before_after import PAPER, changed_pixels, compare
+from bpr_cli.refinement.before_after import CAPTION, PAPER, changed_pixels, class_colours, compare, with_legend
 
 
 def pair(size):
@@ -82,3 +82,31 @@ def test_different_kinds_are_refused():
     for before, after in ((mask, label_map(mask)), (mask, (*mask, *other)), ((), ())):
         with pytest.raises(ValueError, match="must both be"):
             changed_pixels(before, after)
+
+
+def test_classes_that_share_a_colour_share_an_entry_of_the_legend():
+    """Nine classes side by side, the void label among them: a class touches its neighbours only."""
+    labels = np.repeat(np.arange(9, dtype=np.int32), 4)[None].repeat(8, axis=0)
+    coarse = LabelMap(labels, frozenset({4}))
+    names = [f"class {label}" for label in range(9) if label != 4]
+    entries = class_colours(coarse, coarse, names)
+    assert [colour for _, colour in entries] == [*FILLS[1:], FILLS[0]]
+    assert [name for name, _ in entries] == ["class 0 / class 8", *names[1:-1]]
+
+
+def test_the_colours_of_the_legend_are_those_of_the_picture():
+    image, coarse, refined = pair((120, 200))
+    maps = label_map(coarse), label_map(refined)
+    (_, ground), (_, figure) = class_colours(*maps, ["ground", "figure"])
+    picture = compare(image, *maps, zooms=0)
+    for place, colour in (((60, 60), ground), ((200, 250), figure)):
+        assert np.abs(picture[place] - (0.68 * image[0, 0] + 0.32 * np.array(colour))).max() < 3
+
+
+def test_a_legend_has_as_many_rows_as_its_names_need():
+    picture = np.full((50, 400, 3), PAPER, dtype=np.uint8)
+    one, several = (with_legend(picture, [("a long name of a class", AFTER)] * count) for count in (1, 4))
+    assert np.array_equal(one[:50], picture)
+    assert several.shape[0] - one.shape[0] == 3 * CAPTION
+    assert (one[55, 25] == AFTER).all()
+    assert with_legend(picture, [("a name that is wider than the picture " * 3, AFTER)]).shape == one.shape

@@ -1,14 +1,18 @@
 """Before/after pictures: of the images that changed most, beside what was refined, and in nobody's way."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from bpr_cli.masks.masks import Mask
-from bpr_cli.refinement.before_after import compare
+from bpr_cli.formats.reading import ReadSettings
+from bpr_cli.masks.drawing import FILLS
+from bpr_cli.masks.masks import LabelMap, Mask
+from bpr_cli.refinement.before_after import compare, with_legend
 from bpr_cli.refinement.job import refine
 from bpr_cli.refinement.settings import RefineSettings
-from tests.formats.format_builders import pixels, png
+from tests.formats.format_builders import load, pixels, png
 
 SIZE = (36, 44)
 
@@ -39,6 +43,22 @@ def test_the_images_that_changed_most_are_drawn(run, world):
     drawn = compare(pixels(world / f"images/{first}"), *masks, (first, movement))
     written = cv2.imread(expected[0])[:, :, ::-1]
     assert np.abs(written.astype(int) - drawn).mean() < 3
+
+
+def test_pictures_of_label_maps_name_the_classes(run, world):
+    for name in "abc":
+        png(world / f"maps/{name}.png", pixels(world / f"masks/{name}.png") // 255 * 3 + 4)
+    (path,) = run(1, predictions="maps", options=ReadSettings(format="labels")).pictures
+    name = Path(path).name[3:4] + ".png"
+    before, after = (
+        LabelMap(pixels(world / f"{folder}/{name}").astype(np.int32), frozenset()) for folder in ("maps", "out")
+    )
+    item = next(each for each in load(world / "out/run.json")["items"] if each["name"] == name)
+    furthest = 4 if item["movements"][0] == max(item["movements"]) else 7
+    movement = f"boundaries moved by {item['boundary_movement']:.2f} px, at most {max(item['movements']):.2f} px"
+    drawn = compare(pixels(world / f"images/{name}"), before, after, (name, f"{movement} (class {furthest})"))
+    expected = with_legend(drawn, [("class 4", FILLS[1]), ("class 7", FILLS[2])])
+    assert np.abs(cv2.imread(path)[:, :, ::-1].astype(int) - expected).mean() < 3
 
 
 def test_repeated_it_draws_without_refining_and_removes_its_earlier_pictures_only(run, world):
