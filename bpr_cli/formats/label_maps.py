@@ -18,6 +18,7 @@ from bpr_cli.formats.reading import InputReading, ReadSettings, Task
 from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source
 from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.masks.runs import values_of
 from bpr_cli.system.paths import output_file, write_bytes
 from bpr_cli.typing import LabelArray
 
@@ -119,7 +120,7 @@ class LabelMapSet(PngFolder):
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of each label, which is its own category."""
-        return {label: SegmentRecord(label) for label in np.unique(labels).tolist()}
+        return {label: SegmentRecord(label) for label in values_of(labels).tolist()}
 
     def encode(self, item: Item, refined: Prediction) -> bytes:
         """Encode refined labels with the bit depth and palette of the source."""

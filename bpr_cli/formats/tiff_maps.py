@@ -27,6 +27,7 @@ from bpr_cli.formats.records import SegmentRecord
 from bpr_cli.formats.source import Source
 from bpr_cli.formats.tiff_pages import copy_pages, count_pages, package, page_size, read_labels
 from bpr_cli.masks.masks import LabelMap, Prediction
+from bpr_cli.masks.runs import values_of
 from bpr_cli.masks.values import MaskKind, MaskValues
 from bpr_cli.system.atomic import atomic_file, writing
 from bpr_cli.system.paths import output_file
@@ -251,7 +252,7 @@ class TiffClasses(TiffMaps):
 
     def map_records(self, item: Item, labels: LabelArray) -> dict[int, SegmentRecord]:  # noqa: ARG002
         """Metadata of each label, which is its own category."""
-        return {label: SegmentRecord(label) for label in np.unique(labels).tolist()}
+        return {label: SegmentRecord(label) for label in values_of(labels).tolist()}
 
     def refined_labels(self, item: Item, refined: Prediction) -> LabelArray:  # noqa: ARG002
         """The refined labels."""
