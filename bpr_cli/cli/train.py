@@ -116,6 +116,8 @@ app = app_of(command_of(train), EXAMPLES, command=explaining("Recipes", PURPOSES
 def show(console: Console, summary: TrainSummary) -> None:
     """Print the closing table."""
     rows = [("coarse masks", "", f"{summary.coarse.iou:.1f}", f"{summary.coarse.boundary_f:.1f}")]
+    if summary.initial:
+        rows.append(("initial weights", "0", f"{summary.initial.iou:.1f}", f"{summary.initial.boundary_f:.1f}"))
     for name, found in (("last", summary.last), ("best", summary.best)):
         if found:
             rows.append((name, f"{found.step}", f"{found.iou:.1f}", f"{found.boundary_f:.1f}"))

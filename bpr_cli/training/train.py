@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +61,7 @@ class TrainSummary:
         stopped_early: whether no better score came for as many validations as the recipe waits.
         loss: mean loss of the last steps; None without steps.
         coarse: scores of the coarse masks of the validation patches.
+        initial: scores of the initial weights on these patches; None without initial weights.
         best: the best validation; None before the first validation.
         last: the latest validation; None before the first validation.
         seconds: elapsed time in seconds.
@@ -84,6 +86,7 @@ class TrainSummary:
     stopped_early: bool
     loss: float | None
     coarse: PatchScores
+    initial: PatchScores | None
     best: ValidationResult | None
     last: ValidationResult | None
     seconds: float
@@ -139,6 +142,7 @@ class Training:
         processes: the processes that train together.
         folder: the run directory.
         start: number of steps completed by earlier runs.
+        initial: network with the given initial weights, or None.
         trainer: trainer that makes the steps.
         loop: loop over the steps.
         writer: writer of all files; only in process 0.
@@ -149,6 +153,7 @@ class Training:
     processes: Processes
     folder: RunFolder
     start: int
+    initial: nn.Module | None
     trainer: Trainer
     loop: Loop
     writer: CheckpointWriter | None
@@ -172,10 +177,12 @@ class Training:
 
     def run(self, on_step: OnStep = lambda _: None) -> TrainSummary | None:
         """Train until the last step or until a signal asks to stop; see ``train``."""
+        writer = self.writer
+        initial = writer.validator.measure(self.initial) if writer and self.initial else None
         result = self.loop.run(on_step)
-        return self._summary(result, self.writer) if self.writer else None
+        return self._summary(result, writer, initial) if writer else None
 
-    def _summary(self, result: LoopResult, writer: CheckpointWriter) -> TrainSummary:
+    def _summary(self, result: LoopResult, writer: CheckpointWriter, initial: PatchScores | None) -> TrainSummary:
         patches = (result.state.step - self.start) * self.settings.recipe.batch_size
         return TrainSummary(
             version=__version__,
@@ -192,6 +199,7 @@ class Training:
             stopped_early=result.state.step < self.steps and result.state.is_exhausted(self.settings.recipe),
             loss=result.loss,
             coarse=writer.validator.coarse,
+            initial=initial,
             best=result.state.best,
             last=result.state.last,
             seconds=round(result.seconds, 3),
@@ -221,6 +229,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
         init = load_weights(settings.init) if settings.init else None
         plan = make_plan(open_sets(patches, settings), settings, init, out.resolve().name)
         network = _initial_network(plan, settings.seed, init)
+        initial = deepcopy(network) if init and processes.leads else None
         check_outputs(out, [*patches, *settings.validation])
         folder = RunFolder(out)
         with folder.locked() if processes.leads else nullcontext():
@@ -243,7 +252,7 @@ def open_training(patches: Sequence[Path], out: Path, settings: TrainSettings) -
             writer = _writer(folder, plan, settings, processes, state) if processes.leads else None
             loop = _loop(plan, settings, batch_slice, processes, trainer, writer, state)
             try:
-                yield Training(plan, settings, processes, folder, state.step, trainer, loop, writer)
+                yield Training(plan, settings, processes, folder, state.step, initial, trainer, loop, writer)
             finally:
                 if writer:
                     writer.logs.close()

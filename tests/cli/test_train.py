@@ -70,6 +70,15 @@ def test_what_is_shown(train, world):
     assert pixels(world / "run/curves.png").ndim == 3
 
 
+def test_the_scores_of_the_initial_weights_are_shown(train, world):
+    assert train("--out", "first").code == 0
+    still = ("--init", "first/last.safetensors", "--network", "tiny", "--lr", "1e-30", "--set", "schedule.min_rate=0")
+    rows = [line for line in train(*still).err.splitlines() if line.startswith("│")]
+    names, steps, *scores = zip(*(re.split(r" *│ *", row)[1:5] for row in rows), strict=True)
+    assert (names[:3], steps[:3]) == (("coarse masks", "initial weights", "last"), ("", "0", "20"))
+    assert all(initial == last for _, initial, last, *_ in scores), "nothing was learned"
+
+
 def test_the_recipe_is_shown_with_all_values_and_nothing_is_trained(train, world):
     outcome = train("--show-recipe", "--set", "loss.boundary_weight=7")
     assert (outcome.code, outcome.err) == (0, "")

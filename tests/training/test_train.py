@@ -303,13 +303,18 @@ def test_an_absurd_learning_rate(patches, tmp_path):
 
 
 def test_initial_weights(patches, tmp_path):
-    train(patches, tmp_path / "first", settings_of(licence="CC BY-NC 4.0"))
+    first = train(patches, tmp_path / "first", settings_of(licence="CC BY-NC 4.0"))
     start = tmp_path / "first/last.safetensors"
     settings = settings_of(
         {"steps": 1, "ema_decay": 0, "optimiser.learning_rate": 1e-12}, network=None, init=str(start)
     )
     summary = train(patches, tmp_path / "second", settings)
     assert summary.network == "tiny-norm"
+    assert (summary.initial.patches, summary.coarse.patches) == (4, 4)
+    found = summary.initial.iou, summary.initial.boundary_f
+    assert found == pytest.approx((first.last.iou, first.last.boundary_f), abs=1e-9), "as the last validation saw them"
+    assert first.initial is None
+    assert train(patches, tmp_path / "second", settings).initial == summary.initial, "also of a finished run"
     card = load_weights(tmp_path / "second/last.safetensors").card
     assert card.training_data.endswith("; begun with first: 36 patches of 9 images, coarse masks of preds")
     assert card.licence == "CC BY-NC 4.0", "the terms of the weights it starts from hold for it too"
