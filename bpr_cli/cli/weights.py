@@ -206,7 +206,7 @@ def average(
 
 def join(
     weights: Name,
-    whole: Annotated[str, typer.Argument(metavar="WHOLE", help="Weights trained on whole masks")],
+    whole: Annotated[str, typer.Argument(metavar="WHOLE", help="Weights of bpr train --recipe whole")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New .safetensors file")],
     overwrite: Overwrite = False,
 ) -> None:
@@ -214,7 +214,8 @@ def join(
 
     The second network sees every mask of 96 pixels and more as a whole,
     before the first one sees its patches, and mends the large errors of which
-    it is sure.
+    it is sure. Weights whose card names a recipe without whole masks are
+    refused; where a card does not tell, nothing is checked.
     """
     from bpr_cli.weights.convert import join_weights  # noqa: PLC0415
 

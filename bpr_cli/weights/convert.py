@@ -108,14 +108,26 @@ def join_weights(patches: str | Path, whole: str | Path, out: Path, *, overwrite
         The new weights, loaded from their file.
 
     Raises:
-        BprError: a source cannot be used, or ``out`` exists, cannot be written, or is a checkpoint.
+        BprError: a source cannot be used, ``whole`` never saw a whole mask, or ``out`` exists, cannot be written, or
+            is a checkpoint.
     """
     check_new(out, overwrite)
     first, second = load_weights(patches), load_weights(whole)
+    if _saw_no_whole_masks(second.card.recipe):
+        raise BprError(
+            f"the weights {second.path} were trained on patches alone, by the recipe in their card; expected weights "
+            "for whole masks, of bpr train --recipe whole"
+        )
     seen_whole = replace(second.card, context=None, rim=0)  # of a box around a whole mask, no context is pasted back
     card = replace(_with_origin_of(second.card, first.card), context=seen_whole)
     save_weights(out, first.network, card, second.network)
     return load_weights(out)
+
+
+def _saw_no_whole_masks(recipe: str) -> bool:
+    """Whether a recipe, as ``bpr train`` writes it, shows no whole masks; any other text does not tell."""
+    keys = {value.partition(" = ")[0] for value in recipe.split("; ")}
+    return "steps" in keys and not any(key.endswith(".whole") for key in keys)
 
 
 def _with_origin_of(other: WeightsCard, card: WeightsCard) -> WeightsCard:

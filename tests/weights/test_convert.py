@@ -1,10 +1,14 @@
 """Weights converted to the other format and with another card, averaged, summed up and tried."""
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from bpr_cli.errors import BprError
+from bpr_cli.training.recipe import load_recipe, values_of
 from bpr_cli.weights.card import WeightsCard
 from bpr_cli.weights.convert import (
     average_weights,
@@ -204,3 +208,26 @@ def test_the_summary_counts_both_networks(saved, tmp_path):
     one, two = load_weights(saved), join_weights(saved, saved, tmp_path / "two.safetensors")
     assert summarise_weights(two).tensors == 2 * summarise_weights(one).tensors
     assert summarise_weights(two).parameters == 2 * summarise_weights(one).parameters
+
+
+def recipe_of(name: str) -> str:
+    """A shipped recipe as ``bpr train`` notes it in a card."""
+    return "; ".join(f"{key} = {json.dumps(value)}" for key, value in values_of(load_recipe(name)).items())
+
+
+@pytest.mark.parametrize("recipe", [recipe_of("modern"), recipe_of("images")])
+def test_weights_that_saw_patches_alone_are_not_joined_as_those_for_whole_masks(recipe, tiny, card, saved, tmp_path):
+    save_weights(tmp_path / "patches.safetensors", tiny, replace(card, recipe=recipe))
+    with pytest.raises(BprError) as refused:
+        join_weights(saved, tmp_path / "patches.safetensors", tmp_path / "joined.safetensors")
+    assert str(refused.value) == (
+        f"the weights {tmp_path}/patches.safetensors were trained on patches alone, by the recipe in their card; "
+        "expected weights for whole masks, of bpr train --recipe whole"
+    )
+    assert not (tmp_path / "joined.safetensors").exists()
+
+
+@pytest.mark.parametrize("recipe", [recipe_of("whole"), recipe_of("fast-4"), "see the model card", ""])
+def test_weights_that_may_have_seen_whole_masks_are_joined(recipe, tiny, card, saved, tmp_path):
+    save_weights(tmp_path / "whole.safetensors", tiny, replace(card, recipe=recipe))
+    assert join_weights(saved, tmp_path / "whole.safetensors", tmp_path / "joined.safetensors").context
