@@ -160,7 +160,8 @@ class LiteUNet(nn.Module):
         self.last_narrow = nn.Conv2d(WIDTHS[1], WIDTHS[0], 1)
         self.finish = ConvBlock(2 * WIDTHS[0], WIDTHS[0])
         self.classify = nn.Conv2d(WIDTHS[0], CLASSES, 3, 1, 1)
-        nn.init.normal_(self.mask_stem.weight, std=0.05)
+        if not self.mask_stem.weight.is_meta:  # as in EncoderDecoder
+            nn.init.normal_(self.mask_stem.weight, std=0.05)
 
     def forward(self, x: Tensor, margin: int = 0) -> Tensor:
         """Predict patches.

@@ -17,6 +17,14 @@ def test_every_network_scores_two_classes_a_pixel_at_every_size_a_card_allows(na
     assert logits.dtype == torch.float32
 
 
+def test_networks_without_values_are_not_initialised(monkeypatch):
+    """Random numbers on the meta device would import PyTorch's compiler, which takes seconds."""
+    for name in ("normal_", "kaiming_normal_"):
+        monkeypatch.setattr(nn.init, name, None)
+    with torch.device("meta"):
+        assert all(parameter.is_meta for name in NETWORKS for parameter in build_network(name).parameters())
+
+
 def test_an_unknown_name_is_answered_with_the_valid_ones():
     with pytest.raises(BprError, match=r"no network 'resnet'; the networks are .*hrnet18s"):
         build_network("resnet")
