@@ -78,7 +78,7 @@ def test_weights_learn_from_a_set(toys, tmp_path):
 def test_a_judge_may_share_the_tensors_of_its_weights(toys, tmp_path):
     mine, out = tmp_path / "mine.safetensors", tmp_path / "judged.safetensors"
     convert_weights("fast", mine, flip=True, judge=())
-    fit_judge(mine, [toys], out, JudgeSettings(masks=2), share=True)
+    fit_judge(mine, [toys], out, JudgeSettings(masks=2, maps=0), share=True)
     judged = load_weights(out)
     assert judged.card.judge
     assert judged.card.flip
