@@ -1,13 +1,14 @@
 """The page on the papers: every command as it stands there, on miniatures of Cityscapes and COCO.
 
 Trainings take one step with patches shown at 32 x 32 pixels; networks are a convolution each, and those of the page in
-a slow test. ``torchrun`` is left out, as one process trains here; ``tests/training`` trains in several.
+a slow test. ``torchrun`` is left out, as one process trains here; ``tests/training`` trains in several. All reports
+share one template, and trainings draw no curves, which takes longer than a step.
 """
 
 import re
 import subprocess
 from collections import OrderedDict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ import torch
 from torch import nn
 
 from bpr_cli.cli.main import main
+from bpr_cli.evaluation.report import html
 from bpr_cli.networks.registry import NETWORKS, build_network
+from bpr_cli.training import checkpoint
 from bpr_cli.weights import files
 from bpr_cli.weights.files import load_weights
 from tests.docs.miniature import drawn_scene, make_miniature, street_scene
@@ -104,6 +107,8 @@ def run_page(monkeypatch, folder: Path, scene_of) -> None:
     """Run all commands of the page in a folder with a miniature of what it needs."""
     monkeypatch.chdir(folder)
     monkeypatch.setattr(files, "PAPER_INPUT_SIZES", {"hrnet48": 32})
+    monkeypatch.setattr(html, "_environment", cache(html._environment))
+    monkeypatch.setattr(checkpoint, "draw_curves", lambda *_: None)
     make_miniature(folder, scene_of)
     for name in ("imagenet", "ckpts"):
         Path(name).mkdir()
