@@ -47,14 +47,18 @@ class _Process(Worker):
         try:
             message: Message = self.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
+            self.stop()
             return Death(how_it_ended(self.end()))
         return message
 
-    def end(self) -> int:
-        """Stop the process, if it still runs; returns its exit code."""
+    def stop(self) -> None:
+        """Ask the process to end."""
         self.connection.close()  # which ends a process that has nothing to do
         if not self.is_free:
             self.process.terminate()
+
+    def end(self) -> int:
+        """Wait until a process that was asked to has ended; returns its exit code."""
         self.process.join(STOPPING)
         self.process.kill()
         self.process.join()
@@ -94,6 +98,8 @@ class Processes(Crew):
 
     def close(self) -> None:
         """See ``Engine``."""
+        for worker in self.workers:  # all at once, because each finishes the files that it is writing
+            worker.stop()
         while self.workers:
             self.workers.pop().end()
         self._network = None

@@ -178,3 +178,19 @@ def test_weights_that_cannot_be_used_are_told_as_by_one_process(world, refine):
         pytest.raises(BprError, match=r"the weights bad\.safetensors cannot be used"),
     ):
         refine(engine, *given, "out")
+
+
+def test_all_processes_are_asked_to_end_before_any_is_waited_for():
+    done = []
+
+    class Busy:
+        def stop(self):
+            done.append("stop")
+
+        def end(self):
+            done.append("end")
+
+    engine = Processes(RefineSettings(), 2)
+    engine.workers = [Busy(), Busy()]
+    engine.close()
+    assert (done, engine.workers) == (["stop", "stop", "end", "end"], [])
