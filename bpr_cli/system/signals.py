@@ -72,6 +72,12 @@ def stopping(advice: str) -> Iterator[None]:
         except Stopped as stopped:
             _say(stopped, advice)
             raise
+        except RuntimeError as error:
+            # A wait that a signal ends before it has its lock again lets Python release a lock that nobody holds.
+            if not isinstance(error.__context__, Stopped):
+                raise
+            _say(error.__context__, advice)
+            raise error.__context__ from None
 
 
 @contextmanager
