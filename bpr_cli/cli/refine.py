@@ -198,12 +198,13 @@ def nothing_to_refine(summary: RefineSummary) -> list[str]:
 
 
 def look_first(summary: RefineSummary) -> list[str]:
-    """The segments that moved furthest, one a line, with their pictures or images; none if there is no choice."""
+    """The segments that moved furthest, one a line: their pictures, or else images; none if there is no choice."""
     if summary.segments < 2 or not summary.furthest:
         return []
+    drawn = [each for each in summary.furthest if each.picture]
     named = (
         f"{each.picture or each.image} ({' '.join(filter(None, [each.segment, 'moved']))} {each.movement:.1f} px)"
-        for each in summary.furthest
+        for each in drawn or summary.furthest
     )
     return ["look first at:", *(f"  {each}" for each in named)]
 

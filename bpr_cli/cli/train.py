@@ -123,6 +123,9 @@ def show(console: Console, summary: TrainSummary) -> None:
             rows.append((name, f"{found.step}", f"{found.iou:.1f}", f"{found.boundary_f:.1f}"))
     title = f"{summary.network} on {summary.patches} patches -> {summary.output}, scores in percent"
     console.table(title, (f"{summary.coarse.patches} held-out patches", "step", "IoU", "boundary F, 1 px"), rows)
+    initial, best = summary.initial, summary.best
+    if initial and best and initial.iou + initial.boundary_f > best.iou + best.boundary_f:
+        console.note("the initial weights score higher than all that followed; train for more steps, or keep them")
     for path in [*summary.weights.values(), summary.curves, summary.sheet]:
         console.message(f"written: {path}")
     console.message(

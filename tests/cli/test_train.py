@@ -5,10 +5,15 @@ import os
 import re
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from bpr_cli.cli.console import Console
+from bpr_cli.cli.train import show
 from bpr_cli.networks.registry import NETWORKS
+from bpr_cli.training.checkpoint import ValidationResult
+from bpr_cli.training.validate import PatchScores
 from bpr_cli.weights.files import load_weights
 from tests.cli.worlds import results, tree
 from tests.formats.format_builders import pixels
@@ -77,6 +82,22 @@ def test_the_scores_of_the_initial_weights_are_shown(train, world):
     names, steps, *scores = zip(*(re.split(r" *│ *", row)[1:5] for row in rows), strict=True)
     assert (names[:3], steps[:3]) == (("coarse masks", "initial weights", "last"), ("", "0", "20"))
     assert all(initial == last for _, initial, last, *_ in scores), "nothing was learned"
+
+
+@pytest.mark.parametrize(("initial", "told"), [(80.0, True), (60.0, False)])
+def test_weights_that_are_worse_than_the_initial_ones_are_told(initial, told, capsys):
+    found = ValidationResult(20, 70.0, 65.0)
+    summary = SimpleNamespace(
+        **{"network": "tiny", "patches": 9, "output": "run", "weights": {}, "curves": "c", "sheet": "s"},
+        **{
+            "coarse": PatchScores(4, 50.0, 20.0),
+            "initial": PatchScores(4, initial, 60.0),
+            "last": found,
+            "best": found,
+        },
+    )
+    show(Console(), summary)
+    assert ("the initial weights score higher than all that followed" in capsys.readouterr().err) == told
 
 
 def test_the_recipe_is_shown_with_all_values_and_nothing_is_trained(train, world):
