@@ -12,7 +12,7 @@ from bpr_cli.formats.base import Item, PredictionSet
 from bpr_cli.formats.images import read_image
 from bpr_cli.formats.open import open_predictions
 from bpr_cli.formats.reading import Format, ReadSettings, Task
-from bpr_cli.masks.drawing import to_jpeg
+from bpr_cli.masks.drawing import FILLS, to_jpeg
 from bpr_cli.masks.masks import LabelMap, size_of
 from bpr_cli.refinement.before_after import QUALITY, class_colours, compare, with_legend
 from bpr_cli.refinement.furthest import most_changed, name_of_furthest
@@ -26,6 +26,8 @@ FOLDER, SUFFIX = "pictures", "_before_after.jpg"
 """Where the pictures are, and the end of their names, which tells them from the files of others."""
 LONGEST_NAME, LONGEST_SEGMENT = 56, 30
 """Characters of the names of a file and of a segment that fit above a picture."""
+MOST_CLASSES = 3 * len(FILLS)
+"""Classes of a map up to which a picture has a legend; of more, a colour would tell too little."""
 
 
 def add_pictures(
@@ -92,7 +94,8 @@ def _drawn(
         picture = compare(image, before, after, captions)
         if predictions.task is Task.SEMANTIC and isinstance(before, LabelMap) and isinstance(after, LabelMap):
             names = [_shortened(name, LONGEST_SEGMENT) for name in predictions.segment_names(item)]
-            picture = with_legend(picture, class_colours(before, after, names))
+            entries = class_colours(before, after, names)
+            picture = with_legend(picture, entries) if len(names) <= MOST_CLASSES else picture
         yield item, to_jpeg(picture, QUALITY)
 
 

@@ -11,6 +11,7 @@ from bpr_cli.masks.drawing import FILLS
 from bpr_cli.masks.masks import LabelMap, Mask
 from bpr_cli.refinement.before_after import compare, with_legend
 from bpr_cli.refinement.job import refine
+from bpr_cli.refinement.pictures import MOST_CLASSES
 from bpr_cli.refinement.settings import RefineSettings
 from tests.formats.format_builders import load, pixels, png
 
@@ -59,6 +60,20 @@ def test_pictures_of_label_maps_name_the_classes(run, world):
     drawn = compare(pixels(world / f"images/{name}"), before, after, (name, f"{movement} (class {furthest})"))
     expected = with_legend(drawn, [("class 4", FILLS[1]), ("class 7", FILLS[2])])
     assert np.abs(cv2.imread(path)[:, :, ::-1].astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize(("count", "has_legend"), [(MOST_CLASSES, True), (MOST_CLASSES + 1, False)])
+def test_pictures_of_maps_of_many_classes_have_no_legend(run, world, count, has_legend, monkeypatch):
+    legends = []
+    monkeypatch.setattr(
+        "bpr_cli.refinement.pictures.with_legend", lambda picture, entries: legends.append(entries) or picture
+    )
+    for name in "abc":
+        mask = pixels(world / f"masks/{name}.png")
+        stripes = np.arange(mask.shape[1]) % (count - 1)
+        png(world / f"maps/{name}.png", np.where(mask > 0, count - 1, stripes).astype(np.uint8))
+    assert len(run(1, predictions="maps", options=ReadSettings(format="labels")).pictures) == 1
+    assert len(legends) == has_legend
 
 
 def test_repeated_it_draws_without_refining_and_removes_its_earlier_pictures_only(run, world):
