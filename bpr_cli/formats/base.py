@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -300,8 +301,12 @@ class PredictionSet(ABC):
 
     def class_name(self, category: int) -> str:
         """The name of a category, or its number where the set has no names."""
-        names = {each.id: each.name for each in self.categories}
-        return names.get(category, f"class {category}")
+        return self._class_names.get(category, f"class {category}")
+
+    @cached_property
+    def _class_names(self) -> dict[int, str]:
+        """The names of the categories, which some sets read from a file each time."""
+        return {each.id: each.name for each in self.categories}
 
     def segment_names(self, item: Item) -> list[str]:
         """Every segment as a person finds it in the file of an item, in the order of ``read``; [] for a lone mask.

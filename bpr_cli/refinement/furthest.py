@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def furthest_segments(
         pictures: before/after pictures of the first of ``most_changed``.
     """
     chosen = [item for item in most_changed(predictions.items, stats) if stats[item.name].furthest][:SHOWN_FIRST]
-    drawn = [shown(path) for path in pictures[: len(chosen)]]
+    drawn = map(shown, pictures[: len(chosen)])
     with without_notes():
         return [
             FurthestSegment(
@@ -55,7 +56,7 @@ def furthest_segments(
                 stats[item.name].furthest,
                 picture,
             )
-            for item, picture in zip(chosen, [*drawn, *[None] * (len(chosen) - len(drawn))], strict=True)
+            for item, picture in zip_longest(chosen, drawn)
         ]
 
 

@@ -92,10 +92,10 @@ def _drawn(
         moved = _movement(stats[item.name], name_of_furthest(predictions, item, stats[item.name]))
         captions = (_shortened(item.image.name, LONGEST_NAME), moved)
         picture = compare(image, before, after, captions)
-        if predictions.task is Task.SEMANTIC and isinstance(before, LabelMap) and isinstance(after, LabelMap):
+        has_legend = predictions.task is Task.SEMANTIC and len(stats[item.name].movements) <= MOST_CLASSES
+        if has_legend and isinstance(before, LabelMap) and isinstance(after, LabelMap):
             names = [_shortened(name, LONGEST_SEGMENT) for name in predictions.segment_names(item)]
-            entries = class_colours(before, after, names)
-            picture = with_legend(picture, entries) if len(names) <= MOST_CLASSES else picture
+            picture = with_legend(picture, class_colours(before, after, names))
         yield item, to_jpeg(picture, QUALITY)
 
 
